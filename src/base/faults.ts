@@ -1,0 +1,63 @@
+// Every way in which Holdfast can fail, in one table. A fault has a stable code (never re-used), a verdict on retrying, an exit
+// status for the command line and a hint that says what to do. `test/base/faults.test.ts` ties the table to the documentation.
+//
+// Expected outcomes (nothing to do, a lost race) are union values, not faults. A broken invariant is `invariant()`, not a fault.
+
+/** Exit statuses of the command line. 0 is success. */
+export const EXIT = { failed: 1, usage: 2, warnings: 3, damage: 4, interrupted: 130 } as const;
+
+type FaultEntry = {
+  readonly retry: 'never' | 'later';
+  readonly exit: number;
+  readonly hint: string;
+};
+
+const never = (hint: string, exit: number = EXIT.failed): FaultEntry => ({ retry: 'never', exit, hint });
+const later = (hint: string, exit: number = EXIT.failed): FaultEntry => ({ retry: 'later', exit, hint });
+
+export const FAULTS = {
+  // Use
+  USAGE: never('See "holdfast help".', EXIT.usage),
+  INTERRUPTED: never('What was uploaded is kept; run the same command again to go on.', EXIT.interrupted),
+
+  // Store
+  STORE_NOT_FOUND: never('The object is not in the store. Run "holdfast verify" to see what depends on it.'),
+  STORE_DENIED: never('The store refused the credentials or the action. Check the key, its policy and the bucket name.'),
+  STORE_UNREACHABLE: later('The store did not answer. Check the address and the network, then run the command again.'),
+  STORE_TIMEOUT: later('The store did not answer in time. Run the command again; what was uploaded is kept.'),
+  STORE_THROTTLED: later('The store asks for fewer requests. Lower --upload-limit or run the command again later.'),
+  STORE_FULL: never('The store has no room left. Free space (forget and prune do), then run the command again.'),
+  STORE_CORRUPT_ANSWER: later('The store answered with other bytes than it should have. Run "holdfast verify --full".'),
+  STORE_NO_CONDITIONAL_WRITES: never('Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, or a directory.'),
+  STORE_EXISTS: never('An object of that name is there already and is never overwritten.'),
+  STORE_BAD_LOCATION: never('Give a directory, or s3+http(s)://host:port/bucket/prefix.', EXIT.usage),
+  STORE_BUCKET_MISSING: never('Create the bucket first, or correct its name.'),
+} as const satisfies Record<string, FaultEntry>;
+
+export type FaultCode = keyof typeof FAULTS;
+
+/** A failure with a stable code. `message` says what failed and on what; `hint` says what to do. */
+export class Fault extends Error {
+  override readonly name = 'Fault';
+  readonly code: FaultCode;
+  readonly hint: string;
+
+  constructor(code: FaultCode, message: string, options?: { readonly cause?: unknown; readonly hint?: string }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options?.hint ?? FAULTS[code].hint;
+  }
+
+  get retry(): 'never' | 'later' {
+    return FAULTS[this.code].retry;
+  }
+
+  get exit(): number {
+    return FAULTS[this.code].exit;
+  }
+}
+
+/** True when `error` is a fault, and, if codes are given, one of those. */
+export function isFault(error: unknown, ...codes: readonly FaultCode[]): error is Fault {
+  return error instanceof Fault && (codes.length === 0 || codes.includes(error.code));
+}
