@@ -32,6 +32,18 @@ export const FAULTS = {
   STORE_EXISTS: never('An object of that name is there already and is never overwritten.'),
   STORE_BAD_LOCATION: never('Give a directory, or s3+http(s)://host:port/bucket/prefix.', EXIT.usage),
   STORE_BUCKET_MISSING: never('Create the bucket first, or correct its name.'),
+
+  // Format
+  FORMAT_DAMAGED: never('The bytes are not what was written. Run "holdfast verify --full", then "holdfast repair".', EXIT.damage),
+  FORMAT_NOT_A_REPOSITORY: never('Check the location, or make a repository there with "holdfast init".'),
+  FORMAT_TOO_NEW: never('This repository was made by a newer Holdfast. Upgrade this program.'),
+  FORMAT_REPOSITORY_EXISTS: never('Choose another location, or use the repository that is there.'),
+
+  // Keys
+  KEY_PASSPHRASE_MISSING: never('Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.', EXIT.usage),
+  KEY_PASSPHRASE_WRONG: never('No key of this repository opens with this passphrase. Check the file (a final line break does not count).'),
+  KEY_CANNOT_READ: never('This key can write backups but not read their content. Use an owner key.'),
+  KEY_NOT_FOUND: never('See "holdfast key list".'),
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultCode = keyof typeof FAULTS;

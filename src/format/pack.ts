@@ -1,0 +1,142 @@
+// Packs: sealed blocks, a sealed directory, a clear trailer. See README.md, "Packs".
+
+import { ByteReader, ByteWriter } from './bytes.ts';
+
+export const PACK_VERSION = 1;
+export const TRAILER_BYTES = 64;
+export const SESSION_BYTES = 10;
+export const BLOCK_ID_BYTES = 16;
+export const BLOCK_RAW_BYTES_MAX = 8 * 1024 * 1024;
+export const PACK_BYTES_MAX = 256 * 1024 * 1024;
+export const DIRECTORY_BYTES_MAX = 64 * 1024 * 1024;
+
+const MAGIC = [0x48, 0x46, 0x50, 0x4b];
+
+export type PackKind = 'data' | 'metadata';
+export const EXTENT_CHUNK = 0;
+export const EXTENT_GROUP = 1;
+export const EXTENT_NODE = 2;
+
+export type Extent = {
+  readonly offset: number;
+  readonly length: number;
+  readonly kind: number;
+  /** 32 bytes. */
+  readonly id: Uint8Array;
+};
+
+export type PackBlock = {
+  /** 16 bytes: the session that first made the block, and its counter there. */
+  readonly id: Uint8Array;
+  /** In the pack, bytes. */
+  readonly offset: number;
+  /** With the tag. */
+  readonly storedLength: number;
+  readonly rawLength: number;
+  /** 0 as it is, 1 zstd. */
+  readonly codec: number;
+  /** Whose key sealed it: position in `sessions`. */
+  readonly sealedBy: number;
+  /** 6 bytes. */
+  readonly sealingCounter: Uint8Array;
+  readonly extents: readonly Extent[];
+};
+
+export type SealingSession = {
+  /** 10 bytes. */
+  readonly session: Uint8Array;
+  /** 16 bytes. */
+  readonly assetId: Uint8Array;
+};
+
+export type PackDirectory = { readonly sessions: readonly SealingSession[]; readonly blocks: readonly PackBlock[] };
+
+export type PackTrailer = {
+  readonly kind: PackKind;
+  readonly directoryLength: number;
+  readonly blockCount: number;
+  /** 10 bytes: who wrote the pack. */
+  readonly session: Uint8Array;
+  /** 16 bytes. */
+  readonly salt: Uint8Array;
+};
+
+export function encodeDirectory(directory: PackDirectory): Uint8Array {
+  const w = new ByteWriter(4096);
+  w.u8(PACK_VERSION).varint(directory.sessions.length);
+  for (const { session, assetId } of directory.sessions) w.raw(session).raw(assetId);
+  w.varint(directory.blocks.length);
+  for (const block of directory.blocks) {
+    w.raw(block.id).varint(block.storedLength).varint(block.rawLength).u8(block.codec).varint(block.sealedBy).raw(block.sealingCounter);
+    w.varint(block.extents.length);
+    for (const extent of block.extents) w.varint(extent.offset).varint(extent.length).u8(extent.kind).raw(extent.id);
+  }
+  return w.finish();
+}
+
+export function decodeDirectory(bytes: Uint8Array, what = 'A pack directory'): PackDirectory {
+  const r = new ByteReader(bytes, what);
+  r.check(r.u8() === PACK_VERSION, 'unknown version');
+  const sessions: SealingSession[] = [];
+  for (let n = r.count(26); n > 0; n--) sessions.push({ session: r.raw(SESSION_BYTES), assetId: r.raw(16) });
+  const blocks: PackBlock[] = [];
+  let offset = 0;
+  for (let n = r.count(27); n > 0; n--) {
+    const id = r.raw(BLOCK_ID_BYTES);
+    const storedLength = r.varint(PACK_BYTES_MAX);
+    const rawLength = r.varint(BLOCK_RAW_BYTES_MAX);
+    const codec = r.u8();
+    r.check(codec <= 1, 'unknown codec');
+    const sealedBy = r.varint();
+    r.check(sealedBy < sessions.length, 'unknown sealing session');
+    const sealingCounter = r.raw(6);
+    const extents = decodeExtents(r, rawLength);
+    blocks.push({ id, offset, storedLength, rawLength, codec, sealedBy, sealingCounter, extents });
+    offset += storedLength;
+  }
+  r.end();
+  return { sessions, blocks };
+}
+
+function decodeExtents(r: ByteReader, rawLength: number): Extent[] {
+  const extents: Extent[] = [];
+  let end = 0;
+  for (let n = r.count(35); n > 0; n--) {
+    const offset = r.varint(rawLength);
+    const length = r.varint(rawLength);
+    const kind = r.u8();
+    r.check(kind <= EXTENT_NODE, 'unknown kind of extent');
+    r.check(offset >= end && offset + length <= rawLength && length > 0, 'extents overlap or leave their block');
+    end = offset + length;
+    extents.push({ offset, length, kind, id: r.raw(32) });
+  }
+  return extents;
+}
+
+export function encodeTrailer(trailer: PackTrailer): Uint8Array {
+  const w = new ByteWriter(TRAILER_BYTES);
+  for (const byte of MAGIC) w.u8(byte);
+  w.u8(PACK_VERSION).u8(trailer.kind === 'data' ? 0 : 1).u8(0).u8(0);
+  w.u32(trailer.directoryLength).u32(trailer.blockCount);
+  w.raw(trailer.session).raw(new Uint8Array(6)).raw(trailer.salt).raw(new Uint8Array(16));
+  return w.finish();
+}
+
+export function decodeTrailer(bytes: Uint8Array, what = 'A pack'): PackTrailer {
+  const r = new ByteReader(bytes, what);
+  r.check(bytes.length === TRAILER_BYTES, 'its trailer is cut off');
+  r.check(
+    MAGIC.every((byte) => r.u8() === byte),
+    'it has no trailer',
+  );
+  r.check(r.u8() === PACK_VERSION, 'unknown version');
+  const kind = r.u8();
+  r.check(kind <= 1 && r.u8() === 0 && r.u8() === 0, 'unknown kind');
+  const directoryLength = r.u32();
+  const blockCount = r.u32();
+  r.check(directoryLength <= DIRECTORY_BYTES_MAX, 'its directory is too long');
+  const session = r.raw(SESSION_BYTES);
+  r.raw(6);
+  const salt = r.raw(16);
+  return { kind: kind === 0 ? 'data' : 'metadata', directoryLength, blockCount, session, salt };
+}
