@@ -158,7 +158,7 @@ export class ByteReader {
 
   latin1(max: number = this.left): string {
     const bytes = this.bytes(max);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice();
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
   }
 
   /** The number of items that follow, each of at least `itemBytesMin` bytes: nothing is allocated for more than can be there. */
