@@ -1,0 +1,81 @@
+// References inside a node name their block by its position in the node's block table: nodes have many references into few blocks.
+
+import { REFERENCE_BYTES, type References, bytesEqual, lengthOf, offsetOf, writeReference } from '../model/reference.ts';
+import { type ByteReader, ByteWriter } from './bytes.ts';
+import { BLOCK_ID_BYTES, BLOCK_RAW_BYTES_MAX } from './pack.ts';
+
+export class BlockTableWriter {
+  readonly #positions = new Map<string, number>();
+  readonly #blocks: Uint8Array[] = [];
+  #lastBlock: Uint8Array | undefined;
+  #lastPosition = 0;
+
+  position(block: Uint8Array): number {
+    if (this.#lastBlock !== undefined && bytesEqual(this.#lastBlock, block)) return this.#lastPosition;
+    const key = Buffer.from(block.buffer, block.byteOffset, block.length).toString('latin1');
+    let position = this.#positions.get(key);
+    if (position === undefined) {
+      position = this.#blocks.length;
+      this.#positions.set(key, position);
+      this.#blocks.push(block);
+    }
+    this.#lastBlock = block;
+    this.#lastPosition = position;
+    return position;
+  }
+
+  /** Writes the n-th of packed references. */
+  reference(w: ByteWriter, references: References, n = 0): void {
+    const at = n * REFERENCE_BYTES;
+    w.varint(this.position(references.subarray(at, at + BLOCK_ID_BYTES)));
+    w.varint(offsetOf(references, n)).varint(lengthOf(references, n));
+    w.raw(references.subarray(at + 16, at + 32));
+  }
+
+  /** The table, then what refers to it. */
+  finish(header: ByteWriter, body: ByteWriter): Uint8Array {
+    header.varint(this.#blocks.length);
+    for (const block of this.#blocks) header.raw(block);
+    return header.raw(body.view()).finish();
+  }
+}
+
+export class BlockTableReader {
+  readonly #blocks: Uint8Array[] = [];
+  readonly #reader: ByteReader;
+
+  constructor(reader: ByteReader) {
+    this.#reader = reader;
+    for (let n = reader.count(BLOCK_ID_BYTES); n > 0; n--) this.#blocks.push(reader.raw(BLOCK_ID_BYTES));
+  }
+
+  block(position: number): Uint8Array {
+    const block = this.#blocks[position];
+    if (block === undefined) this.#reader.damaged('a reference names a block that is not in the table');
+    return block;
+  }
+
+  /** Reads one reference into `target` at byte `at`. */
+  reference(r: ByteReader, target: Uint8Array, at: number): void {
+    const block = this.block(r.varint());
+    const offset = r.varint(BLOCK_RAW_BYTES_MAX);
+    const length = r.varint(BLOCK_RAW_BYTES_MAX);
+    writeReference(target, at, block, r.raw(16), offset, length);
+  }
+
+  references(r: ByteReader): References {
+    const n = r.count(19);
+    const references = new Uint8Array(n * REFERENCE_BYTES);
+    for (let i = 0; i < n; i++) this.reference(r, references, i * REFERENCE_BYTES);
+    return references;
+  }
+}
+
+export function nodeWriter(kind: number): ByteWriter {
+  return new ByteWriter(1024).u8(kind).u8(1);
+}
+
+export function expectNode(r: ByteReader, kind: number): void {
+  r.check(r.u8() === kind, 'it is a node of another kind');
+  r.check(r.u8() === 1, 'unknown version');
+}

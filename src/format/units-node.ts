@@ -1,0 +1,112 @@
+// Maps by position: volumes and paged files. See README.md, "Maps".
+
+import { NO_REFERENCES, REFERENCE_BYTES, type References, blockOf, bytesEqual, digestOf, offsetOf, writeReference } from '../model/reference.ts';
+import { BlockTableReader, BlockTableWriter, expectNode, nodeWriter } from './block-table.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { BLOCK_RAW_BYTES_MAX } from './pack.ts';
+
+export const UNITS_PER_LEAF = 256;
+export const UNITS_FANOUT = 256;
+const LEAF = 3;
+const BRANCH = 4;
+
+/** Height of the map of `units` units: 0 when a leaf covers them all. */
+export function unitsMapHeight(units: number): number {
+  let height = 0;
+  for (let covered = UNITS_PER_LEAF; covered < units; covered *= UNITS_FANOUT) height++;
+  return height;
+}
+
+/** A leaf: `set[i]` says whether unit i has a reference (is not zero); references of the set units, in order. */
+export type UnitsLeaf = { readonly set: Uint8Array; readonly references: References };
+
+/** `set` has one byte a unit, `references` the set ones packed; all units of a run have `unitBytes`, except a short last one. */
+export function encodeUnitsLeaf(set: Uint8Array, references: References, unitBytes: number): Uint8Array {
+  const table = new BlockTableWriter();
+  const body = new ByteWriter(64 + references.length);
+  const n = references.length / REFERENCE_BYTES;
+  const runs: number[] = [];
+  for (let i = 0; i < n; i++) {
+    const position = table.position(blockOf(references, i));
+    const offset = offsetOf(references, i);
+    const at = runs.length - 3;
+    if (at >= 0 && runs[at + 1] === position && runs[at + 2]! + runs[at]! * unitBytes === offset) runs[at]!++;
+    else runs.push(1, position, offset);
+  }
+  body.varint(runs.length / 3);
+  for (const number of runs) body.varint(number);
+  for (let i = 0; i < n; i++) body.raw(digestOf(references, i));
+  return table.finish(nodeWriter(LEAF).varint(set.length).raw(packBits(set)), body);
+}
+
+/** `lengthOfUnit(i)`: bytes of the leaf's unit i. */
+export function decodeUnitsLeaf(bytes: Uint8Array, units: number, unitBytes: number, lastUnitBytes: number): UnitsLeaf {
+  const r = new ByteReader(bytes, 'A units leaf');
+  expectNode(r, LEAF);
+  r.check(r.varint(UNITS_PER_LEAF) === units, 'it covers another number of units');
+  const set = unpackBits(r, units);
+  const table = new BlockTableReader(r);
+  let n = 0;
+  for (const bit of set) n += bit;
+  const references = new Uint8Array(n * REFERENCE_BYTES);
+  const lengths: number[] = [];
+  for (let i = 0; i < units; i++) if (set[i] === 1) lengths.push(i === units - 1 ? lastUnitBytes : unitBytes);
+  const runs = r.count(3, n);
+  const positions: number[] = [];
+  const offsets: number[] = [];
+  for (let k = 0; k < runs; k++) {
+    const count = r.varint(n - positions.length);
+    const position = r.varint();
+    const offset = r.varint(BLOCK_RAW_BYTES_MAX);
+    r.check(count > 0, 'an empty run');
+    for (let i = 0; i < count; i++) {
+      positions.push(position);
+      offsets.push(offset + i * unitBytes);
+    }
+  }
+  r.check(positions.length === n, 'its runs do not cover its units');
+  for (let i = 0; i < n; i++) writeReference(references, i * REFERENCE_BYTES, table.block(positions[i]!), r.raw(16), offsets[i]!, lengths[i]!);
+  r.end();
+  return { set, references };
+}
+
+/** A branch: one packed reference a child, or none when everything below it is zero. */
+export function encodeUnitsBranch(children: readonly References[]): Uint8Array {
+  const table = new BlockTableWriter();
+  const body = new ByteWriter(64 + children.length * 24);
+  const set = Uint8Array.from(children, (child) => (child.length > 0 ? 1 : 0));
+  for (const child of children) if (child.length > 0) table.reference(body, child);
+  return table.finish(nodeWriter(BRANCH).varint(children.length).raw(packBits(set)), body);
+}
+
+export function decodeUnitsBranch(bytes: Uint8Array): References[] {
+  const r = new ByteReader(bytes, 'A units branch');
+  expectNode(r, BRANCH);
+  const n = r.varint(UNITS_FANOUT);
+  r.check(n > 0, 'it has no children');
+  const set = unpackBits(r, n);
+  const table = new BlockTableReader(r);
+  const children = Array.from(set, (bit) => {
+    if (bit === 0) return NO_REFERENCES;
+    const reference = new Uint8Array(REFERENCE_BYTES);
+    table.reference(r, reference, 0);
+    return reference;
+  });
+  r.end();
+  return children;
+}
+
+export function sameReference(a: References, b: References): boolean {
+  return bytesEqual(a, b);
+}
+
+function packBits(set: Uint8Array): Uint8Array {
+  const bits = new Uint8Array((set.length + 7) >>> 3);
+  for (let i = 0; i < set.length; i++) if (set[i] === 1) bits[i >>> 3]! |= 1 << (i & 7);
+  return bits;
+}
+
+function unpackBits(r: ByteReader, n: number): Uint8Array {
+  const bits = r.raw((n + 7) >>> 3);
+  return Uint8Array.from({ length: n }, (_, i) => (bits[i >>> 3]! >>> (i & 7)) & 1);
+}

@@ -1,0 +1,106 @@
+// Reads single blocks on demand, with a small cache: how nodes are read, and content where it is wanted piece by piece (export, diff).
+// Restore and verify read whole packs in parallel instead (src/engine/restore.ts).
+
+import { Fault, isFault } from '../base/faults.ts';
+import { bytesEqual, blockOf, digestOf, lengthOf, offsetOf, type References } from '../model/reference.ts';
+import type { BlockPlace } from '../model/block-place.ts';
+import { DIGEST_BYTES } from '../codec/chunk-id.ts';
+import { BlockOpener } from '../worker/block-opener.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { Keyring } from './keyring.ts';
+import { hex, packKey } from './layout.ts';
+import type { SessionKeyCache } from './session-keys.ts';
+
+/** Answers where a block lies. `refresh` after a miss: a prune may have moved it. */
+export type BlockFinder = {
+  readonly find: (blockId: Uint8Array) => BlockPlace | undefined;
+  /** Looks for a newer index; false when there is none. */
+  readonly refresh: () => Promise<boolean>;
+};
+
+export class BlockReader {
+  readonly #store: ObjectStore;
+  readonly #keyring: Keyring;
+  readonly #keys: SessionKeyCache;
+  readonly #finder: BlockFinder;
+  readonly #opener = new BlockOpener();
+  readonly #cache = new Map<string, Promise<Uint8Array>>();
+  readonly #cacheBytesMax: number;
+  #cacheBytes = 0;
+
+  constructor(store: ObjectStore, keyring: Keyring, keys: SessionKeyCache, finder: BlockFinder, cacheBytesMax = 16 * 1024 * 1024) {
+    this.#store = store;
+    this.#keyring = keyring;
+    this.#keys = keys;
+    this.#finder = finder;
+    this.#cacheBytesMax = cacheBytesMax;
+  }
+
+  /** The bytes of one reference, checked against its digest unless `check` is false (units digests are checked by their map). */
+  async read(reference: References, options?: CallOptions): Promise<Uint8Array> {
+    const blockId = blockOf(reference);
+    const block = await this.block(blockId, options);
+    const bytes = block.subarray(offsetOf(reference), offsetOf(reference) + lengthOf(reference));
+    if (bytes.length !== lengthOf(reference) || !bytesEqual(this.#keyring.ids.id(bytes).subarray(0, DIGEST_BYTES), digestOf(reference))) {
+      throw new Fault('FORMAT_DAMAGED', `Block ${hex(blockId)} does not hold what a map says at ${offsetOf(reference)}`);
+    }
+    return bytes;
+  }
+
+  /** A whole block, opened. */
+  block(blockId: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    const name = hex(blockId);
+    const cached = this.#cache.get(name);
+    if (cached !== undefined) {
+      this.#cache.delete(name);
+      this.#cache.set(name, cached);
+      return cached;
+    }
+    const fetched = this.#fetch(blockId, options);
+    this.#cache.set(name, fetched);
+    fetched.then(
+      (bytes) => this.#evict(bytes.length),
+      () => this.#cache.delete(name),
+    );
+    return fetched;
+  }
+
+  #evict(more: number): void {
+    this.#cacheBytes += more;
+    for (const [name, cached] of this.#cache) {
+      if (this.#cacheBytes <= this.#cacheBytesMax || this.#cache.size <= 2) return;
+      this.#cache.delete(name);
+      cached.then(
+        (bytes) => {
+          this.#cacheBytes -= bytes.length;
+        },
+        () => {},
+      );
+      return;
+    }
+  }
+
+  async #fetch(blockId: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    for (let attempt = 0; ; attempt++) {
+      const place = this.#finder.find(blockId);
+      try {
+        if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(blockId)} is in no pack of the index`);
+        return await this.#open(blockId, place, options);
+      } catch (error) {
+        // A prune may have moved the block since the index was read.
+        if (!isFault(error, 'STORE_NOT_FOUND') || attempt > 0 || !(await this.#finder.refresh())) throw error;
+      }
+    }
+  }
+
+  async #open(blockId: Uint8Array, place: BlockPlace, options?: CallOptions): Promise<Uint8Array> {
+    const { packId, offset, storedLength, rawLength, codec, sealingSession, sealingAsset, sealingCounter, packKind } = place;
+    const sealed = await this.#store.get(packKey(packId), { offset, length: storedLength }, options);
+    const key = packKind === 'metadata' ? this.#keys.metadataKey(sealingSession, sealingAsset) : await this.#keys.dataKey(sealingSession, options);
+    const bytes = new Uint8Array(rawLength);
+    if (!this.#opener.open(bytes, sealed, { id: blockId, rawLength, codec, sealingCounter, key })) {
+      throw new Fault('FORMAT_DAMAGED', `Block ${hex(blockId)} in pack ${hex(packId)} is damaged`);
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,77 @@
+// Making and opening a repository: finding out whether the place is one, opening a key with the passphrase.
+
+import { Fault } from '../base/faults.ts';
+import { objectId } from '../codec/chunk-id.ts';
+import { DEFAULT_PARAMETERS, decodeRepositoryObject, encodeRepositoryObject, type RepositoryParameters } from '../format/repository-object.ts';
+import { bytesEqual } from '../model/reference.ts';
+import { isFault } from '../base/faults.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { Keyring, newOwnerPayload, openKeyObject, type Random, sealKeyObject } from './keyring.ts';
+import { hex, KEYS_PREFIX, keyObjectKey, REPOSITORY_OBJECT } from './layout.ts';
+
+export type OpenedRepository = { readonly store: ObjectStore; readonly parameters: RepositoryParameters; readonly keyring: Keyring };
+
+export type InitDetails = {
+  readonly passphrase: Uint8Array;
+  readonly label: string;
+  readonly now: Date;
+  readonly random: Random;
+};
+
+/** Makes a repository in an empty place. The object `repository` is written last: a place without it is not a repository yet. */
+export async function initRepository(store: ObjectStore, details: InitDetails, options?: CallOptions): Promise<OpenedRepository> {
+  await store.probe(options);
+  const exists = () => new Fault('FORMAT_REPOSITORY_EXISTS', `There is a repository at ${store.location} already`);
+  if ((await store.size(REPOSITORY_OBJECT, options)) !== undefined) throw exists();
+  const { passphrase, label, now, random } = details;
+  const createdAt = now.toISOString();
+  const parameters: RepositoryParameters = { id: random(16), createdAt, ...DEFAULT_PARAMETERS };
+  const object = encodeRepositoryObject(parameters);
+  const payload = newOwnerPayload(object, random);
+  const keyId = hex(random(8));
+  const key = await sealKeyObject(payload, { id: keyId, label, createdAt, passphrase, repositoryId: parameters.id, random });
+  await store.put(keyObjectKey(keyId), key, options);
+  if ((await store.put(REPOSITORY_OBJECT, object, options)) === 'exists') {
+    await store.delete(keyObjectKey(keyId), options);
+    throw exists();
+  }
+  return { store, parameters, keyring: new Keyring(keyId, payload, parameters) };
+}
+
+/** `preferredKey`: the id of the key that opened it last time here, tried first. */
+export async function openRepository(
+  store: ObjectStore,
+  passphrase: Uint8Array,
+  preferredKey?: (repositoryId: string) => string | undefined,
+  options?: CallOptions,
+): Promise<OpenedRepository> {
+  const { parameters, object } = await readParameters(store, options);
+  const ids = await keyIds(store, options);
+  const preferred = preferredKey?.(hex(parameters.id));
+  ids.sort((a, b) => Number(b === preferred) - Number(a === preferred) || (a < b ? -1 : 1));
+  for (const id of ids) {
+    const opened = await openKeyObject(await store.get(keyObjectKey(id), undefined, options), { id, passphrase, repositoryId: parameters.id });
+    if (opened === undefined) continue;
+    if (!bytesEqual(opened.payload.repositoryDigest, objectId(object))) {
+      throw new Fault('FORMAT_DAMAGED', `The object "repository" at ${store.location} is not the one that the key ${id} was made for`);
+    }
+    return { store, parameters, keyring: new Keyring(id, opened.payload, parameters) };
+  }
+  throw new Fault('KEY_PASSPHRASE_WRONG', `None of the ${ids.length} keys of the repository at ${store.location} opens with this passphrase`);
+}
+
+async function readParameters(store: ObjectStore, options?: CallOptions): Promise<{ readonly parameters: RepositoryParameters; readonly object: Uint8Array }> {
+  try {
+    const object = await store.get(REPOSITORY_OBJECT, undefined, options);
+    return { parameters: decodeRepositoryObject(object, store.location), object };
+  } catch (error) {
+    if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
+    throw new Fault('FORMAT_NOT_A_REPOSITORY', `There is no repository at ${store.location}`, { cause: error });
+  }
+}
+
+export async function keyIds(store: ObjectStore, options?: CallOptions): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const page of store.list(KEYS_PREFIX, options)) for (const { key } of page) ids.push(key.slice(KEYS_PREFIX.length));
+  return ids;
+}

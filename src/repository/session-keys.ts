@@ -1,0 +1,53 @@
+// Keys of sessions, fetched when a block of theirs is first opened.
+
+import { Fault, isFault } from '../base/faults.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { Keyring } from './keyring.ts';
+import { hex, sessionKeyKey } from './layout.ts';
+
+export class SessionKeyCache {
+  readonly #store: ObjectStore;
+  readonly #keyring: Keyring;
+  readonly #dataKeys = new Map<string, Promise<Uint8Array>>();
+  readonly #metadataKeys = new Map<string, Uint8Array>();
+
+  constructor(store: ObjectStore, keyring: Keyring) {
+    this.#store = store;
+    this.#keyring = keyring;
+  }
+
+  /** Opens data blocks; KEY_CANNOT_READ when this key is for writing only. */
+  dataKey(session: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    const name = hex(session);
+    let key = this.#dataKeys.get(name);
+    if (key === undefined) {
+      key = this.#fetch(session, options);
+      key.catch(() => this.#dataKeys.delete(name));
+      this.#dataKeys.set(name, key);
+    }
+    return key;
+  }
+
+  /** Opens nodes. */
+  metadataKey(session: Uint8Array, assetId: Uint8Array): Uint8Array {
+    const name = hex(session);
+    let key = this.#metadataKeys.get(name);
+    if (key === undefined) {
+      key = this.#keyring.metadataKeyOf(session, assetId);
+      this.#metadataKeys.set(name, key);
+    }
+    return key;
+  }
+
+  async #fetch(session: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    for (const pairId of this.#keyring.pairIds) {
+      try {
+        const object = await this.#store.get(sessionKeyKey(pairId, session), undefined, options);
+        return this.#keyring.openSessionKey(pairId, session, object);
+      } catch (error) {
+        if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
+      }
+    }
+    throw new Fault('STORE_NOT_FOUND', `The key of session ${hex(session)} is not in the store at ${this.#store.location}: what it sealed cannot be opened`);
+  }
+}

@@ -1,0 +1,101 @@
+// A worker of a backup: reads, cuts, names, compresses, seals and packs. It does everything for its tasks by itself, so data is never
+// handed from thread to thread, except finished packs.
+
+import { randomBytes } from 'node:crypto';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { IdHasher } from '../codec/chunk-id.ts';
+import { Chunker, type ChunkerParameters } from '../codec/chunker.ts';
+import type { PagedChunking } from '../format/repository-object.ts';
+import { openKnownChunks, type KnownChunksSpec, openSessionChunks, type SessionChunksSpec } from './chunk-tables.ts';
+import { ContentCutter } from './content-cutter.ts';
+import { Dedup } from './dedup.ts';
+import type { FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
+import { PackBuffers, type PackBuffersSpec } from './pack-buffers.ts';
+import { type FinishedPack, PackWriter, type PackWriterSpec } from './pack-writer.ts';
+import { PagedCutter } from './paged-cutter.ts';
+import { readFileTask } from './source-file.ts';
+
+export const CHUNKER_WINDOW_BYTES = 4 * 1024 * 1024;
+
+export type BackupThreadSpec = {
+  readonly packs: PackWriterSpec;
+  readonly idKey: Uint8Array;
+  readonly chunker: ChunkerParameters;
+  readonly paged: PagedChunking;
+  readonly buffers: PackBuffersSpec;
+  readonly known: KnownChunksSpec | undefined;
+  readonly made: SessionChunksSpec;
+};
+
+export type BackupRequest =
+  | { readonly kind: 'files'; readonly job: number; readonly tasks: readonly FileTask[] }
+  /** Chunks of a stream, cut by the main thread: end offsets in `bytes`. */
+  | { readonly kind: 'chunks'; readonly job: number; readonly bytes: Uint8Array; readonly ends: Uint32Array }
+  | { readonly kind: 'made'; readonly made: SessionChunksSpec }
+  /** Close what is open, hand it over, and end. */
+  | { readonly kind: 'finish' };
+
+export type BackupAnswer =
+  | { readonly kind: 'files'; readonly job: number; readonly results: readonly FileTaskResult[] }
+  | { readonly kind: 'chunks'; readonly job: number; readonly references: Uint8Array }
+  | { readonly kind: 'pack'; readonly pack: FinishedPack }
+  | { readonly kind: 'finished'; readonly totals: WorkerTotals };
+
+function start(port: MessagePort, spec: BackupThreadSpec): void {
+  const send = (answer: BackupAnswer): void => port.postMessage(answer);
+  const buffers = new PackBuffers(spec.buffers);
+  const packs = new PackWriter(spec.packs, {
+    claim: () => {
+      const position = buffers.claim();
+      return position === undefined ? undefined : { position, bytes: buffers.bytes(position) };
+    },
+    emit: (pack) => send({ kind: 'pack', pack }),
+    random: randomBytes,
+  });
+  const { session } = spec.packs;
+  const ids = new IdHasher(spec.idKey);
+  const chunker = new Chunker(spec.chunker, CHUNKER_WINDOW_BYTES);
+  const known = spec.known === undefined ? undefined : openKnownChunks(spec.known);
+  const dedup = new Dedup(session, openSessionChunks(spec.made), known);
+  const content = new ContentCutter(chunker, spec.chunker.minBytes, session, ids, dedup, packs);
+  const isZero = (bytes: Uint8Array): boolean => isZeroInWindow(chunker, bytes);
+  const paged = new PagedCutter(spec.paged, chunker.window, session, ids, dedup, packs, isZero);
+  let bytesRead = 0;
+
+  port.on('message', (request: BackupRequest) => {
+    if (request.kind === 'files') {
+      const results = request.tasks.map((task) => readFileTask(task, content, paged));
+      for (const result of results) bytesRead += result.bytesRead;
+      send({ kind: 'files', job: request.job, results });
+    } else if (request.kind === 'chunks') {
+      let from = 0;
+      for (const end of request.ends) {
+        content.addChunk(request.bytes.subarray(from, end));
+        from = end;
+      }
+      bytesRead += from;
+      send({ kind: 'chunks', job: request.job, references: content.takeReferences() });
+    } else if (request.kind === 'made') {
+      dedup.exchange(openSessionChunks(request.made));
+    } else {
+      packs.flush();
+      packs.close();
+      const totals: WorkerTotals = {
+        bytesRead,
+        chunks: content.chunks + paged.chunks,
+        newChunks: content.newChunks + paged.newChunks,
+        newBytes: content.newBytes + paged.newBytes,
+        zeroBytes: paged.zeroBytes,
+      };
+      send({ kind: 'finished', totals });
+      port.close();
+    }
+  });
+}
+
+function isZeroInWindow({ scanner, window }: Chunker, bytes: Uint8Array): boolean {
+  const start = bytes.byteOffset - window.byteOffset;
+  return scanner.isZero(start, start + bytes.length);
+}
+
+if (parentPort !== null) start(parentPort, workerData as BackupThreadSpec);

@@ -1,0 +1,63 @@
+// Opens sealed blocks into buffers that are used again. The key of each sealing session is set up once.
+
+import { Aead, TAG_BYTES } from '../codec/aead.ts';
+import { Decompressor } from '../codec/zstd.ts';
+import { BLOCK_ID_BYTES } from '../format/pack.ts';
+import { writeBlockAad } from './pack-writer.ts';
+
+/** Sessions whose ciphers are kept ready. */
+const CIPHERS_MAX = 64;
+
+export type SealedBlock = {
+  /** 16 bytes. */
+  readonly id: Uint8Array;
+  readonly rawLength: number;
+  readonly codec: number;
+  /** 6 bytes. */
+  readonly sealingCounter: Uint8Array;
+  /** Of the sealing session: data key, or metadata key for nodes. */
+  readonly key: Uint8Array;
+};
+
+export class BlockOpener {
+  readonly #ciphers = new Map<string, Aead>();
+  readonly #decompressor = new Decompressor();
+  readonly #aad = new Uint8Array(BLOCK_ID_BYTES + 5);
+  readonly #nonce = new Uint8Array(12);
+  #scratch = new Uint8Array(0);
+
+  /** Opens `sealed` into `target[0, rawLength)`; false when the block is damaged. `sealed` is not changed. */
+  open(target: Uint8Array, sealed: Uint8Array, block: SealedBlock): boolean {
+    const { id, rawLength, codec, sealingCounter } = block;
+    const length = sealed.length - TAG_BYTES;
+    if (length < 0 || (codec === 0 && length !== rawLength)) return false;
+    writeBlockAad(this.#aad, id, rawLength, codec);
+    this.#nonce.set(sealingCounter, 6);
+    const cipher = this.#cipher(block.key);
+    if (codec === 0) return cipher.open(target, sealed, this.#nonce, this.#aad);
+    if (this.#scratch.length < length) this.#scratch = new Uint8Array(Math.max(length, 1024 * 1024));
+    if (!cipher.open(this.#scratch, sealed, this.#nonce, this.#aad)) return false;
+    return this.#decompressor.decompress(target.subarray(0, rawLength), this.#scratch.subarray(0, length));
+  }
+
+  close(): void {
+    for (const cipher of this.#ciphers.values()) cipher.close();
+    this.#ciphers.clear();
+    this.#decompressor.close();
+  }
+
+  #cipher(key: Uint8Array): Aead {
+    const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+    let cipher = this.#ciphers.get(name);
+    if (cipher === undefined) {
+      if (this.#ciphers.size >= CIPHERS_MAX) {
+        const [oldest, first] = this.#ciphers.entries().next().value!;
+        first.close();
+        this.#ciphers.delete(oldest);
+      }
+      cipher = new Aead(key);
+      this.#ciphers.set(name, cipher);
+    }
+    return cipher;
+  }
+}

@@ -1,0 +1,132 @@
+// Reads a file (or an extent of one) and cuts it by content. Small files are read straight into the block that is being filled; larger
+// ones go through the chunker's window.
+
+import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
+import type { Chunker } from '../codec/chunker.ts';
+import { EXTENT_CHUNK, SESSION_BYTES } from '../format/pack.ts';
+import { REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
+import { type Dedup, newFound } from './dedup.ts';
+import type { PackWriter } from './pack-writer.ts';
+
+/** Reads at most `length` bytes at `position` into `target`; fewer only at the end. */
+export type ReadAt = (target: Uint8Array, length: number, position: number) => number;
+
+/** A list of references that grows. */
+export class ReferenceList {
+  #bytes = new Uint8Array(REFERENCE_BYTES * 16);
+  #length = 0;
+
+  add(block: Uint8Array, digest: Uint8Array, offset: number, length: number): void {
+    if (this.#length === this.#bytes.length) {
+      const grown = new Uint8Array(this.#bytes.length * 2);
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    writeReference(this.#bytes, this.#length, block, digest, offset, length);
+    this.#length += REFERENCE_BYTES;
+  }
+
+  take(): References {
+    const references = this.#bytes.slice(0, this.#length);
+    this.#length = 0;
+    return references;
+  }
+}
+
+export class ContentCutter {
+  readonly #chunker: Chunker;
+  readonly #smallBytesMax: number;
+  readonly #ids: IdHasher;
+  readonly #dedup: Dedup;
+  readonly #packs: PackWriter;
+  readonly #cuts: Uint32Array;
+  readonly #found = newFound();
+  readonly #ownBlock: Uint8Array;
+  readonly #references = new ReferenceList();
+  chunks = 0;
+  newChunks = 0;
+  newBytes = 0;
+
+  constructor(chunker: Chunker, smallBytesMax: number, session: Uint8Array, ids: IdHasher, dedup: Dedup, packs: PackWriter) {
+    this.#chunker = chunker;
+    this.#smallBytesMax = smallBytesMax;
+    this.#ids = ids;
+    this.#dedup = dedup;
+    this.#packs = packs;
+    this.#cuts = new Uint32Array(Math.ceil(chunker.window.length / 64) + 1);
+    this.#ownBlock = new Uint8Array(16);
+    this.#ownBlock.set(session);
+  }
+
+  /** Cuts `length` bytes from `offset` on. Answers the references and how many bytes there were (fewer when the file is shorter). */
+  cut(read: ReadAt, offset: number, length: number): { readonly references: References; readonly bytesRead: number } {
+    if (length <= this.#smallBytesMax) return this.#cutSmall(read, offset, length);
+    const { window } = this.#chunker;
+    let position = offset;
+    let have = 0;
+    for (let last = false; !last; ) {
+      const want = Math.min(window.length - have, offset + length - position);
+      const got = want === 0 ? 0 : read(window.subarray(have, have + want), want, position);
+      position += got;
+      have += got;
+      last = got < want || position === offset + length;
+      have = this.cutWindow(have, last);
+    }
+    return { references: this.#references.take(), bytesRead: position - offset };
+  }
+
+  /** Cuts the first `have` bytes of the chunker's window; the unfinished rest moves to its front. Answers the length of the rest. */
+  cutWindow(have: number, last: boolean): number {
+    const { window } = this.#chunker;
+    const n = this.#chunker.cut(have, last, this.#cuts);
+    let start = 0;
+    for (let i = 0; i < n; i++) {
+      const end = this.#cuts[i]!;
+      this.addChunk(window.subarray(start, end));
+      start = end;
+    }
+    if (start > 0 && start < have) window.copyWithin(0, start, have);
+    return have - start;
+  }
+
+  /** Adds one chunk from anywhere to the references. */
+  addChunk(chunk: Uint8Array): void {
+    const room = this.#packs.room(chunk.length);
+    if (this.#refer(chunk, room.length)) return;
+    room.set(chunk);
+    this.#packs.keep(chunk.length, EXTENT_CHUNK, this.#lastId!);
+  }
+
+  takeReferences(): References {
+    return this.#references.take();
+  }
+
+  #lastId: Uint8Array | undefined;
+
+  /** Names a chunk that would stand where `room` was given; true when it is known already. */
+  #refer(chunk: Uint8Array, length: number): boolean {
+    const id = this.#ids.id(chunk);
+    this.#lastId = id;
+    this.chunks++;
+    const digest = id.subarray(0, DIGEST_BYTES);
+    const offset = this.#packs.blockLength;
+    if (this.#dedup.find(id, this.#packs.blockCounter, offset, length, this.#found)) {
+      this.#references.add(this.#found.block, digest, this.#found.offset, length);
+      return true;
+    }
+    this.#ownBlock.set(this.#packs.blockCounter, SESSION_BYTES);
+    this.#references.add(this.#ownBlock, digest, offset, length);
+    this.newChunks++;
+    this.newBytes += length;
+    return false;
+  }
+
+  #cutSmall(read: ReadAt, offset: number, length: number): { readonly references: References; readonly bytesRead: number } {
+    const room = this.#packs.room(length);
+    const got = read(room, length, offset);
+    if (got === 0) return { references: this.#references.take(), bytesRead: 0 };
+    const chunk = room.subarray(0, got);
+    if (!this.#refer(chunk, got)) this.#packs.keep(got, EXTENT_CHUNK, this.#lastId!);
+    return { references: this.#references.take(), bytesRead: got };
+  }
+}

@@ -1,0 +1,50 @@
+// Which chunks are in the repository already: those that this backup made (a table shared by its workers) and those of the index as it
+// was when the backup began (files on local disk). Best effort: a miss costs room, never data.
+
+import { SESSION_BYTES } from '../format/pack.ts';
+
+/** Where a known chunk lies. Filled by `find`. */
+export type Found = { readonly block: Uint8Array; offset: number; length: number };
+
+export function newFound(): Found {
+  return { block: new Uint8Array(16), offset: 0, length: 0 };
+}
+
+/** Chunks that the running session made. Counter: the six bytes of the block's counter. */
+export type SessionChunks = {
+  readonly findOrInsert: (id: Uint8Array, counter: Uint8Array, offset: number, length: number, found: { readonly counter: Uint8Array; offset: number; length: number }) => 'found' | 'inserted' | 'full';
+};
+
+/** Chunks of the repository. */
+export type KnownChunks = { readonly chunk: (id: Uint8Array, found: Found) => boolean };
+
+export class Dedup {
+  readonly #session: Uint8Array;
+  #made: SessionChunks;
+  readonly #known: KnownChunks | undefined;
+  readonly #hit = { counter: new Uint8Array(6), offset: 0, length: 0 };
+
+  constructor(session: Uint8Array, made: SessionChunks, known: KnownChunks | undefined) {
+    this.#session = session;
+    this.#made = made;
+    this.#known = known;
+  }
+
+  /** Goes on with a fresh table; what the old one knew is forgotten, which costs room only. */
+  exchange(made: SessionChunks): void {
+    this.#made = made;
+  }
+
+  /** True when the chunk is known, and then `found` says where. Otherwise the caller must keep it at `counter`, `offset`: others may
+   *  already refer to it there. */
+  find(id: Uint8Array, counter: Uint8Array, offset: number, length: number, found: Found): boolean {
+    if (this.#known !== undefined && this.#known.chunk(id, found) && found.length === length) return true;
+    const hit = this.#hit;
+    if (this.#made.findOrInsert(id, counter, offset, length, hit) !== 'found' || hit.length !== length) return false;
+    found.block.set(this.#session);
+    found.block.set(hit.counter, SESSION_BYTES);
+    found.offset = hit.offset;
+    found.length = hit.length;
+    return true;
+  }
+}

@@ -1,0 +1,54 @@
+// What the main thread asks a worker to read, and what it answers. A task is a file, or an extent of a large one.
+
+import type { References } from '../model/reference.ts';
+
+/** How a file looked when it was found; a difference after reading means that it changed meanwhile. */
+export type ExpectedStat = {
+  readonly sizeBytes: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+  readonly ctimeSec: number;
+  readonly ctimeNsec: number;
+};
+
+export type FileTask = {
+  /** Given back with the result. */
+  readonly file: number;
+  /** Latin1, as the operating system takes it. */
+  readonly path: string;
+  /** Cut by content, or units by position. */
+  readonly cut: 'content' | 'paged';
+  readonly offset: number;
+  readonly length: number;
+  /** Compared after reading, when given (devices have none). */
+  readonly expected: ExpectedStat | undefined;
+  /** Paged: the leaves of the parent's map at these positions (plain nodes), null where it has none. */
+  readonly parentLeaves: readonly (Uint8Array | null)[];
+  /** Paged: of each unit of a leaf, 1 when it may have changed; absent when all may have. Units outside keep the parent's reference. */
+  readonly changedUnits?: readonly (Uint8Array | null)[];
+};
+
+export type PagedLeaf =
+  /** The same as the parent's. */
+  | { readonly kind: 'same' }
+  | { readonly kind: 'zero' }
+  | { readonly kind: 'node'; readonly bytes: Uint8Array };
+
+export type FileTaskResult = {
+  readonly file: number;
+  readonly offset: number;
+  readonly bytesRead: number;
+  readonly outcome: 'read' | 'changed' | { readonly problem: string; readonly message: string };
+  /** Content. */
+  readonly references: References;
+  /** Paged. */
+  readonly leaves: readonly PagedLeaf[];
+};
+
+export type WorkerTotals = {
+  readonly bytesRead: number;
+  readonly chunks: number;
+  readonly newChunks: number;
+  readonly newBytes: number;
+  readonly zeroBytes: number;
+};

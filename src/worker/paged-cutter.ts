@@ -1,0 +1,192 @@
+// Reads a volume or a paged file by position: zero units cost nothing, units that are as in the parent's map keep its reference, the new
+// ones of a group of neighbours are stored together and known to the index as one. So the unit of dedup is 16 KiB while the index grows by
+// one entry in 256 KiB, and what is compressed together is still a block of up to 1 MiB.
+
+import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
+import { EXTENT_GROUP, SESSION_BYTES } from '../format/pack.ts';
+import { decodeUnitsLeaf, encodeUnitsLeaf, UNITS_PER_LEAF, type UnitsLeaf } from '../format/units-node.ts';
+import type { PagedChunking } from '../format/repository-object.ts';
+import { REFERENCE_BYTES, bytesEqual, digestOf, writeReference } from '../model/reference.ts';
+import type { ReadAt } from './content-cutter.ts';
+import { type Dedup, newFound } from './dedup.ts';
+import type { FileTask, PagedLeaf } from './file-task.ts';
+import type { PackWriter } from './pack-writer.ts';
+
+const GROUP_CONTEXT = Buffer.from('group\0', 'latin1');
+const READ_BYTES = 1024 * 1024;
+
+export class PagedCutter {
+  readonly #paged: PagedChunking;
+  readonly #ids: IdHasher;
+  readonly #dedup: Dedup;
+  readonly #packs: PackWriter;
+  readonly #isZero: (bytes: Uint8Array) => boolean;
+  readonly #buffer: Uint8Array;
+  readonly #found = newFound();
+  readonly #ownBlock = new Uint8Array(16);
+  /** The new units of the group at hand: position in the leaf, bytes, digest. */
+  readonly #newUnits: { unit: number; at: number; length: number }[] = [];
+  readonly #newDigests: Uint8Array;
+  chunks = 0;
+  newChunks = 0;
+  newBytes = 0;
+  zeroBytes = 0;
+
+  /** `buffer` is lent: at least one group long, a multiple of the group's length. */
+  constructor(paged: PagedChunking, buffer: Uint8Array, session: Uint8Array, ids: IdHasher, dedup: Dedup, packs: PackWriter, isZero: (bytes: Uint8Array) => boolean) {
+    this.#paged = paged;
+    this.#buffer = buffer;
+    this.#ids = ids;
+    this.#dedup = dedup;
+    this.#packs = packs;
+    this.#isZero = isZero;
+    this.#ownBlock.set(session);
+    this.#newDigests = new Uint8Array(paged.groupUnits * DIGEST_BYTES);
+  }
+
+  cut(read: ReadAt, task: FileTask): { readonly leaves: PagedLeaf[]; readonly bytesRead: number } {
+    const leafBytes = UNITS_PER_LEAF * this.#paged.unitBytes;
+    const leaves: PagedLeaf[] = [];
+    let bytesRead = 0;
+    for (let at = 0, i = 0; at < task.length; at += leafBytes, i++) {
+      const length = Math.min(leafBytes, task.length - at);
+      const changed = task.changedUnits?.[i] ?? undefined;
+      const { leaf, bytes } = this.#cutLeaf(read, task.offset + at, length, task.parentLeaves[i] ?? undefined, changed);
+      leaves.push(leaf);
+      bytesRead += bytes;
+    }
+    return { leaves, bytesRead };
+  }
+
+  #cutLeaf(read: ReadAt, offset: number, length: number, parentNode: Uint8Array | undefined, changed: Uint8Array | undefined): { readonly leaf: PagedLeaf; readonly bytes: number } {
+    const { unitBytes, groupUnits } = this.#paged;
+    const units = Math.ceil(length / unitBytes);
+    const lastUnitBytes = length - (units - 1) * unitBytes;
+    const parent = parentNode === undefined ? undefined : decodeUnitsLeaf(parentNode, units, unitBytes, lastUnitBytes);
+    const builder = new LeafBuilder(units, parent);
+    const groupBytes = groupUnits * unitBytes;
+    const readBytes = Math.max(groupBytes, Math.floor(Math.min(READ_BYTES, this.#buffer.length) / groupBytes) * groupBytes);
+    let bytes = 0;
+    for (let from = 0; from < length; from += readBytes) {
+      const want = Math.min(readBytes, length - from);
+      const firstUnit = from / unitBytes;
+      const unitCount = Math.ceil(want / unitBytes);
+      if (changed !== undefined && !anySet(changed, firstUnit, unitCount)) {
+        for (let u = firstUnit; u < firstUnit + unitCount; u++) builder.keepParent(u);
+        continue;
+      }
+      const got = read(this.#buffer.subarray(0, want), want, offset + from);
+      // A file that became shorter: what is missing reads as zeros, and the result says "changed".
+      if (got < want) this.#buffer.fill(0, got, want);
+      bytes += got;
+      for (let g = 0; g < unitCount; g += groupUnits) this.#cutGroup(builder, firstUnit + g, g * unitBytes, Math.min(groupBytes, want - g * unitBytes), changed);
+    }
+    return { leaf: builder.finish(unitBytes, parentNode), bytes };
+  }
+
+  /** The group whose first unit is `firstUnit` and whose bytes stand at `at` in the buffer. */
+  #cutGroup(builder: LeafBuilder, firstUnit: number, at: number, length: number, changed: Uint8Array | undefined): void {
+    const { unitBytes } = this.#paged;
+    const fresh = this.#newUnits;
+    fresh.length = 0;
+    let freshBytes = 0;
+    for (let u = 0, from = 0; from < length; u++, from += unitBytes) {
+      const unit = firstUnit + u;
+      if (changed !== undefined && changed[unit] === 0) {
+        builder.keepParent(unit);
+        continue;
+      }
+      const bytes = this.#buffer.subarray(at + from, at + Math.min(from + unitBytes, length));
+      if (this.#isZero(bytes)) {
+        this.zeroBytes += bytes.length;
+        continue;
+      }
+      const id = this.#ids.id(bytes);
+      if (builder.keepParentIfSame(unit, id)) continue;
+      this.#newDigests.set(id.subarray(0, DIGEST_BYTES), fresh.length * DIGEST_BYTES);
+      fresh.push({ unit, at: at + from, length: bytes.length });
+      freshBytes += bytes.length;
+    }
+    if (fresh.length > 0) this.#storeGroup(builder, freshBytes);
+  }
+
+  #storeGroup(builder: LeafBuilder, freshBytes: number): void {
+    const fresh = this.#newUnits;
+    const id = this.#ids.idOf(GROUP_CONTEXT, this.#newDigests.subarray(0, fresh.length * DIGEST_BYTES));
+    this.chunks++;
+    const room = this.#packs.room(freshBytes);
+    let block = this.#found.block;
+    let offset = this.#packs.blockLength;
+    if (this.#dedup.find(id, this.#packs.blockCounter, offset, freshBytes, this.#found)) {
+      offset = this.#found.offset;
+    } else {
+      let to = 0;
+      for (const { at, length } of fresh) {
+        room.set(this.#buffer.subarray(at, at + length), to);
+        to += length;
+      }
+      this.#packs.keep(freshBytes, EXTENT_GROUP, id);
+      this.#ownBlock.set(this.#packs.blockCounter, SESSION_BYTES);
+      block = this.#ownBlock;
+      this.newChunks++;
+      this.newBytes += freshBytes;
+    }
+    for (let i = 0; i < fresh.length; i++) {
+      const { unit, length } = fresh[i]!;
+      builder.set(unit, block, this.#newDigests.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES), offset, length);
+      offset += length;
+    }
+  }
+}
+
+/** One leaf in the making: a slot of one reference for each unit. */
+class LeafBuilder {
+  readonly #set: Uint8Array;
+  readonly #slots: Uint8Array;
+  readonly #parentSlots: Uint8Array | undefined;
+  readonly #parentSet: Uint8Array | undefined;
+
+  constructor(units: number, parent: UnitsLeaf | undefined) {
+    this.#set = new Uint8Array(units);
+    this.#slots = new Uint8Array(units * REFERENCE_BYTES);
+    if (parent === undefined) return;
+    this.#parentSet = parent.set;
+    this.#parentSlots = new Uint8Array(units * REFERENCE_BYTES);
+    for (let u = 0, n = 0; u < units; u++) {
+      if (parent.set[u] === 1) this.#parentSlots.set(parent.references.subarray(n * REFERENCE_BYTES, ++n * REFERENCE_BYTES), u * REFERENCE_BYTES);
+    }
+  }
+
+  set(unit: number, block: Uint8Array, digest: Uint8Array, offset: number, length: number): void {
+    this.#set[unit] = 1;
+    writeReference(this.#slots, unit * REFERENCE_BYTES, block, digest, offset, length);
+  }
+
+  keepParent(unit: number): void {
+    if (this.#parentSet?.[unit] !== 1) return;
+    this.#set[unit] = 1;
+    const at = unit * REFERENCE_BYTES;
+    this.#slots.set(this.#parentSlots!.subarray(at, at + REFERENCE_BYTES), at);
+  }
+
+  keepParentIfSame(unit: number, id: Uint8Array): boolean {
+    if (this.#parentSet?.[unit] !== 1 || !bytesEqual(digestOf(this.#parentSlots!, unit), id.subarray(0, DIGEST_BYTES))) return false;
+    this.keepParent(unit);
+    return true;
+  }
+
+  finish(unitBytes: number, parentNode: Uint8Array | undefined): PagedLeaf {
+    let n = 0;
+    for (let u = 0; u < this.#set.length; u++) {
+      if (this.#set[u] === 1) this.#slots.copyWithin(n++ * REFERENCE_BYTES, u * REFERENCE_BYTES, (u + 1) * REFERENCE_BYTES);
+    }
+    if (n === 0) return { kind: 'zero' };
+    const bytes = encodeUnitsLeaf(this.#set, this.#slots.subarray(0, n * REFERENCE_BYTES), unitBytes);
+    return parentNode !== undefined && bytesEqual(parentNode, bytes) ? { kind: 'same' } : { kind: 'node', bytes };
+  }
+}
+
+function anySet(changed: Uint8Array, from: number, count: number): boolean {
+  for (let i = from; i < from + count; i++) if (changed[i] === 1) return true;
+  return false;
+}

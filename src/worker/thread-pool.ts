@@ -1,0 +1,116 @@
+// Threads that work on jobs: each thread has a short queue of its own, so that it never waits for the main thread between two jobs.
+
+import { Worker } from 'node:worker_threads';
+
+/** Jobs in a thread's queue, the running one included. */
+const JOBS_PER_THREAD = 2;
+/** A small young generation: the threads make little garbage, and memory that is not touched is not resident. */
+const YOUNG_GENERATION_MB = 4;
+
+export type ThreadPoolOptions<Answer> = {
+  readonly script: URL;
+  readonly threads: number;
+  readonly dataOf: (thread: number) => unknown;
+  /** Every message of a thread that is not the answer to a job (has no `job`). */
+  readonly onMessage: (message: Answer, thread: number) => void;
+};
+
+type Waiting<Answer> = { readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
+
+export class ThreadPool<Request extends object, Answer extends { readonly kind: string }> {
+  readonly #workers: Worker[];
+  readonly #load: number[];
+  readonly #waiting = new Map<number, Waiting<Answer> & { readonly thread: number }>();
+  readonly #queue: { readonly request: Request & { readonly job: number }; readonly transfer: ArrayBuffer[] }[] = [];
+  readonly #idle: (() => void)[] = [];
+  #nextJob = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #onFailure: ((error: unknown) => void) | undefined;
+
+  constructor(options: ThreadPoolOptions<Answer>) {
+    this.#load = new Array<number>(options.threads).fill(0);
+    this.#workers = Array.from({ length: options.threads }, (_, thread) => {
+      const worker = new Worker(options.script, {
+        workerData: options.dataOf(thread),
+        resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      });
+      worker.on('message', (message: Answer & { readonly job?: number }) => {
+        if (message.job === undefined) options.onMessage(message, thread);
+        else this.#finish(message.job, message);
+      });
+      worker.on('error', (error) => this.#fail(error));
+      worker.on('exit', (code) => {
+        if (code !== 0) this.#fail(new Error(`Thread ${thread} ended with ${code}`));
+      });
+      return worker;
+    });
+  }
+
+  /** Called once, when a thread failed; its jobs are rejected as well. */
+  onFailure(listener: (error: unknown) => void): void {
+    this.#onFailure = listener;
+    if (this.#failure !== undefined) listener(this.#failure.error);
+  }
+
+  /** Jobs that no thread has taken yet. */
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  run(request: Request, transfer: ArrayBuffer[] = []): Promise<Answer> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    const job = this.#nextJob++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(job, { resolve, reject, thread: -1 });
+      this.#queue.push({ request: { ...request, job }, transfer });
+      this.#pump();
+    });
+  }
+
+  /** Resolves when the queue is shorter than `jobs`. */
+  async room(jobs: number): Promise<void> {
+    while (this.#queue.length >= jobs && this.#failure === undefined) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** To every thread, outside the queue. */
+  broadcast(message: unknown): void {
+    for (const worker of this.#workers) worker.postMessage(message);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0) {
+      let thread = 0;
+      for (let i = 1; i < this.#load.length; i++) if (this.#load[i]! < this.#load[thread]!) thread = i;
+      if (this.#load[thread]! >= JOBS_PER_THREAD) return;
+      const { request, transfer } = this.#queue.shift()!;
+      this.#load[thread]!++;
+      this.#waiting.set(request.job, { ...this.#waiting.get(request.job)!, thread });
+      this.#workers[thread]!.postMessage(request, transfer);
+      for (const wake of this.#idle.splice(0)) wake();
+    }
+  }
+
+  #finish(job: number, answer: Answer): void {
+    const waiting = this.#waiting.get(job);
+    if (waiting === undefined) return;
+    this.#waiting.delete(job);
+    this.#load[waiting.thread]!--;
+    this.#pump();
+    waiting.resolve(answer);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = { error };
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    this.#queue.length = 0;
+    for (const wake of this.#idle.splice(0)) wake();
+    this.#onFailure?.(error);
+  }
+}
