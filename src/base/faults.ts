@@ -39,6 +39,10 @@ export const FAULTS = {
   FORMAT_TOO_NEW: never('This repository was made by a newer Holdfast. Upgrade this program.'),
   FORMAT_REPOSITORY_EXISTS: never('Choose another location, or use the repository that is there.'),
 
+  // The index cache on the local disk
+  INDEX_CACHE_DAMAGED: later('The local index cache was damaged. It is only a cache: run the command again and what is missing is built anew.'),
+  INDEX_CACHE_FULL: never('Free space on the disk of the cache directory, or choose another directory for the cache.'),
+
   // Keys
   KEY_PASSPHRASE_MISSING: never('Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.', EXIT.usage),
   KEY_PASSPHRASE_WRONG: never('No key of this repository opens with this passphrase. Check the file (a final line break does not count).'),
