@@ -28,7 +28,9 @@ export const FAULTS = {
   STORE_THROTTLED: later('The store asks for fewer requests. Lower --upload-limit or run the command again later.'),
   STORE_FULL: never('The store has no room left. Free space (forget and prune do), then run the command again.'),
   STORE_CORRUPT_ANSWER: later('The store answered with other bytes than it should have. Run "holdfast verify --full".'),
-  STORE_NO_CONDITIONAL_WRITES: never('Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, or a directory.'),
+  STORE_NO_CONDITIONAL_WRITES: never(
+    'Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, or a directory.',
+  ),
   STORE_EXISTS: never('An object of that name is there already and is never overwritten.'),
   STORE_BAD_LOCATION: never('Give a directory, or s3+http(s)://host:port/bucket/prefix.', EXIT.usage),
   STORE_BUCKET_MISSING: never('Create the bucket first, or correct its name.'),
@@ -40,14 +42,37 @@ export const FAULTS = {
   FORMAT_REPOSITORY_EXISTS: never('Choose another location, or use the repository that is there.'),
 
   // The index cache on the local disk
-  INDEX_CACHE_DAMAGED: later('The local index cache was damaged. It is only a cache: run the command again and what is missing is built anew.'),
+  INDEX_CACHE_DAMAGED: later(
+    'The local index cache was damaged. It is only a cache: run the command again and what is missing is built anew.',
+  ),
   INDEX_CACHE_FULL: never('Free space on the disk of the cache directory, or choose another directory for the cache.'),
 
   // Keys
-  KEY_PASSPHRASE_MISSING: never('Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.', EXIT.usage),
-  KEY_PASSPHRASE_WRONG: never('No key of this repository opens with this passphrase. Check the file (a final line break does not count).'),
+  KEY_PASSPHRASE_MISSING: never(
+    'Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.',
+    EXIT.usage,
+  ),
+  KEY_PASSPHRASE_WRONG: never(
+    'No key of this repository opens with this passphrase. Check the file (a final line break does not count).',
+  ),
   KEY_CANNOT_READ: never('This key can write backups but not read their content. Use an owner key.'),
   KEY_NOT_FOUND: never('See "holdfast key list".'),
+
+  // The place that is restored to
+  TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),
+  TARGET_PATH_ESCAPES: never(
+    'A name in the snapshot leads out of the target. Nothing was written there. Restore the other paths one by one with --path.',
+  ),
+  TARGET_LINK_IN_THE_WAY: never(
+    'Nothing is written through a symlink in the target. Remove the link, or restore to an empty directory.',
+  ),
+  TARGET_OCCUPIED: never('Something else of that name is in the target. Move it away, or restore to an empty directory.'),
+  TARGET_FULL: never(
+    'Free space (or quota, or inodes) at the target, then run the same command again: what is there already is kept.',
+  ),
+  TARGET_DENIED: never('Run the restore as root, or choose a target that this user may write to.'),
+  TARGET_UNSUPPORTED: never('The file system of the target cannot hold such an entry. Choose another file system for it.'),
+  TARGET_FAILED: never('The file system of the target failed. See the message and the kernel log.'),
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultCode = keyof typeof FAULTS;
