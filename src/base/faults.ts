@@ -33,7 +33,25 @@ export const FAULTS = {
   ),
   STORE_EXISTS: never('An object of that name is there already and is never overwritten.'),
   STORE_BAD_LOCATION: never('Give a directory, or s3+http(s)://host:port/bucket/prefix.', EXIT.usage),
-  STORE_BUCKET_MISSING: never('Create the bucket first, or correct its name.'),
+  STORE_BUCKET_MISSING: never('Create the bucket or directory first, or correct its name.'),
+  STORE_BAD_KEY: never(
+    'Names in a store are segments of a-z, 0-9, ".", "_" and "-", at most 200 bytes. The index may be damaged: run "holdfast verify".',
+  ),
+  STORE_TOO_LARGE: never(
+    'The value is larger than a store may hold in one piece. This is a limit of the program, not of the store.',
+  ),
+  STORE_INTERNAL: later(
+    'The store reported an error of its own. Run the command again; if it stays, look at the logs of the store.',
+  ),
+  STORE_CORRUPT_UPLOAD: later(
+    'The bytes changed on the way to the store, which refused them. Run the command again; if it stays, check memory and network.',
+  ),
+  STORE_OUTCOME_UNKNOWN: never(
+    'Nobody can tell any more whether the change took place. Run the command again; it looks at the store first.',
+  ),
+  STORE_UNTRUSTED: never(
+    'The certificate of the store is not trusted. Give its authority in NODE_EXTRA_CA_CERTS, or correct the address.',
+  ),
 
   // Format
   FORMAT_DAMAGED: never('The bytes are not what was written. Run "holdfast verify --full", then "holdfast repair".', EXIT.damage),
@@ -46,6 +64,20 @@ export const FAULTS = {
     'The local index cache was damaged. It is only a cache: run the command again and what is missing is built anew.',
   ),
   INDEX_CACHE_FULL: never('Free space on the disk of the cache directory, or choose another directory for the cache.'),
+
+  // Protocol
+  SESSION_REVOKED: later(
+    'It was silent for so long that somebody gave it up. Run the command again; what was uploaded is found again.',
+  ),
+  SNAPSHOT_NOT_FOUND: never('See "holdfast snapshots".'),
+  HEAD_CONTENTION: later('Very many programs change the repository at once. Run the command again.'),
+  HEAD_MISSING: never('The register "head" is not in the store. Run "holdfast repair".', EXIT.damage),
+  HEAD_ROLLED_BACK: never(
+    'Somebody put an older state of the repository in place. Find out who before you write; new backups are missing from it.',
+    EXIT.damage,
+  ),
+  REPOSITORY_BUSY: later('Wait for backups and restores that run, or end those that hang, then run the command again.'),
+  REPOSITORY_FULL: never('Forget snapshots that are not needed and run "holdfast prune", which also merges index objects.'),
 
   // Keys
   KEY_PASSPHRASE_MISSING: never(
