@@ -8,6 +8,7 @@
 // a gift: without its owner an entry loses setuid and setgid, and without its ACL the group gets what the ACL gave it, not the mask.
 
 import type { FileEntry, Xattr } from '../../src/model/entry.ts';
+import { displayPath } from '../../src/model/entry-path.ts';
 import { FileStat, type Posix } from './posix.ts';
 import { isPosixError, PosixError } from './posix-error.ts';
 
@@ -46,13 +47,17 @@ export function readXattrs(posix: Posix, at: number, name: string): readonly Xat
  *  (inherited default ACLs, those of an older file) are taken away; labels of security modules stay. */
 export function applyAttributes(posix: Posix, at: number, name: string, wanted: Attributes): readonly AttributeProblem[] {
   const problems: AttributeProblem[] = [];
-  const attempt = (what: AttributeProblem['what'], action: () => void): boolean => {
+  const attempt: Attempt = (what, action, detail) => {
     try {
       action();
       return true;
     } catch (error) {
       if (!isPosixError(error)) throw error;
-      const { message } = new PosixError(error.code, error.call, wanted.path);
+      const { message } = new PosixError(
+        error.code,
+        detail === undefined ? error.call : `${error.call} ${displayPath(detail)}`,
+        wanted.path,
+      );
       problems.push({ kind: 'problem', path: wanted.path, what, code: error.code, message });
       return false;
     }
@@ -72,7 +77,8 @@ export function applyAttributes(posix: Posix, at: number, name: string, wanted: 
   return problems;
 }
 
-type Attempt = (what: AttributeProblem['what'], action: () => void) => boolean;
+/** True when `action` did not fail; a failure is noted. */
+type Attempt = (what: AttributeProblem['what'], action: () => void, detail?: string) => boolean;
 
 /** True when owner and group are as wanted. */
 function applyOwner(posix: Posix, at: number, name: string, { uid, gid }: Attributes, attempt: Attempt): boolean {
@@ -105,17 +111,14 @@ function attemptGroup(posix: Posix, at: number, name: string, gid: number): void
 
 /** True unless an access ACL was wanted and could not be set. */
 function applyXattrs(posix: Posix, at: number, name: string, { xattrs }: Attributes, attempt: Attempt): boolean {
-  let acl = true;
-  if (xattrs.length > 0 && !posix.can.xattrs) {
-    attempt('xattr', () => posix.setXattr(at, name, xattrs[0]!.name, xattrs[0]!.value));
-    return !xattrs.some((xattr) => xattr.name === ACCESS_ACL);
-  }
   attempt('xattr', () => {
     for (const attribute of posix.listXattrs(at, name))
       if (isReplaced(attribute) && !xattrs.some((xattr) => xattr.name === attribute)) posix.removeXattr(at, name, attribute);
   });
+  let acl = true;
   for (const xattr of xattrs)
-    if (!attempt('xattr', () => posix.setXattr(at, name, xattr.name, xattr.value)) && xattr.name === ACCESS_ACL) acl = false;
+    if (!attempt('xattr', () => posix.setXattr(at, name, xattr.name, xattr.value), xattr.name) && xattr.name === ACCESS_ACL)
+      acl = false;
   return acl;
 }
 

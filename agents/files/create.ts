@@ -117,6 +117,7 @@ export class TargetTree {
 
   /** Another name for what is at `original`, a path in this tree too. */
   makeHardLink(path: string, original: string, existing: Existing): void {
+    this.#check(path, 'create the hard link');
     if (path === original) throw new Fault('TARGET_UNSUPPORTED', `A hard link to itself cannot be made: "${displayPath(path)}"`);
     this.#within(original, 'find the original of a hard link', (originalAt, originalName) =>
       this.#create(path, 'create the hard link', existing, (at, name) => this.#posix.link(originalAt, originalName, at, name)),
@@ -223,13 +224,15 @@ export class TargetTree {
     }
   }
 
-  #within<T>(path: string, action: string, act: (at: number, name: string) => T): T {
+  #check(path: string, action: string): void {
     const reason = faultOfPath(path);
-    if (reason !== undefined)
-      throw new Fault(
-        'TARGET_PATH_ESCAPES',
-        `Refused to ${action} "${displayPath(path)}" in "${displayPath(this.location)}": ${reason}`,
-      );
+    if (reason === undefined) return;
+    const where = displayPath(this.location);
+    throw new Fault('TARGET_PATH_ESCAPES', `Refused to ${action} "${displayPath(path)}" in "${where}": ${reason}`);
+  }
+
+  #within<T>(path: string, action: string, act: (at: number, name: string) => T): T {
+    this.#check(path, action);
     try {
       return act(this.#directories.at(parentOfPath(path)), nameOfPath(path));
     } catch (error) {

@@ -23,20 +23,27 @@ export function isPosixError(error: unknown, ...codes: readonly string[]): error
   return error instanceof PosixError && (codes.length === 0 || codes.includes(error.code));
 }
 
-// Numbers that Linux uses and Node does not name. EUCLEAN is how ext4 and XFS say "this file system is damaged".
-const UNNAMED: readonly (readonly [number, string, string])[] = [
-  [117, 'EUCLEAN', 'the file system is damaged there'],
-  [121, 'EREMOTEIO', 'remote i/o error'],
-  [123, 'ENOMEDIUM', 'no medium found'],
-  [126, 'ENOKEY', 'the key of an encrypted directory is missing'],
-];
+// Numbers that Linux uses and Node does not name.
+const UNNAMED: Readonly<Record<number, string>> = { 117: 'EUCLEAN', 121: 'EREMOTEIO', 123: 'ENOMEDIUM', 126: 'ENOKEY' };
+
+// Where the system's own words are missing or mislead.
+const MESSAGES: Readonly<Record<string, string>> = {
+  EUCLEAN: 'the file system is damaged there',
+  EREMOTEIO: 'remote i/o error',
+  ENOMEDIUM: 'no medium found',
+  ENOKEY: 'the key of an encrypted directory is missing',
+  ENOTSUP: 'not supported there',
+  ELOOP: 'a symbolic link is in the way',
+  EXDEV: 'it leads out of the directory or file system',
+  ESTALE: 'another directory is there now',
+};
 
 let names: ReadonlyMap<number, string> | undefined;
 
 /** 2 -> 'ENOENT'. */
 export function codeOfErrno(errno: number): string {
   names ??= new Map<number, string>([
-    ...UNNAMED.map(([number, name]) => [number, name] as const),
+    ...Object.entries(UNNAMED).map(([number, name]) => [Number(number), name] as const),
     ...Object.entries(constants.errno).map(([name, number]) => [number, name] as const),
     // Pairs that share a number on Linux: one spelling, always.
     [constants.errno.EAGAIN, 'EAGAIN'],
@@ -47,8 +54,7 @@ export function codeOfErrno(errno: number): string {
 
 /** 'ENOENT' -> 'no such file or directory'. */
 export function messageOf(code: string): string {
-  const unnamed = UNNAMED.find(([, name]) => name === code);
-  if (unnamed !== undefined) return unnamed[2];
+  if (MESSAGES[code] !== undefined) return MESSAGES[code];
   const number = (constants.errno as Readonly<Record<string, number>>)[code];
   return (number === undefined ? undefined : getSystemErrorMap().get(-number)?.[1]) ?? 'unknown error';
 }

@@ -281,7 +281,7 @@ class NativePosix implements Posix {
       name === ''
         ? this.#c.fgetxattr(at, key, into, XATTR_BYTES_MAX)
         : this.#c.lgetxattr(this.#xattrPath(at, name, 'getxattr'), key, into, XATTR_BYTES_MAX);
-    if (n >= 0) return Uint8Array.prototype.slice.call(into, 0, n);
+    if (n >= 0) return new Uint8Array(into.subarray(0, n));
     const code = codeOfErrno(this.#c.errno());
     if (code === 'ENODATA') return undefined;
     throw new PosixError(code, 'getxattr', name);

@@ -89,7 +89,7 @@ export class OpenBeneath {
         if (code === 'ENOSYS') this.#openat2 = undefined;
         return this.#openByComponents(directory, path, flags, mode);
       }
-      throw new PosixError(code, 'open', path);
+      throw new PosixError(code === 'ENOTDIR' && isSymlink(this.#c, directory, path) ? 'ELOOP' : code, 'open', path);
     }
   }
 

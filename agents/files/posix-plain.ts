@@ -173,12 +173,12 @@ class PlainPosix implements Posix {
   }
 
   setMtime(at: number, name: string, seconds: number, nanoseconds: number): void {
-    // libuv cuts to whole microseconds; half a one more keeps the nearest double above the cut.
-    const time = seconds + Math.floor(nanoseconds / 1000) / 1e6 + 5e-7;
+    // As near as a double comes: some 200 ns. As text, because Node takes a negative number for "now".
+    const time = String(seconds + nanoseconds / 1e9);
     attempt('utimensat', name, () => {
-      if (name === '') return fs.futimesSync(at, fs.fstatSync(at).atimeMs / 1000, time);
+      if (name === '') return fs.futimesSync(at, String(fs.fstatSync(at).atimeMs / 1000), time);
       const path = this.#bytes(at, name);
-      fs.lutimesSync(path, fs.lstatSync(path).atimeMs / 1000, time);
+      fs.lutimesSync(path, String(fs.lstatSync(path).atimeMs / 1000), time);
     });
   }
 

@@ -45,7 +45,7 @@ export interface Posix {
     readonly nodes: boolean;
     /** See and punch holes. Without: a file is one extent, `punchHole` answers false. */
     readonly holes: boolean;
-    /** Set times to the nanosecond. Without: to the microsecond. */
+    /** Set times to the nanosecond. Without: to about a microsecond. */
     readonly nanoseconds: boolean;
     /** Resist somebody who swaps a directory for a symlink during the call. Without: only links that were there before are refused. */
     readonly atomicPaths: boolean;
