@@ -69,6 +69,7 @@ export const FAULTS = {
   SESSION_REVOKED: later(
     'It was silent for so long that somebody gave it up. Run the command again; what was uploaded is found again.',
   ),
+  SNAPSHOT_AMBIGUOUS: never('Give more digits of the snapshot.', EXIT.usage),
   SNAPSHOT_NOT_FOUND: never('See "holdfast snapshots".'),
   HEAD_CONTENTION: later('Very many programs change the repository at once. Run the command again.'),
   HEAD_MISSING: never('The register "head" is not in the store. Run "holdfast repair".', EXIT.damage),

@@ -96,3 +96,8 @@ function displaySequence(bytes: string): string {
 function isPlain(text: string): boolean {
   return /^[\x20-\x7e]*$/.test(text);
 }
+
+/** True for `directory` itself and everything below it; '' holds everything. */
+export function isWithinPath(path: EntryPath, directory: EntryPath): boolean {
+  return directory === '' || path === directory || (path.startsWith(directory) && path.charCodeAt(directory.length) === SLASH);
+}

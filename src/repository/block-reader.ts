@@ -3,7 +3,7 @@
 
 import { Fault, isFault } from '../base/faults.ts';
 import { bytesEqual, blockOf, digestOf, lengthOf, offsetOf, type References } from '../model/reference.ts';
-import type { BlockPlace } from '../model/block-place.ts';
+import type { BlockPlace } from '../index/tables.ts';
 import { DIGEST_BYTES } from '../codec/chunk-id.ts';
 import { BlockOpener } from '../worker/block-opener.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
@@ -94,12 +94,12 @@ export class BlockReader {
   }
 
   async #open(blockId: Uint8Array, place: BlockPlace, options?: CallOptions): Promise<Uint8Array> {
-    const { packId, offset, storedLength, rawLength, codec, sealingSession, sealingAsset, sealingCounter, packKind } = place;
-    const sealed = await this.#store.get(packKey(packId), { offset, length: storedLength }, options);
-    const key = packKind === 'metadata' ? this.#keys.metadataKey(sealingSession, sealingAsset) : await this.#keys.dataKey(sealingSession, options);
+    const { pack, offset, storedLength, rawLength, codec, session, assetId, sealingCounter, kind } = place;
+    const sealed = await this.#store.get(packKey(pack), { offset, length: storedLength }, options);
+    const key = kind === 'metadata' ? this.#keys.metadataKey(session, assetId) : await this.#keys.dataKey(session, options);
     const bytes = new Uint8Array(rawLength);
     if (!this.#opener.open(bytes, sealed, { id: blockId, rawLength, codec, sealingCounter, key })) {
-      throw new Fault('FORMAT_DAMAGED', `Block ${hex(blockId)} in pack ${hex(packId)} is damaged`);
+      throw new Fault('FORMAT_DAMAGED', `Block ${hex(blockId)} in pack ${hex(pack)} is damaged`);
     }
     return bytes;
   }

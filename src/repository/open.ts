@@ -18,8 +18,14 @@ export type InitDetails = {
   readonly random: Random;
 };
 
-/** Makes a repository in an empty place. The object `repository` is written last: a place without it is not a repository yet. */
-export async function initRepository(store: ObjectStore, details: InitDetails, options?: CallOptions): Promise<OpenedRepository> {
+/** Makes a repository in an empty place. `makeHead` writes what else belongs to one; the object `repository` is written last: a place
+ *  without it is not a repository yet. */
+export async function initRepository(
+  store: ObjectStore,
+  details: InitDetails,
+  makeHead: (opened: OpenedRepository) => Promise<void>,
+  options?: CallOptions,
+): Promise<OpenedRepository> {
   await store.probe(options);
   const exists = () => new Fault('FORMAT_REPOSITORY_EXISTS', `There is a repository at ${store.location} already`);
   if ((await store.size(REPOSITORY_OBJECT, options)) !== undefined) throw exists();
@@ -30,12 +36,14 @@ export async function initRepository(store: ObjectStore, details: InitDetails, o
   const payload = newOwnerPayload(object, random);
   const keyId = hex(random(8));
   const key = await sealKeyObject(payload, { id: keyId, label, createdAt, passphrase, repositoryId: parameters.id, random });
+  const opened = { store, parameters, keyring: new Keyring(keyId, payload, parameters) };
   await store.put(keyObjectKey(keyId), key, options);
+  await makeHead(opened);
   if ((await store.put(REPOSITORY_OBJECT, object, options)) === 'exists') {
     await store.delete(keyObjectKey(keyId), options);
     throw exists();
   }
-  return { store, parameters, keyring: new Keyring(keyId, payload, parameters) };
+  return opened;
 }
 
 /** `preferredKey`: the id of the key that opened it last time here, tried first. */

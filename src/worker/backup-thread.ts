@@ -6,7 +6,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { IdHasher } from '../codec/chunk-id.ts';
 import { Chunker, type ChunkerParameters } from '../codec/chunker.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
-import { openKnownChunks, type KnownChunksSpec, openSessionChunks, type SessionChunksSpec } from './chunk-tables.ts';
+import { type ChunkTables, openKnownChunks, openSessionChunks } from './chunk-tables.ts';
 import { ContentCutter } from './content-cutter.ts';
 import { Dedup } from './dedup.ts';
 import type { FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
@@ -14,6 +14,7 @@ import { PackBuffers, type PackBuffersSpec } from './pack-buffers.ts';
 import { type FinishedPack, PackWriter, type PackWriterSpec } from './pack-writer.ts';
 import { PagedCutter } from './paged-cutter.ts';
 import { readFileTask } from './source-file.ts';
+import { encodeThreadFault } from './thread-fault.ts';
 
 export const CHUNKER_WINDOW_BYTES = 4 * 1024 * 1024;
 
@@ -23,15 +24,15 @@ export type BackupThreadSpec = {
   readonly chunker: ChunkerParameters;
   readonly paged: PagedChunking;
   readonly buffers: PackBuffersSpec;
-  readonly known: KnownChunksSpec | undefined;
-  readonly made: SessionChunksSpec;
+  readonly tables: ChunkTables;
 };
 
 export type BackupRequest =
   | { readonly kind: 'files'; readonly job: number; readonly tasks: readonly FileTask[] }
   /** Chunks of a stream, cut by the main thread: end offsets in `bytes`. */
   | { readonly kind: 'chunks'; readonly job: number; readonly bytes: Uint8Array; readonly ends: Uint32Array }
-  | { readonly kind: 'made'; readonly made: SessionChunksSpec }
+  /** The session's table was full: its content is in `known` now. Answered when the old tables are not used any more. */
+  | { readonly kind: 'tables'; readonly tables: ChunkTables }
   /** Close what is open, hand it over, and end. */
   | { readonly kind: 'finish' };
 
@@ -39,9 +40,10 @@ export type BackupAnswer =
   | { readonly kind: 'files'; readonly job: number; readonly results: readonly FileTaskResult[] }
   | { readonly kind: 'chunks'; readonly job: number; readonly references: Uint8Array }
   | { readonly kind: 'pack'; readonly pack: FinishedPack }
+  | { readonly kind: 'tables' }
   | { readonly kind: 'finished'; readonly totals: WorkerTotals };
 
-function start(port: MessagePort, spec: BackupThreadSpec): void {
+async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   const send = (answer: BackupAnswer): void => port.postMessage(answer);
   const buffers = new PackBuffers(spec.buffers);
   const packs = new PackWriter(spec.packs, {
@@ -55,14 +57,13 @@ function start(port: MessagePort, spec: BackupThreadSpec): void {
   const { session } = spec.packs;
   const ids = new IdHasher(spec.idKey);
   const chunker = new Chunker(spec.chunker, CHUNKER_WINDOW_BYTES);
-  const known = spec.known === undefined ? undefined : openKnownChunks(spec.known);
-  const dedup = new Dedup(session, openSessionChunks(spec.made), known);
+  const dedup = new Dedup(session, openSessionChunks(spec.tables.made), await openKnownChunks(spec.tables.known));
   const content = new ContentCutter(chunker, spec.chunker.minBytes, session, ids, dedup, packs);
   const isZero = (bytes: Uint8Array): boolean => isZeroInWindow(chunker, bytes);
   const paged = new PagedCutter(spec.paged, chunker.window, session, ids, dedup, packs, isZero);
   let bytesRead = 0;
 
-  port.on('message', (request: BackupRequest) => {
+  const handle = async (request: BackupRequest): Promise<void> => {
     if (request.kind === 'files') {
       const results = request.tasks.map((task) => readFileTask(task, content, paged));
       for (const result of results) bytesRead += result.bytesRead;
@@ -75,8 +76,9 @@ function start(port: MessagePort, spec: BackupThreadSpec): void {
       }
       bytesRead += from;
       send({ kind: 'chunks', job: request.job, references: content.takeReferences() });
-    } else if (request.kind === 'made') {
-      dedup.exchange(openSessionChunks(request.made));
+    } else if (request.kind === 'tables') {
+      dedup.exchange(openSessionChunks(request.tables.made), await openKnownChunks(request.tables.known));
+      send({ kind: 'tables' });
     } else {
       packs.flush();
       packs.close();
@@ -90,6 +92,14 @@ function start(port: MessagePort, spec: BackupThreadSpec): void {
       send({ kind: 'finished', totals });
       port.close();
     }
+  };
+  let last: Promise<void> = Promise.resolve();
+  port.on('message', (request: BackupRequest) => {
+    last = last.then(() => handle(request)).catch((error: unknown) => {
+      // Without a job nobody waits for the answer: let the thread fail.
+      if (!('job' in request)) throw error;
+      port.postMessage({ ...encodeThreadFault(error), job: request.job });
+    });
   });
 }
 
@@ -98,4 +108,4 @@ function isZeroInWindow({ scanner, window }: Chunker, bytes: Uint8Array): boolea
   return scanner.isZero(start, start + bytes.length);
 }
 
-if (parentPort !== null) start(parentPort, workerData as BackupThreadSpec);
+if (parentPort !== null) await start(parentPort, workerData as BackupThreadSpec);

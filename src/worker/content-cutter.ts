@@ -5,7 +5,7 @@ import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
 import { EXTENT_CHUNK, SESSION_BYTES } from '../format/pack.ts';
 import { REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
-import { type Dedup, newFound } from './dedup.ts';
+import { type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { PackWriter } from './pack-writer.ts';
 
 /** Reads at most `length` bytes at `position` into `target`; fewer only at the end. */
@@ -114,7 +114,7 @@ export class ContentCutter {
       this.#references.add(this.#found.block, digest, this.#found.offset, length);
       return true;
     }
-    this.#ownBlock.set(this.#packs.blockCounter, SESSION_BYTES);
+    writeCounter(this.#ownBlock, SESSION_BYTES, this.#packs.blockCounter);
     this.#references.add(this.#ownBlock, digest, offset, length);
     this.newChunks++;
     this.newBytes += length;

@@ -10,9 +10,11 @@ export function newFound(): Found {
   return { block: new Uint8Array(16), offset: 0, length: 0 };
 }
 
-/** Chunks that the running session made. Counter: the six bytes of the block's counter. */
+export type SessionHit = { counter: number; offset: number; length: number };
+
+/** Chunks that the running session made, by the counter of their block. */
 export type SessionChunks = {
-  readonly findOrInsert: (id: Uint8Array, counter: Uint8Array, offset: number, length: number, found: { readonly counter: Uint8Array; offset: number; length: number }) => 'found' | 'inserted' | 'full';
+  readonly findOrInsert: (id: Uint8Array, counter: number, offset: number, length: number, hit: SessionHit) => 'found' | 'inserted' | 'refused';
 };
 
 /** Chunks of the repository. */
@@ -21,8 +23,8 @@ export type KnownChunks = { readonly chunk: (id: Uint8Array, found: Found) => bo
 export class Dedup {
   readonly #session: Uint8Array;
   #made: SessionChunks;
-  readonly #known: KnownChunks | undefined;
-  readonly #hit = { counter: new Uint8Array(6), offset: 0, length: 0 };
+  #known: KnownChunks | undefined;
+  readonly #hit: SessionHit = { counter: 0, offset: 0, length: 0 };
 
   constructor(session: Uint8Array, made: SessionChunks, known: KnownChunks | undefined) {
     this.#session = session;
@@ -30,21 +32,27 @@ export class Dedup {
     this.#known = known;
   }
 
-  /** Goes on with a fresh table; what the old one knew is forgotten, which costs room only. */
-  exchange(made: SessionChunks): void {
+  /** Goes on with a fresh table; what the old one knew is in `known` now. */
+  exchange(made: SessionChunks, known: KnownChunks | undefined): void {
     this.#made = made;
+    this.#known = known;
   }
 
   /** True when the chunk is known, and then `found` says where. Otherwise the caller must keep it at `counter`, `offset`: others may
    *  already refer to it there. */
-  find(id: Uint8Array, counter: Uint8Array, offset: number, length: number, found: Found): boolean {
+  find(id: Uint8Array, counter: number, offset: number, length: number, found: Found): boolean {
     if (this.#known !== undefined && this.#known.chunk(id, found) && found.length === length) return true;
     const hit = this.#hit;
     if (this.#made.findOrInsert(id, counter, offset, length, hit) !== 'found' || hit.length !== length) return false;
     found.block.set(this.#session);
-    found.block.set(hit.counter, SESSION_BYTES);
+    writeCounter(found.block, SESSION_BYTES, hit.counter);
     found.offset = hit.offset;
     found.length = hit.length;
     return true;
   }
+}
+
+/** Six bytes, big-endian. */
+export function writeCounter(target: Uint8Array, at: number, counter: number): void {
+  for (let i = 5, rest = counter; i >= 0; i--, rest = Math.floor(rest / 256)) target[at + i] = rest % 256;
 }

@@ -14,7 +14,8 @@ export type ExpectedStat = {
 export type FileTask = {
   /** Given back with the result. */
   readonly file: number;
-  /** Latin1, as the operating system takes it. */
+  /** A root that was given to the backup, absolute, and the path below it ('' for the root itself); latin1. */
+  readonly root: string;
   readonly path: string;
   /** Cut by content, or units by position. */
   readonly cut: 'content' | 'paged';

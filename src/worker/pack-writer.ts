@@ -7,6 +7,7 @@ import { ID_BYTES, objectId } from '../codec/chunk-id.ts';
 import { deriveKey } from '../codec/derive.ts';
 import { Compressor, compressBound } from '../codec/zstd.ts';
 import { BLOCK_ID_BYTES, encodeDirectory, encodeTrailer, type Extent, type PackBlock, type PackKind, SESSION_BYTES, TRAILER_BYTES } from '../format/pack.ts';
+import { writeCounter } from './dedup.ts';
 
 const ZERO_NONCE = new Uint8Array(12);
 /** A block is stored compressed only when that saves at least 3 %: otherwise reading it would pay for nothing. */
@@ -14,6 +15,7 @@ const COMPRESSED_SHARE_MAX = 0.97;
 /** Bounds the directory of a pack: a block of very many tiny files is closed early. */
 const EXTENTS_PER_BLOCK_MAX = 2048;
 /** Room kept in a pack buffer for the directory. */
+const COUNTERS_PER_WRITER = 2 ** 40;
 const DIRECTORY_ROOM_BYTES = 2 * 1024 * 1024;
 
 export type PackWriterSpec = {
@@ -70,14 +72,13 @@ export class PackWriter {
   readonly #nonce = new Uint8Array(12);
   #rawLength = 0;
   #extents: Extent[] = [];
-  #counter = 0;
   #buffer: { readonly position: number; readonly bytes: Uint8Array } | undefined;
   #packLength = 0;
   #blocks: PackBlock[] = [];
   #contentBytes = 0;
   #directoryBytes = 0;
-  /** Six bytes: the counter of the block that is being filled. */
-  blockCounter: Uint8Array;
+  /** Of the block that is being filled; 48 bits. */
+  blockCounter: number;
 
   constructor(spec: PackWriterSpec, sink: PackSink) {
     this.#spec = spec;
@@ -85,7 +86,7 @@ export class PackWriter {
     this.#compressor = new Compressor(spec.level);
     this.#aead = new Aead(spec.key);
     this.#raw = new Uint8Array(spec.blockBytes);
-    this.blockCounter = this.#counterBytes();
+    this.blockCounter = spec.writerNumber * COUNTERS_PER_WRITER;
   }
 
   /** Where the next extent of the block that is being filled begins. */
@@ -129,20 +130,21 @@ export class PackWriter {
     }
     const id = new Uint8Array(BLOCK_ID_BYTES);
     id.set(session);
-    id.set(this.blockCounter, SESSION_BYTES);
+    writeCounter(id, SESSION_BYTES, this.blockCounter);
+    const sealingCounter = id.subarray(SESSION_BYTES);
     writeBlockAad(this.#aad, id, raw.length, codec);
-    this.#nonce.set(this.blockCounter, 6);
+    this.#nonce.set(sealingCounter, 6);
     const storedLength = this.#aead.seal(target, target.subarray(0, length), this.#nonce, this.#aad);
     this.#blocks.push({
-      id, offset: this.#packLength, storedLength, rawLength: raw.length, codec, sealedBy: 0, sealingCounter: this.blockCounter, extents: this.#extents,
+      id, offset: this.#packLength, storedLength, rawLength: raw.length, codec, sealedBy: 0, sealingCounter, extents: this.#extents,
     });
     this.#packLength += storedLength;
     this.#contentBytes += raw.length;
     this.#directoryBytes += 48 + this.#extents.length * (ID_BYTES + 8);
     this.#rawLength = 0;
     this.#extents = [];
-    this.#counter++;
-    this.blockCounter = this.#counterBytes();
+    this.blockCounter++;
+    invariant(this.blockCounter % COUNTERS_PER_WRITER !== 0, 'a writer has counters left');
   }
 
   closePack(): void {
@@ -170,13 +172,6 @@ export class PackWriter {
   close(): void {
     this.#compressor.close();
     this.#aead.close();
-  }
-
-  #counterBytes(): Uint8Array {
-    const bytes = new Uint8Array(6);
-    bytes[0] = this.#spec.writerNumber;
-    for (let i = 0, rest = this.#counter; i < 5; i++, rest = Math.floor(rest / 256)) bytes[5 - i] = rest & 0xff;
-    return bytes;
   }
 }
 

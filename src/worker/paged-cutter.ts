@@ -8,7 +8,7 @@ import { decodeUnitsLeaf, encodeUnitsLeaf, UNITS_PER_LEAF, type UnitsLeaf } from
 import type { PagedChunking } from '../format/repository-object.ts';
 import { REFERENCE_BYTES, bytesEqual, digestOf, writeReference } from '../model/reference.ts';
 import type { ReadAt } from './content-cutter.ts';
-import { type Dedup, newFound } from './dedup.ts';
+import { type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { FileTask, PagedLeaf } from './file-task.ts';
 import type { PackWriter } from './pack-writer.ts';
 
@@ -126,7 +126,7 @@ export class PagedCutter {
         to += length;
       }
       this.#packs.keep(freshBytes, EXTENT_GROUP, id);
-      this.#ownBlock.set(this.#packs.blockCounter, SESSION_BYTES);
+      writeCounter(this.#ownBlock, SESSION_BYTES, this.#packs.blockCounter);
       block = this.#ownBlock;
       this.newChunks++;
       this.newBytes += freshBytes;

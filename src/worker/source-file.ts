@@ -1,7 +1,8 @@
 // Reading one task's file: open, cut, look whether it changed meanwhile. What goes wrong with a file is a result, not a fault: the backup
 // goes on and reports it.
 
-import { FileStat, OPEN, HERE, posixCalls } from '../../agents/files/posix.ts';
+import { FileStat, posixCalls } from '../../agents/files/posix.ts';
+import { SourceTree } from '../../agents/files/source-tree.ts';
 import { PosixError } from '../../agents/files/posix-error.ts';
 import { NO_REFERENCES } from '../model/reference.ts';
 import type { ContentCutter } from './content-cutter.ts';
@@ -9,12 +10,21 @@ import type { ExpectedStat, FileTask, FileTaskResult } from './file-task.ts';
 import type { PagedCutter } from './paged-cutter.ts';
 
 const stat = new FileStat();
+let tree: SourceTree | undefined;
+
+/** The tree below `root`; the last one stays open, because tasks come root by root. */
+function treeOf(root: string): SourceTree {
+  if (tree?.location === root) return tree;
+  tree?.close();
+  tree = new SourceTree(root);
+  return tree;
+}
 
 export function readFileTask(task: FileTask, content: ContentCutter, paged: PagedCutter): FileTaskResult {
   const posix = posixCalls();
   let fd: number;
   try {
-    fd = posix.open(HERE, task.path, OPEN.read | OPEN.noFollow | OPEN.nonBlocking, 0);
+    fd = treeOf(task.root).openFile(task.path);
   } catch (error) {
     return problem(task, error);
   }

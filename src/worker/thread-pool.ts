@@ -1,6 +1,7 @@
 // Threads that work on jobs: each thread has a short queue of its own, so that it never waits for the main thread between two jobs.
 
 import { Worker } from 'node:worker_threads';
+import { decodeThreadFault, type ThreadFault } from './thread-fault.ts';
 
 /** Jobs in a thread's queue, the running one included. */
 const JOBS_PER_THREAD = 2;
@@ -14,6 +15,10 @@ export type ThreadPoolOptions<Answer> = {
   /** Every message of a thread that is not the answer to a job (has no `job`). */
   readonly onMessage: (message: Answer, thread: number) => void;
 };
+
+function isThreadFault(answer: { readonly kind: string }): answer is ThreadFault {
+  return answer.kind === 'fault';
+}
 
 type Waiting<Answer> = { readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
 
@@ -34,8 +39,8 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
         workerData: options.dataOf(thread),
         resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
       });
-      worker.on('message', (message: Answer & { readonly job?: number }) => {
-        if (message.job === undefined) options.onMessage(message, thread);
+      worker.on('message', (message: (Answer | ThreadFault) & { readonly job?: number }) => {
+        if (message.job === undefined) options.onMessage(message as Answer, thread);
         else this.#finish(message.job, message);
       });
       worker.on('error', (error) => this.#fail(error));
@@ -95,13 +100,14 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     }
   }
 
-  #finish(job: number, answer: Answer): void {
+  #finish(job: number, answer: Answer | ThreadFault): void {
     const waiting = this.#waiting.get(job);
     if (waiting === undefined) return;
     this.#waiting.delete(job);
     this.#load[waiting.thread]!--;
     this.#pump();
-    waiting.resolve(answer);
+    if (isThreadFault(answer)) waiting.reject(decodeThreadFault(answer));
+    else waiting.resolve(answer);
   }
 
   #fail(error: unknown): void {

@@ -1,0 +1,362 @@
+// Backing up a tree: the walk is merged with the parent snapshot's entries, in the same order. What is unchanged keeps its entry and its
+// content without being read; the rest goes to the workers in batches; entries are written in order as their contents arrive.
+
+import { contentLength, NO_REFERENCES } from '../model/reference.ts';
+import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
+import type { Xattr } from '../model/entry.ts';
+import type { SnapshotRoot } from '../model/snapshot.ts';
+import { UNITS_PER_LEAF } from '../format/units-node.ts';
+import type { PagedChunking } from '../format/repository-object.ts';
+import type { FileTask, FileTaskResult } from '../worker/file-task.ts';
+import type { BackupListener, BackupProgress } from './backup-progress.ts';
+import type { BackupPipeline } from './backup-pipeline.ts';
+import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
+import { EntriesCursor, type EntriesLeaf } from './entries-reader.ts';
+import { EntriesWriter } from './entries-writer.ts';
+import type { FileSource, SourceEntry, SourceProblem } from './file-source.ts';
+import { backUpLargeContent, backUpPaged, comparableLeaves, INLINE_REFERENCES_MAX, leafReference, type LargeResult, type PagedParent } from './large-content.ts';
+
+/** Small files travel to the workers in batches of about this size. */
+const BATCH_BYTES = 2 * 1024 * 1024;
+const BATCH_FILES_MAX = 512;
+/** What a file costs beside its bytes, for the size of a batch. */
+const FILE_COST_BYTES = 8 * 1024;
+/** Content above this is split among workers. */
+const LARGE_BYTES = 16 * 1024 * 1024;
+/** Entries that wait for the content of one before them. */
+const WAITING_MAX = 50_000;
+/** Entries between two looks at what the workers have answered. */
+const SLICE_ENTRIES = 1000;
+
+const NO_XATTRS: readonly Xattr[] = [];
+
+export type FilesBackup = {
+  readonly session: BackupPipeline;
+  readonly source: FileSource;
+  readonly paged: PagedChunking;
+  readonly parentRoot: SnapshotRoot | undefined;
+  readonly readNode: ReadNode;
+  readonly progress: BackupProgress;
+  readonly listener: BackupListener;
+  /** When the parent snapshot began (Unix time, ms): what changed later, or so shortly before that the clock of its times could not
+   *  tell, is read again. Undefined: everything is. */
+  readonly parentStartedMs: number | undefined;
+};
+
+/** Two changes within one tick of the kernel's clock carry the same time; so do two within 2 s where times have whole seconds only. */
+const TICK_MS = 20;
+const COARSE_TICK_MS = 2000;
+
+/** An entry on its way into the map. `content` is undefined while it is being read; 'omit' when the entry must be left out. */
+type Slot = {
+  entry: SourceEntry;
+  xattrs: readonly Xattr[];
+  hardLinkTo: string;
+  content: Content | 'omit' | undefined;
+  unchanged: StoredEntry | undefined;
+  parentLeaf: EntriesLeaf | undefined;
+};
+
+export async function backUpFiles(backup: FilesBackup): Promise<SnapshotRoot> {
+  const run = new FilesRun(backup);
+  await run.readAll();
+  return run.finish();
+}
+
+class FilesRun {
+  readonly #backup: FilesBackup;
+  readonly #cursor: EntriesCursor;
+  readonly #writer: EntriesWriter;
+  readonly #slots: Slot[] = [];
+  #head = 0;
+  readonly #linkedFirst = new Map<string, { readonly path: string; left: number; omitted: boolean }>();
+  #batch: FileTask[] = [];
+  #batchSlots: Slot[] = [];
+  #batchCost = 0;
+  readonly #running = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+  #branchesSeen = 0;
+
+  constructor(backup: FilesBackup) {
+    this.#backup = backup;
+    this.#cursor = new EntriesCursor(backup.parentRoot?.reference ?? NO_REFERENCES, backup.readNode);
+    this.#writer = new EntriesWriter((node) => backup.session.putNode(node));
+  }
+
+  async readAll(): Promise<void> {
+    const { source, progress, session } = this.#backup;
+    let slice = 0;
+    for (const item of source.items()) {
+      if (item.kind === 'problem') {
+        this.#problem(item, true);
+        continue;
+      }
+      progress.entriesScanned++;
+      let before = this.#cursor.peek(item.path);
+      if (before === undefined) {
+        await this.#cursor.advance();
+        this.#expectNodes();
+        before = (await this.#cursor.find(item.path)) ?? 'none';
+      }
+      await this.#take(item, before === 'none' ? undefined : before);
+      if (++slice % SLICE_ENTRIES === 0) {
+        session.throwIfFailed();
+        this.#throwIfFailed();
+        this.#writeReady();
+        if (this.#slots.length - this.#head > WAITING_MAX) await this.#settle();
+        else if (this.#running.size > 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+    }
+    progress.scanned = true;
+    await this.#sendBatch();
+    await this.#settle();
+  }
+
+  finish(): SnapshotRoot {
+    this.#writeReady();
+    const reference = this.#writer.finish();
+    return { kind: 'entries', reference, contentBytes: this.#writer.contentBytes, entries: this.#writer.entries };
+  }
+
+  async #take(entry: SourceEntry, before: StoredEntry | undefined): Promise<void> {
+    const { progress, source } = this.#backup;
+    this.#count(entry);
+    const isSame = before !== undefined && before.kind === entry.kind && isUnchanged(entry, before) && this.#isSettled(before);
+    const slot: Slot = { entry, xattrs: NO_XATTRS, hardLinkTo: '', content: NO_CONTENT, unchanged: undefined, parentLeaf: undefined };
+    this.#slots.push(slot);
+    const linkedTo = this.#linkOf(entry);
+    if (isSame && before.hardLinkTo === linkedTo) {
+      if (entry.kind === 'file') progress.filesUnchanged++;
+      progress.bytesDone += entry.sizeBytes;
+      slot.xattrs = before.xattrs;
+      slot.hardLinkTo = linkedTo;
+      slot.content = before.content;
+      if (hasSameStat(entry, before)) {
+        slot.unchanged = before;
+        slot.parentLeaf = this.#cursor.leaf;
+      }
+      return;
+    }
+    try {
+      slot.xattrs = entry.kind === 'socket' ? NO_XATTRS : source.readXattrs(entry.path);
+    } catch (error) {
+      this.#problem({ kind: 'problem', path: entry.path, code: codeOf(error), message: messageOf(error) }, false);
+    }
+    slot.hardLinkTo = linkedTo;
+    if (entry.kind !== 'file' || entry.sizeBytes === 0 || linkedTo !== '') {
+      progress.bytesDone += entry.sizeBytes;
+      return;
+    }
+    slot.content = undefined;
+    await this.#read(slot, before);
+  }
+
+  /** The parent snapshot read it when its times were already in the past: no later change can have kept them. */
+  #isSettled(before: StoredEntry): boolean {
+    const { parentStartedMs } = this.#backup;
+    if (parentStartedMs === undefined) return false;
+    const tick = before.ctimeNsec === 0 ? COARSE_TICK_MS : TICK_MS;
+    return before.ctimeSec * 1000 + before.ctimeNsec / 1e6 < parentStartedMs - tick;
+  }
+
+  /** The path of the entry that holds the content, for every name of an inode but the first. */
+  #linkOf(entry: SourceEntry): string {
+    if (entry.hardLinkKey === '' || entry.kind === 'directory') return '';
+    const first = this.#linkedFirst.get(entry.hardLinkKey);
+    if (first === undefined) {
+      this.#linkedFirst.set(entry.hardLinkKey, { path: entry.path, left: entry.links - 1, omitted: false });
+      return '';
+    }
+    if (first.omitted) {
+      this.#linkedFirst.set(entry.hardLinkKey, { path: entry.path, left: first.left - 1, omitted: false });
+      return '';
+    }
+    if (--first.left <= 0) this.#linkedFirst.delete(entry.hardLinkKey);
+    return first.path;
+  }
+
+  async #read(slot: Slot, before: StoredEntry | undefined): Promise<void> {
+    const { entry } = slot;
+    const { paged, readNode, session, source } = this.#backup;
+    const isPaged = entry.sizeBytes >= paged.fileBytesMin && entry.sizeBytes % paged.pageBytes === 0;
+    const parent = isPaged && before?.content.kind === 'units-map' ? { root: before.content.root, sizeBytes: before.sizeBytes } : undefined;
+    const isSmallPaged = isPaged && entry.sizeBytes <= UNITS_PER_LEAF * paged.unitBytes;
+    if (!isSmallPaged && entry.sizeBytes > (isPaged ? 0 : LARGE_BYTES)) {
+      await session.room();
+      this.#start(this.#readLarge(slot, isPaged, parent));
+      return;
+    }
+    const parentLeaves: (Uint8Array | null)[] = [];
+    if (isSmallPaged && parent !== undefined && parent.root.length > 0 && comparableLeaves(parent, entry.sizeBytes, paged.unitBytes) === 1) {
+      parentLeaves.push(await readNode(parent.root));
+      slot.unchanged = before;
+    }
+    this.#batch.push({
+      file: this.#batch.length, ...source.locate(entry.path), cut: isPaged ? 'paged' : 'content', offset: 0, length: entry.sizeBytes, expected: entry, parentLeaves,
+    });
+    this.#batchSlots.push(slot);
+    this.#batchCost += entry.sizeBytes + FILE_COST_BYTES;
+    if (this.#batchCost >= BATCH_BYTES || this.#batch.length >= BATCH_FILES_MAX) await this.#sendBatch();
+  }
+
+  async #sendBatch(): Promise<void> {
+    if (this.#batch.length === 0) return;
+    const tasks = this.#batch;
+    const slots = this.#batchSlots;
+    this.#batch = [];
+    this.#batchSlots = [];
+    this.#batchCost = 0;
+    const { session, progress } = this.#backup;
+    await session.room();
+    progress.current = tasks[0]!.path;
+    this.#start(session.runFiles(tasks).then((results) => results.forEach((result, i) => this.#finishSmall(slots[i]!, result))));
+  }
+
+  #finishSmall(slot: Slot, result: FileTaskResult): void {
+    const { session } = this.#backup;
+    const { outcome, references, leaves } = result;
+    const before = slot.unchanged;
+    slot.unchanged = undefined;
+    const problem =
+      outcome === 'read'
+        ? undefined
+        : outcome === 'changed'
+          ? { code: 'CHANGED', message: `"${slot.entry.path}" changed while it was read`, missing: false }
+          : { code: outcome.problem, message: outcome.message, missing: true };
+    let content: Content = NO_CONTENT;
+    if (leaves.length > 0) {
+      const parent = before?.content.kind === 'units-map' ? before.content.root : undefined;
+      content = { kind: 'units-map', root: leafReference(session, leaves[0]!, parent) };
+    } else if (references.length > INLINE_REFERENCES_MAX * 40) {
+      const builder = new ChunksMapBuilder((node) => session.putNode(node));
+      builder.add(references);
+      content = { kind: 'chunks-map', root: builder.finish() };
+    } else if (references.length > 0) content = { kind: 'chunks', references };
+    if (leaves.length === 0) this.#correctSize(slot, contentLength(references));
+    this.#finishSlot(slot, { content, bytesRead: result.bytesRead, problem });
+    this.#backup.progress.bytesRead += result.bytesRead;
+    this.#backup.progress.bytesDone += slot.entry.sizeBytes;
+  }
+
+  async #readLarge(slot: Slot, isPaged: boolean, parent: PagedParent | undefined): Promise<void> {
+    const { session, source, paged, readNode, progress } = this.#backup;
+    const { entry } = slot;
+    progress.current = entry.path;
+    const large = { file: 0, ...source.locate(entry.path), sizeBytes: entry.sizeBytes, expected: entry };
+    const onRead = (bytes: number): void => {
+      progress.bytesRead += bytes;
+      progress.bytesDone += bytes;
+    };
+    const result = isPaged ? await backUpPaged(session, large, paged.unitBytes, parent, readNode, onRead) : await backUpLargeContent(session, large, onRead);
+    if (!isPaged) this.#correctSize(slot, result.bytesRead);
+    this.#finishSlot(slot, result);
+  }
+
+  /** A file that became shorter while it was read has the length that was read. */
+  #correctSize(slot: Slot, length: number): void {
+    if (length !== slot.entry.sizeBytes) slot.entry = { ...slot.entry, sizeBytes: length };
+  }
+
+  #finishSlot(slot: Slot, { content, problem }: LargeResult): void {
+    slot.content = problem?.missing === true ? 'omit' : content;
+    if (problem === undefined) return;
+    this.#problem({ kind: 'problem', path: slot.entry.path, code: problem.code, message: problem.message }, problem.missing);
+    const first = slot.content === 'omit' ? this.#linkedFirst.get(slot.entry.hardLinkKey) : undefined;
+    if (first !== undefined) first.omitted = true;
+  }
+
+  #start(work: Promise<void>): void {
+    const running = work
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  async #settle(): Promise<void> {
+    await Promise.all(this.#running);
+    this.#throwIfFailed();
+    this.#writeReady();
+  }
+
+  #writeReady(): void {
+    const { progress } = this.#backup;
+    for (; this.#head < this.#slots.length; this.#head++) {
+      const slot = this.#slots[this.#head]!;
+      if (slot.content === undefined) break;
+      progress.entriesDone++;
+      if (slot.content === 'omit') continue;
+      if (slot.unchanged !== undefined) this.#writer.add(slot.unchanged, slot.parentLeaf);
+      else this.#writer.add(storedEntry(slot.entry, slot.content, slot.xattrs, slot.hardLinkTo));
+    }
+    if (this.#head > 10_000) this.#slots.splice(0, this.#head);
+    if (this.#head > 10_000) this.#head = 0;
+  }
+
+  #expectNodes(): void {
+    const { session } = this.#backup;
+    const { branches, leaf } = this.#cursor;
+    for (; this.#branchesSeen < branches.length; this.#branchesSeen++) session.expectNode(branches[this.#branchesSeen]!);
+    if (leaf !== undefined) session.expectNode(leaf.reference);
+  }
+
+  #problem(problem: SourceProblem, missing: boolean): void {
+    this.#backup.progress.problems++;
+    this.#backup.listener.onProblem({ path: problem.path, code: problem.code, message: problem.message, missing });
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #count(entry: SourceEntry): void {
+    const { progress } = this.#backup;
+    progress.bytesScanned += entry.sizeBytes;
+    if (entry.kind === 'file') progress.files++;
+    else if (entry.kind === 'directory') progress.directories++;
+    else progress.others++;
+  }
+}
+
+/** The content cannot have changed: a change of it changes the time of modification, or at least that of the inode. */
+function isUnchanged(entry: SourceEntry, before: StoredEntry): boolean {
+  return (
+    entry.sizeBytes === before.sizeBytes &&
+    entry.mtimeSec === before.mtimeSec &&
+    entry.mtimeNsec === before.mtimeNsec &&
+    entry.ctimeSec === before.ctimeSec &&
+    entry.ctimeNsec === before.ctimeNsec &&
+    entry.inode === before.inode
+  );
+}
+
+function hasSameStat(entry: SourceEntry, before: StoredEntry): boolean {
+  return (
+    entry.mode === before.mode &&
+    entry.uid === before.uid &&
+    entry.gid === before.gid &&
+    entry.device === before.device &&
+    entry.links === before.links &&
+    entry.rdevMajor === before.rdevMajor &&
+    entry.rdevMinor === before.rdevMinor &&
+    entry.linkTarget === before.linkTarget
+  );
+}
+
+function storedEntry(entry: SourceEntry, content: Content, xattrs: readonly Xattr[], hardLinkTo: string): StoredEntry {
+  const { path, kind, mode, uid, gid, sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode, device, links, rdevMajor, rdevMinor, linkTarget } = entry;
+  return {
+    path, kind, mode, uid, gid, sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode, device, links, rdevMajor, rdevMinor, linkTarget, content, xattrs, hardLinkTo,
+  };
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string') throw error;
+  return code;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,287 @@
+// What every backup does whatever its source: workers that read and pack, packs on their way to the store, nodes, the index, and the
+// order in which all of it becomes durable: packs, then index objects, then the snapshot. Dying anywhere before the last leaves only
+// packs that nobody refers to.
+
+import { randomBytes } from 'node:crypto';
+import { Fault } from '../base/faults.ts';
+import { invariant } from '../base/invariant.ts';
+import type { IndexedPack } from '../format/index-object.ts';
+import { BLOCK_ID_BYTES, EXTENT_NODE, SESSION_BYTES } from '../format/pack.ts';
+import { packReference, type References } from '../model/reference.ts';
+import { encodeIndexObject } from '../repository/index-objects.ts';
+import { indexKey, sessionKeyKey } from '../repository/layout.ts';
+import type { OpenedRepository } from '../repository/open.ts';
+import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from '../worker/backup-thread.ts';
+import { writeCounter } from '../worker/dedup.ts';
+import type { IndexSource } from '../index/index-reader.ts';
+import { SessionTables } from './session-tables.ts';
+import type { FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
+import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';
+import { packBufferBytes, PackWriter, type PackWriterSpec } from '../worker/pack-writer.ts';
+import { ThreadPool } from '../worker/thread-pool.ts';
+import { type StoredPack, UploadQueue } from './upload-queue.ts';
+
+/** Blocks of nodes are smaller: they are read one at a time. */
+const METADATA_BLOCK_BYTES = 256 * 1024;
+const METADATA_PACK_BYTES = 4 * 1024 * 1024;
+const METADATA_LEVEL = 3;
+const METADATA_WRITER_NUMBER = 255;
+const UPLOADS_PARALLEL = 4;
+/** Pack buffers beyond one for each thread. */
+const SPARE_BUFFERS = 1;
+/** An index object is written when this many packs wait for one: what an interrupted backup uploaded is found again. */
+const CHECKPOINT_PACKS = 64;
+
+export type IndexSummary = { readonly id: string; readonly bytes: number; readonly packs: number };
+
+/** The protocol side of a session; see src/repository/README.md. */
+export type WriteSession = {
+  /** 10 bytes. */
+  readonly session: Uint8Array;
+  /** Makes uploaded packs known although the snapshot is not committed yet. */
+  readonly checkpoint: (index: IndexSummary) => Promise<void>;
+};
+
+export type BackupPipelineOptions = {
+  readonly repository: OpenedRepository;
+  readonly write: WriteSession;
+  readonly assetId: Uint8Array;
+  /** The repository's index; held open by the caller. */
+  readonly known: IndexSource | undefined;
+  /** A local directory for what the session itself makes. */
+  readonly privateRuns: string;
+  readonly threads: number;
+  readonly level: number;
+  readonly signal: AbortSignal;
+};
+
+export type BackupTotals = WorkerTotals & { readonly bytesStored: number; readonly indexes: readonly IndexSummary[] };
+
+export class BackupPipeline {
+  readonly #options: BackupPipelineOptions;
+  readonly #pool: ThreadPool<BackupRequest, BackupAnswer>;
+  readonly #buffers: PackBuffers;
+  readonly #uploads: UploadQueue;
+  readonly #metadata: PackWriter;
+  readonly #tables: SessionTables;
+  #rotating: Promise<void> | undefined;
+  readonly #aborted = new AbortController();
+  readonly #known = new Map<string, References>();
+  readonly #finished: Promise<readonly WorkerTotals[]>;
+  readonly #rejectors: ((error: unknown) => void)[] = [];
+  #packsToIndex: StoredPack[] = [];
+  #checkpoint: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  #bytesStored = 0;
+  #indexes: IndexSummary[] = [];
+
+  private constructor(options: BackupPipelineOptions, dataKey: Uint8Array, metadataKey: Uint8Array) {
+    this.#options = options;
+    const { repository, write, assetId, threads, level, known, privateRuns, signal } = options;
+    this.#tables = new SessionTables(write.session, privateRuns, known);
+    const { parameters, keyring } = repository;
+    const packs: PackWriterSpec = {
+      kind: 'data', session: write.session, assetId, key: dataKey, directoryKey: keyring.directoryKey, repositoryId: parameters.id,
+      writerNumber: 0, level, blockBytes: parameters.blockBytes, packBytes: parameters.packBytes,
+    };
+    const buffers = newPackBuffers(threads + SPARE_BUFFERS, packBufferBytes(parameters.packBytes, parameters.blockBytes));
+    this.#buffers = new PackBuffers(buffers);
+    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, AbortSignal.any([signal, this.#aborted.signal]), (pack) => this.#onStored(pack));
+    this.#uploads.onFailure((error) => this.#fail(error));
+    const totals: WorkerTotals[] = [];
+    let done: (totals: readonly WorkerTotals[]) => void;
+    this.#finished = new Promise((resolve) => {
+      done = resolve;
+    });
+    this.#pool = new ThreadPool({
+      script: new URL('../worker/backup-thread.ts', import.meta.url),
+      threads,
+      dataOf: (thread): BackupThreadSpec => ({
+        packs: { ...packs, writerNumber: thread },
+        idKey: keyring.payload.idKey,
+        chunker: { ...parameters.content, multiplier: keyring.multiplier },
+        paged: parameters.paged,
+        buffers,
+        tables: this.#tables.current,
+      }),
+      onMessage: (answer) => {
+        if (answer.kind === 'pack') {
+          const { pack } = answer;
+          this.#uploads.add(pack, this.#buffers.bytes(pack.buffer).subarray(0, pack.length), () => this.#buffers.free(pack.buffer));
+        } else if (answer.kind === 'finished') {
+          totals.push(answer.totals);
+          if (totals.length === threads) done(totals);
+        }
+      },
+    });
+    this.#pool.onFailure((error) => this.#fail(error));
+    this.#metadata = this.#newMetadataWriter({ ...packs, kind: 'metadata', key: metadataKey });
+    signal.addEventListener('abort', () => this.#fail(signal.reason), { once: true });
+  }
+
+  /** Stores the session's key first: no block may exist that nobody can open. */
+  static async open(options: BackupPipelineOptions): Promise<BackupPipeline> {
+    const { repository, write, assetId, signal } = options;
+    const { keys, pairId, sealed } = repository.keyring.newSession(write.session, assetId, randomBytes);
+    await repository.store.put(sessionKeyKey(pairId, write.session), sealed, { signal });
+    return new BackupPipeline(options, keys.dataKey, keys.metadataKey);
+  }
+
+  /** Bytes of a stream that a thread takes at a time at the most. */
+  static readonly streamWindowBytes = CHUNKER_WINDOW_BYTES;
+
+  /** Bytes that reached the store so far. */
+  get bytesStored(): number {
+    return this.#uploads.bytesStored + this.#bytesStored;
+  }
+
+  /** Resolves when the workers can take another job: the brake that bounds memory. */
+  async room(): Promise<void> {
+    await this.#pool.room(this.#options.threads);
+    this.throwIfFailed();
+  }
+
+  async runFiles(tasks: readonly FileTask[]): Promise<readonly FileTaskResult[]> {
+    const answer = await this.#pool.run({ kind: 'files', job: 0, tasks });
+    invariant(answer.kind === 'files', 'a files job is answered with files');
+    this.#rotateTables();
+    return answer.results;
+  }
+
+  async runChunks(bytes: Uint8Array, ends: Uint32Array): Promise<References> {
+    const answer = await this.#pool.run({ kind: 'chunks', job: 0, bytes, ends });
+    invariant(answer.kind === 'chunks', 'a chunks job is answered with references');
+    this.#rotateTables();
+    return answer.references;
+  }
+
+  /** Stores a node, unless it is one that this session or the parent snapshot has. */
+  putNode(node: Uint8Array): References {
+    const id = this.#options.repository.keyring.ids.id(node);
+    const digest = id.subarray(0, 16);
+    const known = this.#known.get(digest.toString('latin1'));
+    if (known !== undefined) return known;
+    const room = this.#metadata.room(node.length);
+    room.set(node);
+    const offset = this.#metadata.keep(node.length, EXTENT_NODE, id);
+    const block = new Uint8Array(BLOCK_ID_BYTES);
+    block.set(this.#options.write.session);
+    writeCounter(block, SESSION_BYTES, this.#metadata.blockCounter);
+    return packReference(block, digest, offset, node.length);
+  }
+
+  /** Makes a node of the parent snapshot known to `putNode`. */
+  expectNode(reference: References): void {
+    if (reference.length > 0) this.#known.set(Buffer.from(reference.subarray(16, 32)).toString('latin1'), reference);
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Closes everything that is open and makes it durable. The snapshot may be committed afterwards. */
+  async finish(): Promise<BackupTotals> {
+    this.#pool.broadcast({ kind: 'finish' } satisfies BackupRequest);
+    const totals = await Promise.race([this.#finished, this.#failed()]);
+    this.#metadata.flush();
+    await this.#uploads.drain();
+    await this.#checkpoint;
+    this.throwIfFailed();
+    if (this.#packsToIndex.length > 0) await this.#writeIndex();
+    const sum = (of: (one: WorkerTotals) => number): number => totals.reduce((all, one) => all + of(one), 0);
+    return {
+      bytesRead: sum((one) => one.bytesRead),
+      chunks: sum((one) => one.chunks),
+      newChunks: sum((one) => one.newChunks),
+      newBytes: sum((one) => one.newBytes),
+      zeroBytes: sum((one) => one.zeroBytes),
+      bytesStored: this.bytesStored,
+      indexes: this.#indexes,
+    };
+  }
+
+  /** After a failure: what was uploaded so far becomes known to the next backup, as far as the store allows. */
+  async salvage(): Promise<void> {
+    await this.#checkpoint.catch(() => {});
+    if (this.#packsToIndex.length === 0) return;
+    const index = await this.#writeIndex();
+    await this.#options.write.checkpoint(index);
+  }
+
+  async close(): Promise<void> {
+    this.#aborted.abort(new Fault('INTERRUPTED', 'The backup ended'));
+    this.#buffers.giveUp();
+    await this.#rotating;
+    await this.#pool.close();
+    this.#metadata.close();
+    this.#tables.close();
+  }
+
+  #rotateTables(): void {
+    if (!this.#tables.isFull || this.#rotating !== undefined) return;
+    this.#rotating = this.#tables
+      .rotate()
+      .then(() => this.#pool.broadcast({ kind: 'tables', tables: this.#tables.current } satisfies BackupRequest))
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#rotating = undefined;
+      });
+  }
+
+  #failed(): Promise<never> {
+    return new Promise((_, reject) => {
+      if (this.#failure !== undefined) reject(this.#failure.error);
+      this.#rejectors.push(reject);
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = { error };
+    this.#buffers.giveUp();
+    this.#aborted.abort(error);
+    for (const reject of this.#rejectors) reject(error);
+  }
+
+  #onStored(pack: StoredPack): void {
+    this.#packsToIndex.push(pack);
+    if (this.#packsToIndex.length < CHECKPOINT_PACKS) return;
+    this.#checkpoint = this.#checkpoint.then(async () => {
+      if (this.#packsToIndex.length >= CHECKPOINT_PACKS) await this.#options.write.checkpoint(await this.#writeIndex());
+    });
+    this.#checkpoint.catch((error: unknown) => this.#fail(error));
+  }
+
+  async #writeIndex(): Promise<IndexSummary> {
+    const { repository, write } = this.#options;
+    const packs = this.#packsToIndex.map((pack): IndexedPack => ({ ...pack, session: write.session }));
+    this.#packsToIndex = [];
+    const { id, bytes } = encodeIndexObject(packs, repository.keyring, randomBytes);
+    await repository.store.put(indexKey(id), bytes);
+    this.#bytesStored += bytes.length;
+    const index = { id, bytes: bytes.length, packs: packs.length };
+    this.#indexes.push(index);
+    return index;
+  }
+
+  // Nodes are few. Their packs have buffers of their own, made when needed, because the main thread must never wait for one.
+  #newMetadataWriter(spec: PackWriterSpec): PackWriter {
+    const bytes = packBufferBytes(METADATA_PACK_BYTES, METADATA_BLOCK_BYTES);
+    const free: Uint8Array[] = [];
+    let taken: Uint8Array = new Uint8Array(0);
+    return new PackWriter(
+      { ...spec, writerNumber: METADATA_WRITER_NUMBER, level: METADATA_LEVEL, blockBytes: METADATA_BLOCK_BYTES, packBytes: METADATA_PACK_BYTES },
+      {
+        claim: () => {
+          taken = free.pop() ?? new Uint8Array(bytes);
+          return { position: 0, bytes: taken };
+        },
+        emit: (pack) => {
+          const buffer = taken;
+          this.#uploads.add(pack, buffer.subarray(0, pack.length), () => free.push(buffer));
+        },
+        random: randomBytes,
+      },
+    );
+  }
+}

@@ -1,0 +1,98 @@
+// Reading an entries map in order, a leaf at a time.
+
+import { decodeEntriesBranch, decodeEntriesLeaf, isEntriesLeaf } from '../format/entries-node.ts';
+import { comparePaths, isWithinPath } from '../model/entry-path.ts';
+import type { References } from '../model/reference.ts';
+import type { StoredEntry } from '../model/stored-entry.ts';
+import type { ReadNode } from './content-map.ts';
+
+export type EntriesLeaf = { readonly reference: References; readonly entries: readonly StoredEntry[] };
+
+/** All leaves from the one on that may hold `from`. `onNode` sees every branch's reference. */
+export async function* entriesLeaves(root: References, readNode: ReadNode, from = '', onBranch?: (reference: References) => void): AsyncGenerator<EntriesLeaf> {
+  if (root.length === 0) return;
+  const node = await readNode(root);
+  if (isEntriesLeaf(node)) {
+    yield { reference: root, entries: decodeEntriesLeaf(node) };
+    return;
+  }
+  onBranch?.(root);
+  const children = decodeEntriesBranch(node);
+  for (let i = 0; i < children.length; i++) {
+    const next = children[i + 1];
+    if (next !== undefined && comparePaths(next.firstPath, from) <= 0) continue;
+    yield* entriesLeaves(children[i]!.reference, readNode, from, onBranch);
+  }
+}
+
+/** All entries, or those at and below `below`. */
+export async function* entriesOf(root: References, readNode: ReadNode, below = ''): AsyncGenerator<StoredEntry> {
+  for await (const { entries } of entriesLeaves(root, readNode, below)) {
+    for (const entry of entries) {
+      if (isWithinPath(entry.path, below)) yield entry;
+      else if (comparePaths(entry.path, below) > 0) return;
+    }
+  }
+}
+
+/** One entry, or undefined. */
+export async function findEntry(root: References, readNode: ReadNode, path: string): Promise<StoredEntry | undefined> {
+  for await (const { entries } of entriesLeaves(root, readNode, path)) {
+    const found = entries.find((entry) => entry.path === path);
+    if (found !== undefined) return found;
+    const last = entries.at(-1);
+    if (last !== undefined && comparePaths(last.path, path) > 0) return undefined;
+  }
+  return undefined;
+}
+
+/** Walks along a map in step with another stream in the same order: the merge of a backup with its parent. */
+export class EntriesCursor {
+  readonly #leaves: AsyncGenerator<EntriesLeaf>;
+  /** Branch nodes on the way, for a writer that may find them again. */
+  readonly branches: References[] = [];
+  #leaf: EntriesLeaf | undefined;
+  #position = 0;
+  #ended = false;
+
+  constructor(root: References, readNode: ReadNode) {
+    this.#leaves = entriesLeaves(root, readNode, '', (reference) => this.branches.push(reference));
+    if (root.length === 0) this.#ended = true;
+  }
+
+  /** The leaf that the last answer came from. */
+  get leaf(): EntriesLeaf | undefined {
+    return this.#leaf;
+  }
+
+  /** The entry at `path` when the leaf at hand can tell, without waiting: undefined means "ask `advance`". */
+  peek(path: string): StoredEntry | 'none' | undefined {
+    const entries = this.#leaf?.entries;
+    if (entries === undefined) return this.#ended ? 'none' : undefined;
+    for (; this.#position < entries.length; this.#position++) {
+      const entry = entries[this.#position]!;
+      if (entry.path === path) return entry;
+      if (comparePaths(entry.path, path) > 0) return 'none';
+    }
+    return this.#ended ? 'none' : undefined;
+  }
+
+  /** Goes on to the next leaf. */
+  async advance(): Promise<void> {
+    const next = await this.#leaves.next();
+    if (next.done === true) {
+      this.#ended = true;
+      this.#leaf = undefined;
+    } else this.#leaf = next.value;
+    this.#position = 0;
+  }
+
+  async find(path: string): Promise<StoredEntry | undefined> {
+    for (;;) {
+      const found = this.peek(path);
+      if (found !== undefined) return found === 'none' ? undefined : found;
+      await this.advance();
+    }
+  }
+}
+

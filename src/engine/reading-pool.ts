@@ -1,0 +1,68 @@
+// Workers that read packs, and the requests that feed them: for a store in the local file system the workers read by themselves; for any
+// other the main thread fetches ranges, a bounded number at a time.
+
+import type { ObjectStore } from '../store/object-store.ts';
+import { packKey } from '../repository/layout.ts';
+import type { PackBytes, ReadAnswer, ReadRequest, ReadThreadSpec } from '../worker/read-task.ts';
+import { ThreadPool } from '../worker/thread-pool.ts';
+
+/** Ranges in flight for each thread. */
+const AHEAD_PER_THREAD = 3;
+
+export class ReadingPool {
+  readonly #store: ObjectStore;
+  readonly #pool: ThreadPool<ReadRequest, ReadAnswer>;
+  readonly #signal: AbortSignal;
+  readonly #ahead: number;
+  readonly #running = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+  bytesFetched = 0;
+
+  constructor(store: ObjectStore, threads: number, spec: ReadThreadSpec, signal: AbortSignal) {
+    this.#store = store;
+    this.#signal = signal;
+    this.#ahead = threads * AHEAD_PER_THREAD;
+    this.#pool = new ThreadPool({ script: new URL('../worker/read-thread.ts', import.meta.url), threads, dataOf: () => spec, onMessage: () => {} });
+  }
+
+  /** Where a worker gets a range of a pack from. */
+  async packBytes(packId: Uint8Array, offset: number, length: number): Promise<PackBytes> {
+    this.bytesFetched += length;
+    const key = packKey(packId);
+    if (this.#store.localPath !== undefined) return { path: this.#store.localPath(key) };
+    return { bytes: await this.#store.get(key, { offset, length }, { signal: this.#signal }) };
+  }
+
+  run(request: ReadRequest): Promise<ReadAnswer> {
+    const transfer = 'pack' in request && 'bytes' in request.pack && request.pack.bytes.buffer instanceof ArrayBuffer && request.pack.bytes.byteLength === request.pack.bytes.buffer.byteLength;
+    return this.#pool.run(request, transfer ? [(request.pack as { bytes: Uint8Array<ArrayBuffer> }).bytes.buffer] : []);
+  }
+
+  /** Starts `work` as soon as there is room among the running ones; throws what an earlier one threw. */
+  async start(work: () => Promise<void>): Promise<void> {
+    while (this.#running.size >= this.#ahead) await Promise.race(this.#running);
+    this.#check();
+    const running: Promise<void> = work()
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Resolves when everything that was started is done. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#running);
+    this.#check();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#running);
+    await this.#pool.close();
+  }
+
+  #check(): void {
+    this.#signal.throwIfAborted();
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}

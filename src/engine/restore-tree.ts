@@ -1,0 +1,291 @@
+// Restoring a tree, or a part of it, into a directory: windows of entries. In each, directories and special files are made in order,
+// contents are fetched pack by pack in whatever order they lie, and then what the window finished gets its attributes, directories last.
+
+import { isFault } from '../base/faults.ts';
+import { HERE, posixCalls } from '../../agents/files/posix.ts';
+import type { Attributes } from '../../agents/files/attributes.ts';
+import { TargetTree } from '../../agents/files/create.ts';
+import { isWithinPath, nameOfPath } from '../model/entry-path.ts';
+import { blockOf, bytesEqual, offsetOf, packReference, type References, referenceCount, lengthOf } from '../model/reference.ts';
+import type { Content, StoredEntry } from '../model/stored-entry.ts';
+import type { BlockPlace } from '../index/tables.ts';
+import type { SessionKeyCache } from '../repository/session-keys.ts';
+import type { CompareAnswer } from '../worker/read-task.ts';
+import type { ReadNode } from './content-map.ts';
+import { entriesOf, findEntry } from './entries-reader.ts';
+import type { ReadingPool } from './reading-pool.ts';
+import { type Piece, piecesOf } from './restore-content.ts';
+import { RestoreWindow } from './restore-plan.ts';
+import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
+import { RestoreReader, type WindowFile } from './restore-reader.ts';
+
+const WINDOW_PIECES_MAX = 200_000;
+const WINDOW_ENTRIES_MAX = 100_000;
+const ATTRIBUTES_PER_JOB = 500;
+const NO_BLOCK = new Uint8Array(16);
+const ZEROS = new Uint8Array(1024 * 1024);
+
+export type TreeRestore = {
+  readonly root: References;
+  /** What of the tree: '' for all. */
+  readonly below: string;
+  /** An existing directory, absolute, latin1. */
+  readonly target: string;
+  /** Compares what the target holds and fetches only what differs; whatever is in the way is replaced. */
+  readonly delta: boolean;
+  readonly unitBytes: number;
+  readonly readNode: ReadNode;
+  readonly find: (blockId: Uint8Array) => BlockPlace;
+  readonly keys: SessionKeyCache;
+  readonly pool: ReadingPool;
+  readonly progress: RestoreProgress;
+  readonly onProblem: (problem: RestoreProblem) => void;
+};
+
+export async function restoreTree(restore: TreeRestore): Promise<void> {
+  const run = new TreeRun(restore);
+  try {
+    await run.run();
+  } finally {
+    run.close();
+  }
+}
+
+class TreeRun {
+  readonly #restore: TreeRestore;
+  readonly #tree: TargetTree;
+  readonly #posix = posixCalls();
+  readonly #reader: RestoreReader;
+  readonly #existing: 'refuse' | 'replace';
+  /** Directories that are not complete yet: the way down to the entry at hand. */
+  readonly #openDirectories: Attributes[] = [];
+  /** Attributes to be given at the end of the window, in order. */
+  #finished: { readonly attributes: Attributes; readonly file: number }[] = [];
+  #closedDirectories: Attributes[] = [];
+  #links: { readonly path: string; readonly original: string }[] = [];
+  #window: RestoreWindow;
+  #files: WindowFile[] = [];
+  #entries = 0;
+  /** Contents of originals that lie outside of what is restored: their first name here takes their place. */
+  readonly #originals = new Map<string, string>();
+
+  constructor(restore: TreeRestore) {
+    this.#restore = restore;
+    this.#tree = new TargetTree(restore.target);
+    this.#existing = restore.delta ? 'replace' : 'refuse';
+    const { pool, keys, progress, onProblem, delta } = restore;
+    this.#reader = new RestoreReader({ pool, keys, progress, onProblem, single: undefined, overZeros: delta, existing: this.#existing });
+    this.#window = new RestoreWindow(restore.find);
+  }
+
+  async run(): Promise<void> {
+    const { root, readNode, below, progress } = this.#restore;
+    for await (const entry of entriesOf(root, readNode, below)) {
+      progress.entriesTotal++;
+      const path = this.#pathOf(entry);
+      try {
+        await this.#take(entry, path);
+      } catch (error) {
+        this.#failed(path, error);
+      }
+      this.#entries++;
+      if (this.#window.pieces >= WINDOW_PIECES_MAX || this.#entries >= WINDOW_ENTRIES_MAX) await this.#flush();
+    }
+    while (this.#openDirectories.length > 0) this.#closedDirectories.push(this.#openDirectories.pop()!);
+    await this.#flush();
+    this.#syncTarget();
+  }
+
+  close(): void {
+    this.#tree.close();
+  }
+
+  /** A sub-tree's own root becomes the target; a single file gets its name in it. */
+  #pathOf(entry: StoredEntry): string {
+    const { below } = this.#restore;
+    if (below === '') return entry.path;
+    if (entry.path === below) return entry.kind === 'directory' ? '' : nameOfPath(below);
+    return entry.path.slice(below.length + 1);
+  }
+
+  async #take(entry: StoredEntry, path: string): Promise<void> {
+    const { progress } = this.#restore;
+    progress.current = path;
+    const attributes: Attributes = {
+      path, kind: entry.kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtimeSec: entry.mtimeSec, mtimeNsec: entry.mtimeNsec, xattrs: entry.xattrs,
+    };
+    while (this.#openDirectories.length > 0 && !isWithinPath(path, this.#openDirectories.at(-1)!.path)) this.#closedDirectories.push(this.#openDirectories.pop()!);
+    if (entry.kind === 'directory') {
+      this.#tree.makeDirectory(path, this.#existing);
+      this.#openDirectories.push(attributes);
+    } else if (entry.hardLinkTo !== '' && (await this.#link(entry, path))) {
+      // Made at the end of the window, when its original is there.
+    } else if (entry.kind === 'symlink') {
+      if (this.#restore.delta) this.#tree.remove(path);
+      this.#tree.makeSymlink(path, entry.linkTarget, this.#existing);
+      this.#finished.push({ attributes, file: -1 });
+    } else if (entry.kind === 'file') {
+      const content = entry.hardLinkTo === '' ? entry : await this.#originalOf(entry);
+      await this.#takeFile(content.content, content.sizeBytes, path, attributes);
+    } else {
+      if (this.#restore.delta) this.#tree.remove(path);
+      this.#tree.makeNode(path, entry.kind, entry.rdevMajor, entry.rdevMinor, this.#existing);
+      this.#finished.push({ attributes, file: -1 });
+    }
+  }
+
+  async #link(entry: StoredEntry, path: string): Promise<boolean> {
+    const { below } = this.#restore;
+    const outside = !isWithinPath(entry.hardLinkTo, below);
+    const original = outside ? this.#originals.get(entry.hardLinkTo) : below === '' ? entry.hardLinkTo : entry.hardLinkTo.slice(below.length + 1);
+    if (original !== undefined) {
+      this.#links.push({ path, original });
+      return true;
+    }
+    this.#originals.set(entry.hardLinkTo, path);
+    return false;
+  }
+
+  async #originalOf(entry: StoredEntry): Promise<StoredEntry> {
+    const { root, readNode } = this.#restore;
+    return (await findEntry(root, readNode, entry.hardLinkTo)) ?? entry;
+  }
+
+  async #takeFile(content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {
+    const { delta, progress, unitBytes, readNode } = this.#restore;
+    progress.bytesTotal += sizeBytes;
+    const old = delta ? this.#tree.openFile(path) : undefined;
+    if (old !== undefined) {
+      try {
+        await this.#bringUpToDate(old, content, sizeBytes, path, attributes);
+      } finally {
+        this.#posix.close(old);
+      }
+      return;
+    }
+    if (content.kind === 'chunks' && isOnePiece(content.references) && sizeBytes > 0) {
+      // The worker makes it, writes it and gives it its attributes in one go.
+      if (delta) this.#tree.remove(path);
+      this.#addPieces(this.#newFile({ path, whole: attributes }), content.references);
+      return;
+    }
+    const fd = this.#tree.createFile(path, this.#existing);
+    try {
+      if (sizeBytes > 0) this.#posix.truncate(fd, sizeBytes);
+    } finally {
+      this.#posix.close(fd);
+    }
+    const file = this.#newFile({ path, whole: undefined });
+    this.#finished.push({ attributes, file });
+    if (content.kind === 'chunks') {
+      this.#addPieces(file, content.references);
+      return;
+    }
+    for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
+      for (const piece of pieces) {
+        if (piece.kind === 'zeros') progress.bytesDone += piece.length;
+        else this.#window.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+      }
+    }
+  }
+
+  /** Compares an old file with the content and adds only what differs to the window. */
+  async #bringUpToDate(fd: number, content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {
+    const { unitBytes, readNode, pool, progress } = this.#restore;
+    this.#posix.truncate(fd, sizeBytes);
+    const file = this.#newFile({ path, whole: undefined });
+    this.#finished.push({ attributes, file });
+    for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
+      const references = Buffer.concat(pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))));
+      const offsets = Float64Array.from(pieces, (piece) => piece.offset);
+      const answer = (await pool.run({ kind: 'compare', path, single: undefined, references, offsets })) as CompareAnswer;
+      pieces.forEach((piece, i) => {
+        if (answer.differs[i] === 0) {
+          progress.bytesKept += piece.length;
+          progress.bytesDone += piece.length;
+        } else if (piece.kind === 'data') this.#window.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+        else this.#writeZeros(fd, piece);
+      });
+    }
+  }
+
+  #writeZeros(fd: number, piece: Piece): void {
+    this.#restore.progress.bytesDone += piece.length;
+    if (this.#posix.punchHole(fd, piece.offset, piece.length)) return;
+    for (let at = 0; at < piece.length; at += ZEROS.length) this.#posix.pwrite(fd, ZEROS, 0, Math.min(ZEROS.length, piece.length - at), piece.offset + at);
+  }
+
+  #newFile(file: WindowFile): number {
+    return this.#files.push(file) - 1;
+  }
+
+  #addPieces(file: number, references: References): void {
+    let offset = 0;
+    for (let i = 0; i < referenceCount(references); i++) {
+      const length = lengthOf(references, i);
+      this.#window.add(blockOf(references, i), file, offset, offsetOf(references, i), length);
+      offset += length;
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const { progress } = this.#restore;
+    const failed = await this.#reader.run(this.#window, this.#files);
+    for (const { path, original } of this.#links) {
+      try {
+        if (this.#restore.delta) this.#tree.remove(path);
+        this.#tree.makeHardLink(path, original, this.#existing);
+      } catch (error) {
+        this.#failed(path, error);
+      }
+    }
+    await this.#giveAttributes(this.#finished.filter(({ file }) => !failed.has(file)).map(({ attributes }) => attributes));
+    // A directory after everything in it; those that lie deeper were closed first.
+    await this.#giveAttributes(this.#closedDirectories, true);
+    progress.entriesDone += this.#entries;
+    this.#window = new RestoreWindow(this.#restore.find);
+    this.#files = [];
+    this.#finished = [];
+    this.#closedDirectories = [];
+    this.#links = [];
+    this.#entries = 0;
+  }
+
+  async #giveAttributes(entries: readonly Attributes[], inOrder = false): Promise<void> {
+    const { pool, onProblem } = this.#restore;
+    for (let at = 0; at < entries.length; at += ATTRIBUTES_PER_JOB) {
+      const batch = entries.slice(at, at + ATTRIBUTES_PER_JOB);
+      const work = async (): Promise<void> => {
+        const answer = await pool.run({ kind: 'attributes', entries: batch });
+        if (answer.kind === 'attributes') for (const { path, code, message } of answer.problems) onProblem({ path, code, message });
+      };
+      if (inOrder) await work();
+      else await pool.start(work);
+    }
+    await pool.drain();
+  }
+
+  #failed(path: string, error: unknown): void {
+    if (!isFault(error) || !error.code.startsWith('TARGET_') || error.code === 'TARGET_FULL' || error.code === 'TARGET_NOT_FOUND') throw error;
+    this.#restore.onProblem({ path, code: error.code, message: error.message });
+  }
+
+  #syncTarget(): void {
+    const fd = this.#posix.openDirectory(HERE, this.#restore.target, 'follow');
+    try {
+      this.#posix.syncFileSystem(fd);
+    } finally {
+      this.#posix.close(fd);
+    }
+  }
+}
+
+/** True when the references follow each other in one block. */
+function isOnePiece(references: References): boolean {
+  for (let i = 1; i < referenceCount(references); i++) {
+    if (!bytesEqual(blockOf(references, i), blockOf(references, 0))) return false;
+    if (offsetOf(references, i - 1) + lengthOf(references, i - 1) !== offsetOf(references, i)) return false;
+  }
+  return referenceCount(references) > 0;
+}
+

@@ -1,0 +1,72 @@
+// Snapshot records <-> JSON values. See README.md, "Registers".
+
+import { Fault } from '../base/faults.ts';
+import { REFERENCE_BYTES } from '../model/reference.ts';
+import type { Snapshot, SnapshotRoot, SnapshotStatistics, SourceType, VolumeStat } from '../model/snapshot.ts';
+
+const STATISTICS = [
+  'files', 'directories', 'others', 'bytesScanned', 'bytesRead', 'bytesNew', 'bytesStored', 'filesUnchanged', 'chunks', 'chunksNew', 'durationMs',
+] as const satisfies readonly (keyof SnapshotStatistics)[];
+
+export function encodeSnapshot(snapshot: Snapshot): unknown {
+  const { root, parent, ...rest } = snapshot;
+  return { version: 1, ...rest, ...(parent === undefined ? {} : { parent }), root: { ...root, reference: Buffer.from(root.reference).toString('base64') } };
+}
+
+export function decodeSnapshot(value: unknown, what: string): Snapshot {
+  const check = (condition: boolean, why: string): void => {
+    if (!condition) throw new Fault('FORMAT_DAMAGED', `${what} is damaged: ${why}`);
+  };
+  const record = (candidate: unknown, name: string): Record<string, unknown> => {
+    check(typeof candidate === 'object' && candidate !== null && !Array.isArray(candidate), `"${name}" is not a record`);
+    return candidate as Record<string, unknown>;
+  };
+  const s = record(value, 'snapshot');
+  if (Number.isSafeInteger(s['version']) && (s['version'] as number) > 1) throw new Fault('FORMAT_TOO_NEW', `${what} was made by a newer Holdfast`);
+  const text = (from: Record<string, unknown>, name: string): string => {
+    check(typeof from[name] === 'string', `"${name}" is missing`);
+    return from[name] as string;
+  };
+  const count = (from: Record<string, unknown>, name: string): number => {
+    check(Number.isSafeInteger(from[name]) && (from[name] as number) >= 0, `"${name}" is missing`);
+    return from[name] as number;
+  };
+  const texts = (name: string): string[] => {
+    check(Array.isArray(s[name]) && (s[name] as unknown[]).every((item) => typeof item === 'string'), `"${name}" is not a list of texts`);
+    return s[name] as string[];
+  };
+  const type = text(s, 'type') as SourceType;
+  check(['files', 'volume', 'stream'].includes(type), 'unknown type');
+  const r = record(s['root'], 'root');
+  const kind = text(r, 'kind') as SnapshotRoot['kind'];
+  check(['entries', 'units', 'chunks'].includes(kind), 'unknown kind of map');
+  const reference = new Uint8Array(Buffer.from(text(r, 'reference'), 'base64'));
+  check(reference.length === 0 || reference.length === REFERENCE_BYTES, 'its root is no reference');
+  const statistics = record(s['statistics'], 'statistics');
+  const volume = s['volume'] === undefined ? undefined : record(s['volume'], 'volume');
+  return {
+    id: text(s, 'id'),
+    asset: text(s, 'asset'),
+    type,
+    host: text(s, 'host'),
+    user: text(s, 'user'),
+    paths: texts('paths'),
+    tags: texts('tags'),
+    startedAt: text(s, 'startedAt'),
+    endedAt: text(s, 'endedAt'),
+    parent: s['parent'] === undefined ? undefined : text(s, 'parent'),
+    root: { kind, reference, contentBytes: count(r, 'contentBytes'), entries: count(r, 'entries') },
+    statistics: Object.fromEntries(STATISTICS.map((name) => [name, count(statistics, name)])) as SnapshotStatistics,
+    problems: count(s, 'problems'),
+    ...(volume === undefined ? {} : { volume: decodeVolume(volume) }),
+    program: text(s, 'program'),
+  };
+
+  function decodeVolume(v: Record<string, unknown>): VolumeStat {
+    const integer = (name: string): number => {
+      check(Number.isSafeInteger(v[name]), `"${name}" is missing`);
+      return v[name] as number;
+    };
+    return { mtimeSec: integer('mtimeSec'), mtimeNsec: integer('mtimeNsec'), ctimeSec: integer('ctimeSec'), ctimeNsec: integer('ctimeNsec'), inode: text(v, 'inode') };
+  }
+}

@@ -1,0 +1,181 @@
+// An open repository: its keys, its head, its index on local disk, and reading single blocks.
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../base/faults.ts';
+import type { ProcessFacts } from '../format/head.ts';
+import type { IndexRef } from '../format/head.ts';
+import type { RepositoryParameters } from '../format/repository-object.ts';
+import { IndexReader, openReader } from '../index/index-reader.ts';
+import { LocalIndex } from '../index/local-index.ts';
+import type { AcquiredSource } from '../index/run-set.ts';
+import { type BlockPlace, newBlockPlace } from '../index/tables.ts';
+import type { References } from '../model/reference.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { BlockReader } from './block-reader.ts';
+import { HeadKeeper } from './head.ts';
+import { readIndexObject } from './index-objects.ts';
+import type { Keyring } from './keyring.ts';
+import { hex } from './layout.ts';
+import { initRepository, type OpenedRepository, openRepository } from './open.ts';
+import { registerCodec } from './register-codec.ts';
+import { SessionKeyCache } from './session-keys.ts';
+
+const INDEX_FETCHES_PARALLEL = 8;
+
+export type RepositoryOptions = {
+  readonly store: ObjectStore;
+  readonly passphrase: Uint8Array;
+  /** Of all repositories; made when it is not there. */
+  readonly cacheDirectory: string;
+  readonly process: ProcessFacts;
+};
+
+/** What is remembered of a repository between runs. */
+type Remembered = { readonly keyId?: string; readonly sequence?: number };
+
+export class Repository implements OpenedRepository {
+  readonly store: ObjectStore;
+  readonly parameters: RepositoryParameters;
+  readonly keyring: Keyring;
+  readonly heads: HeadKeeper;
+  readonly keys: SessionKeyCache;
+  readonly reader: BlockReader;
+  readonly process: ProcessFacts;
+  readonly cacheDirectory: string;
+  #index: LocalIndex | undefined;
+  #synced: readonly IndexRef[] | undefined;
+  #acquired: AcquiredSource | undefined;
+  #places: IndexReader | undefined;
+
+  private constructor(opened: OpenedRepository, options: RepositoryOptions, sequenceSeen: number) {
+    this.store = opened.store;
+    this.parameters = opened.parameters;
+    this.keyring = opened.keyring;
+    this.process = options.process;
+    this.cacheDirectory = join(options.cacheDirectory, hex(opened.parameters.id));
+    const codec = registerCodec(this.keyring, randomBytes);
+    const pause = async (durationMs: number, call?: CallOptions): Promise<void> => {
+      await sleep(durationMs, undefined, call?.signal === undefined ? {} : { signal: call.signal });
+    };
+    this.heads = new HeadKeeper({ store: this.store, codec, random: randomBytes, now: () => new Date(), sleep: pause }, sequenceSeen);
+    this.keys = new SessionKeyCache(this.store, this.keyring);
+    this.reader = new BlockReader(this.store, this.keyring, this.keys, { find: (id) => this.#find(id), refresh: () => this.#refresh() });
+  }
+
+  static async init(options: RepositoryOptions & { readonly label: string }): Promise<Repository> {
+    const { store, passphrase, label } = options;
+    let repository: Repository | undefined;
+    await initRepository(store, { passphrase, label, now: new Date(), random: randomBytes }, async (opened) => {
+      repository = new Repository(opened, options, 0);
+      await repository.heads.create();
+    });
+    return repository!;
+  }
+
+  static async open(options: RepositoryOptions): Promise<Repository> {
+    let remembered: Remembered = {};
+    const opened = await openRepository(options.store, options.passphrase, (repositoryId) => {
+      remembered = recall(join(options.cacheDirectory, repositoryId));
+      return remembered.keyId;
+    });
+    return new Repository(opened, options, remembered.sequence ?? 0);
+  }
+
+  /** Brings the index on local disk to these index objects. `find` and `source` answer from it afterwards. */
+  async syncIndex(indexes: readonly IndexRef[], options?: CallOptions): Promise<void> {
+    this.#index ??= await LocalIndex.open({ directory: join(this.cacheDirectory, 'index') });
+    const missing = this.#index.retain(indexes.map(({ id }) => id));
+    if (missing.length > 0) await this.#index.add(this.#fetch(missing, options));
+    const acquired = this.#index.acquire();
+    this.#acquired?.release();
+    this.#acquired = acquired;
+    this.#places = await openReader(acquired.source);
+    this.#synced = indexes;
+  }
+
+  /** Syncs the index with the head's, once, for reading. */
+  async openIndex(options?: CallOptions): Promise<void> {
+    if (this.#synced === undefined) await this.syncIndex((await this.heads.read(options)).indexes, options);
+  }
+
+  /** The index as workers open it; held until the next sync or the end. */
+  get source(): AcquiredSource['source'] | undefined {
+    return this.#acquired?.source;
+  }
+
+  /** Where a block lies; STORE_NOT_FOUND when it is in no pack of the index. */
+  place(blockId: Uint8Array): BlockPlace {
+    const place = this.#find(blockId);
+    if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(blockId)} is in no pack of the index`);
+    return place;
+  }
+
+  findPlace(blockId: Uint8Array): BlockPlace | undefined {
+    return this.#find(blockId);
+  }
+
+  readonly readNode = (reference: References): Promise<Uint8Array> => this.reader.read(reference);
+
+  async close(): Promise<void> {
+    this.#remember();
+    this.#acquired?.release();
+    this.#acquired = undefined;
+    await this.#index?.close();
+    await this.store.close();
+  }
+
+  #find(blockId: Uint8Array): BlockPlace | undefined {
+    const place = newBlockPlace();
+    return this.#places?.block(blockId, place) === true ? place : undefined;
+  }
+
+  async #refresh(): Promise<boolean> {
+    const { indexes } = await this.heads.read();
+    const before = new Set(this.#synced?.map(({ id }) => id));
+    if (this.#synced !== undefined && indexes.length === before.size && indexes.every(({ id }) => before.has(id))) return false;
+    await this.syncIndex(indexes);
+    return true;
+  }
+
+  async *#fetch(ids: readonly string[], options?: CallOptions): AsyncGenerator<{ readonly id: string; readonly packs: Awaited<ReturnType<typeof readIndexObject>> }> {
+    const ahead: Promise<{ id: string; packs: Awaited<ReturnType<typeof readIndexObject>> }>[] = [];
+    let next = 0;
+    const start = (): void => {
+      const id = ids[next++]!;
+      const one = readIndexObject(this.store, id, this.keyring, options).then((packs) => ({ id, packs }));
+      one.catch(() => {});
+      ahead.push(one);
+    };
+    while (next < ids.length || ahead.length > 0) {
+      while (next < ids.length && ahead.length < INDEX_FETCHES_PARALLEL) start();
+      yield await ahead.shift()!;
+    }
+  }
+
+  #remember(): void {
+    const remembered: Remembered = { keyId: this.keyring.keyId, sequence: this.heads.sequenceSeen };
+    try {
+      mkdirSync(this.cacheDirectory, { recursive: true, mode: 0o700 });
+      const path = join(this.cacheDirectory, 'remembered.json');
+      const draft = `${path}.${process.pid}`;
+      writeFileSync(draft, JSON.stringify(remembered));
+      renameSync(draft, path);
+    } catch {
+      // A cache: without it the next run tries the keys in turn and knows no older head.
+    }
+  }
+}
+
+function recall(directory: string): Remembered {
+  try {
+    const value = JSON.parse(readFileSync(join(directory, 'remembered.json'), 'utf8')) as Record<string, unknown>;
+    const { keyId, sequence } = value;
+    return { ...(typeof keyId === 'string' ? { keyId } : {}), ...(Number.isSafeInteger(sequence) ? { sequence: sequence as number } : {}) };
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,88 @@
+// Snapshots as they are kept: sealed with their session's metadata key, signed by the key that made them.
+
+import zlib from 'node:zlib';
+import { Fault, isFault } from '../base/faults.ts';
+import { openOnce, sealOnce } from '../codec/aead.ts';
+import { isSignedBy, signBytes } from '../codec/signature.ts';
+import type { Head, RegisteredSnapshot } from '../format/head.ts';
+import { decodeSnapshot, encodeSnapshot } from '../format/snapshot.ts';
+import type { CommittedRegister, SealedSnapshot } from '../format/snapshot-register.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { CallOptions } from '../store/object-store.ts';
+import { hex, unhex } from './layout.ts';
+import { readRegistered } from './registry.ts';
+import type { Repository } from './repository.ts';
+
+const NONCE_BYTES = 12;
+const PLAIN_BYTES_MAX = 16 * 1024 * 1024;
+const READS_PARALLEL = 8;
+
+export function sealSnapshot(repository: Repository, snapshot: Snapshot, assetId: Uint8Array, nonce: Uint8Array): SealedSnapshot {
+  const { keyring, parameters } = repository;
+  const session = unhex(snapshot.id);
+  const key = keyring.metadataKeyOf(session, assetId);
+  const plain = zlib.zstdCompressSync(Buffer.from(JSON.stringify(encodeSnapshot(snapshot))));
+  const sealed = Buffer.concat([nonce, sealOnce(key, nonce, plain, snapshotAad(session))]);
+  const signature = signBytes(keyring.payload.signingKey, signedBytes(parameters.id, sealed));
+  return { sealed: sealed.toString('base64'), signature: Buffer.from(signature).toString('base64'), keyId: keyring.keyId };
+}
+
+export function openSnapshot(repository: Repository, register: CommittedRegister): Snapshot {
+  const what = `The snapshot ${register.session}`;
+  const session = unhex(register.session);
+  const sealed = Buffer.from(register.sealed, 'base64');
+  const key = repository.keyring.metadataKeyOf(session, unhex(register.assetId));
+  const plain = openOnce(key, sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES), snapshotAad(session));
+  if (plain === undefined) throw new Fault('FORMAT_DAMAGED', `${what} does not open: it was changed`);
+  const { keyring, parameters } = repository;
+  if (register.keyId === keyring.keyId && !isSignedBy(keyring.payload.verifyKey, signedBytes(parameters.id, sealed), Buffer.from(register.signature, 'base64'))) {
+    throw new Fault('FORMAT_DAMAGED', `${what} does not carry the signature of the key that it names`);
+  }
+  return decodeSnapshot(JSON.parse(zlib.zstdDecompressSync(plain, { maxOutputLength: PLAIN_BYTES_MAX }).toString()), what);
+}
+
+function snapshotAad(session: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from('snapshot'), session]);
+}
+
+function signedBytes(repositoryId: Uint8Array, sealed: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`holdfast snapshot 1\n${hex(repositoryId)}\n`), sealed]);
+}
+
+export async function readSnapshot(repository: Repository, session: string, options?: CallOptions): Promise<Snapshot> {
+  return openSnapshot(repository, await readRegistered(repository.heads, session, options));
+}
+
+/** All snapshots that this key can read, oldest first. What has been forgotten meanwhile is left out. */
+export async function listSnapshots(repository: Repository, head: Head, options?: CallOptions, assetId?: Uint8Array): Promise<Snapshot[]> {
+  const wanted = assetId === undefined ? head.snapshots : head.snapshots.filter((one) => one.assetId === hex(assetId));
+  const snapshots: Snapshot[] = [];
+  let next = 0;
+  const reader = async (): Promise<void> => {
+    while (next < wanted.length) {
+      const { session } = wanted[next++] as RegisteredSnapshot;
+      try {
+        snapshots.push(await readSnapshot(repository, session, options));
+      } catch (error) {
+        if (!isFault(error, 'SNAPSHOT_NOT_FOUND', 'KEY_CANNOT_READ')) throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: READS_PARALLEL }, reader));
+  return snapshots.sort((a, b) => (a.startedAt < b.startedAt ? -1 : a.startedAt > b.startedAt ? 1 : a.id < b.id ? -1 : 1));
+}
+
+/** By id, by the beginning of one, or "latest" (of an asset, when given). SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
+export async function resolveSnapshot(repository: Repository, name: string, options?: CallOptions): Promise<Snapshot> {
+  const head = await repository.heads.read(options);
+  if (name === 'latest') {
+    const latest = (await listSnapshots(repository, head, options)).at(-1);
+    if (latest === undefined) throw new Fault('SNAPSHOT_NOT_FOUND', `The repository at ${repository.store.location} has no snapshots`);
+    return latest;
+  }
+  const matches = head.snapshots.filter(({ session }) => session.startsWith(name.toLowerCase()));
+  if (matches.length > 1) throw new Fault('SNAPSHOT_AMBIGUOUS', `"${name}" is the beginning of ${matches.length} snapshots: ${matches.slice(0, 5).map(({ session }) => session).join(', ')}`);
+  const match = name === '' ? undefined : matches[0];
+  if (match === undefined) throw new Fault('SNAPSHOT_NOT_FOUND', `There is no snapshot "${name}" in the repository at ${repository.store.location}`);
+  return readSnapshot(repository, match.session, options);
+}

@@ -1,0 +1,167 @@
+// The directory under a directory store: names, durability and temporary files.
+//
+// Durability of a new name needs three fsyncs: of the file before it gets the name, of the directory that holds the name, and of the
+// parent of every directory that was made for it. A name that somebody else made may not be durable yet (its maker was killed between
+// link and fsync), so whoever answers "it is there" has to sync as well. `ensure` does that once for each directory and process.
+
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { Fault } from '../base/faults.ts';
+import { fsFault, isErrno } from './fs-faults.ts';
+
+/** Lies beside the objects, on the same file system. No StoreKey can hold "~". */
+export const TEMPORARY = 'tmp~';
+
+export class FsRoot {
+  readonly path: string;
+  readonly #device: bigint;
+  readonly #inode: bigint;
+  /** Directories (relative to the root) whose names are durable all the way up. */
+  readonly #ensured = new Set<string>(['', '.']);
+
+  private constructor(path: string, device: bigint, inode: bigint) {
+    this.path = path;
+    this.#device = device;
+    this.#inode = inode;
+  }
+
+  /** Throws STORE_BUCKET_MISSING when there is no such directory and `create` is false. */
+  static async open(path: string, create: boolean): Promise<FsRoot> {
+    const absolute = resolve(path);
+    try {
+      if (create) await makeRoot(absolute);
+      const facts = await stat(absolute, { bigint: true });
+      if (!facts.isDirectory()) throw new Fault('STORE_BAD_LOCATION', `${absolute} is not a directory`);
+      return new FsRoot(absolute, facts.dev, facts.ino);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) throw new Fault('STORE_BUCKET_MISSING', `there is no directory ${absolute}`, { cause: error });
+      if (isErrno(error, 'ENOTDIR', 'EEXIST'))
+        throw new Fault('STORE_BAD_LOCATION', `${absolute} is not a directory`, { cause: error });
+      throw fsFault(error, `open the directory ${absolute}`);
+    }
+  }
+
+  at(...names: readonly string[]): string {
+    return join(this.path, ...names);
+  }
+
+  /** A fresh name for something temporary, relative to the root. */
+  temporaryName(): string {
+    return join(TEMPORARY, randomBytes(8).toString('hex'));
+  }
+
+  /** Throws STORE_UNREACHABLE unless the root is still the directory that was opened: under a mount that went away lies another,
+   *  empty one, in which everything seems to be missing. */
+  async assertThere(): Promise<void> {
+    const facts = await stat(this.path, { bigint: true }).catch((error) => {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw error;
+    });
+    if (facts?.dev === this.#device && facts.ino === this.#inode) return;
+    throw new Fault('STORE_UNREACHABLE', `the directory ${this.path} is gone, or another one is in its place`, {
+      hint: 'Mount the file system again, then run the command again.',
+    });
+  }
+
+  /** Makes a directory (relative to the root) and its parents, and makes their names durable. */
+  async ensure(directory: string): Promise<void> {
+    if (this.#ensured.has(directory)) return;
+    const parent = dirname(directory);
+    await this.ensure(parent);
+    try {
+      await mkdir(this.at(directory));
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) await this.assertThere();
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+    await this.sync(parent);
+    this.#ensured.add(directory);
+  }
+
+  /** Makes the names in a directory (relative to the root) durable. */
+  async sync(directory: string): Promise<void> {
+    const handle = await open(this.at(directory), 'r');
+    try {
+      await handle.sync();
+    } catch (error) {
+      // Some network file systems know no fsync of directories; they make names durable at once, or not at all.
+      if (!isErrno(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw error;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Writes a file and fsyncs it. On failure the file is removed. */
+  async write(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const handle = await open(this.at(name), 'wx');
+    try {
+      try {
+        for (const part of parts) await writeAll(handle, part);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      await this.remove(name);
+      throw error;
+    }
+  }
+
+  /** Writes a temporary file and answers its name. */
+  async writeTemporary(parts: readonly Uint8Array[]): Promise<string> {
+    await this.ensure(TEMPORARY);
+    const name = this.temporaryName();
+    await this.#again(TEMPORARY, () => this.write(name, parts));
+    return name;
+  }
+
+  /** Gives a file one more name, unless that name is taken: answers false then. `directory` is where the new name lies. */
+  async link(from: string, to: string): Promise<boolean> {
+    try {
+      await this.#again(dirname(to), () => link(this.at(from), this.at(to)));
+      return true;
+    } catch (error) {
+      if (isErrno(error, 'EEXIST')) return false;
+      throw error;
+    }
+  }
+
+  /** Removes a file as far as possible. For clearing up, where nothing depends on it. */
+  async remove(name: string): Promise<void> {
+    await unlink(this.at(name)).catch(() => {});
+  }
+
+  async removeTree(name: string): Promise<void> {
+    await rm(this.at(name), { recursive: true, force: true }).catch(() => {});
+  }
+
+  /** Somebody may have removed an empty directory by hand since `ensure` saw it: makes it again, once. */
+  async #again<T>(directory: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT') || !this.#ensured.has(directory)) throw error;
+      for (let at = directory; at !== '.'; at = dirname(at)) this.#ensured.delete(at);
+      await this.ensure(directory);
+      return await work();
+    }
+  }
+}
+
+async function makeRoot(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) return;
+  // Every parent from the first one that was there already.
+  for (let at = path; at.length >= first.length; at = dirname(at)) {
+    const handle = await open(dirname(at), 'r');
+    await handle.sync().finally(() => handle.close());
+  }
+}
+
+async function writeAll(handle: Awaited<ReturnType<typeof open>>, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done);
+    done += bytesWritten;
+  }
+}

@@ -1,0 +1,200 @@
+// The ObjectStore on an S3 bucket. Object K is `prefix/K`, register K is `prefix/K~` (no StoreKey can hold a "~").
+//
+// Import this module lazily: the SDK behind it takes 70 ms to load.
+//
+// Object sizes are asked by a ranged GET and not by HEAD, because the answer to a HEAD has no body and cannot tell a missing object from
+// a missing bucket.
+
+import { randomBytes } from 'node:crypto';
+import { Fault } from '../base/faults.ts';
+import { formatLocation, type StoreLocation } from './location.ts';
+import {
+  type ByteRange,
+  type CallOptions,
+  type ListedObject,
+  OBJECT_BYTES_MAX,
+  type ObjectStore,
+  type PutOptions,
+  REGISTER_BYTES_MAX,
+  type RegisterValue,
+  type StoreFacts,
+  type StoreKey,
+  type SwapResult,
+} from './object-store.ts';
+import { S3Bucket, type S3Credentials } from './s3-bucket.ts';
+import { S3Registers } from './s3-register.ts';
+import { S3_TIMEOUTS, type S3Timeouts } from './s3-transport.ts';
+import { checkKey, isStoreKey, splitPrefix } from './store-key.ts';
+
+export type S3StoreOptions = {
+  readonly location: Extract<StoreLocation, { readonly kind: 's3' }>;
+  readonly credentials: S3Credentials;
+  readonly region?: string;
+  readonly timeouts?: Partial<S3Timeouts>;
+  /** Requests at a time. */
+  readonly concurrency?: number;
+};
+
+const CONCURRENCY = 16;
+const REGION = 'us-east-1';
+
+export function openS3Store(options: S3StoreOptions): ObjectStore {
+  return new S3Store(options);
+}
+
+class S3Store implements ObjectStore {
+  readonly location: string;
+  readonly #bucket: S3Bucket;
+  readonly #registers: S3Registers;
+  readonly #prefix: string;
+
+  constructor(options: S3StoreOptions) {
+    const { endpoint, bucket, prefix } = options.location;
+    this.location = formatLocation(options.location);
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    this.#bucket = new S3Bucket({
+      endpoint,
+      bucket,
+      region: options.region ?? REGION,
+      credentials: options.credentials,
+      timeouts: { ...S3_TIMEOUTS, ...options.timeouts },
+      concurrency: options.concurrency ?? CONCURRENCY,
+    });
+    this.#registers = new S3Registers(this.#bucket);
+  }
+
+  async put(key: StoreKey, bytes: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'> {
+    const name = this.#object(key);
+    if (bytes.length > OBJECT_BYTES_MAX) throw new Fault('STORE_TOO_LARGE', `an object of ${bytes.length} bytes as ${key}`);
+    const result = await this.#bucket.put(name, bytes, { absent: true }, { sha256: options?.sha256 }, options?.signal);
+    return result === 'refused' ? 'exists' : 'created';
+  }
+
+  async get(key: StoreKey, range?: ByteRange, options?: CallOptions): Promise<Uint8Array> {
+    const name = this.#object(key);
+    const object = await this.#bucket.get(name, range && httpRange(range), options?.signal);
+    if (object === undefined) throw new Fault('STORE_NOT_FOUND', `there is no ${this.location}/${key}`);
+    if (range === undefined) return object.bytes;
+    const start = range.offset < 0 ? Math.max(0, object.sizeBytes + range.offset) : range.offset;
+    const length = Math.max(0, Math.min(object.sizeBytes - start, range.length));
+    // An empty object, or a range past the end: the store has no bytes to give and does not say where.
+    if (object.sizeBytes > 0 && (object.start !== start || object.bytes.length < length)) {
+      throw new Fault(
+        'STORE_CORRUPT_ANSWER',
+        `get ${name}: got ${object.bytes.length} bytes from ${object.start}, not ${length} from ${start}`,
+      );
+    }
+    return object.bytes.subarray(0, length);
+  }
+
+  async size(key: StoreKey, options?: CallOptions): Promise<number | undefined> {
+    return (await this.#bucket.get(this.#object(key), '0-0', options?.signal))?.sizeBytes;
+  }
+
+  async delete(key: StoreKey, options?: CallOptions): Promise<void> {
+    // Asked first, because deleting both would leave a delete marker for what never was in a bucket with versions.
+    const register = this.#register(key);
+    const isRegister = await this.#registers.exists(register, options?.signal);
+    await this.#bucket.delete(isRegister ? register : this.#object(key), options?.signal);
+  }
+
+  list(prefix: StoreKey, options?: CallOptions): AsyncIterable<readonly ListedObject[]> {
+    splitPrefix(prefix);
+    return { [Symbol.asyncIterator]: () => this.#pages(prefix, options?.signal) };
+  }
+
+  async read(key: StoreKey, options?: CallOptions): Promise<RegisterValue | undefined> {
+    return this.#registers.read(this.#register(key), options?.signal);
+  }
+
+  async swap(key: StoreKey, bytes: Uint8Array, version: string | undefined, options?: CallOptions): Promise<SwapResult> {
+    const name = this.#register(key);
+    if (bytes.length > REGISTER_BYTES_MAX)
+      throw new Fault('STORE_TOO_LARGE', `a value of ${bytes.length} bytes for the register ${key}`);
+    return this.#registers.swap(name, bytes, version, options?.signal);
+  }
+
+  async probe(options?: CallOptions): Promise<StoreFacts> {
+    const signal = options?.signal;
+    const name = `${this.#prefix}probe-${randomBytes(8).toString('hex')}~`;
+    const objectLock = (await this.#bucket.hasObjectLock(signal)) ? 'available' : 'unavailable';
+    try {
+      await this.#probeConditions(name, signal);
+    } finally {
+      await this.#bucket.delete(name, signal).catch(() => {});
+    }
+    return { conditionalWrites: true, objectLock };
+  }
+
+  async close(): Promise<void> {
+    this.#bucket.destroy();
+  }
+
+  #object(key: StoreKey): string {
+    checkKey(key);
+    return this.#prefix + key;
+  }
+
+  #register(key: StoreKey): string {
+    return `${this.#object(key)}~`;
+  }
+
+  #pages(prefix: string, signal: AbortSignal | undefined): AsyncIterator<readonly ListedObject[]> {
+    let token: string | undefined;
+    let ended = false;
+    return {
+      next: async () => {
+        while (!ended) {
+          const page = await this.#bucket.page(this.#prefix + prefix, token, signal);
+          token = page.next;
+          ended = token === undefined;
+          const objects = page.objects
+            .map(({ name, sizeBytes }) => ({ key: name.slice(this.#prefix.length), sizeBytes }))
+            .filter(({ key }) => isStoreKey(key));
+          if (objects.length > 0) return { done: false, value: objects };
+        }
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /** Four rounds: create; two that must fail; a race of three, of which one must win; a look at who it was. */
+  async #probeConditions(name: string, signal: AbortSignal | undefined): Promise<void> {
+    const bucket = this.#bucket;
+    const value = (n: number) => Buffer.from(`${name} ${n}`);
+    const missing = (why: string) => new Fault('STORE_NO_CONDITIONAL_WRITES', `${this.location} does not keep conditions: ${why}`);
+    const first = await bucket.put(name, value(0), { absent: true }, {}, signal);
+    if (first === 'refused') throw missing('a new object was refused as if it were there');
+    const wrong = `"${'0'.repeat(32)}"`;
+    const refusals = await Promise.all([
+      bucket.put(name, value(1), { absent: true }, {}, signal),
+      bucket.put(name, value(2), { etag: wrong }, {}, signal),
+    ]);
+    if (refusals[0] !== 'refused') throw missing('If-None-Match: * overwrote an object');
+    if (refusals[1] !== 'refused') throw missing('If-Match with another ETag overwrote an object');
+    const race = await Promise.all([3, 4, 5].map((n) => this.#raced(bucket.put(name, value(n), { etag: first.etag }, {}, signal))));
+    const winners = race.flatMap((result, i) => (result === 'refused' ? [] : [i]));
+    const now = await bucket.get(name, undefined, signal);
+    if (winners.length !== 1 || now === undefined || !value(3 + winners[0]).equals(now.bytes)) {
+      throw missing(`${winners.length} of 3 concurrent PUTs with the same If-Match succeeded`);
+    }
+  }
+
+  /** Some stores answer the losers of a race with 409 instead of 412. */
+  async #raced<T>(put: Promise<T>): Promise<T | 'refused'> {
+    try {
+      return await put;
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'STORE_THROTTLED') return 'refused';
+      throw error;
+    }
+  }
+}
+
+/** A range in HTTP's words. HTTP has no empty range; one byte is asked for then, so that a missing object is noticed. */
+function httpRange(range: ByteRange): string {
+  const length = Math.max(1, range.length);
+  // From the end to at least where the range ends: nearly always it ends at the end.
+  if (range.offset < 0) return String(range.offset);
+  return `${range.offset}-${range.offset + length - 1}`;
+}
