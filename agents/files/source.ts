@@ -4,10 +4,10 @@
 import { resolve } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import type { FileSource, SourceEntry, SourceProblem } from '../../src/engine/file-source.ts';
-import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 import type { Xattr } from '../../src/model/entry.ts';
+import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 import { SourceTree } from './source-tree.ts';
-import { walk, type WalkOptions } from './walk.ts';
+import { type WalkOptions, walk } from './walk.ts';
 
 type Root = { readonly location: string; readonly prefix: string };
 

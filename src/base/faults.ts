@@ -80,6 +80,9 @@ export const FAULTS = {
   REPOSITORY_BUSY: later('Wait for backups and restores that run, or end those that hang, then run the command again.'),
   REPOSITORY_FULL: never('Forget snapshots that are not needed and run "holdfast prune", which also merges index objects.'),
 
+  // Source
+  SOURCE_UNREADABLE: never('Check the path and the rights of this user.'),
+
   // Keys
   KEY_PASSPHRASE_MISSING: never(
     'Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.',

@@ -14,6 +14,7 @@ import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
 import { EntriesCursor, type EntriesLeaf } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
 import type { FileSource, SourceEntry, SourceProblem } from './file-source.ts';
+import { isSettled } from './settled.ts';
 import { backUpLargeContent, backUpPaged, comparableLeaves, INLINE_REFERENCES_MAX, leafReference, type LargeResult, type PagedParent } from './large-content.ts';
 
 /** Small files travel to the workers in batches of about this size. */
@@ -43,9 +44,6 @@ export type FilesBackup = {
   readonly parentStartedMs: number | undefined;
 };
 
-/** Two changes within one tick of the kernel's clock carry the same time; so do two within 2 s where times have whole seconds only. */
-const TICK_MS = 20;
-const COARSE_TICK_MS = 2000;
 
 /** An entry on its way into the map. `content` is undefined while it is being read; 'omit' when the entry must be left out. */
 type Slot = {
@@ -154,9 +152,7 @@ class FilesRun {
   /** The parent snapshot read it when its times were already in the past: no later change can have kept them. */
   #isSettled(before: StoredEntry): boolean {
     const { parentStartedMs } = this.#backup;
-    if (parentStartedMs === undefined) return false;
-    const tick = before.ctimeNsec === 0 ? COARSE_TICK_MS : TICK_MS;
-    return before.ctimeSec * 1000 + before.ctimeNsec / 1e6 < parentStartedMs - tick;
+    return parentStartedMs !== undefined && isSettled(before, parentStartedMs);
   }
 
   /** The path of the entry that holds the content, for every name of an inode but the first. */
