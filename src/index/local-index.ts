@@ -29,6 +29,8 @@ export type LocalIndexOptions = {
   readonly filterBytesMax?: number;
   /** While adding, default 48 MiB. */
   readonly sortMemoryBytes?: number;
+  /** Runs of fewer records are always merged, default 64 Ki. */
+  readonly smallRunRecords?: number;
   readonly randomBytes?: RandomBytes;
 };
 
@@ -43,6 +45,7 @@ export class LocalIndex {
   readonly #randomBytes: RandomBytes;
   readonly #maker: RunMaker;
   readonly #runs: RunSet;
+  readonly #smallRunRecords: number | undefined;
   #live: Set<string> | undefined;
   #merging: Promise<void> | undefined;
   #mergeFailure: unknown;
@@ -60,6 +63,7 @@ export class LocalIndex {
     this.#directory = options.directory;
     this.#checksum = checksum;
     this.#randomBytes = options.randomBytes ?? nodeRandomBytes;
+    this.#smallRunRecords = options.smallRunRecords;
     const sortMemoryBytes = options.sortMemoryBytes ?? SORT_MEMORY_BYTES;
     this.#maker = new RunMaker({
       directory: options.directory,
@@ -184,7 +188,8 @@ export class LocalIndex {
   async #mergeAll(): Promise<void> {
     while (!this.#closing) {
       const pairs = this.#runs.pairs;
-      const inputs = pairs.slice(pairs.length - planMerge(pairs.map((pair) => pair.chunks.records + pair.blocks.records)));
+      const records = pairs.map((pair) => pair.chunks.records + pair.blocks.records);
+      const inputs = pairs.slice(pairs.length - planMerge(records, this.#smallRunRecords));
       if (inputs.length === 0) return;
       this.#runs.use(inputs);
       try {
