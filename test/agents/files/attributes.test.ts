@@ -204,31 +204,19 @@ describe('applyAttributes', () => {
   });
 
   it.runIf(isRoot)('reports as another user what only root can do, and does the rest', () => {
-    const directory = scratch();
-    const path = join(directory, 'x');
-    fs.chmodSync(directory, 0o755);
-    fs.writeFileSync(path, '');
-    fs.chownSync(path, 65534, 65534);
-    const wanted: Attributes = {
-      ...BASE,
-      uid: 0,
-      gid: 1234,
-      mode: 0o2640,
-      xattrs: [{ name: 'trusted.x', value: new Uint8Array(1) }],
-    };
-    const script = `
-      import { applyAttributes } from '${new URL('../../../agents/files/attributes.ts', import.meta.url).href}';
-      import { posixCalls, HERE } from '${new URL('../../../agents/files/posix.ts', import.meta.url).href}';
-      process.setgroups([1234]); process.setgid(65534); process.setuid(65534);
-      const wanted = ${JSON.stringify({ ...wanted, xattrs: [] })};
-      wanted.xattrs = [{ name: 'trusted.x', value: new Uint8Array(1) }];
-      console.log(JSON.stringify(applyAttributes(posixCalls(), HERE, ${JSON.stringify(path)}, wanted)));`;
-    const problems = JSON.parse(
-      execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }),
-    ) as AttributeProblem[];
+    const path = fileOfNobody(65534);
+    const xattrs = [{ name: 'trusted.x', value: new Uint8Array(1) }];
+    const problems = applyAsNobody([1234], path, { ...BASE, uid: 0, gid: 1234, mode: 0o2640, xattrs });
     expect(problems.map(({ what, code }) => `${what} ${code}`)).toEqual(['owner EPERM', 'xattr EPERM']);
     // The group was one of his own; the setgid bit went with the owner.
     expect(lstat(path)).toMatchObject({ uid: 65534, gid: 1234, mode: TYPE.file | 0o640, mtimeSec: BASE.mtimeSec });
+  });
+
+  it.runIf(isRoot)('reports a setgid bit that the kernel dropped without a word', () => {
+    const path = fileOfNobody(1234);
+    const problems = applyAsNobody([], path, { ...BASE, uid: 65534, gid: 1234, mode: 0o2755 });
+    expect(problems.map(({ what, code }) => `${what} ${code}`)).toEqual(['mode EPERM']);
+    expect(lstat(path).mode & 0o7777).toBe(0o755);
   });
 
   it('names each attribute that could not be set, and sets the others', (context) => {
@@ -244,3 +232,23 @@ describe('applyAttributes', () => {
     expect(native.getXattr(HERE, path, 'user.good')).toEqual(new Uint8Array([5]));
   });
 });
+
+function fileOfNobody(gid: number): string {
+  const path = file();
+  fs.chmodSync(join(path, '..'), 0o755);
+  fs.chownSync(path, 65534, gid);
+  return path;
+}
+
+/** What `applyAttributes` answers to a user without rights who is in `groups`. */
+function applyAsNobody(groups: readonly number[], path: string, wanted: Attributes): readonly AttributeProblem[] {
+  const module = (name: string) => new URL(`../../../agents/files/${name}`, import.meta.url).href;
+  const script = `
+    import { applyAttributes } from '${module('attributes.ts')}';
+    import { posixCalls, HERE } from '${module('posix.ts')}';
+    process.setgroups(${JSON.stringify(groups)}); process.setgid(65534); process.setuid(65534);
+    const wanted = ${JSON.stringify({ ...wanted, xattrs: wanted.xattrs.map(({ name, value }) => ({ name, value: [...value] })) })};
+    const xattrs = wanted.xattrs.map(({ name, value }) => ({ name, value: new Uint8Array(value) }));
+    console.log(JSON.stringify(applyAttributes(posixCalls(), HERE, ${JSON.stringify(path)}, { ...wanted, xattrs })));`;
+  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }));
+}

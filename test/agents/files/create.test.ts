@@ -232,6 +232,19 @@ describe.each(DRIVERS)('TargetTree, $driver', ({ posix }) => {
     expect(openDescriptors()).toBe(before);
   });
 
+  it('keeps both directories of a hard link open while it makes it', () => {
+    const tree = open();
+    tree.makeDirectory('first', 'refuse');
+    fs.closeSync(tree.createFile('first/original', 'refuse'));
+    for (let i = 0; i < 40; i++) {
+      tree.makeDirectory(`d${i}`, 'refuse');
+      tree.makeHardLink(`d${i}/link`, 'first/original', 'refuse');
+      for (let j = 0; j <= i; j++) expect(tree.look(`d${j}/link`, new FileStat())).toBe('file');
+    }
+    expect(fs.statSync(join(tree.location, 'first/original')).nlink).toBe(41);
+    tree.close();
+  });
+
   it('puts nothing outside whatever paths and links it meets', () => {
     const next = random(17);
     const outside = scratch();

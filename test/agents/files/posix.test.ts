@@ -219,11 +219,13 @@ describe.each(DRIVERS)('$driver', ({ posix }) => {
       const { mtimeSec, mtimeNsec } = lstat(posix, at, name);
       return { mtimeSec, exact: Math.abs(mtimeNsec - 987_654_321) <= tolerance };
     };
+    fs.utimesSync(join(location, 'file'), 86_400, 0);
     posix.chmod(at, 'file', 0o2751);
     expect(codeOf(() => posix.chmod(at, 'link', 0o777))).toBe('ENOTSUP');
     posix.setMtime(at, 'file', 1_234_567_890, 987_654_321);
     posix.setMtime(at, 'link', -5, 987_654_321);
     expect(lstat(posix, at, 'file').mode).toBe(TYPE.file | 0o2751);
+    expect(fs.statSync(join(location, 'file')).atimeMs).toBe(86_400_000);
     expect(mtime(at, 'file')).toEqual({ mtimeSec: 1_234_567_890, exact: true });
     expect(mtime(at, 'link')).toEqual({ mtimeSec: -5, exact: true });
     const fd = posix.open(at, 'file', OPEN.readWrite, 0);
@@ -231,6 +233,7 @@ describe.each(DRIVERS)('$driver', ({ posix }) => {
     posix.setMtime(fd, '', 4_400_000_000, 987_654_321);
     expect(lstat(posix, fd, '').mode).toBe(TYPE.file | 0o600);
     expect(mtime(fd, '')).toEqual({ mtimeSec: 4_400_000_000, exact: true });
+    expect(fs.statSync(join(location, 'file')).atimeMs).toBe(86_400_000);
     posix.close(fd);
     posix.close(at);
   });

@@ -67,6 +67,17 @@ describe('dataExtents', () => {
     expect(found).toEqual([{ offset: 0, length: 64 * 1024 }]);
   });
 
+  it('counts as data what a file system answers nonsense about', () => {
+    const confused = {
+      nextData: (_fd: number, from: number) => from,
+      nextHole: (_fd: number, from: number) => (from === 0 ? 100 : from),
+    } as Posix;
+    expect([...dataExtents(confused, 0, 1000)]).toEqual([
+      { offset: 0, length: 100 },
+      { offset: 100, length: 900 },
+    ]);
+  });
+
   it.runIf(isRoot)('takes a block device as it is', (context) => {
     const path = sparseFile(4 * MIB, [0, 2 * MIB]);
     let device: string;
