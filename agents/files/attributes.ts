@@ -29,6 +29,7 @@ export const NO_XATTRS: readonly Xattr[] = Object.freeze([]);
 
 const SPECIAL_BITS = 0o6000;
 const KEEP = 0xffff_ffff;
+const ACLS = 'system.posix_acl_';
 const ACCESS_ACL = 'system.posix_acl_access';
 
 /** All extended attributes of (at, name), in byte order of their names; see `Posix` for what (at, name) means. Throws PosixError. */
@@ -115,16 +116,21 @@ function applyXattrs(posix: Posix, at: number, name: string, { xattrs }: Attribu
     for (const attribute of posix.listXattrs(at, name))
       if (isReplaced(attribute) && !xattrs.some((xattr) => xattr.name === attribute)) posix.removeXattr(at, name, attribute);
   });
+  // ACLs last: they set the mode, and a mode without "w" for the owner shuts him out from setting `user.*`.
   let acl = true;
-  for (const xattr of xattrs)
-    if (!attempt('xattr', () => posix.setXattr(at, name, xattr.name, xattr.value), xattr.name) && xattr.name === ACCESS_ACL)
-      acl = false;
+  for (const isAcl of [false, true])
+    for (const xattr of xattrs)
+      if (
+        xattr.name.startsWith(ACLS) === isAcl &&
+        !attempt('xattr', () => posix.setXattr(at, name, xattr.name, xattr.value), xattr.name)
+      )
+        acl &&= xattr.name !== ACCESS_ACL;
   return acl;
 }
 
 /** Attributes that belong to the entry, not to the system that it lies on. */
 function isReplaced(attribute: string): boolean {
-  return attribute.startsWith('user.') || attribute.startsWith('system.posix_acl_') || attribute === 'security.capability';
+  return attribute.startsWith('user.') || attribute.startsWith(ACLS) || attribute === 'security.capability';
 }
 
 /** With an ACL, the group bits of a mode are its mask. Without it they must be what the ACL allowed the group itself, or others' rights

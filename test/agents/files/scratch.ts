@@ -14,6 +14,7 @@ export const isRoot = process.getuid?.() === 0;
 export function scratch(): string {
   const directory = fs.mkdtempSync(join(tmpdir(), 'holdfast-files-'));
   onTestFinished(() => {
+    execFileSync('chmod', ['-R', 'u+rwX', directory]);
     execFileSync('rm', ['-rf', directory]); // Node's own removal stops at PATH_MAX
   });
   return directory;
