@@ -6,8 +6,8 @@ import { Fault } from '../../src/base/faults.ts';
 import type { FileSource, SourceEntry, SourceProblem } from '../../src/engine/file-source.ts';
 import type { Xattr } from '../../src/model/entry.ts';
 import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
-import { SourceTree } from './source-tree.ts';
-import { type WalkOptions, walk } from './walk.ts';
+import { SourceTree } from '../../src/files/source-tree.ts';
+import { type WalkOptions, walk } from '../../src/files/walk.ts';
 
 type Root = { readonly location: string; readonly prefix: string };
 

@@ -9,8 +9,8 @@ import type { ReadNode } from '../../src/engine/content-map.ts';
 import { isSettled } from '../../src/engine/settled.ts';
 import { displayPath } from '../../src/model/entry-path.ts';
 import type { Snapshot, SnapshotRoot, VolumeStat } from '../../src/model/snapshot.ts';
-import { FileStat, HERE, OPEN, posixCalls, TYPE, TYPE_MASK } from '../files/posix.ts';
-import { isPosixError } from '../files/posix-error.ts';
+import { FileStat, HERE, OPEN, posixCalls, TYPE, TYPE_MASK } from '../../src/files/posix.ts';
+import { isPosixError } from '../../src/files/posix-error.ts';
 
 export type Volume = {
   /** Absolute, latin1, links followed. */

@@ -3,7 +3,7 @@
 import type { BlockPlace } from '../index/tables.ts';
 import type { SessionKeyCache } from '../repository/session-keys.ts';
 import { hex } from '../repository/layout.ts';
-import type { Attributes } from '../../agents/files/attributes.ts';
+import type { Attributes } from '../files/attributes.ts';
 import type { BlockToRead, RestoreFile, RestoreJob } from '../worker/read-task.ts';
 import type { ReadingPool } from './reading-pool.ts';
 import type { PackRangePlan, RestoreWindow } from './restore-plan.ts';

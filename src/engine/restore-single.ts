@@ -1,8 +1,8 @@
 // Restoring one content (a volume, a stream, a file of a tree) to a file, a block device or standard output.
 
 import { Fault } from '../base/faults.ts';
-import { HERE, OPEN, posixCalls, TYPE, TYPE_MASK, FileStat } from '../../agents/files/posix.ts';
-import { isPosixError } from '../../agents/files/posix-error.ts';
+import { HERE, OPEN, posixCalls, TYPE, TYPE_MASK, FileStat } from '../files/posix.ts';
+import { isPosixError } from '../files/posix-error.ts';
 import type { BlockPlace } from '../index/tables.ts';
 import { displayPath } from '../model/entry-path.ts';
 import { blockOf, offsetOf, packReference } from '../model/reference.ts';

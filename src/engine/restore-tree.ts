@@ -2,9 +2,9 @@
 // contents are fetched pack by pack in whatever order they lie, and then what the window finished gets its attributes, directories last.
 
 import { isFault } from '../base/faults.ts';
-import { HERE, posixCalls } from '../../agents/files/posix.ts';
-import type { Attributes } from '../../agents/files/attributes.ts';
-import { TargetTree } from '../../agents/files/create.ts';
+import { HERE, posixCalls } from '../files/posix.ts';
+import type { Attributes } from '../files/attributes.ts';
+import { TargetTree } from '../files/target-tree.ts';
 import { isWithinPath, nameOfPath } from '../model/entry-path.ts';
 import { blockOf, bytesEqual, offsetOf, packReference, type References, referenceCount, lengthOf } from '../model/reference.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';

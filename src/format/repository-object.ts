@@ -24,7 +24,7 @@ export type RepositoryParameters = {
 };
 
 export const DEFAULT_PARAMETERS = {
-  packBytes: 16 * 1024 * 1024,
+  packBytes: 8 * 1024 * 1024,
   blockBytes: 1024 * 1024,
   content: { minBytes: 64 * 1024, averageBytes: 256 * 1024, maxBytes: 1024 * 1024 },
   paged: { unitBytes: 16 * 1024, groupUnits: 16, fileBytesMin: 128 * 1024, pageBytes: 4096 },

@@ -1,13 +1,13 @@
 // Comparing what lies at a target with a map, and giving entries their attributes, in a worker.
 
-import { applyAttributes } from '../../agents/files/attributes.ts';
-import { TargetTree } from '../../agents/files/create.ts';
-import { HERE, OPEN, posixCalls } from '../../agents/files/posix.ts';
-import { isPosixError } from '../../agents/files/posix-error.ts';
+import { applyAttributes } from '../files/attributes.ts';
+import { TargetTree } from '../files/target-tree.ts';
+import { HERE, OPEN, posixCalls } from '../files/posix.ts';
+import { isPosixError } from '../files/posix-error.ts';
 import { IdHasher } from '../codec/chunk-id.ts';
 import { bytesEqual, digestOf, lengthOf, referenceCount } from '../model/reference.ts';
 import { nameOfPath, parentOfPath } from '../model/entry-path.ts';
-import { DirectoryCache } from '../../agents/files/directory-cache.ts';
+import { DirectoryCache } from '../files/directory-cache.ts';
 import type { CompareAnswer, CompareJob, FinishAnswer, FinishJob } from './read-task.ts';
 
 const ZERO_DIGEST = new Uint8Array(16);

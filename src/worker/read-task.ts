@@ -1,6 +1,6 @@
 // What the main thread asks a reading worker (restore, verify) to do, and what it answers.
 
-import type { AttributeProblem, Attributes } from '../../agents/files/attributes.ts';
+import type { AttributeProblem, Attributes } from '../files/attributes.ts';
 
 /** Where a worker finds the sealed bytes: a file that it reads itself, or bytes that the main thread fetched. */
 export type PackBytes = { readonly path: string } | { readonly bytes: Uint8Array };

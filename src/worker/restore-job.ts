@@ -1,10 +1,10 @@
 // Restoring blocks in a worker: a range of a pack is read once, its blocks are opened, their pieces written wherever they belong.
 
 import { closeSync, openSync, readSync } from 'node:fs';
-import { applyAttributes } from '../../agents/files/attributes.ts';
-import { TargetTree } from '../../agents/files/create.ts';
-import { HERE, OPEN, posixCalls } from '../../agents/files/posix.ts';
-import { isPosixError } from '../../agents/files/posix-error.ts';
+import { applyAttributes } from '../files/attributes.ts';
+import { TargetTree } from '../files/target-tree.ts';
+import { HERE, OPEN, posixCalls } from '../files/posix.ts';
+import { isPosixError } from '../files/posix-error.ts';
 import { Fault, isFault } from '../base/faults.ts';
 import type { BlockOpener } from './block-opener.ts';
 import type { RestoreAnswer, RestoreFile, RestoreJob } from './read-task.ts';

@@ -1,9 +1,9 @@
 // Reading one task's file: open, cut, look whether it changed meanwhile. What goes wrong with a file is a result, not a fault: the backup
 // goes on and reports it.
 
-import { FileStat, posixCalls } from '../../agents/files/posix.ts';
-import { SourceTree } from '../../agents/files/source-tree.ts';
-import { PosixError } from '../../agents/files/posix-error.ts';
+import { FileStat, posixCalls } from '../files/posix.ts';
+import { SourceTree } from '../files/source-tree.ts';
+import { PosixError } from '../files/posix-error.ts';
 import { NO_REFERENCES } from '../model/reference.ts';
 import type { ContentCutter } from './content-cutter.ts';
 import type { ExpectedStat, FileTask, FileTaskResult } from './file-task.ts';

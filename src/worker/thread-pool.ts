@@ -6,7 +6,7 @@ import { decodeThreadFault, type ThreadFault } from './thread-fault.ts';
 /** Jobs in a thread's queue, the running one included. */
 const JOBS_PER_THREAD = 2;
 /** A small young generation: the threads make little garbage, and memory that is not touched is not resident. */
-const YOUNG_GENERATION_MB = 4;
+const YOUNG_GENERATION_MB = 1;
 
 export type ThreadPoolOptions<Answer> = {
   readonly script: URL;

@@ -8,7 +8,7 @@ import {
   parentOfPath,
   pathFromText,
 } from '../../src/model/entry-path.ts';
-import { random } from '../agents/files/scratch.ts';
+import { random } from '../files/scratch.ts';
 
 describe('comparePaths', () => {
   it('puts a directory right before its content, and that before any sibling with a longer name', () => {

@@ -1,8 +1,8 @@
 // Reading what a walk found: content and extended attributes, by the path of the entry. As in the walk, no symlink below the root is
 // followed: a directory that became a link meanwhile is a problem (ELOOP), not a way out of the tree.
 
-import type { Xattr } from '../../src/model/entry.ts';
-import { nameOfPath, parentOfPath } from '../../src/model/entry-path.ts';
+import type { Xattr } from '../model/entry.ts';
+import { nameOfPath, parentOfPath } from '../model/entry-path.ts';
 import { readXattrs } from './attributes.ts';
 import { DirectoryCache } from './directory-cache.ts';
 import { HERE, OPEN, type Posix, posixCalls } from './posix.ts';

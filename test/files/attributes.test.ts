@@ -8,10 +8,10 @@ import {
   applyAttributes,
   NO_XATTRS,
   readXattrs,
-} from '../../../agents/files/attributes.ts';
-import { FileStat, HERE, OPEN, type Posix, TYPE } from '../../../agents/files/posix.ts';
-import { PosixError } from '../../../agents/files/posix-error.ts';
-import type { Xattr } from '../../../src/model/entry.ts';
+} from '../../src/files/attributes.ts';
+import { FileStat, HERE, OPEN, type Posix, TYPE } from '../../src/files/posix.ts';
+import { PosixError } from '../../src/files/posix-error.ts';
+import type { Xattr } from '../../src/model/entry.ts';
 import { DRIVERS, hasCommand, isRoot, keepsUserXattrs, native, plain, scratch } from './scratch.ts';
 
 const BASE: Attributes = {
@@ -242,7 +242,7 @@ function fileOfNobody(gid: number): string {
 
 /** What `applyAttributes` answers to a user without rights who is in `groups`. */
 function applyAsNobody(groups: readonly number[], path: string, wanted: Attributes): readonly AttributeProblem[] {
-  const module = (name: string) => new URL(`../../../agents/files/${name}`, import.meta.url).href;
+  const module = (name: string) => new URL(`../../src/files/${name}`, import.meta.url).href;
   const script = `
     import { applyAttributes } from '${module('attributes.ts')}';
     import { posixCalls, HERE } from '${module('posix.ts')}';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { compileExclude, patternOfPath } from '../../../agents/files/exclude.ts';
-import { pathFromText } from '../../../src/model/entry-path.ts';
+import { compileExclude, patternOfPath } from '../../src/files/exclude.ts';
+import { pathFromText } from '../../src/model/entry-path.ts';
 import { codeOf, random } from './scratch.ts';
 
 /** Which of the paths (a "/" at the end marks a directory) the patterns exclude. */

@@ -1,4 +1,4 @@
-import type { EntryKind } from '../../src/model/entry.ts';
+import type { EntryKind } from '../model/entry.ts';
 import { TYPE, TYPE_MASK } from './posix-constants.ts';
 
 const KINDS: ReadonlyMap<number, EntryKind> = new Map<number, EntryKind>([

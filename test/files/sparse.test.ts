@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FileStat, HERE, OPEN, type Posix } from '../../../agents/files/posix.ts';
-import { dataExtents, type Extent } from '../../../agents/files/sparse.ts';
+import { FileStat, HERE, OPEN, type Posix } from '../../src/files/posix.ts';
+import { dataExtents, type Extent } from '../../src/files/sparse.ts';
 import { DRIVERS, isRoot, native, scratch } from './scratch.ts';
 
 const MIB = 1024 * 1024;

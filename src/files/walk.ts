@@ -7,8 +7,8 @@
 //
 // Nothing is left out in silence: what could not be read is yielded as a problem. Only what the options exclude is not yielded.
 
-import type { EntryKind, FileEntry } from '../../src/model/entry.ts';
-import { ENTRY_PATH_BYTES_MAX, joinPaths } from '../../src/model/entry-path.ts';
+import type { EntryKind, FileEntry } from '../model/entry.ts';
+import { ENTRY_PATH_BYTES_MAX, joinPaths } from '../model/entry-path.ts';
 import { CACHE_TAG, isCacheDirectory } from './cache-directory.ts';
 import type { Exclude } from './exclude.ts';
 import { kindOfMode } from './kind-of-mode.ts';

@@ -9,8 +9,8 @@
 // An excluded directory is not entered, so nothing below it can be taken back in. Patterns are text, paths are bytes: a character of a
 // pattern stands for its UTF-8 bytes, and "?" for one well-formed UTF-8 character or one other byte.
 
-import { Fault } from '../../src/base/faults.ts';
-import { displayPath, nameOfPath, pathFromText } from '../../src/model/entry-path.ts';
+import { Fault } from '../base/faults.ts';
+import { displayPath, nameOfPath, pathFromText } from '../model/entry-path.ts';
 
 /** Says whether an entry is to be left out. `path` is relative to the root (one char per byte), never ''. */
 export type Exclude = (path: string, isDirectory: boolean) => boolean;

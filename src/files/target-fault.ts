@@ -1,7 +1,7 @@
 // What a failed system call on the target means to the person who restores.
 
-import { Fault, type FaultCode } from '../../src/base/faults.ts';
-import { displayPath, joinPaths } from '../../src/model/entry-path.ts';
+import { Fault, type FaultCode } from '../base/faults.ts';
+import { displayPath, joinPaths } from '../model/entry-path.ts';
 import { messageOf, type PosixError } from './posix-error.ts';
 
 const CODES: Readonly<Record<string, FaultCode>> = {

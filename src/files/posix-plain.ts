@@ -2,7 +2,7 @@
 // name things relative to a descriptor: paths end at PATH_MAX, and somebody who renames directories during a run can mislead it.
 
 import fs from 'node:fs';
-import { joinPaths } from '../../src/model/entry-path.ts';
+import { joinPaths } from '../model/entry-path.ts';
 import type { FileStat, Posix } from './posix.ts';
 import { HERE, OPEN, TYPE, TYPE_MASK } from './posix-constants.ts';
 import { fromNodeError, PosixError } from './posix-error.ts';

@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { compileExclude } from '../../../agents/files/exclude.ts';
-import { HERE, type Posix } from '../../../agents/files/posix.ts';
-import { PosixError } from '../../../agents/files/posix-error.ts';
-import { realPath } from '../../../agents/files/real-path.ts';
+import { compileExclude } from '../../src/files/exclude.ts';
+import { HERE, type Posix } from '../../src/files/posix.ts';
+import { PosixError } from '../../src/files/posix-error.ts';
+import { realPath } from '../../src/files/real-path.ts';
 import {
   OPEN_DIRECTORIES_MAX,
   type WalkedEntry,
@@ -13,8 +13,8 @@ import {
   type WalkOptions,
   type WalkProblem,
   walk,
-} from '../../../agents/files/walk.ts';
-import { comparePaths, ENTRY_PATH_BYTES_MAX, joinPaths } from '../../../src/model/entry-path.ts';
+} from '../../src/files/walk.ts';
+import { comparePaths, ENTRY_PATH_BYTES_MAX, joinPaths } from '../../src/model/entry-path.ts';
 import { bytes, codeOf, DRIVERS, isRoot, native, openDescriptors, random, scratch } from './scratch.ts';
 
 function make(root: string, files: readonly string[]): string {
@@ -303,7 +303,7 @@ describe('walk', () => {
     fs.chmodSync(join(root, 'closed'), 0o700);
     fs.chmodSync(join(root, 'unlistable'), 0o744); // names can be read, what they name cannot be looked at
     const script = `
-      import { walk } from '${new URL('../../../agents/files/walk.ts', import.meta.url).href}';
+      import { walk } from '${new URL('../../src/files/walk.ts', import.meta.url).href}';
       process.setgroups([]); process.setgid(65534); process.setuid(65534);
       for (const item of walk([${JSON.stringify(root)}])) console.log(item.kind, item.path, item.code ?? '');`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });

@@ -7,8 +7,8 @@
 // What cannot be applied (no root, a file system without ACLs) is answered as a list of problems, never thrown. A loss must not become
 // a gift: without its owner an entry loses setuid and setgid, and without its ACL the group gets what the ACL gave it, not the mask.
 
-import type { FileEntry, Xattr } from '../../src/model/entry.ts';
-import { displayPath } from '../../src/model/entry-path.ts';
+import type { FileEntry, Xattr } from '../model/entry.ts';
+import { displayPath } from '../model/entry-path.ts';
 import { FileStat, type Posix } from './posix.ts';
 import { isPosixError, PosixError } from './posix-error.ts';
 

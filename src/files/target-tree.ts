@@ -11,9 +11,9 @@
 // New files and directories are private (0600, 0700) until `applyAttributes` gives them their mode. Every method throws only TARGET_
 // faults. To restore one entry is to fail one entry: the caller decides which faults end the run (TARGET_FULL does, for one).
 
-import { Fault } from '../../src/base/faults.ts';
-import type { EntryKind } from '../../src/model/entry.ts';
-import { displayPath, faultOfPath, joinPaths, nameOfPath, parentOfPath } from '../../src/model/entry-path.ts';
+import { Fault } from '../base/faults.ts';
+import type { EntryKind } from '../model/entry.ts';
+import { displayPath, faultOfPath, joinPaths, nameOfPath, parentOfPath } from '../model/entry-path.ts';
 import { type AttributeProblem, type Attributes, applyAttributes } from './attributes.ts';
 import { DirectoryCache } from './directory-cache.ts';
 import { kindOfMode } from './kind-of-mode.ts';

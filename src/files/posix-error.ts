@@ -3,7 +3,7 @@
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
-import { displayPath } from '../../src/model/entry-path.ts';
+import { displayPath } from '../model/entry-path.ts';
 
 export class PosixError extends Error {
   override readonly name = 'PosixError';

@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Existing, TargetTree } from '../../../agents/files/create.ts';
-import { FileStat, OPEN, type Posix } from '../../../agents/files/posix.ts';
-import { SourceTree } from '../../../agents/files/source-tree.ts';
-import { walk } from '../../../agents/files/walk.ts';
-import { faultOfPath } from '../../../src/model/entry-path.ts';
+import { type Existing, TargetTree } from '../../src/files/target-tree.ts';
+import { FileStat, OPEN, type Posix } from '../../src/files/posix.ts';
+import { SourceTree } from '../../src/files/source-tree.ts';
+import { walk } from '../../src/files/walk.ts';
+import { faultOfPath } from '../../src/model/entry-path.ts';
 import {
   bytes,
   codeOf,
@@ -542,7 +542,7 @@ describe('SourceTree', () => {
     fs.writeFileSync(join(location, 'x'), 'readable');
     fs.chmodSync(join(location, 'x'), 0o644);
     const script = `
-      import { SourceTree } from '${new URL('../../../agents/files/source-tree.ts', import.meta.url).href}';
+      import { SourceTree } from '${new URL('../../src/files/source-tree.ts', import.meta.url).href}';
       import fs from 'node:fs';
       process.setgroups([]); process.setgid(65534); process.setuid(65534);
       console.log(fs.readFileSync(new SourceTree(${JSON.stringify(location)}).openFile('x'), 'utf8'));`;

@@ -1,6 +1,6 @@
 // The C prototypes of `posix-native.ts`, bound to the running process. All are plain libc (glibc 2.28 or musl 1.2 and newer).
 
-import { cLibrary } from '../../src/base/ffi.ts';
+import { cLibrary } from '../base/ffi.ts';
 import { PosixError } from './posix-error.ts';
 
 // Flags that Node does not name; the same on every architecture that is served here.

@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FileStat, HERE, OPEN, type Posix, posixCalls, TYPE, TYPE_MASK } from '../../../agents/files/posix.ts';
-import { codeOfErrno, messageOf } from '../../../agents/files/posix-error.ts';
+import { FileStat, HERE, OPEN, type Posix, posixCalls, TYPE, TYPE_MASK } from '../../src/files/posix.ts';
+import { codeOfErrno, messageOf } from '../../src/files/posix-error.ts';
 import { bytes, codeOf, DRIVERS, isRoot, keepsUserXattrs, native, openDescriptors, plain, scratch } from './scratch.ts';
 
 // A test may read into the memory of a kernel; its types belong to the browser's library.
