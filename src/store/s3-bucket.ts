@@ -56,13 +56,26 @@ export class S3Bucket {
   readonly #bucket: string;
   readonly #gate: Gate;
   readonly #transport: S3Transport;
+  /** HTTP wants ETags in quotes; Ceph RGW compares them without, and AWS takes both. */
+  #quotesEtags = false;
 
   constructor(options: S3BucketOptions) {
     this.#bucket = options.bucket;
     this.#gate = new Gate(options.concurrency);
     this.#transport = new S3Transport(options.timeouts);
     this.#client = new S3Client(clientConfig(options, this.#transport));
-    this.#client.middlewareStack.add(signChecksum, { step: 'build', name: 'signChecksum' });
+    // The checksum that comes with a PUT is also the payload hash of its signature.
+    const signChecksum = (request: { readonly headers: Record<string, string> }) => {
+      const checksum = request.headers['x-amz-checksum-sha256'];
+      if (checksum !== undefined) request.headers['x-amz-content-sha256'] = Buffer.from(checksum, 'base64').toString('hex');
+    };
+    this.#client.middlewareStack.add(
+      (next) => (args) => {
+        signChecksum(args.request as Parameters<typeof signChecksum>[0]);
+        return next(args);
+      },
+      { step: 'build', name: 'signChecksum' },
+    );
   }
 
   /** Writes an object in one request if the condition holds; 'refused' when it does not. */
@@ -81,7 +94,9 @@ export class S3Bucket {
       Body: bytes,
       ContentLength: bytes.length,
       ChecksumSHA256: digest,
-      ...('etag' in condition ? { IfMatch: condition.etag } : { IfNoneMatch: '*' }),
+      ...('etag' in condition
+        ? { IfMatch: this.#quotesEtags ? condition.etag : condition.etag.replaceAll('"', '') }
+        : { IfNoneMatch: '*' }),
       ...(extra.metadata && { Metadata: extra.metadata }),
     });
     try {
@@ -180,11 +195,15 @@ export class S3Bucket {
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const fault = s3Fault(error, this.#what('look at Object Lock of', ''));
-      // "No", "never heard of it" and "you may not ask" all mean that nobody can count on it.
-      if (fault.retry === 'later' && statusOf(error) !== 501 && (statusOf(error) ?? 500) >= 500) throw fault;
-      if (fault.code === 'STORE_BUCKET_MISSING' || statusOf(error) === undefined) throw fault;
+      if (statusOf(error) === undefined || fault.code === 'STORE_BUCKET_MISSING') throw fault;
+      // A passing trouble is no answer. "None", "never heard of it" (501) and "you may not ask" all mean that nobody can count on it.
+      if (fault.retry === 'later' && (statusOf(error) ?? 0) !== 501) throw fault;
       return false;
     }
+  }
+
+  quoteEtags(quotes: boolean): void {
+    this.#quotesEtags = quotes;
   }
 
   destroy(): void {
@@ -239,15 +258,6 @@ function clientConfig(options: S3BucketOptions, transport: S3Transport): S3Clien
     customUserAgent: 'holdfast',
   };
 }
-
-/** Lets the checksum that came with the request also be the payload hash of its signature, so that it is computed once. */
-const signChecksum: Parameters<S3Client['middlewareStack']['add']>[0] = (next) => (args) => {
-  const { headers } = (args as { request: { headers: Record<string, string> } }).request;
-  const checksum = headers['x-amz-checksum-sha256'];
-  if (checksum !== undefined) headers['x-amz-content-sha256'] = Buffer.from(checksum, 'base64').toString('hex');
-  // biome-ignore lint/suspicious/noExplicitAny: the step's own type is not exported.
-  return (next as any)(args);
-};
 
 /** The transport gives the whole body as one chunk, or none. */
 async function onlyChunk(body: AsyncIterable<Uint8Array> | undefined): Promise<Uint8Array> {

@@ -19,6 +19,7 @@ const BY_ERROR: Readonly<Record<string, FaultCode>> = {
   AuthorizationHeaderMalformed: 'STORE_DENIED',
   RequestTimeTooSkewed: 'STORE_DENIED',
   MethodNotAllowed: 'STORE_DENIED',
+  ObjectLockConfigurationNotFoundError: 'STORE_NOT_FOUND',
   UserSuspended: 'STORE_DENIED',
   QuotaExceeded: 'STORE_FULL',
   StorageFull: 'STORE_FULL',

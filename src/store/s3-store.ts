@@ -6,7 +6,7 @@
 // a missing bucket.
 
 import { randomBytes } from 'node:crypto';
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import { formatLocation, type StoreLocation } from './location.ts';
 import {
   type ByteRange,
@@ -99,7 +99,6 @@ class S3Store implements ObjectStore {
   }
 
   list(prefix: StoreKey, options?: CallOptions): AsyncIterable<readonly ListedObject[]> {
-    splitPrefix(prefix);
     return { [Symbol.asyncIterator]: () => this.#pages(prefix, options?.signal) };
   }
 
@@ -140,6 +139,7 @@ class S3Store implements ObjectStore {
   }
 
   #pages(prefix: string, signal: AbortSignal | undefined): AsyncIterator<readonly ListedObject[]> {
+    splitPrefix(prefix);
     let token: string | undefined;
     let ended = false;
     return {
@@ -158,37 +158,57 @@ class S3Store implements ObjectStore {
     };
   }
 
-  /** Four rounds: create; two that must fail; a race of three, of which one must win; a look at who it was. */
   async #probeConditions(name: string, signal: AbortSignal | undefined): Promise<void> {
     const bucket = this.#bucket;
-    const value = (n: number) => Buffer.from(`${name} ${n}`);
-    const missing = (why: string) => new Fault('STORE_NO_CONDITIONAL_WRITES', `${this.location} does not keep conditions: ${why}`);
-    const first = await bucket.put(name, value(0), { absent: true }, {}, signal);
-    if (first === 'refused') throw missing('a new object was refused as if it were there');
-    const wrong = `"${'0'.repeat(32)}"`;
-    const refusals = await Promise.all([
-      bucket.put(name, value(1), { absent: true }, {}, signal),
-      bucket.put(name, value(2), { etag: wrong }, {}, signal),
-    ]);
-    if (refusals[0] !== 'refused') throw missing('If-None-Match: * overwrote an object');
-    if (refusals[1] !== 'refused') throw missing('If-Match with another ETag overwrote an object');
-    const race = await Promise.all([3, 4, 5].map((n) => this.#raced(bucket.put(name, value(n), { etag: first.etag }, {}, signal))));
-    const winners = race.flatMap((result, i) => (result === 'refused' ? [] : [i]));
-    const now = await bucket.get(name, undefined, signal);
-    if (winners.length !== 1 || now === undefined || !value(3 + winners[0]).equals(now.bytes)) {
-      throw missing(`${winners.length} of 3 concurrent PUTs with the same If-Match succeeded`);
+    const first = await bucket.put(name, probeValue(name, 0), { absent: true }, {}, signal);
+    if (first === 'refused') throw this.#unconditional('a new object was refused as if it were there');
+    if ((await bucket.put(name, probeValue(name, 1), { absent: true }, {}, signal)) !== 'refused') {
+      throw this.#unconditional('If-None-Match: * overwrote an object');
     }
+    for (const quotes of [false, true]) {
+      bucket.quoteEtags(quotes);
+      if (await this.#probeIfMatch(name, first.etag, signal)) return;
+    }
+    throw this.#unconditional('If-Match is refused though the ETag is right');
   }
 
-  /** Some stores answer the losers of a race with 409 instead of 412. */
-  async #raced<T>(put: Promise<T>): Promise<T | 'refused'> {
+  /** True when one of several concurrent swaps wins, false when all are refused: the store may want the ETag in the other form. */
+  async #probeIfMatch(name: string, etag: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const wrong = `"${'0'.repeat(32)}"`;
+    if ((await this.#bucket.put(name, probeValue(name, 2), { etag: wrong }, {}, signal)) !== 'refused') {
+      throw this.#unconditional('If-Match with another ETag overwrote an object');
+    }
+    const numbers = [3, 4, 5];
+    const race = await Promise.all(
+      numbers.map((n) => this.#raced(this.#bucket.put(name, probeValue(name, n), { etag }, {}, signal))),
+    );
+    const now = await this.#bucket.get(name, undefined, signal);
+    const value = numbers.findIndex((n) => probeValue(name, n).equals(now?.bytes ?? new Uint8Array(0)));
+    const winners = race.filter((result) => result === 'won').length;
+    if (value === -1 && winners === 0) return false;
+    if (winners > 1 || (winners === 1 && race[value] !== 'won') || race[value] === 'refused') {
+      throw this.#unconditional(`${winners} of 3 concurrent PUTs with the same If-Match succeeded`);
+    }
+    return true;
+  }
+
+  #unconditional(why: string): Fault {
+    return new Fault('STORE_NO_CONDITIONAL_WRITES', `${this.location} does not keep conditions: ${why}`);
+  }
+
+  /** Stores answer the losers of a race with 412, AWS also with 409, and Ceph RGW 16 now and then with a 500 that says nothing. */
+  async #raced(put: Promise<unknown>): Promise<'won' | 'refused' | 'unknown'> {
     try {
-      return await put;
+      return (await put) === 'refused' ? 'refused' : 'won';
     } catch (error) {
-      if (error instanceof Fault && error.code === 'STORE_THROTTLED') return 'refused';
+      if (isFault(error) && error.retry === 'later') return 'unknown';
       throw error;
     }
   }
+}
+
+function probeValue(name: string, n: number): Buffer {
+  return Buffer.from(`${name} ${n}`);
 }
 
 /** A range in HTTP's words. HTTP has no empty range; one byte is asked for then, so that a missing object is noticed. */

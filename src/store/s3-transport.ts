@@ -32,6 +32,8 @@ export const S3_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 30_000, total
 /** Answers of anything but a read of an object: XML. A listing of 1,000 keys is about 0.5 MiB. */
 const CONTROL_BYTES_MAX = 16 * 1024 * 1024;
 
+const STALE_CONNECTIONS_MAX = 32;
+
 /** What the SDK hands to its HTTP handler. */
 type SdkRequest = {
   readonly protocol: string;
@@ -80,15 +82,15 @@ export class S3Transport {
   updateHttpClientConfig(): void {}
 
   async #attempt(request: SdkRequest, signal: AbortSignal | undefined): Promise<Answer> {
-    const attempt = new Attempt(request, this.#timeouts, request.protocol === 'https:' ? this.#https : this.#http);
-    try {
-      return await attempt.run(signal);
-    } catch (error) {
-      // The store closed an idle connection at the moment when we used it again. It has seen nothing; the next one is fresh or older.
-      if (!attempt.foundStaleConnection(error)) throw error;
-      this.#http.destroy();
-      this.#https.destroy();
-      return await new Attempt(request, this.#timeouts, request.protocol === 'https:' ? this.#https : this.#http).run(signal);
+    const agent = request.protocol === 'https:' ? this.#https : this.#http;
+    for (let stale = 0; ; stale++) {
+      const attempt = new Attempt(request, this.#timeouts, agent);
+      try {
+        return await attempt.run(signal);
+      } catch (error) {
+        // The store closed an idle connection at the moment when we used it again. Repeating is safe, as every request of ours is.
+        if (stale === STALE_CONNECTIONS_MAX || !attempt.foundStaleConnection(error)) throw error;
+      }
     }
   }
 }
@@ -99,6 +101,7 @@ class Attempt {
   readonly #timeouts: S3Timeouts;
   readonly #outgoing: ClientRequest;
   readonly #bodyBytesMax: number;
+  #answered = false;
   #totalTimer: NodeJS.Timeout | undefined;
 
   constructor(request: SdkRequest, timeouts: S3Timeouts, agent: HttpAgent | HttpsAgent) {
@@ -118,12 +121,8 @@ class Attempt {
   }
 
   foundStaleConnection(error: unknown): boolean {
-    const cause = error instanceof Fault ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
-    return (
-      this.#outgoing.reusedSocket &&
-      (cause?.code === 'ECONNRESET' || cause?.code === 'EPIPE') &&
-      this.#outgoing.socket?.bytesRead === 0
-    );
+    const errno = error instanceof Fault ? (error.cause as NodeJS.ErrnoException | undefined)?.code : undefined;
+    return this.#outgoing.reusedSocket && !this.#answered && (errno === 'ECONNRESET' || errno === 'EPIPE');
   }
 
   async run(signal: AbortSignal | undefined): Promise<Answer> {
@@ -161,6 +160,7 @@ class Attempt {
     outgoing.setTimeout(idleMs, () => this.#giveUp(`no byte for ${idleMs} ms`));
     this.#limitTotal(bytes?.length ?? 0);
     outgoing.on('response', (message) => {
+      this.#answered = true;
       const length = Number(message.headers['content-length'] ?? 0);
       this.#limitTotal(length);
       this.#collect(message).then((collected) => resolve({ message, body: collected }), reject);
