@@ -83,6 +83,13 @@ export const FAULTS = {
   // Source
   SOURCE_UNREADABLE: never('Check the path and the rights of this user.'),
 
+  // Retention
+  RETENTION_EMPTY: never('Give at least one rule, e.g. --keep-daily 7.', EXIT.usage),
+  RETENTION_DROPS_ALL: never(
+    'The policy keeps no snapshot of an asset. Change it, or say that you mean it with --allow-empty.',
+    EXIT.usage,
+  ),
+
   // Keys
   KEY_PASSPHRASE_MISSING: never(
     'Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.',
