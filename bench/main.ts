@@ -1,6 +1,6 @@
 // `npm run bench`: ours beside restic and borg on generated data. See README.md here.
 
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,7 @@ import { holdfast } from './contenders/holdfast.ts';
 import { copy, tarZstd } from './contenders/limits.ts';
 import { restic } from './contenders/restic.ts';
 import { type Extent, openSet, SET_NAMES, type SetName } from './data/sets.ts';
-import { requireRoom } from './memory.ts';
+import { requireRoom, touchSpareMemory } from './memory.ts';
 import { findPeers, requirePackages } from './peers.ts';
 import { medians, report, writeBetweenMarkers } from './report.ts';
 import { runRounds, type Sample } from './rounds.ts';
@@ -24,6 +24,7 @@ const HELP = `npm run bench -- [options]
   --runs N               rounds (default 3)
   --noise PERCENT        foreign CPU time above which a run counts as noisy (default 8)
   --retries N            how often a noisy run is done again (default 2)
+  --patience SECONDS     how long to wait for a quiet machine before each run (default 10)
   --work DIRECTORY       data sets and repositories (default: /dev/shm/holdfast-bench, else below the temporary directory)
   --json FILE            where the samples and medians go (default: bench/results/TIME.json)
   --write-readme         puts the tables into bench/README.md
@@ -45,6 +46,7 @@ function parse() {
       runs: { type: 'string', default: '3' },
       noise: { type: 'string', default: '8' },
       retries: { type: 'string', default: '2' },
+      patience: { type: 'string', default: '10' },
       work: { type: 'string' },
       json: { type: 'string' },
       'write-readme': { type: 'boolean', default: false },
@@ -112,6 +114,14 @@ function save(options: Options, samples: readonly Sample[], about: readonly stri
   say(`samples and medians: ${path}`);
 }
 
+/** What runs that were killed have left behind. */
+function removeLeftOvers(work: string): void {
+  for (const name of readdirSync(work)) {
+    const owner = /^run-(\d+)$/.exec(name)?.[1];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`)) rmSync(join(work, name), { recursive: true });
+  }
+}
+
 async function main(): Promise<void> {
   const options = parse();
   if (options.help) return void process.stdout.write(HELP);
@@ -123,6 +133,7 @@ async function main(): Promise<void> {
     `${contenders.map((c) => c.version()).join(', ')}; ${new Date().toISOString().slice(0, 10)}${options.short ? '; short form' : ''}`,
   ];
   for (const line of about) say(line);
+  removeLeftOvers(options.work);
   const directory = join(options.work, `run-${process.pid}`);
   const samples: Sample[] = [];
   const extents = new Map<SetName, Extent>();
@@ -130,6 +141,7 @@ async function main(): Promise<void> {
     count: Number(options.runs),
     noiseMax: Number(options.noise) / 100,
     retries: Number(options.retries),
+    patienceMs: Number(options.patience) * 1000,
     directory,
     say,
   };
@@ -138,9 +150,14 @@ async function main(): Promise<void> {
     for (const name of options.sets) {
       const set = openSet(name, options.work, options.short, say);
       extents.set(name, set.extent);
-      requireRoom(options.work, set.extent.allocatedBytes * ROOM_FACTOR);
-      await runRounds(set, contenders, rounds, (sample) => samples.push(sample));
-      set.become('first');
+      try {
+        const room = set.extent.allocatedBytes * ROOM_FACTOR;
+        requireRoom(options.work, room);
+        touchSpareMemory(directory, room);
+        await runRounds(set, contenders, rounds, (sample) => samples.push(sample));
+      } finally {
+        set.close();
+      }
     }
   } finally {
     rmSync(directory, { recursive: true, force: true });

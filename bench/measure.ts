@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 export type Command = {
   readonly argv: readonly string[];
@@ -31,6 +32,7 @@ export type Measured = Cost & { readonly log: string };
 /** /proc/stat counts in hundredths of a second per core; below this many seconds its own rounding is larger than the noise. */
 const FOREIGN_SECONDS_MIN = 0.05;
 const TICKS_PER_SECOND = 100;
+const QUIET_SAMPLE_MS = 500;
 const LOG_TAIL_BYTES = 4000;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -44,6 +46,17 @@ function busySeconds(): number {
 function ownSeconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
+}
+
+/** Waits until others use less than `share` of the machine, or until the patience is at an end. */
+export async function waitForQuiet(share: number, patienceMs: number): Promise<void> {
+  const end = performance.now() + patienceMs;
+  while (performance.now() < end) {
+    const [busy, own] = [busySeconds(), ownSeconds()];
+    await setTimeout(QUIET_SAMPLE_MS);
+    const foreign = busySeconds() - busy - (ownSeconds() - own);
+    if (foreign / ((QUIET_SAMPLE_MS / 1000) * availableParallelism()) < share) return;
+  }
 }
 
 function tailOf(path: string): string {

@@ -9,7 +9,7 @@ import { differences } from './compare.ts';
 import type { Area, Contender } from './contenders/contender.ts';
 import { summaryOf } from './contenders/holdfast.ts';
 import type { DataSet, SetName } from './data/sets.ts';
-import { type Command, type Cost, measureAll } from './measure.ts';
+import { type Command, type Cost, measureAll, waitForQuiet } from './measure.ts';
 import { storedBytes, touchMemory } from './memory.ts';
 
 export const OPERATIONS = ['first', 'unchanged', 'changed', 'restore', 'verify', 'prune'] as const;
@@ -33,6 +33,8 @@ export type Rounds = {
   readonly noiseMax: number;
   /** How often a noisy run is done again. */
   readonly retries: number;
+  /** How long to wait for a quiet machine before each run. */
+  readonly patienceMs: number;
   /** Where repositories and restored data live. */
   readonly directory: string;
   readonly say: (line: string) => void;
@@ -106,6 +108,7 @@ class Entrant {
       rmSync(to, { recursive: true, force: true });
       execFileSync('cp', ['-a', from, to]);
     }
+    await waitForQuiet(this.#rounds.noiseMax, this.#rounds.patienceMs);
     const isLarge = operation === 'first' || operation === 'restore' || operation === 'prune';
     touchMemory(this.#rounds.directory, (isLarge ? this.#set.extent.allocatedBytes : 0) + 256 * MIB);
   }
@@ -140,13 +143,12 @@ class Entrant {
   /** Runs the operation until it was quiet enough or the retries are used up. */
   async run(operation: Operation, round: number): Promise<Sample[]> {
     const samples: Sample[] = [];
-    if (this.contender.isLimit && !LIMIT_OPERATIONS.includes(operation)) {
-      if (operation === 'changed') await this.#renew();
-      return samples;
-    }
+    if (this.contender.isLimit && !LIMIT_OPERATIONS.includes(operation)) return samples;
+    if (this.contender.isLimit && operation === 'restore') await this.#renew();
     do samples.push(await this.#try(operation, round, samples.length));
     while (samples.at(-1)!.isNoisy && samples.length <= this.#rounds.retries);
     rmSync(this.#saved, { recursive: true, force: true });
+    if (this.contender.isLimit) this.remove();
     return samples;
   }
 
@@ -189,10 +191,7 @@ export async function runRounds(
       set.become('first');
       for (const operation of OPERATIONS) {
         if (operation === 'changed') set.become('second');
-        for (const entrant of turns) {
-          for (const sample of await entrant.run(operation, round)) keep(sample);
-          if (entrant.contender.isLimit && operation === 'restore') entrant.remove();
-        }
+        for (const entrant of turns) for (const sample of await entrant.run(operation, round)) keep(sample);
       }
     } finally {
       for (const entrant of entrants) entrant.remove();

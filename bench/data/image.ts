@@ -1,6 +1,6 @@
 // The image: an ext4 disk of 4 GiB, sparse, 42 % of it holding real files (mke2fs fills it; neither root nor a loop device is
-// needed). Second state: 2 % of its data blocks (4 KiB) differ, in short runs (4 blocks on average) that keep to a fifth of the
-// disk, as the writes of a day do: some files are worked on, most are not.
+// needed). Second state: 2 % of its data blocks (4 KiB) differ, in short runs (4 blocks on average) that keep to an eighth of
+// the disk, as the writes of a day do: some files are worked on, most are not.
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -15,7 +15,7 @@ const DISK_BYTES = 4 * GIB;
 const BLOCK_BYTES = 4096;
 const DATA_SHARE = 0.405; // the file system's own structures bring it to 0.42
 const CHANGED_SHARE = 0.02;
-const HOT_SHARE = 0.2;
+const HOT_SHARE = 0.125;
 const RUN_BLOCKS_MEAN = 4;
 const UUID = '6b1d0f4e-0000-4000-8000-686f6c646661';
 

@@ -14,10 +14,10 @@ export type SetName = (typeof SET_NAMES)[number];
 
 /** How many times smaller the short form is. */
 export const SHORT_SCALE = 16;
-/** Goes up when a generator changes, so that kept sets are made anew. */
-const GENERATION = 1;
 
 type Recipe = {
+  /** Goes up when the generator changes, so that a kept set is made anew. */
+  readonly generation: number;
   readonly write: (root: string, scale: number) => void;
   readonly change: (root: string, scale: number) => void;
   /** What is handed to the programs under test, below the set's root: a directory, or one file. */
@@ -25,10 +25,10 @@ type Recipe = {
 };
 
 const RECIPES: Record<SetName, Recipe> = {
-  tree: { write: writeTree, change: changeTree, path: '.' },
-  database: { write: writeDatabase, change: changeDatabase, path: '.' },
-  image: { write: writeImage, change: changeImage, path: IMAGE_NAME },
-  random: { write: writeIncompressible, change: changeIncompressible, path: '.' },
+  tree: { generation: 1, write: writeTree, change: changeTree, path: '.' },
+  database: { generation: 1, write: writeDatabase, change: changeDatabase, path: '.' },
+  image: { generation: 2, write: writeImage, change: changeImage, path: IMAGE_NAME },
+  random: { generation: 1, write: writeIncompressible, change: changeIncompressible, path: '.' },
 };
 
 export type Extent = { readonly files: number; readonly bytes: number; readonly allocatedBytes: number };
@@ -55,18 +55,32 @@ export type DataSet = {
   /** What the delta between the two states holds, in bytes of the second state. */
   readonly changedBytes: number;
   readonly become: (side: Side) => void;
+  /** Back to the first state, and free for another run. */
+  readonly close: () => void;
 };
 
 type Stamp = { readonly generation: number; readonly scale: number; readonly extent: Extent; readonly changedBytes: number };
+
+/** One run at a time may switch a set: the lock file holds the process that does. */
+function claim(lock: string): void {
+  if (existsSync(lock)) {
+    const owner = readFileSync(lock, 'utf8');
+    if (existsSync(`/proc/${owner}`)) throw new Error(`Another run (process ${owner}) uses this data set: ${lock}`);
+    rmSync(lock);
+  }
+  writeFileSync(lock, String(process.pid), { flag: 'wx' });
+}
 
 /** Opens the set below `directory`, making it first if it is not there; the set is then in its first state. */
 export function openSet(name: SetName, directory: string, isShort: boolean, say: (line: string) => void): DataSet {
   const scale = isShort ? SHORT_SCALE : 1;
   const home = join(directory, isShort ? 'short' : 'full', name);
   const stampPath = join(home, 'set.json');
-  const [root, delta] = [join(home, 'source'), join(home, 'delta')];
+  const [root, delta, lock] = [join(home, 'source'), join(home, 'delta'), `${home}.lock`];
+  mkdirSync(join(home, '..'), { recursive: true });
+  claim(lock);
   let stamp = existsSync(stampPath) ? (JSON.parse(readFileSync(stampPath, 'utf8')) as Stamp) : undefined;
-  if (stamp?.generation !== GENERATION || stamp.scale !== scale) {
+  if (stamp?.generation !== RECIPES[name].generation || stamp.scale !== scale) {
     say(`making the data set "${name}" in ${home}`);
     stamp = generate(RECIPES[name], home, root, delta, scale);
     writeFileSync(stampPath, JSON.stringify(stamp));
@@ -79,6 +93,10 @@ export function openSet(name: SetName, directory: string, isShort: boolean, say:
     extent: stamp.extent,
     changedBytes: stamp.changedBytes,
     become: (side) => applyDelta(root, delta, side),
+    close: () => {
+      applyDelta(root, delta, 'first');
+      rmSync(lock);
+    },
   };
 }
 
@@ -91,5 +109,5 @@ function generate(recipe: Recipe, home: string, root: string, delta: string, sca
   recipe.change(second, scale);
   const summary = recordDelta(root, second, delta);
   rmSync(second, { recursive: true });
-  return { generation: GENERATION, scale, extent: extentOf(join(root, recipe.path)), changedBytes: summary.secondBytes };
+  return { generation: recipe.generation, scale, extent: extentOf(join(root, recipe.path)), changedBytes: summary.secondBytes };
 }
