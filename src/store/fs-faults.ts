@@ -34,8 +34,11 @@ const HINTS: Readonly<Record<string, string>> = {
   EMFILE: 'Raise the limit of open files ("ulimit -n"), then run the command again.',
 };
 
+/** The name of a system error. Other errors may have a `code` too (a signal's reason, for one), but no number of the system. */
 export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).errno === 'number'
+    ? (error as NodeJS.ErrnoException).code
+    : undefined;
 }
 
 /** True when `error` is a system error with one of these names. */
