@@ -4,10 +4,10 @@
 import { resolve } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import type { FileSource, SourceEntry, SourceProblem } from '../../src/engine/file-source.ts';
-import type { Xattr } from '../../src/model/entry.ts';
-import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 import { SourceTree } from '../../src/files/source-tree.ts';
 import { type WalkOptions, walk } from '../../src/files/walk.ts';
+import type { Xattr } from '../../src/model/entry.ts';
+import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 
 type Root = { readonly location: string; readonly prefix: string };
 

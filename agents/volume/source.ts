@@ -1,16 +1,16 @@
 // A disk image or a block device as the source of a backup.
 
 import { Fault } from '../../src/base/faults.ts';
-import type { BackupListener, BackupProgress } from '../../src/engine/backup-progress.ts';
 import type { BackupPipeline } from '../../src/engine/backup-pipeline.ts';
+import type { BackupListener, BackupProgress } from '../../src/engine/backup-progress.ts';
 import { backUpVolume } from '../../src/engine/backup-volume.ts';
 import type { ChangedRange } from '../../src/engine/changed-ranges.ts';
 import type { ReadNode } from '../../src/engine/content-map.ts';
 import { isSettled } from '../../src/engine/settled.ts';
-import { displayPath } from '../../src/model/entry-path.ts';
-import type { Snapshot, SnapshotRoot, VolumeStat } from '../../src/model/snapshot.ts';
 import { FileStat, HERE, OPEN, posixCalls, TYPE, TYPE_MASK } from '../../src/files/posix.ts';
 import { isPosixError } from '../../src/files/posix-error.ts';
+import { displayPath } from '../../src/model/entry-path.ts';
+import type { Snapshot, SnapshotRoot, VolumeStat } from '../../src/model/snapshot.ts';
 
 export type Volume = {
   /** Absolute, latin1, links followed. */
@@ -34,10 +34,15 @@ export function openVolume(path: string): Volume {
   try {
     posix.lstat(fd, '', stat);
     const type = stat.mode & TYPE_MASK;
-    if (type !== TYPE.file && type !== TYPE.blockDevice) throw new Fault('USAGE', `"${displayPath(path)}" is neither a file nor a block device`);
+    if (type !== TYPE.file && type !== TYPE.blockDevice)
+      throw new Fault('USAGE', `"${displayPath(path)}" is neither a file nor a block device`);
     const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inodeLow, inodeHigh } = stat;
     const inode = `${inodeHigh}:${inodeLow}`;
-    return { path, sizeBytes: posix.sizeOf(fd), stat: type === TYPE.file ? { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode } : undefined };
+    return {
+      path,
+      sizeBytes: posix.sizeOf(fd),
+      stat: type === TYPE.file ? { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode } : undefined,
+    };
   } finally {
     posix.close(fd);
   }
@@ -70,7 +75,17 @@ export async function readVolume(source: VolumeSource): Promise<{ readonly root:
     return { root: parent.root, ...kept };
   }
   const before = parent?.root.kind === 'units' ? { root: parent.root.reference, sizeBytes: parent.root.contentBytes } : undefined;
-  const root = await backUpVolume({ session: pipeline, path, sizeBytes, unitBytes, parent: before, changedRanges, readNode, progress, listener });
+  const root = await backUpVolume({
+    session: pipeline,
+    path,
+    sizeBytes,
+    unitBytes,
+    parent: before,
+    changedRanges,
+    readNode,
+    progress,
+    listener,
+  });
   return { root, ...kept };
 }
 

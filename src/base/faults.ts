@@ -19,6 +19,7 @@ export const FAULTS = {
   // Use
   USAGE: never('See "holdfast help".', EXIT.usage),
   INTERRUPTED: never('What was uploaded is kept; run the same command again to go on.', EXIT.interrupted),
+  INTERNAL: never('This is a bug in Holdfast. Please report it with the text above and what led to it.'),
 
   // Store
   STORE_NOT_FOUND: never('The object is not in the store. Run "holdfast verify" to see what depends on it.'),
@@ -63,6 +64,7 @@ export const FAULTS = {
   INDEX_CACHE_DAMAGED: later(
     'The local index cache was damaged. It is only a cache: run the command again and what is missing is built anew.',
   ),
+  INDEX_CACHE_DENIED: never('Name a directory that this user may write to with --cache-dir or HOLDFAST_CACHE_DIR.'),
   INDEX_CACHE_FULL: never('Free space on the disk of the cache directory, or choose another directory for the cache.'),
 
   // Protocol
@@ -71,6 +73,7 @@ export const FAULTS = {
   ),
   SNAPSHOT_AMBIGUOUS: never('Give more digits of the snapshot.', EXIT.usage),
   SNAPSHOT_NOT_FOUND: never('See "holdfast snapshots".'),
+  SNAPSHOT_PATH_NOT_FOUND: never('See "holdfast ls SNAPSHOT" for the paths that it holds.'),
   HEAD_CONTENTION: later('Very many programs change the repository at once. Run the command again.'),
   HEAD_MISSING: never('The register "head" is not in the store. Run "holdfast repair".', EXIT.damage),
   HEAD_ROLLED_BACK: never(
@@ -82,6 +85,7 @@ export const FAULTS = {
 
   // Source
   SOURCE_UNREADABLE: never('Check the path and the rights of this user.'),
+  SOURCE_NOT_FOUND: never('There is nothing at this path. Check it; nothing was backed up.'),
 
   // Retention
   RETENTION_EMPTY: never('Give at least one rule, e.g. --keep-daily 7.', EXIT.usage),

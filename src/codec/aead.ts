@@ -26,7 +26,10 @@ const PROTOTYPES = [
   'int EVP_CIPHER_CTX_ctrl(void*, int, int, void*)',
 ] as const;
 
-type OpenSsl = Record<'create' | 'free' | 'cipher' | 'sealInit' | 'sealUpdate' | 'sealFinal' | 'openInit' | 'openUpdate' | 'openFinal' | 'control', CFunction>;
+type OpenSsl = Record<
+  'create' | 'free' | 'cipher' | 'sealInit' | 'sealUpdate' | 'sealFinal' | 'openInit' | 'openUpdate' | 'openFinal' | 'control',
+  CFunction
+>;
 
 let shared: OpenSsl | null | undefined;
 
@@ -36,7 +39,16 @@ function openSsl(): OpenSsl | undefined {
     shared = f.some((one) => one === undefined)
       ? null
       : ({
-          create: f[0], free: f[1], cipher: f[2], sealInit: f[3], sealUpdate: f[4], sealFinal: f[5], openInit: f[6], openUpdate: f[7], openFinal: f[8], control: f[9],
+          create: f[0],
+          free: f[1],
+          cipher: f[2],
+          sealInit: f[3],
+          sealUpdate: f[4],
+          sealFinal: f[5],
+          openInit: f[6],
+          openUpdate: f[7],
+          openFinal: f[8],
+          control: f[9],
         } as OpenSsl);
   }
   return shared ?? undefined;

@@ -1,21 +1,29 @@
 // Backing up a tree: the walk is merged with the parent snapshot's entries, in the same order. What is unchanged keeps its entry and its
 // content without being read; the rest goes to the workers in batches; entries are written in order as their contents arrive.
 
-import { contentLength, NO_REFERENCES } from '../model/reference.ts';
-import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
-import type { Xattr } from '../model/entry.ts';
-import type { SnapshotRoot } from '../model/snapshot.ts';
-import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
-import type { FileTask, FileTaskResult } from '../worker/file-task.ts';
-import type { BackupListener, BackupProgress } from './backup-progress.ts';
+import { UNITS_PER_LEAF } from '../format/units-node.ts';
+import type { Xattr } from '../model/entry.ts';
+import { contentLength, NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/reference.ts';
+import type { SnapshotRoot } from '../model/snapshot.ts';
+import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
+import { type ExpectedStat, type FileBatchResult, type FileTask, type FileTaskResult, STAT_FIELDS } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
+import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
 import { EntriesCursor, type EntriesLeaf } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
 import type { FileSource, SourceEntry, SourceProblem } from './file-source.ts';
+import {
+  backUpLargeContent,
+  backUpPaged,
+  comparableLeaves,
+  INLINE_REFERENCES_MAX,
+  type LargeResult,
+  leafReference,
+  type PagedParent,
+} from './large-content.ts';
 import { isSettled } from './settled.ts';
-import { backUpLargeContent, backUpPaged, comparableLeaves, INLINE_REFERENCES_MAX, leafReference, type LargeResult, type PagedParent } from './large-content.ts';
 
 /** Small files travel to the workers in batches of about this size. */
 const BATCH_BYTES = 2 * 1024 * 1024;
@@ -44,7 +52,6 @@ export type FilesBackup = {
   readonly parentStartedMs: number | undefined;
 };
 
-
 /** An entry on its way into the map. `content` is undefined while it is being read; 'omit' when the entry must be left out. */
 type Slot = {
   entry: SourceEntry;
@@ -68,7 +75,11 @@ class FilesRun {
   readonly #slots: Slot[] = [];
   #head = 0;
   readonly #linkedFirst = new Map<string, { readonly path: string; left: number; omitted: boolean }>();
-  #batch: FileTask[] = [];
+  #tasks: FileTask[] = [];
+  #taskSlots: Slot[] = [];
+  #taskCost = 0;
+  #batchRoot = '';
+  #batchPaths: string[] = [];
   #batchSlots: Slot[] = [];
   #batchCost = 0;
   readonly #running = new Set<Promise<void>>();
@@ -107,6 +118,7 @@ class FilesRun {
     }
     progress.scanned = true;
     await this.#sendBatch();
+    await this.#sendTasks();
     await this.#settle();
   }
 
@@ -120,7 +132,14 @@ class FilesRun {
     const { progress, source } = this.#backup;
     this.#count(entry);
     const isSame = before !== undefined && before.kind === entry.kind && isUnchanged(entry, before) && this.#isSettled(before);
-    const slot: Slot = { entry, xattrs: NO_XATTRS, hardLinkTo: '', content: NO_CONTENT, unchanged: undefined, parentLeaf: undefined };
+    const slot: Slot = {
+      entry,
+      xattrs: NO_XATTRS,
+      hardLinkTo: '',
+      content: NO_CONTENT,
+      unchanged: undefined,
+      parentLeaf: undefined,
+    };
     this.#slots.push(slot);
     const linkedTo = this.#linkOf(entry);
     if (isSame && before.hardLinkTo === linkedTo) {
@@ -135,18 +154,30 @@ class FilesRun {
       }
       return;
     }
+    slot.hardLinkTo = linkedTo;
+    const isRead = entry.kind === 'file' && entry.sizeBytes > 0 && linkedTo === '';
+    if (isRead && !this.#isPaged(entry) && entry.sizeBytes <= LARGE_BYTES) {
+      // A worker reads its attributes with it.
+      slot.content = undefined;
+      await this.#addToBatch(slot);
+      return;
+    }
     try {
       slot.xattrs = entry.kind === 'socket' ? NO_XATTRS : source.readXattrs(entry.path);
     } catch (error) {
       this.#problem({ kind: 'problem', path: entry.path, code: codeOf(error), message: messageOf(error) }, false);
     }
-    slot.hardLinkTo = linkedTo;
-    if (entry.kind !== 'file' || entry.sizeBytes === 0 || linkedTo !== '') {
+    if (!isRead) {
       progress.bytesDone += entry.sizeBytes;
       return;
     }
     slot.content = undefined;
     await this.#read(slot, before);
+  }
+
+  #isPaged(entry: SourceEntry): boolean {
+    const { paged } = this.#backup;
+    return entry.sizeBytes >= paged.fileBytesMin && entry.sizeBytes % paged.pageBytes === 0;
   }
 
   /** The parent snapshot read it when its times were already in the past: no later change can have kept them. */
@@ -171,66 +202,116 @@ class FilesRun {
     return first.path;
   }
 
+  async #addToBatch(slot: Slot): Promise<void> {
+    const { root, path } = this.#backup.source.locate(slot.entry.path);
+    if (root !== this.#batchRoot) await this.#sendBatch();
+    this.#batchRoot = root;
+    this.#batchPaths.push(path);
+    this.#batchSlots.push(slot);
+    this.#batchCost += slot.entry.sizeBytes + FILE_COST_BYTES;
+    if (this.#batchCost >= BATCH_BYTES || this.#batchPaths.length >= BATCH_FILES_MAX) await this.#sendBatch();
+  }
+
+  async #sendBatch(): Promise<void> {
+    if (this.#batchPaths.length === 0) return;
+    const batch = { root: this.#batchRoot, paths: this.#batchPaths, stats: statsOf(this.#batchSlots) };
+    const slots = this.#batchSlots;
+    this.#batchPaths = [];
+    this.#batchSlots = [];
+    this.#batchCost = 0;
+    const { session, progress } = this.#backup;
+    await session.room();
+    progress.current = slots[0]!.entry.path;
+    this.#start(session.runBatch(batch).then((result) => this.#finishBatch(slots, result)));
+  }
+
+  #finishBatch(slots: readonly Slot[], { referenceCounts, references, bytesRead, outcomes, xattrs }: FileBatchResult): void {
+    for (const { file, xattrs: found, problem } of xattrs) {
+      slots[file]!.xattrs = found;
+      if (problem !== undefined) this.#problem({ kind: 'problem', path: slots[file]!.entry.path, ...problem }, false);
+    }
+    const problems = new Map(outcomes.map(({ file, outcome }) => [file, outcome]));
+    let at = 0;
+    for (let file = 0; file < slots.length; file++) {
+      const end = at + referenceCounts[file]! * REFERENCE_BYTES;
+      this.#finishContent(slots[file]!, references.subarray(at, end), problems.get(file) ?? 'read');
+      at = end;
+    }
+    this.#backup.progress.bytesRead += bytesRead;
+  }
+
+  #finishContent(slot: Slot, references: References, outcome: FileTaskResult['outcome']): void {
+    const size = slot.entry.sizeBytes;
+    let content: Content = NO_CONTENT;
+    if (references.length > INLINE_REFERENCES_MAX * REFERENCE_BYTES) {
+      const builder = new ChunksMapBuilder((node) => this.#backup.session.putNode(node));
+      builder.add(references);
+      content = { kind: 'chunks-map', root: builder.finish() };
+    } else if (references.length > 0) content = { kind: 'chunks', references };
+    this.#correctSize(slot, contentLength(references));
+    this.#finishSlot(slot, { content, bytesRead: 0, problem: problemOf(slot.entry.path, outcome) });
+    this.#backup.progress.bytesDone += size;
+  }
+
+  /** Paged content, and content that is too large for a batch. */
   async #read(slot: Slot, before: StoredEntry | undefined): Promise<void> {
     const { entry } = slot;
     const { paged, readNode, session, source } = this.#backup;
-    const isPaged = entry.sizeBytes >= paged.fileBytesMin && entry.sizeBytes % paged.pageBytes === 0;
-    const parent = isPaged && before?.content.kind === 'units-map' ? { root: before.content.root, sizeBytes: before.sizeBytes } : undefined;
-    const isSmallPaged = isPaged && entry.sizeBytes <= UNITS_PER_LEAF * paged.unitBytes;
-    if (!isSmallPaged && entry.sizeBytes > (isPaged ? 0 : LARGE_BYTES)) {
+    const isPaged = this.#isPaged(entry);
+    const parent =
+      isPaged && before?.content.kind === 'units-map' ? { root: before.content.root, sizeBytes: before.sizeBytes } : undefined;
+    if (!isPaged || entry.sizeBytes > UNITS_PER_LEAF * paged.unitBytes) {
       await session.room();
       this.#start(this.#readLarge(slot, isPaged, parent));
       return;
     }
     const parentLeaves: (Uint8Array | null)[] = [];
-    if (isSmallPaged && parent !== undefined && parent.root.length > 0 && comparableLeaves(parent, entry.sizeBytes, paged.unitBytes) === 1) {
+    if (parent !== undefined && parent.root.length > 0 && comparableLeaves(parent, entry.sizeBytes, paged.unitBytes) === 1) {
       parentLeaves.push(await readNode(parent.root));
       slot.unchanged = before;
     }
-    this.#batch.push({
-      file: this.#batch.length, ...source.locate(entry.path), cut: isPaged ? 'paged' : 'content', offset: 0, length: entry.sizeBytes, expected: entry, parentLeaves,
+    this.#tasks.push({
+      file: this.#tasks.length,
+      ...source.locate(entry.path),
+      cut: 'paged',
+      offset: 0,
+      length: entry.sizeBytes,
+      expected: expectedOf(entry),
+      parentLeaves,
     });
-    this.#batchSlots.push(slot);
-    this.#batchCost += entry.sizeBytes + FILE_COST_BYTES;
-    if (this.#batchCost >= BATCH_BYTES || this.#batch.length >= BATCH_FILES_MAX) await this.#sendBatch();
+    this.#taskSlots.push(slot);
+    this.#taskCost += entry.sizeBytes + FILE_COST_BYTES;
+    if (this.#taskCost >= BATCH_BYTES) await this.#sendTasks();
   }
 
-  async #sendBatch(): Promise<void> {
-    if (this.#batch.length === 0) return;
-    const tasks = this.#batch;
-    const slots = this.#batchSlots;
-    this.#batch = [];
-    this.#batchSlots = [];
-    this.#batchCost = 0;
+  async #sendTasks(): Promise<void> {
+    if (this.#tasks.length === 0) return;
+    const tasks = this.#tasks;
+    const slots = this.#taskSlots;
+    this.#tasks = [];
+    this.#taskSlots = [];
+    this.#taskCost = 0;
     const { session, progress } = this.#backup;
     await session.room();
-    progress.current = tasks[0]!.path;
-    this.#start(session.runFiles(tasks).then((results) => results.forEach((result, i) => this.#finishSmall(slots[i]!, result))));
+    progress.current = slots[0]!.entry.path;
+    this.#start(
+      session.runFiles(tasks).then((results) =>
+        results.forEach((result, i) => {
+          this.#finishPaged(slots[i]!, result);
+        }),
+      ),
+    );
   }
 
-  #finishSmall(slot: Slot, result: FileTaskResult): void {
-    const { session } = this.#backup;
-    const { outcome, references, leaves } = result;
+  #finishPaged(slot: Slot, { outcome, leaves, bytesRead }: FileTaskResult): void {
     const before = slot.unchanged;
     slot.unchanged = undefined;
-    const problem =
-      outcome === 'read'
-        ? undefined
-        : outcome === 'changed'
-          ? { code: 'CHANGED', message: `"${slot.entry.path}" changed while it was read`, missing: false }
-          : { code: outcome.problem, message: outcome.message, missing: true };
-    let content: Content = NO_CONTENT;
-    if (leaves.length > 0) {
-      const parent = before?.content.kind === 'units-map' ? before.content.root : undefined;
-      content = { kind: 'units-map', root: leafReference(session, leaves[0]!, parent) };
-    } else if (references.length > INLINE_REFERENCES_MAX * 40) {
-      const builder = new ChunksMapBuilder((node) => session.putNode(node));
-      builder.add(references);
-      content = { kind: 'chunks-map', root: builder.finish() };
-    } else if (references.length > 0) content = { kind: 'chunks', references };
-    if (leaves.length === 0) this.#correctSize(slot, contentLength(references));
-    this.#finishSlot(slot, { content, bytesRead: result.bytesRead, problem });
-    this.#backup.progress.bytesRead += result.bytesRead;
+    const parent = before?.content.kind === 'units-map' ? before.content.root : undefined;
+    const leaf = leaves[0];
+    const content: Content =
+      leaf === undefined ? NO_CONTENT : { kind: 'units-map', root: leafReference(this.#backup.session, leaf, parent) };
+    this.#finishSlot(slot, { content, bytesRead, problem: problemOf(slot.entry.path, outcome) });
+    this.#backup.progress.bytesRead += bytesRead;
     this.#backup.progress.bytesDone += slot.entry.sizeBytes;
   }
 
@@ -238,12 +319,14 @@ class FilesRun {
     const { session, source, paged, readNode, progress } = this.#backup;
     const { entry } = slot;
     progress.current = entry.path;
-    const large = { file: 0, ...source.locate(entry.path), sizeBytes: entry.sizeBytes, expected: entry };
+    const large = { file: 0, ...source.locate(entry.path), sizeBytes: entry.sizeBytes, expected: expectedOf(entry) };
     const onRead = (bytes: number): void => {
       progress.bytesRead += bytes;
       progress.bytesDone += bytes;
     };
-    const result = isPaged ? await backUpPaged(session, large, paged.unitBytes, parent, readNode, onRead) : await backUpLargeContent(session, large, onRead);
+    const result = isPaged
+      ? await backUpPaged(session, large, paged.unitBytes, parent, readNode, onRead)
+      : await backUpLargeContent(session, large, onRead);
     if (!isPaged) this.#correctSize(slot, result.bytesRead);
     this.#finishSlot(slot, result);
   }
@@ -327,6 +410,28 @@ function isUnchanged(entry: SourceEntry, before: StoredEntry): boolean {
   );
 }
 
+function statsOf(slots: readonly Slot[]): Float64Array {
+  const stats = new Float64Array(slots.length * STAT_FIELDS);
+  slots.forEach(({ entry }, i) => {
+    stats[i * STAT_FIELDS] = entry.sizeBytes;
+    stats[i * STAT_FIELDS + 1] = entry.mtimeSec;
+    stats[i * STAT_FIELDS + 2] = entry.mtimeNsec;
+    stats[i * STAT_FIELDS + 3] = entry.ctimeSec;
+    stats[i * STAT_FIELDS + 4] = entry.ctimeNsec;
+  });
+  return stats;
+}
+
+function expectedOf({ sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec }: SourceEntry): ExpectedStat {
+  return { sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
+}
+
+function problemOf(path: string, outcome: FileTaskResult['outcome']): LargeResult['problem'] {
+  if (outcome === 'read') return undefined;
+  if (outcome === 'changed') return { code: 'CHANGED', message: `"${path}" changed while it was read`, missing: false };
+  return { code: outcome.problem, message: outcome.message, missing: true };
+}
+
 function hasSameStat(entry: SourceEntry, before: StoredEntry): boolean {
   return (
     entry.mode === before.mode &&
@@ -341,9 +446,44 @@ function hasSameStat(entry: SourceEntry, before: StoredEntry): boolean {
 }
 
 function storedEntry(entry: SourceEntry, content: Content, xattrs: readonly Xattr[], hardLinkTo: string): StoredEntry {
-  const { path, kind, mode, uid, gid, sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode, device, links, rdevMajor, rdevMinor, linkTarget } = entry;
+  const {
+    path,
+    kind,
+    mode,
+    uid,
+    gid,
+    sizeBytes,
+    mtimeSec,
+    mtimeNsec,
+    ctimeSec,
+    ctimeNsec,
+    inode,
+    device,
+    links,
+    rdevMajor,
+    rdevMinor,
+    linkTarget,
+  } = entry;
   return {
-    path, kind, mode, uid, gid, sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode, device, links, rdevMajor, rdevMinor, linkTarget, content, xattrs, hardLinkTo,
+    path,
+    kind,
+    mode,
+    uid,
+    gid,
+    sizeBytes,
+    mtimeSec,
+    mtimeNsec,
+    ctimeSec,
+    ctimeNsec,
+    inode,
+    device,
+    links,
+    rdevMajor,
+    rdevMinor,
+    linkTarget,
+    content,
+    xattrs,
+    hardLinkTo,
   };
 }
 

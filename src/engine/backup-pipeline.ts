@@ -7,18 +7,18 @@ import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import type { IndexedPack } from '../format/index-object.ts';
 import { BLOCK_ID_BYTES, EXTENT_NODE, SESSION_BYTES } from '../format/pack.ts';
+import type { IndexSource } from '../index/index-reader.ts';
 import { packReference, type References } from '../model/reference.ts';
 import { encodeIndexObject } from '../repository/index-objects.ts';
 import { indexKey, sessionKeyKey } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from '../worker/backup-thread.ts';
 import { writeCounter } from '../worker/dedup.ts';
-import type { IndexSource } from '../index/index-reader.ts';
-import { SessionTables } from './session-tables.ts';
-import type { FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
+import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
 import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';
-import { packBufferBytes, PackWriter, type PackWriterSpec } from '../worker/pack-writer.ts';
+import { PackWriter, type PackWriterSpec, packBufferBytes } from '../worker/pack-writer.ts';
 import { ThreadPool } from '../worker/thread-pool.ts';
+import { SessionTables } from './session-tables.ts';
 import { type StoredPack, UploadQueue } from './upload-queue.ts';
 
 /** Blocks of nodes are smaller: they are read one at a time. */
@@ -81,12 +81,22 @@ export class BackupPipeline {
     this.#tables = new SessionTables(write.session, privateRuns, known);
     const { parameters, keyring } = repository;
     const packs: PackWriterSpec = {
-      kind: 'data', session: write.session, assetId, key: dataKey, directoryKey: keyring.directoryKey, repositoryId: parameters.id,
-      writerNumber: 0, level, blockBytes: parameters.blockBytes, packBytes: parameters.packBytes,
+      kind: 'data',
+      session: write.session,
+      assetId,
+      key: dataKey,
+      directoryKey: keyring.directoryKey,
+      repositoryId: parameters.id,
+      writerNumber: 0,
+      level,
+      blockBytes: parameters.blockBytes,
+      packBytes: parameters.packBytes,
     };
     const buffers = newPackBuffers(threads + SPARE_BUFFERS, packBufferBytes(parameters.packBytes, parameters.blockBytes));
     this.#buffers = new PackBuffers(buffers);
-    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, AbortSignal.any([signal, this.#aborted.signal]), (pack) => this.#onStored(pack));
+    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, AbortSignal.any([signal, this.#aborted.signal]), (pack) =>
+      this.#onStored(pack),
+    );
     this.#uploads.onFailure((error) => this.#fail(error));
     const totals: WorkerTotals[] = [];
     let done: (totals: readonly WorkerTotals[]) => void;
@@ -146,6 +156,13 @@ export class BackupPipeline {
     invariant(answer.kind === 'files', 'a files job is answered with files');
     this.#rotateTables();
     return answer.results;
+  }
+
+  async runBatch(batch: FileBatch): Promise<FileBatchResult> {
+    const answer = await this.#pool.run({ kind: 'batch', job: 0, batch }, [batch.stats.buffer as ArrayBuffer]);
+    invariant(answer.kind === 'batch', 'a batch is answered with its result');
+    this.#rotateTables();
+    return answer.result;
   }
 
   async runChunks(bytes: Uint8Array, ends: Uint32Array): Promise<References> {
@@ -270,7 +287,13 @@ export class BackupPipeline {
     const free: Uint8Array[] = [];
     let taken: Uint8Array = new Uint8Array(0);
     return new PackWriter(
-      { ...spec, writerNumber: METADATA_WRITER_NUMBER, level: METADATA_LEVEL, blockBytes: METADATA_BLOCK_BYTES, packBytes: METADATA_PACK_BYTES },
+      {
+        ...spec,
+        writerNumber: METADATA_WRITER_NUMBER,
+        level: METADATA_LEVEL,
+        blockBytes: METADATA_BLOCK_BYTES,
+        packBytes: METADATA_PACK_BYTES,
+      },
       {
         claim: () => {
           taken = free.pop() ?? new Uint8Array(bytes);

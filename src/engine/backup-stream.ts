@@ -3,8 +3,8 @@
 import { Chunker } from '../codec/chunker.ts';
 import type { ContentChunking } from '../format/repository-object.ts';
 import type { SnapshotRoot } from '../model/snapshot.ts';
-import type { BackupProgress } from './backup-progress.ts';
 import { BackupPipeline } from './backup-pipeline.ts';
+import type { BackupProgress } from './backup-progress.ts';
 import { ChunksMapBuilder } from './content-map.ts';
 
 export type StreamBackup = {

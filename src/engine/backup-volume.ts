@@ -5,8 +5,8 @@ import { decodeUnitsBranch, encodeUnitsBranch, UNITS_FANOUT, UNITS_PER_LEAF, uni
 import { NO_REFERENCES, type References } from '../model/reference.ts';
 import type { SnapshotRoot } from '../model/snapshot.ts';
 import type { FileTask } from '../worker/file-task.ts';
-import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
+import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import { type ChangedRange, type TouchedLeaf, touchedLeaves } from './changed-ranges.ts';
 import type { ReadNode } from './content-map.ts';
 import { backUpPaged, leafReference, type PagedParent } from './large-content.ts';
@@ -34,17 +34,39 @@ export async function backUpVolume(backup: VolumeBackup): Promise<SnapshotRoot> 
   progress.scanned = true;
   progress.current = path;
   if (parent !== undefined && changedRanges !== undefined && parent.sizeBytes === sizeBytes) {
-    return { kind: 'units', reference: await new RangesRun(backup, parent.root).run(changedRanges), contentBytes: sizeBytes, entries: 1 };
+    return {
+      kind: 'units',
+      reference: await new RangesRun(backup, parent.root).run(changedRanges),
+      contentBytes: sizeBytes,
+      entries: 1,
+    };
   }
-  const { content, problem } = await backUpPaged(session, { file: 0, root: path, path: '', sizeBytes, expected: undefined }, unitBytes, parent, readNode, (bytes) => {
-    progress.bytesRead += bytes;
-    progress.bytesDone += bytes;
-  });
+  const { content, problem } = await backUpPaged(
+    session,
+    { file: 0, root: path, path: '', sizeBytes, expected: undefined },
+    unitBytes,
+    parent,
+    readNode,
+    (bytes) => {
+      progress.bytesRead += bytes;
+      progress.bytesDone += bytes;
+    },
+  );
   if (problem !== undefined) reportAsProblem(listener, progress, path, problem);
-  return { kind: 'units', reference: content.kind === 'units-map' ? content.root : NO_REFERENCES, contentBytes: sizeBytes, entries: 1 };
+  return {
+    kind: 'units',
+    reference: content.kind === 'units-map' ? content.root : NO_REFERENCES,
+    contentBytes: sizeBytes,
+    entries: 1,
+  };
 }
 
-function reportAsProblem(listener: BackupListener, progress: BackupProgress, path: string, problem: { code: string; message: string; missing: boolean }): never | void {
+function reportAsProblem(
+  listener: BackupListener,
+  progress: BackupProgress,
+  path: string,
+  problem: { code: string; message: string; missing: boolean },
+): never | void {
   progress.problems++;
   listener.onProblem({ path, ...problem });
 }
@@ -122,7 +144,8 @@ class RangesRun {
     const span = UNITS_FANOUT ** (height - 1);
     const leaves = Math.ceil(this.#backup.sizeBytes / this.#leafBytes);
     const count = Math.min(UNITS_FANOUT, Math.ceil((leaves - first) / span));
-    const children = node.length === 0 ? new Array<References>(count).fill(NO_REFERENCES) : decodeUnitsBranch(await this.#backup.readNode(node));
+    const children =
+      node.length === 0 ? new Array<References>(count).fill(NO_REFERENCES) : decodeUnitsBranch(await this.#backup.readNode(node));
     let from = 0;
     for (let i = 0; i < children.length && from < touched.length; i++) {
       const begin = first + i * span;
@@ -131,6 +154,8 @@ class RangesRun {
       children[i] = await this.#rebuild(children[i]!, height - 1, begin, touched.slice(from, to));
       from = to;
     }
-    return children.every((child) => child.length === 0) ? NO_REFERENCES : this.#backup.session.putNode(encodeUnitsBranch(children));
+    return children.every((child) => child.length === 0)
+      ? NO_REFERENCES
+      : this.#backup.session.putNode(encodeUnitsBranch(children));
   }
 }

@@ -4,12 +4,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Snapshot, SnapshotRoot, SourceType, VolumeStat } from '../model/snapshot.ts';
 import { hex, unhex } from '../repository/layout.ts';
+import { readRegistered } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot, sealSnapshot } from '../repository/snapshots.ts';
-import { readRegistered } from '../repository/registry.ts';
-import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import { BackupPipeline, type BackupTotals } from './backup-pipeline.ts';
+import type { BackupListener, BackupProgress } from './backup-progress.ts';
 
 export type BackupDetails = {
   readonly asset: string;
@@ -30,7 +30,9 @@ export type BackupDetails = {
 export type SourceContext = { readonly pipeline: BackupPipeline; readonly parent: Snapshot | undefined };
 
 /** Reads the source into the pipeline. Answers the root of its map. */
-export type ReadSource = (context: SourceContext) => Promise<{ readonly root: SnapshotRoot; readonly volume?: VolumeStat; readonly filesUnchanged?: number }>;
+export type ReadSource = (
+  context: SourceContext,
+) => Promise<{ readonly root: SnapshotRoot; readonly volume?: VolumeStat; readonly filesUnchanged?: number }>;
 
 export async function backUp(repository: Repository, details: BackupDetails, readSource: ReadSource): Promise<Snapshot> {
   const { signal, progress } = details;
@@ -73,7 +75,12 @@ async function giveUp(session: BackupSession, pipeline: BackupPipeline | undefin
 }
 
 /** The newest snapshot of the asset whose map may be shared. */
-async function findParent(repository: Repository, session: BackupSession, assetId: Uint8Array, type: SourceType): Promise<Snapshot | undefined> {
+async function findParent(
+  repository: Repository,
+  session: BackupSession,
+  assetId: Uint8Array,
+  type: SourceType,
+): Promise<Snapshot | undefined> {
   const name = hex(assetId);
   let parent: Snapshot | undefined;
   // Registered in the order of their commits: the last few are enough to find the newest start.
@@ -95,7 +102,13 @@ function describe(
   const { asset, type, host, user, paths, tags, program, progress } = details;
   const endedAt = details.now();
   return {
-    id, asset, type, host, user, paths, tags,
+    id,
+    asset,
+    type,
+    host,
+    user,
+    paths,
+    tags,
     startedAt: startedAt.toISOString(),
     endedAt: endedAt.toISOString(),
     parent: parent?.id,
@@ -118,4 +131,3 @@ function describe(
     program,
   };
 }
-

@@ -15,7 +15,8 @@ export function parseChangedRanges(text: string, name: string): ChangedRange[] {
     const trimmed = line.trim();
     if (trimmed === '' || trimmed.startsWith('#')) continue;
     const match = /^(\d{1,15})\s+(\d{1,15})$/.exec(trimmed);
-    if (match === null) throw new Fault('USAGE', `"${name}" line ${number} is not "offset length" in bytes: "${trimmed.slice(0, 80)}"`);
+    if (match === null)
+      throw new Fault('USAGE', `"${name}" line ${number} is not "offset length" in bytes: "${trimmed.slice(0, 80)}"`);
     ranges.push({ offset: Number(match[1]), length: Number(match[2]) });
     if (ranges.length > RANGES_MAX) throw new Fault('USAGE', `"${name}" has more than ${RANGES_MAX} ranges`);
   }
@@ -27,7 +28,8 @@ export function joinRanges(ranges: readonly ChangedRange[]): ChangedRange[] {
   const joined: { offset: number; length: number }[] = [];
   for (const { offset, length } of sorted) {
     const last = joined.at(-1);
-    if (last !== undefined && offset <= last.offset + last.length) last.length = Math.max(last.length, offset + length - last.offset);
+    if (last !== undefined && offset <= last.offset + last.length)
+      last.length = Math.max(last.length, offset + length - last.offset);
     else joined.push({ offset, length });
   }
   return joined;
@@ -40,7 +42,12 @@ export type TouchedLeaf = {
 };
 
 /** The leaves that ranges touch, in order, each once. */
-export function* touchedLeaves(ranges: readonly ChangedRange[], sizeBytes: number, unitBytes: number, unitsPerLeaf: number): Generator<TouchedLeaf> {
+export function* touchedLeaves(
+  ranges: readonly ChangedRange[],
+  sizeBytes: number,
+  unitBytes: number,
+  unitsPerLeaf: number,
+): Generator<TouchedLeaf> {
   const leafBytes = unitBytes * unitsPerLeaf;
   let current: TouchedLeaf | undefined;
   for (const { offset, length } of ranges) {

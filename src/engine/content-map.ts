@@ -1,6 +1,13 @@
 // Building and reading the maps of single contents: units by position, chunks in order. See src/format/README.md, "Maps".
 
-import { CHUNKS_FANOUT, CHUNKS_PER_LEAF, type ChunksBranchChild, decodeChunksNode, encodeChunksBranch, encodeChunksLeaf } from '../format/chunks-node.ts';
+import {
+  CHUNKS_FANOUT,
+  CHUNKS_PER_LEAF,
+  type ChunksBranchChild,
+  decodeChunksNode,
+  encodeChunksBranch,
+  encodeChunksLeaf,
+} from '../format/chunks-node.ts';
 import { decodeUnitsBranch, encodeUnitsBranch, UNITS_FANOUT, UNITS_PER_LEAF, unitsMapHeight } from '../format/units-node.ts';
 import { contentLength, NO_REFERENCES, REFERENCE_BYTES, type References, referenceCount } from '../model/reference.ts';
 
@@ -52,7 +59,14 @@ export async function* unitsLeaves(root: References, units: number, readNode: Re
   yield* below(root, unitsMapHeight(units), 0, leaves, from, readNode);
 }
 
-async function* below(node: References, height: number, first: number, leaves: number, from: number, readNode: ReadNode): AsyncGenerator<References> {
+async function* below(
+  node: References,
+  height: number,
+  first: number,
+  leaves: number,
+  from: number,
+  readNode: ReadNode,
+): AsyncGenerator<References> {
   const span = UNITS_FANOUT ** height;
   const count = Math.min(span, leaves - first);
   if (first + count <= from) return;

@@ -9,7 +9,12 @@ import type { ReadNode } from './content-map.ts';
 export type EntriesLeaf = { readonly reference: References; readonly entries: readonly StoredEntry[] };
 
 /** All leaves from the one on that may hold `from`. `onNode` sees every branch's reference. */
-export async function* entriesLeaves(root: References, readNode: ReadNode, from = '', onBranch?: (reference: References) => void): AsyncGenerator<EntriesLeaf> {
+export async function* entriesLeaves(
+  root: References,
+  readNode: ReadNode,
+  from = '',
+  onBranch?: (reference: References) => void,
+): AsyncGenerator<EntriesLeaf> {
   if (root.length === 0) return;
   const node = await readNode(root);
   if (isEntriesLeaf(node)) {
@@ -95,4 +100,3 @@ export class EntriesCursor {
     }
   }
 }
-

@@ -2,14 +2,19 @@
 // that leaf again without being encoded. Where a leaf ends depends on the paths only, so one changed file changes one leaf and the
 // branches above it.
 
-import {
-  encodeEntriesBranch, encodeEntriesLeaf, ENTRIES_FANOUT, ENTRIES_PER_LEAF_MAX, ENTRIES_PER_LEAF_MIN, type EntriesBranchChild,
-} from '../format/entries-node.ts';
 import { endsEntriesLeaf } from '../format/entries-boundary.ts';
+import {
+  ENTRIES_FANOUT,
+  ENTRIES_PER_LEAF_MAX,
+  ENTRIES_PER_LEAF_MIN,
+  type EntriesBranchChild,
+  encodeEntriesBranch,
+  encodeEntriesLeaf,
+} from '../format/entries-node.ts';
 import { NO_REFERENCES, type References } from '../model/reference.ts';
 import type { StoredEntry } from '../model/stored-entry.ts';
-import type { EntriesLeaf } from './entries-reader.ts';
 import type { PutNode } from './content-map.ts';
+import type { EntriesLeaf } from './entries-reader.ts';
 
 export class EntriesWriter {
   readonly #putNode: PutNode;

@@ -7,7 +7,7 @@ import { NO_REFERENCES, type References } from '../model/reference.ts';
 import type { Content } from '../model/stored-entry.ts';
 import type { ExpectedStat, FileTask, FileTaskResult, PagedLeaf } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
-import { ChunksMapBuilder, type ReadNode, unitsLeaves, UnitsMapBuilder } from './content-map.ts';
+import { ChunksMapBuilder, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
 
 export const EXTENT_BYTES = 64 * 1024 * 1024;
 /** Few chunks are listed in their entry; more get a map of their own. */
@@ -111,7 +111,7 @@ export async function backUpPaged(
     pagedExtents(source, unitBytes, parent, readNode, parents),
     (result) => {
       const leaves = parents.shift() ?? [];
-      result.leaves.forEach((leaf, i) => builder.add(leafReference(session, leaf, leaves[i])));
+      for (const [i, leaf] of result.leaves.entries()) builder.add(leafReference(session, leaf, leaves[i]));
       outcome.note(result, source.path);
     },
     onRead,
@@ -124,7 +124,8 @@ export async function backUpPaged(
 export function leafReference(session: BackupPipeline, leaf: PagedLeaf, parent: References | undefined): References {
   if (leaf.kind === 'zero') return NO_REFERENCES;
   if (leaf.kind === 'node') return session.putNode(leaf.bytes);
-  if (parent === undefined || parent.length === 0) throw new Fault('FORMAT_DAMAGED', 'A worker kept a leaf that the parent snapshot does not have');
+  if (parent === undefined || parent.length === 0)
+    throw new Fault('FORMAT_DAMAGED', 'A worker kept a leaf that the parent snapshot does not have');
   return parent;
 }
 

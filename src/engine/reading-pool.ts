@@ -1,8 +1,8 @@
 // Workers that read packs, and the requests that feed them: for a store in the local file system the workers read by themselves; for any
 // other the main thread fetches ranges, a bounded number at a time.
 
-import type { ObjectStore } from '../store/object-store.ts';
 import { packKey } from '../repository/layout.ts';
+import type { ObjectStore } from '../store/object-store.ts';
 import type { PackBytes, ReadAnswer, ReadRequest, ReadThreadSpec } from '../worker/read-task.ts';
 import { ThreadPool } from '../worker/thread-pool.ts';
 
@@ -22,7 +22,12 @@ export class ReadingPool {
     this.#store = store;
     this.#signal = signal;
     this.#ahead = threads * AHEAD_PER_THREAD;
-    this.#pool = new ThreadPool({ script: new URL('../worker/read-thread.ts', import.meta.url), threads, dataOf: () => spec, onMessage: () => {} });
+    this.#pool = new ThreadPool({
+      script: new URL('../worker/read-thread.ts', import.meta.url),
+      threads,
+      dataOf: () => spec,
+      onMessage: () => {},
+    });
   }
 
   /** Where a worker gets a range of a pack from. */
@@ -34,7 +39,11 @@ export class ReadingPool {
   }
 
   run(request: ReadRequest): Promise<ReadAnswer> {
-    const transfer = 'pack' in request && 'bytes' in request.pack && request.pack.bytes.buffer instanceof ArrayBuffer && request.pack.bytes.byteLength === request.pack.bytes.buffer.byteLength;
+    const transfer =
+      'pack' in request &&
+      'bytes' in request.pack &&
+      request.pack.bytes.buffer instanceof ArrayBuffer &&
+      request.pack.bytes.byteLength === request.pack.bytes.buffer.byteLength;
     return this.#pool.run(request, transfer ? [(request.pack as { bytes: Uint8Array<ArrayBuffer> }).bytes.buffer] : []);
   }
 

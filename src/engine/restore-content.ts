@@ -10,7 +10,12 @@ export type Piece =
   | { readonly kind: 'zeros'; readonly offset: number; readonly length: number };
 
 /** All pieces of a content, in order, a batch at a time. */
-export async function* piecesOf(content: Content, sizeBytes: number, unitBytes: number, readNode: ReadNode): AsyncGenerator<readonly Piece[]> {
+export async function* piecesOf(
+  content: Content,
+  sizeBytes: number,
+  unitBytes: number,
+  readNode: ReadNode,
+): AsyncGenerator<readonly Piece[]> {
   if (content.kind === 'none') return;
   if (content.kind === 'units-map') {
     yield* unitPieces(content.root, sizeBytes, unitBytes, readNode);
@@ -31,14 +36,22 @@ export async function* piecesOf(content: Content, sizeBytes: number, unitBytes: 
 }
 
 /** Pieces of a units map from leaf `from` on. */
-export async function* unitPieces(root: References, sizeBytes: number, unitBytes: number, readNode: ReadNode, from = 0): AsyncGenerator<readonly Piece[]> {
+export async function* unitPieces(
+  root: References,
+  sizeBytes: number,
+  unitBytes: number,
+  readNode: ReadNode,
+  from = 0,
+): AsyncGenerator<readonly Piece[]> {
   const units = Math.ceil(sizeBytes / unitBytes);
   let leaf = from;
   for await (const reference of unitsLeaves(root, units, readNode, from)) {
     const offset = leaf * UNITS_PER_LEAF * unitBytes;
     const length = Math.min(UNITS_PER_LEAF * unitBytes, sizeBytes - offset);
     leaf++;
-    yield reference.length === 0 ? [{ kind: 'zeros', offset, length }] : leafPieces(await readNode(reference), offset, length, unitBytes);
+    yield reference.length === 0
+      ? [{ kind: 'zeros', offset, length }]
+      : leafPieces(await readNode(reference), offset, length, unitBytes);
   }
 }
 
@@ -52,7 +65,8 @@ function leafPieces(node: Uint8Array, offset: number, length: number, unitBytes:
     if (set[u] === 1) pieces.push({ kind: 'data', reference: referenceAt(references, n++), offset: at, length: unitLength });
     else {
       const last = pieces.at(-1);
-      if (last?.kind === 'zeros' && last.offset + last.length === at) pieces[pieces.length - 1] = { kind: 'zeros', offset: last.offset, length: last.length + unitLength };
+      if (last?.kind === 'zeros' && last.offset + last.length === at)
+        pieces[pieces.length - 1] = { kind: 'zeros', offset: last.offset, length: last.length + unitLength };
       else pieces.push({ kind: 'zeros', offset: at, length: unitLength });
     }
   }

@@ -41,7 +41,12 @@ export class RestoreWindow {
     const { writes } = needed;
     const n = writes.length;
     // Pieces that follow each other in the block and in the file are one.
-    if (n > 0 && writes[n - 4] === file && writes[n - 3]! + writes[n - 1]! === fileOffset && writes[n - 2]! + writes[n - 1]! === blockOffset) {
+    if (
+      n > 0 &&
+      writes[n - 4] === file &&
+      writes[n - 3]! + writes[n - 1]! === fileOffset &&
+      writes[n - 2]! + writes[n - 1]! === blockOffset
+    ) {
       writes[n - 1]! += length;
       return;
     }
@@ -57,7 +62,12 @@ export class RestoreWindow {
     for (const { block, pack } of blocks) {
       const { offset, storedLength } = block.place;
       const last = ranges.at(-1);
-      if (last !== undefined && last.pack === pack && offset - last.end <= GAP_BYTES_MAX && offset + storedLength - last.begin <= RANGE_BYTES_MAX) {
+      if (
+        last !== undefined &&
+        last.pack === pack &&
+        offset - last.end <= GAP_BYTES_MAX &&
+        offset + storedLength - last.begin <= RANGE_BYTES_MAX
+      ) {
         last.blocks.push(block);
         last.end = offset + storedLength;
       } else ranges.push({ packId: block.place.pack, pack, blocks: [block], begin: offset, end: offset + storedLength });

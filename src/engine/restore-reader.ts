@@ -1,9 +1,9 @@
 // Runs a window's plan: every range of every pack once, in parallel, and tells which files lost a piece.
 
-import type { BlockPlace } from '../index/tables.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
-import { hex } from '../repository/layout.ts';
 import type { Attributes } from '../files/attributes.ts';
+import type { BlockPlace } from '../index/tables.ts';
+import { hex } from '../repository/layout.ts';
+import type { SessionKeyCache } from '../repository/session-keys.ts';
 import type { BlockToRead, RestoreFile, RestoreJob } from '../worker/read-task.ts';
 import type { ReadingPool } from './reading-pool.ts';
 import type { PackRangePlan, RestoreWindow } from './restore-plan.ts';
@@ -38,7 +38,15 @@ export class RestoreReader {
         const blocks = await Promise.all(
           range.blocks.map(async ({ id, place }): Promise<BlockToRead> => {
             const { offset, storedLength, rawLength, codec, sealingCounter, kind, session } = place;
-            return { id, offset, storedLength, rawLength, codec, sealingCounter, key: kind === 'data' ? await keys.dataKey(session) : metadataKey(place) };
+            return {
+              id,
+              offset,
+              storedLength,
+              rawLength,
+              codec,
+              sealingCounter,
+              key: kind === 'data' ? await keys.dataKey(session) : metadataKey(place),
+            };
           }),
         );
         await this.#runRange(range, blocks, files, failed);
@@ -48,7 +56,12 @@ export class RestoreReader {
     return failed;
   }
 
-  async #runRange(range: PackRangePlan, blocks: readonly BlockToRead[], files: readonly WindowFile[], failed: Set<number>): Promise<void> {
+  async #runRange(
+    range: PackRangePlan,
+    blocks: readonly BlockToRead[],
+    files: readonly WindowFile[],
+    failed: Set<number>,
+  ): Promise<void> {
     const { pool, progress, single, overZeros, existing, onProblem } = this.#options;
     const begin = blocks[0]!.offset;
     const last = blocks.at(-1)!;
@@ -80,8 +93,17 @@ export class RestoreReader {
       }
     });
     const job: RestoreJob = {
-      kind: 'restore', pack: await pool.packBytes(range.packId, begin, last.offset + last.storedLength - begin), packName: hex(range.packId), bytesOffset: begin,
-      blocks, files: jobFiles, writes, writesPerBlock, single, overZeros, existing,
+      kind: 'restore',
+      pack: await pool.packBytes(range.packId, begin, last.offset + last.storedLength - begin),
+      packName: hex(range.packId),
+      bytesOffset: begin,
+      blocks,
+      files: jobFiles,
+      writes,
+      writesPerBlock,
+      single,
+      overZeros,
+      existing,
     };
     const answer = await pool.run(job);
     if (answer.kind !== 'restore') return;
@@ -94,7 +116,12 @@ export class RestoreReader {
     if (answer.damaged.length > 0) this.#reportDamage(range, answer.damaged, files, failed);
   }
 
-  #reportDamage(range: PackRangePlan, damaged: readonly { readonly block: Uint8Array; readonly message: string }[], files: readonly WindowFile[], failed: Set<number>): void {
+  #reportDamage(
+    range: PackRangePlan,
+    damaged: readonly { readonly block: Uint8Array; readonly message: string }[],
+    files: readonly WindowFile[],
+    failed: Set<number>,
+  ): void {
     for (const { block, message } of damaged) {
       const needed = range.blocks.find(({ id }) => Buffer.compare(id, block) === 0);
       for (let i = 0; needed !== undefined && i < needed.writes.length; i += 4) {

@@ -1,7 +1,7 @@
 // Restoring one content (a volume, a stream, a file of a tree) to a file, a block device or standard output.
 
 import { Fault } from '../base/faults.ts';
-import { HERE, OPEN, posixCalls, TYPE, TYPE_MASK, FileStat } from '../files/posix.ts';
+import { FileStat, HERE, OPEN, posixCalls, TYPE, TYPE_MASK } from '../files/posix.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import type { BlockPlace } from '../index/tables.ts';
 import { displayPath } from '../model/entry-path.ts';
@@ -67,7 +67,8 @@ function openTarget({ path, delta, sizeBytes }: SingleRestore): { readonly fd: n
     const type = stat.mode & TYPE_MASK;
     if (type === TYPE.blockDevice) {
       const deviceBytes = posix.sizeOf(fd);
-      if (deviceBytes < sizeBytes) throw new Fault('TARGET_FULL', `The device "${name}" has ${deviceBytes} bytes; the volume has ${sizeBytes}`);
+      if (deviceBytes < sizeBytes)
+        throw new Fault('TARGET_FULL', `The device "${name}" has ${deviceBytes} bytes; the volume has ${sizeBytes}`);
       return { fd, isOld: true };
     }
     if (type !== TYPE.file || !delta) throw new Fault('TARGET_OCCUPIED', `There is something at "${name}" already`);
@@ -81,7 +82,12 @@ function openTarget({ path, delta, sizeBytes }: SingleRestore): { readonly fd: n
 
 function targetFault(error: unknown, name: string): unknown {
   if (!isPosixError(error)) return error;
-  const code = error.code === 'ENOSPC' || error.code === 'EDQUOT' || error.code === 'EFBIG' ? 'TARGET_FULL' : error.code === 'ENOENT' ? 'TARGET_NOT_FOUND' : 'TARGET_DENIED';
+  const code =
+    error.code === 'ENOSPC' || error.code === 'EDQUOT' || error.code === 'EFBIG'
+      ? 'TARGET_FULL'
+      : error.code === 'ENOENT'
+        ? 'TARGET_NOT_FOUND'
+        : 'TARGET_DENIED';
   return new Fault(code, `Cannot write "${name}": ${error.message}`, { cause: error });
 }
 
@@ -114,10 +120,20 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
 }
 
 /** The pieces that the target does not hold already, compared by several workers at once. */
-async function* differingPieces({ content, sizeBytes, path, unitBytes, readNode, pool, progress }: SingleRestore): AsyncGenerator<readonly Piece[]> {
+async function* differingPieces({
+  content,
+  sizeBytes,
+  path,
+  unitBytes,
+  readNode,
+  pool,
+  progress,
+}: SingleRestore): AsyncGenerator<readonly Piece[]> {
   const ahead: Promise<readonly Piece[]>[] = [];
   const compare = async (pieces: readonly Piece[]): Promise<readonly Piece[]> => {
-    const references = Buffer.concat(pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))));
+    const references = Buffer.concat(
+      pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))),
+    );
     const offsets = Float64Array.from(pieces, (piece) => piece.offset);
     const answer = (await pool.run({ kind: 'compare', path: '', single: path, references, offsets })) as CompareAnswer;
     return pieces.filter((piece, i) => {
@@ -143,7 +159,13 @@ function writeZeros(fd: number, { offset, length }: Piece): void {
 }
 
 /** A content as a stream of bytes, in order, with a little read ahead: for standard output. */
-export async function* readContent(content: Content, sizeBytes: number, unitBytes: number, readNode: ReadNode, reader: BlockReader): AsyncGenerator<Uint8Array> {
+export async function* readContent(
+  content: Content,
+  sizeBytes: number,
+  unitBytes: number,
+  readNode: ReadNode,
+  reader: BlockReader,
+): AsyncGenerator<Uint8Array> {
   for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
     const blocks = new Map<string, Promise<Uint8Array>>();
     for (let i = 0; i < pieces.length; i++) {

@@ -2,13 +2,13 @@
 // contents are fetched pack by pack in whatever order they lie, and then what the window finished gets its attributes, directories last.
 
 import { isFault } from '../base/faults.ts';
-import { HERE, posixCalls } from '../files/posix.ts';
 import type { Attributes } from '../files/attributes.ts';
+import { HERE, posixCalls } from '../files/posix.ts';
 import { TargetTree } from '../files/target-tree.ts';
-import { isWithinPath, nameOfPath } from '../model/entry-path.ts';
-import { blockOf, bytesEqual, offsetOf, packReference, type References, referenceCount, lengthOf } from '../model/reference.ts';
-import type { Content, StoredEntry } from '../model/stored-entry.ts';
 import type { BlockPlace } from '../index/tables.ts';
+import { isWithinPath, nameOfPath } from '../model/entry-path.ts';
+import { blockOf, bytesEqual, lengthOf, offsetOf, packReference, type References, referenceCount } from '../model/reference.ts';
+import type { Content, StoredEntry } from '../model/stored-entry.ts';
 import type { SessionKeyCache } from '../repository/session-keys.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
@@ -74,7 +74,15 @@ class TreeRun {
     this.#tree = new TargetTree(restore.target);
     this.#existing = restore.delta ? 'replace' : 'refuse';
     const { pool, keys, progress, onProblem, delta } = restore;
-    this.#reader = new RestoreReader({ pool, keys, progress, onProblem, single: undefined, overZeros: delta, existing: this.#existing });
+    this.#reader = new RestoreReader({
+      pool,
+      keys,
+      progress,
+      onProblem,
+      single: undefined,
+      overZeros: delta,
+      existing: this.#existing,
+    });
     this.#window = new RestoreWindow(restore.find);
   }
 
@@ -112,9 +120,17 @@ class TreeRun {
     const { progress } = this.#restore;
     progress.current = path;
     const attributes: Attributes = {
-      path, kind: entry.kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtimeSec: entry.mtimeSec, mtimeNsec: entry.mtimeNsec, xattrs: entry.xattrs,
+      path,
+      kind: entry.kind,
+      mode: entry.mode,
+      uid: entry.uid,
+      gid: entry.gid,
+      mtimeSec: entry.mtimeSec,
+      mtimeNsec: entry.mtimeNsec,
+      xattrs: entry.xattrs,
     };
-    while (this.#openDirectories.length > 0 && !isWithinPath(path, this.#openDirectories.at(-1)!.path)) this.#closedDirectories.push(this.#openDirectories.pop()!);
+    while (this.#openDirectories.length > 0 && !isWithinPath(path, this.#openDirectories.at(-1)!.path))
+      this.#closedDirectories.push(this.#openDirectories.pop()!);
     if (entry.kind === 'directory') {
       this.#tree.makeDirectory(path, this.#existing);
       this.#openDirectories.push(attributes);
@@ -137,7 +153,11 @@ class TreeRun {
   async #link(entry: StoredEntry, path: string): Promise<boolean> {
     const { below } = this.#restore;
     const outside = !isWithinPath(entry.hardLinkTo, below);
-    const original = outside ? this.#originals.get(entry.hardLinkTo) : below === '' ? entry.hardLinkTo : entry.hardLinkTo.slice(below.length + 1);
+    const original = outside
+      ? this.#originals.get(entry.hardLinkTo)
+      : below === ''
+        ? entry.hardLinkTo
+        : entry.hardLinkTo.slice(below.length + 1);
     if (original !== undefined) {
       this.#links.push({ path, original });
       return true;
@@ -196,14 +216,17 @@ class TreeRun {
     const file = this.#newFile({ path, whole: undefined });
     this.#finished.push({ attributes, file });
     for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
-      const references = Buffer.concat(pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))));
+      const references = Buffer.concat(
+        pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))),
+      );
       const offsets = Float64Array.from(pieces, (piece) => piece.offset);
       const answer = (await pool.run({ kind: 'compare', path, single: undefined, references, offsets })) as CompareAnswer;
       pieces.forEach((piece, i) => {
         if (answer.differs[i] === 0) {
           progress.bytesKept += piece.length;
           progress.bytesDone += piece.length;
-        } else if (piece.kind === 'data') this.#window.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+        } else if (piece.kind === 'data')
+          this.#window.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
         else this.#writeZeros(fd, piece);
       });
     }
@@ -212,7 +235,8 @@ class TreeRun {
   #writeZeros(fd: number, piece: Piece): void {
     this.#restore.progress.bytesDone += piece.length;
     if (this.#posix.punchHole(fd, piece.offset, piece.length)) return;
-    for (let at = 0; at < piece.length; at += ZEROS.length) this.#posix.pwrite(fd, ZEROS, 0, Math.min(ZEROS.length, piece.length - at), piece.offset + at);
+    for (let at = 0; at < piece.length; at += ZEROS.length)
+      this.#posix.pwrite(fd, ZEROS, 0, Math.min(ZEROS.length, piece.length - at), piece.offset + at);
   }
 
   #newFile(file: WindowFile): number {
@@ -266,7 +290,8 @@ class TreeRun {
   }
 
   #failed(path: string, error: unknown): void {
-    if (!isFault(error) || !error.code.startsWith('TARGET_') || error.code === 'TARGET_FULL' || error.code === 'TARGET_NOT_FOUND') throw error;
+    if (!isFault(error) || !error.code.startsWith('TARGET_') || error.code === 'TARGET_FULL' || error.code === 'TARGET_NOT_FOUND')
+      throw error;
     this.#restore.onProblem({ path, code: error.code, message: error.message });
   }
 
@@ -288,4 +313,3 @@ function isOnePiece(references: References): boolean {
   }
   return referenceCount(references) > 0;
 }
-

@@ -1,8 +1,8 @@
 // What the running session has stored, in bounded memory: a table shared by its workers; when it is full, its content becomes a sorted run
 // on local disk and the workers go on with a fresh one.
 
-import type { IndexSource } from '../index/index-reader.ts';
 import { loadChecksum } from '../index/checksum.ts';
+import type { IndexSource } from '../index/index-reader.ts';
 import { writePrivateRun } from '../index/private-run.ts';
 import { newSessionMemory, SessionTable } from '../index/session-table.ts';
 import { closeRun, type OpenRun } from '../index/sorted-run.ts';
@@ -39,7 +39,13 @@ export class SessionTables {
   /** Empties the table into a run. The workers must be given `current` then. */
   async rotate(): Promise<void> {
     const checksum = await loadChecksum();
-    this.#runs.unshift(writePrivateRun(CHUNKS, this.#table.drain(this.#session), { directory: this.#directory, checksum, memoryBytes: SORT_MEMORY_BYTES }));
+    this.#runs.unshift(
+      writePrivateRun(CHUNKS, this.#table.drain(this.#session), {
+        directory: this.#directory,
+        checksum,
+        memoryBytes: SORT_MEMORY_BYTES,
+      }),
+    );
     this.#memory = newSessionMemory(SLOTS);
     this.#table = new SessionTable(this.#memory);
   }

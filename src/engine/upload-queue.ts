@@ -1,10 +1,15 @@
 // Finished packs on their way to the store: a few at a time, their buffers freed when they are durable.
 
-import type { FinishedPack } from '../worker/pack-writer.ts';
-import type { ObjectStore } from '../store/object-store.ts';
 import { packKey } from '../repository/layout.ts';
+import type { ObjectStore } from '../store/object-store.ts';
+import type { FinishedPack } from '../worker/pack-writer.ts';
 
-export type StoredPack = { readonly packId: Uint8Array; readonly kind: 'data' | 'metadata'; readonly packLength: number; readonly directory: Uint8Array };
+export type StoredPack = {
+  readonly packId: Uint8Array;
+  readonly kind: 'data' | 'metadata';
+  readonly packLength: number;
+  readonly directory: Uint8Array;
+};
 
 export class UploadQueue {
   readonly #store: ObjectStore;

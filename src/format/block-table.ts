@@ -1,6 +1,6 @@
 // References inside a node name their block by its position in the node's block table: nodes have many references into few blocks.
 
-import { REFERENCE_BYTES, type References, bytesEqual, lengthOf, offsetOf, writeReference } from '../model/reference.ts';
+import { bytesEqual, lengthOf, offsetOf, REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { BLOCK_ID_BYTES, BLOCK_RAW_BYTES_MAX } from './pack.ts';
 

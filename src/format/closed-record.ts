@@ -26,7 +26,9 @@ export class ClosedRecord {
 
   text(name: string, lengthMax: number): string {
     const value = this.#take(name);
-    return typeof value === 'string' && value.length <= lengthMax ? value : this.damaged(`"${name}" is not a text of at most ${lengthMax} characters`);
+    return typeof value === 'string' && value.length <= lengthMax
+      ? value
+      : this.damaged(`"${name}" is not a text of at most ${lengthMax} characters`);
   }
 
   /** Lower-case hex of exactly `digits` digits. */
@@ -43,7 +45,9 @@ export class ClosedRecord {
   /** A whole number from 0 on. */
   count(name: string, max: number = Number.MAX_SAFE_INTEGER): number {
     const value = this.#take(name);
-    return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max ? (value as number) : this.damaged(`"${name}" is not a number from 0 to ${max}`);
+    return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max
+      ? (value as number)
+      : this.damaged(`"${name}" is not a number from 0 to ${max}`);
   }
 
   /** RFC 3339 in UTC. */
@@ -67,7 +71,9 @@ export class ClosedRecord {
   }
 
   hexes(name: string, max: number, digits: number): string[] {
-    return this.#list(name, max).map((value) => (isHex(value, digits) ? value : this.damaged(`"${name}" holds something else than ${digits} hex digits`)));
+    return this.#list(name, max).map((value) =>
+      isHex(value, digits) ? value : this.damaged(`"${name}" holds something else than ${digits} hex digits`),
+    );
   }
 
   /** Call it last: nothing may be there that was not asked for. */

@@ -13,7 +13,10 @@ const LEAF = 1;
 const BRANCH = 2;
 
 const KINDS: readonly EntryKind[] = ['directory', 'file', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
-const KIND_CODES: Readonly<Record<EntryKind, number>> = Object.fromEntries(KINDS.map((kind, code) => [kind, code])) as Record<EntryKind, number>;
+const KIND_CODES: Readonly<Record<EntryKind, number>> = Object.fromEntries(KINDS.map((kind, code) => [kind, code])) as Record<
+  EntryKind,
+  number
+>;
 const HAS_XATTRS = 0x10;
 const HAS_HARD_LINK = 0x20;
 const CONTENT_KINDS = ['none', 'chunks', 'chunks-map', 'units-map'] as const;
@@ -32,7 +35,15 @@ export function encodeEntriesLeaf(entries: readonly StoredEntry[]): Uint8Array {
   const table = new BlockTableWriter();
   const columns = Array.from({ length: COLUMNS }, () => new ByteWriter(1024));
   const [paths, kinds, owners, sizes, seconds, nanoseconds, inodes, extras, contents] = columns as [
-    ByteWriter, ByteWriter, ByteWriter, ByteWriter, ByteWriter, ByteWriter, ByteWriter, ByteWriter, ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
+    ByteWriter,
   ];
   let before: StoredEntry | undefined;
   for (const entry of entries) {
@@ -43,7 +54,10 @@ export function encodeEntriesLeaf(entries: readonly StoredEntry[]): Uint8Array {
     if (entry.kind === 'file') sizes.varint(entry.sizeBytes);
     seconds.zigzag(entry.mtimeSec - (before?.mtimeSec ?? 0)).zigzag(entry.ctimeSec - entry.mtimeSec);
     nanoseconds.u32(entry.mtimeNsec).u32(entry.ctimeNsec);
-    inodes.zigzag(entry.inode - (before?.inode ?? 0)).zigzag(entry.device - (before?.device ?? 0)).varint(entry.links);
+    inodes
+      .zigzag(entry.inode - (before?.inode ?? 0))
+      .zigzag(entry.device - (before?.device ?? 0))
+      .varint(entry.links);
     writeExtras(extras, entry);
     if (entry.kind === 'file') writeContent(contents, table, entry.content);
     before = entry;
@@ -78,7 +92,15 @@ export function decodeEntriesLeaf(bytes: Uint8Array): StoredEntry[] {
   const table = new BlockTableReader(r);
   const column = () => new ByteReader(r.bytes(), 'An entries leaf');
   const [paths, kinds, owners, sizes, seconds, nanoseconds, inodes, extras, contents] = [
-    column(), column(), column(), column(), column(), column(), column(), column(), column(),
+    column(),
+    column(),
+    column(),
+    column(),
+    column(),
+    column(),
+    column(),
+    column(),
+    column(),
   ];
   r.end();
   const entries: StoredEntry[] = [];
@@ -108,7 +130,25 @@ export function decodeEntriesLeaf(bytes: Uint8Array): StoredEntry[] {
     const xattrs = (flags & HAS_XATTRS) !== 0 ? readXattrs(extras) : NO_XATTRS;
     const content = kind === 'file' ? readContent(contents, table) : NO_CONTENT;
     entries.push({
-      path, kind, mode, uid, gid, sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, inode, device, links, rdevMajor, rdevMinor, linkTarget, content, xattrs, hardLinkTo,
+      path,
+      kind,
+      mode,
+      uid,
+      gid,
+      sizeBytes,
+      mtimeSec,
+      mtimeNsec,
+      ctimeSec,
+      ctimeNsec,
+      inode,
+      device,
+      links,
+      rdevMajor,
+      rdevMinor,
+      linkTarget,
+      content,
+      xattrs,
+      hardLinkTo,
     });
   }
   for (const c of [paths, kinds, owners, sizes, seconds, nanoseconds, inodes, extras, contents]) c.end();

@@ -87,7 +87,16 @@ export type Head = {
   readonly retired: readonly string[];
 };
 
-export const EMPTY_HEAD: Head = { sequence: 0, generation: 0, writers: [], snapshots: [], indexes: [], condemned: [], pins: [], retired: [] };
+export const EMPTY_HEAD: Head = {
+  sequence: 0,
+  generation: 0,
+  writers: [],
+  snapshots: [],
+  indexes: [],
+  condemned: [],
+  pins: [],
+  retired: [],
+};
 
 export function encodeHead(head: Head, nonce: string): unknown {
   return { ...head, nonce };
@@ -100,7 +109,10 @@ export function decodeHead(value: unknown): Head {
     sequence: r.count('sequence'),
     generation: r.count('generation'),
     writers: r.records('writers', WRITERS_MAX, decodeWriter),
-    snapshots: r.records('snapshots', SNAPSHOTS_MAX, (s) => ({ session: s.hex('session', SESSION_DIGITS), assetId: s.hex('assetId', ASSET_DIGITS) })),
+    snapshots: r.records('snapshots', SNAPSHOTS_MAX, (s) => ({
+      session: s.hex('session', SESSION_DIGITS),
+      assetId: s.hex('assetId', ASSET_DIGITS),
+    })),
     indexes: r.records('indexes', INDEXES_MAX, decodeIndexRef),
     condemned: r.records('condemned', CONDEMNED_MAX, decodeCondemned),
     pins: r.records('pins', PINS_MAX, decodePin),
@@ -145,7 +157,12 @@ function decodeCondemned(r: ClosedRecord): Condemned {
 }
 
 function decodePin(r: ClosedRecord): Pin {
-  return { holder: r.hex('holder', SESSION_DIGITS), session: r.hex('session', SESSION_DIGITS), at: r.moment('at'), ...decodeProcess(r) };
+  return {
+    holder: r.hex('holder', SESSION_DIGITS),
+    session: r.hex('session', SESSION_DIGITS),
+    at: r.moment('at'),
+    ...decodeProcess(r),
+  };
 }
 
 function decodeProcess(r: ClosedRecord): ProcessFacts {
@@ -166,5 +183,8 @@ function checkOnce(r: ClosedRecord, { generation, writers, snapshots, indexes, c
   }
   r.check(objects.size === count, 'an index object is in it twice');
   r.check(new Set(condemned.map((entry) => entry.generation)).size === condemned.length, 'two condemnations have one generation');
-  r.check(condemned.every((entry) => entry.generation <= generation), 'a condemnation is newer than the head');
+  r.check(
+    condemned.every((entry) => entry.generation <= generation),
+    'a condemnation is newer than the head',
+  );
 }

@@ -1,7 +1,7 @@
 // Index objects: lists of pack directories. See README.md, "Index objects". This is the plain inside; sealing is the repository's.
 
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { decodeDirectory, type PackDirectory, PACK_BYTES_MAX, type PackKind, SESSION_BYTES } from './pack.ts';
+import { decodeDirectory, PACK_BYTES_MAX, type PackDirectory, type PackKind, SESSION_BYTES } from './pack.ts';
 
 const INDEX_VERSION = 1;
 
@@ -20,7 +20,11 @@ export function encodeIndexPlain(packs: readonly IndexedPack[]): Uint8Array {
   const w = new ByteWriter(64 * 1024);
   w.u8(INDEX_VERSION).varint(packs.length);
   for (const pack of packs) {
-    w.raw(pack.packId).u8(pack.kind === 'data' ? 0 : 1).varint(pack.packLength).raw(pack.session).bytes(pack.directory);
+    w.raw(pack.packId)
+      .u8(pack.kind === 'data' ? 0 : 1)
+      .varint(pack.packLength)
+      .raw(pack.session)
+      .bytes(pack.directory);
   }
   return w.finish();
 }
@@ -34,7 +38,13 @@ export function decodeIndexPlain(bytes: Uint8Array, what = 'An index object'): I
     const packId = r.raw(32);
     const kind = r.u8();
     r.check(kind <= 1, 'unknown kind of pack');
-    packs.push({ packId, kind: kind === 0 ? 'data' : 'metadata', packLength: r.varint(PACK_BYTES_MAX), session: r.raw(SESSION_BYTES), directory: r.bytes() });
+    packs.push({
+      packId,
+      kind: kind === 0 ? 'data' : 'metadata',
+      packLength: r.varint(PACK_BYTES_MAX),
+      session: r.raw(SESSION_BYTES),
+      directory: r.bytes(),
+    });
   }
   r.end();
   return packs;

@@ -25,7 +25,11 @@ type CommonPayload = {
   readonly verifyKey: Uint8Array;
 };
 
-export type OwnerPayload = CommonPayload & { readonly role: 'owner'; readonly metadataKey: Uint8Array; readonly pairs: readonly BoxPair[] };
+export type OwnerPayload = CommonPayload & {
+  readonly role: 'owner';
+  readonly metadataKey: Uint8Array;
+  readonly pairs: readonly BoxPair[];
+};
 export type WriterPayload = CommonPayload & {
   readonly role: 'writer';
   readonly asset: string;
@@ -39,7 +43,9 @@ const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
 export function encodeKeyObject(key: KeyObject): Uint8Array {
   const { role, label, createdAt, cost, salt, nonce, sealed } = key;
   const kdf = { name: 'scrypt', ...cost, salt: base64(salt) };
-  return Buffer.from(`${JSON.stringify({ holdfast: 1, role, label, createdAt, kdf, nonce: base64(nonce), sealed: base64(sealed) }, null, 2)}\n`);
+  return Buffer.from(
+    `${JSON.stringify({ holdfast: 1, role, label, createdAt, kdf, nonce: base64(nonce), sealed: base64(sealed) }, null, 2)}\n`,
+  );
 }
 
 export function decodeKeyObject(bytes: Uint8Array, what: string): KeyObject {
@@ -61,7 +67,11 @@ export function decodeKeyObject(bytes: Uint8Array, what: string): KeyObject {
 }
 
 export function encodeKeyPayload(payload: KeyPayload): Uint8Array {
-  return Buffer.from(JSON.stringify(payload, (_, value: unknown) => (value instanceof Uint8Array ? base64(value) : isBufferJson(value) ? base64(Buffer.from(value.data)) : value)));
+  return Buffer.from(
+    JSON.stringify(payload, (_, value: unknown) =>
+      value instanceof Uint8Array ? base64(value) : isBufferJson(value) ? base64(Buffer.from(value.data)) : value,
+    ),
+  );
 }
 
 export function decodeKeyPayload(bytes: Uint8Array, what: string): KeyPayload {
@@ -73,7 +83,9 @@ export function decodeKeyPayload(bytes: Uint8Array, what: string): KeyPayload {
     verifyKey: f.binary('verifyKey', 32),
   };
   if (f.text('role') === 'owner') {
-    const pairs = f.list('pairs').map((pair) => ({ id: pair.text('id'), publicKey: pair.binary('publicKey', 32), privateKey: pair.binary('privateKey', 32) }));
+    const pairs = f
+      .list('pairs')
+      .map((pair) => ({ id: pair.text('id'), publicKey: pair.binary('publicKey', 32), privateKey: pair.binary('privateKey', 32) }));
     f.check(pairs.length > 0, 'it has no key pair');
     return { role: 'owner', ...common, metadataKey: f.binary('metadataKey', 32), pairs };
   }
@@ -89,7 +101,12 @@ export function decodeKeyPayload(bytes: Uint8Array, what: string): KeyPayload {
 
 // Buffers turn themselves into { type: 'Buffer', data } before a replacer sees them.
 function isBufferJson(value: unknown): value is { readonly data: number[] } {
-  return typeof value === 'object' && value !== null && (value as { type?: unknown }).type === 'Buffer' && Array.isArray((value as { data?: unknown }).data);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (value as { type?: unknown }).type === 'Buffer' &&
+    Array.isArray((value as { data?: unknown }).data)
+  );
 }
 
 class Fields {

@@ -67,7 +67,12 @@ export function encodeDirectory(directory: PackDirectory): Uint8Array {
   for (const { session, assetId } of directory.sessions) w.raw(session).raw(assetId);
   w.varint(directory.blocks.length);
   for (const block of directory.blocks) {
-    w.raw(block.id).varint(block.storedLength).varint(block.rawLength).u8(block.codec).varint(block.sealedBy).raw(block.sealingCounter);
+    w.raw(block.id)
+      .varint(block.storedLength)
+      .varint(block.rawLength)
+      .u8(block.codec)
+      .varint(block.sealedBy)
+      .raw(block.sealingCounter);
     w.varint(block.extents.length);
     for (const extent of block.extents) w.varint(extent.offset).varint(extent.length).u8(extent.kind).raw(extent.id);
   }
@@ -116,7 +121,10 @@ function decodeExtents(r: ByteReader, rawLength: number): Extent[] {
 export function encodeTrailer(trailer: PackTrailer): Uint8Array {
   const w = new ByteWriter(TRAILER_BYTES);
   for (const byte of MAGIC) w.u8(byte);
-  w.u8(PACK_VERSION).u8(trailer.kind === 'data' ? 0 : 1).u8(0).u8(0);
+  w.u8(PACK_VERSION)
+    .u8(trailer.kind === 'data' ? 0 : 1)
+    .u8(0)
+    .u8(0);
   w.u32(trailer.directoryLength).u32(trailer.blockCount);
   w.raw(trailer.session).raw(new Uint8Array(6)).raw(trailer.salt).raw(new Uint8Array(16));
   return w.finish();

@@ -32,7 +32,15 @@ export const DEFAULT_PARAMETERS = {
 
 export function encodeRepositoryObject(parameters: RepositoryParameters): Uint8Array {
   const { id, createdAt, packBytes, blockBytes, content, paged } = parameters;
-  const value = { holdfast: FORMAT_VERSION, id: Buffer.from(id).toString('hex'), suite: SUITE, createdAt, packBytes, blockBytes, chunking: { content, paged } };
+  const value = {
+    holdfast: FORMAT_VERSION,
+    id: Buffer.from(id).toString('hex'),
+    suite: SUITE,
+    createdAt,
+    packBytes,
+    blockBytes,
+    chunking: { content, paged },
+  };
   return Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
 }
 
@@ -41,9 +49,13 @@ export function decodeRepositoryObject(bytes: Uint8Array, location: string): Rep
   const { holdfast, suite } = value;
   if (!Number.isSafeInteger(holdfast)) throw notARepository(location);
   if ((holdfast as number) > FORMAT_VERSION) {
-    throw new Fault('FORMAT_TOO_NEW', `The repository at ${location} has format ${holdfast}; this program reads up to ${FORMAT_VERSION}`);
+    throw new Fault(
+      'FORMAT_TOO_NEW',
+      `The repository at ${location} has format ${holdfast}; this program reads up to ${FORMAT_VERSION}`,
+    );
   }
-  if (suite !== SUITE) throw new Fault('FORMAT_TOO_NEW', `The repository at ${location} uses the crypto suite ${JSON.stringify(suite)}, unknown here`);
+  if (suite !== SUITE)
+    throw new Fault('FORMAT_TOO_NEW', `The repository at ${location} uses the crypto suite ${JSON.stringify(suite)}, unknown here`);
   const chunking = (value['chunking'] ?? {}) as Record<string, Record<string, unknown>>;
   const number = (from: Record<string, unknown> | undefined, key: string, min: number, max: number): number => {
     const n = from?.[key];

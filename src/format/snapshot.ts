@@ -5,12 +5,27 @@ import { REFERENCE_BYTES } from '../model/reference.ts';
 import type { Snapshot, SnapshotRoot, SnapshotStatistics, SourceType, VolumeStat } from '../model/snapshot.ts';
 
 const STATISTICS = [
-  'files', 'directories', 'others', 'bytesScanned', 'bytesRead', 'bytesNew', 'bytesStored', 'filesUnchanged', 'chunks', 'chunksNew', 'durationMs',
+  'files',
+  'directories',
+  'others',
+  'bytesScanned',
+  'bytesRead',
+  'bytesNew',
+  'bytesStored',
+  'filesUnchanged',
+  'chunks',
+  'chunksNew',
+  'durationMs',
 ] as const satisfies readonly (keyof SnapshotStatistics)[];
 
 export function encodeSnapshot(snapshot: Snapshot): unknown {
   const { root, parent, ...rest } = snapshot;
-  return { version: 1, ...rest, ...(parent === undefined ? {} : { parent }), root: { ...root, reference: Buffer.from(root.reference).toString('base64') } };
+  return {
+    version: 1,
+    ...rest,
+    ...(parent === undefined ? {} : { parent }),
+    root: { ...root, reference: Buffer.from(root.reference).toString('base64') },
+  };
 }
 
 export function decodeSnapshot(value: unknown, what: string): Snapshot {
@@ -22,7 +37,8 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
     return candidate as Record<string, unknown>;
   };
   const s = record(value, 'snapshot');
-  if (Number.isSafeInteger(s['version']) && (s['version'] as number) > 1) throw new Fault('FORMAT_TOO_NEW', `${what} was made by a newer Holdfast`);
+  if (Number.isSafeInteger(s['version']) && (s['version'] as number) > 1)
+    throw new Fault('FORMAT_TOO_NEW', `${what} was made by a newer Holdfast`);
   const text = (from: Record<string, unknown>, name: string): string => {
     check(typeof from[name] === 'string', `"${name}" is missing`);
     return from[name] as string;
@@ -32,7 +48,10 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
     return from[name] as number;
   };
   const texts = (name: string): string[] => {
-    check(Array.isArray(s[name]) && (s[name] as unknown[]).every((item) => typeof item === 'string'), `"${name}" is not a list of texts`);
+    check(
+      Array.isArray(s[name]) && (s[name] as unknown[]).every((item) => typeof item === 'string'),
+      `"${name}" is not a list of texts`,
+    );
     return s[name] as string[];
   };
   const type = text(s, 'type') as SourceType;
@@ -67,6 +86,12 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
       check(Number.isSafeInteger(v[name]), `"${name}" is missing`);
       return v[name] as number;
     };
-    return { mtimeSec: integer('mtimeSec'), mtimeNsec: integer('mtimeNsec'), ctimeSec: integer('ctimeSec'), ctimeNsec: integer('ctimeNsec'), inode: text(v, 'inode') };
+    return {
+      mtimeSec: integer('mtimeSec'),
+      mtimeNsec: integer('mtimeNsec'),
+      ctimeSec: integer('ctimeSec'),
+      ctimeNsec: integer('ctimeNsec'),
+      inode: text(v, 'inode'),
+    };
   }
 }

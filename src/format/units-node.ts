@@ -1,6 +1,15 @@
 // Maps by position: volumes and paged files. See README.md, "Maps".
 
-import { NO_REFERENCES, REFERENCE_BYTES, type References, blockOf, bytesEqual, digestOf, offsetOf, writeReference } from '../model/reference.ts';
+import {
+  blockOf,
+  bytesEqual,
+  digestOf,
+  NO_REFERENCES,
+  offsetOf,
+  REFERENCE_BYTES,
+  type References,
+  writeReference,
+} from '../model/reference.ts';
 import { BlockTableReader, BlockTableWriter, expectNode, nodeWriter } from './block-table.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { BLOCK_RAW_BYTES_MAX } from './pack.ts';
@@ -65,7 +74,8 @@ export function decodeUnitsLeaf(bytes: Uint8Array, units: number, unitBytes: num
     }
   }
   r.check(positions.length === n, 'its runs do not cover its units');
-  for (let i = 0; i < n; i++) writeReference(references, i * REFERENCE_BYTES, table.block(positions[i]!), r.raw(16), offsets[i]!, lengths[i]!);
+  for (let i = 0; i < n; i++)
+    writeReference(references, i * REFERENCE_BYTES, table.block(positions[i]!), r.raw(16), offsets[i]!, lengths[i]!);
   r.end();
   return { set, references };
 }

@@ -38,7 +38,14 @@ export function lengthOf(references: References, n = 0): number {
   return u32(references, n * REFERENCE_BYTES + 36);
 }
 
-export function writeReference(target: Uint8Array, at: number, block: Uint8Array, digest: Uint8Array, offset: number, length: number): void {
+export function writeReference(
+  target: Uint8Array,
+  at: number,
+  block: Uint8Array,
+  digest: Uint8Array,
+  offset: number,
+  length: number,
+): void {
   target.set(block, at);
   for (let i = 0; i < 16; i++) target[at + 16 + i] = digest[i]!;
   for (let i = 0; i < 4; i++) {

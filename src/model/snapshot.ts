@@ -34,7 +34,13 @@ export type SnapshotStatistics = {
 };
 
 /** How a volume looked, so that an unchanged image file is not read again. */
-export type VolumeStat = { readonly mtimeSec: number; readonly mtimeNsec: number; readonly ctimeSec: number; readonly ctimeNsec: number; readonly inode: string };
+export type VolumeStat = {
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+  readonly ctimeSec: number;
+  readonly ctimeNsec: number;
+  readonly inode: string;
+};
 
 export type Snapshot = {
   /** 20 hex digits: the session that made it. */

@@ -9,11 +9,11 @@ import type { PagedChunking } from '../format/repository-object.ts';
 import { type ChunkTables, openKnownChunks, openSessionChunks } from './chunk-tables.ts';
 import { ContentCutter } from './content-cutter.ts';
 import { Dedup } from './dedup.ts';
-import type { FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
+import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
 import { PackBuffers, type PackBuffersSpec } from './pack-buffers.ts';
 import { type FinishedPack, PackWriter, type PackWriterSpec } from './pack-writer.ts';
 import { PagedCutter } from './paged-cutter.ts';
-import { readFileTask } from './source-file.ts';
+import { readFileBatch, readFileTask } from './source-file.ts';
 import { encodeThreadFault } from './thread-fault.ts';
 
 export const CHUNKER_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -29,6 +29,7 @@ export type BackupThreadSpec = {
 
 export type BackupRequest =
   | { readonly kind: 'files'; readonly job: number; readonly tasks: readonly FileTask[] }
+  | { readonly kind: 'batch'; readonly job: number; readonly batch: FileBatch }
   /** Chunks of a stream, cut by the main thread: end offsets in `bytes`. */
   | { readonly kind: 'chunks'; readonly job: number; readonly bytes: Uint8Array; readonly ends: Uint32Array }
   /** The session's table was full: its content is in `known` now. Answered when the old tables are not used any more. */
@@ -38,6 +39,7 @@ export type BackupRequest =
 
 export type BackupAnswer =
   | { readonly kind: 'files'; readonly job: number; readonly results: readonly FileTaskResult[] }
+  | { readonly kind: 'batch'; readonly job: number; readonly result: FileBatchResult }
   | { readonly kind: 'chunks'; readonly job: number; readonly references: Uint8Array }
   | { readonly kind: 'pack'; readonly pack: FinishedPack }
   | { readonly kind: 'tables' }
@@ -68,6 +70,11 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
       const results = request.tasks.map((task) => readFileTask(task, content, paged));
       for (const result of results) bytesRead += result.bytesRead;
       send({ kind: 'files', job: request.job, results });
+    } else if (request.kind === 'batch') {
+      const result = readFileBatch(request.batch, content);
+      bytesRead += result.bytesRead;
+      const transfer = [result.references.buffer as ArrayBuffer, result.referenceCounts.buffer as ArrayBuffer];
+      port.postMessage({ kind: 'batch', job: request.job, result } satisfies BackupAnswer, transfer);
     } else if (request.kind === 'chunks') {
       let from = 0;
       for (const end of request.ends) {
@@ -95,11 +102,13 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   };
   let last: Promise<void> = Promise.resolve();
   port.on('message', (request: BackupRequest) => {
-    last = last.then(() => handle(request)).catch((error: unknown) => {
-      // Without a job nobody waits for the answer: let the thread fail.
-      if (!('job' in request)) throw error;
-      port.postMessage({ ...encodeThreadFault(error), job: request.job });
-    });
+    last = last
+      .then(() => handle(request))
+      .catch((error: unknown) => {
+        // Without a job nobody waits for the answer: let the thread fail.
+        if (!('job' in request)) throw error;
+        port.postMessage({ ...encodeThreadFault(error), job: request.job });
+      });
   });
 }
 

@@ -1,13 +1,13 @@
 // Comparing what lies at a target with a map, and giving entries their attributes, in a worker.
 
+import { IdHasher } from '../codec/chunk-id.ts';
 import { applyAttributes } from '../files/attributes.ts';
-import { TargetTree } from '../files/target-tree.ts';
+import { DirectoryCache } from '../files/directory-cache.ts';
 import { HERE, OPEN, posixCalls } from '../files/posix.ts';
 import { isPosixError } from '../files/posix-error.ts';
-import { IdHasher } from '../codec/chunk-id.ts';
-import { bytesEqual, digestOf, lengthOf, referenceCount } from '../model/reference.ts';
+import { TargetTree } from '../files/target-tree.ts';
 import { nameOfPath, parentOfPath } from '../model/entry-path.ts';
-import { DirectoryCache } from '../files/directory-cache.ts';
+import { bytesEqual, digestOf, lengthOf, referenceCount } from '../model/reference.ts';
 import type { CompareAnswer, CompareJob, FinishAnswer, FinishJob } from './read-task.ts';
 
 const ZERO_DIGEST = new Uint8Array(16);
@@ -40,7 +40,9 @@ export class Comparer {
         if (got !== length) continue;
         const bytes = this.#buffer.subarray(0, length);
         const digest = digestOf(job.references, i);
-        const same = bytesEqual(digest, ZERO_DIGEST) ? bytesEqual(bytes, ZEROS.subarray(0, length)) : bytesEqual(this.#ids.id(bytes).subarray(0, 16), digest);
+        const same = bytesEqual(digest, ZERO_DIGEST)
+          ? bytesEqual(bytes, ZEROS.subarray(0, length))
+          : bytesEqual(this.#ids.id(bytes).subarray(0, 16), digest);
         differs[i] = same ? 0 : 1;
       }
       return { kind: 'compare', differs, missing: false };

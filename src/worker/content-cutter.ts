@@ -26,6 +26,15 @@ export class ReferenceList {
     this.#length += REFERENCE_BYTES;
   }
 
+  get count(): number {
+    return this.#length / REFERENCE_BYTES;
+  }
+
+  /** Forgets all but the first `count`. */
+  shorten(count: number): void {
+    this.#length = count * REFERENCE_BYTES;
+  }
+
   take(): References {
     const references = this.#bytes.slice(0, this.#length);
     this.#length = 0;
@@ -60,6 +69,12 @@ export class ContentCutter {
 
   /** Cuts `length` bytes from `offset` on. Answers the references and how many bytes there were (fewer when the file is shorter). */
   cut(read: ReadAt, offset: number, length: number): { readonly references: References; readonly bytesRead: number } {
+    const bytesRead = this.cutInto(read, offset, length);
+    return { references: this.#references.take(), bytesRead };
+  }
+
+  /** As `cut`, but leaves the references to `takeReferences`. */
+  cutInto(read: ReadAt, offset: number, length: number): number {
     if (length <= this.#smallBytesMax) return this.#cutSmall(read, offset, length);
     const { window } = this.#chunker;
     let position = offset;
@@ -72,7 +87,7 @@ export class ContentCutter {
       last = got < want || position === offset + length;
       have = this.cutWindow(have, last);
     }
-    return { references: this.#references.take(), bytesRead: position - offset };
+    return position - offset;
   }
 
   /** Cuts the first `have` bytes of the chunker's window; the unfinished rest moves to its front. Answers the length of the rest. */
@@ -95,6 +110,15 @@ export class ContentCutter {
     if (this.#refer(chunk, room.length)) return;
     room.set(chunk);
     this.#packs.keep(chunk.length, EXTENT_CHUNK, this.#lastId!);
+  }
+
+  /** References that wait to be taken. */
+  get referenceCount(): number {
+    return this.#references.count;
+  }
+
+  dropReferences(count: number): void {
+    this.#references.shorten(count);
   }
 
   takeReferences(): References {
@@ -121,12 +145,12 @@ export class ContentCutter {
     return false;
   }
 
-  #cutSmall(read: ReadAt, offset: number, length: number): { readonly references: References; readonly bytesRead: number } {
+  #cutSmall(read: ReadAt, offset: number, length: number): number {
     const room = this.#packs.room(length);
     const got = read(room, length, offset);
-    if (got === 0) return { references: this.#references.take(), bytesRead: 0 };
+    if (got === 0) return 0;
     const chunk = room.subarray(0, got);
     if (!this.#refer(chunk, got)) this.#packs.keep(got, EXTENT_CHUNK, this.#lastId!);
-    return { references: this.#references.take(), bytesRead: got };
+    return got;
   }
 }

@@ -14,7 +14,13 @@ export type SessionHit = { counter: number; offset: number; length: number };
 
 /** Chunks that the running session made, by the counter of their block. */
 export type SessionChunks = {
-  readonly findOrInsert: (id: Uint8Array, counter: number, offset: number, length: number, hit: SessionHit) => 'found' | 'inserted' | 'refused';
+  readonly findOrInsert: (
+    id: Uint8Array,
+    counter: number,
+    offset: number,
+    length: number,
+    hit: SessionHit,
+  ) => 'found' | 'inserted' | 'refused';
 };
 
 /** Chunks of the repository. */

@@ -2,11 +2,20 @@
 // sealed there in place; a full pack gets its directory and trailer and is handed over. One copy of the data, no garbage of its size.
 
 import { invariant } from '../base/invariant.ts';
-import { Aead, TAG_BYTES, sealOnce } from '../codec/aead.ts';
+import { Aead, sealOnce, TAG_BYTES } from '../codec/aead.ts';
 import { ID_BYTES, objectId } from '../codec/chunk-id.ts';
 import { deriveKey } from '../codec/derive.ts';
 import { Compressor, compressBound } from '../codec/zstd.ts';
-import { BLOCK_ID_BYTES, encodeDirectory, encodeTrailer, type Extent, type PackBlock, type PackKind, SESSION_BYTES, TRAILER_BYTES } from '../format/pack.ts';
+import {
+  BLOCK_ID_BYTES,
+  type Extent,
+  encodeDirectory,
+  encodeTrailer,
+  type PackBlock,
+  type PackKind,
+  SESSION_BYTES,
+  TRAILER_BYTES,
+} from '../format/pack.ts';
 import { writeCounter } from './dedup.ts';
 
 const ZERO_NONCE = new Uint8Array(12);
@@ -114,7 +123,8 @@ export class PackWriter {
     if (this.#rawLength === 0) return;
     const { session, blockBytes, packBytes } = this.#spec;
     const most = compressBound(blockBytes) + TAG_BYTES;
-    if (this.#buffer !== undefined && (this.#packLength >= packBytes || this.#directoryBytes > DIRECTORY_ROOM_BYTES / 2)) this.closePack();
+    if (this.#buffer !== undefined && (this.#packLength >= packBytes || this.#directoryBytes > DIRECTORY_ROOM_BYTES / 2))
+      this.closePack();
     this.#buffer ??= this.#sink.claim();
     if (this.#buffer === undefined) throw new GivenUp('The backup was given up');
     const { bytes } = this.#buffer;
@@ -136,7 +146,14 @@ export class PackWriter {
     this.#nonce.set(sealingCounter, 6);
     const storedLength = this.#aead.seal(target, target.subarray(0, length), this.#nonce, this.#aad);
     this.#blocks.push({
-      id, offset: this.#packLength, storedLength, rawLength: raw.length, codec, sealedBy: 0, sealingCounter, extents: this.#extents,
+      id,
+      offset: this.#packLength,
+      storedLength,
+      rawLength: raw.length,
+      codec,
+      sealedBy: 0,
+      sealingCounter,
+      extents: this.#extents,
     });
     this.#packLength += storedLength;
     this.#contentBytes += raw.length;
@@ -153,7 +170,15 @@ export class PackWriter {
     const { position, bytes } = this.#buffer;
     const directory = encodeDirectory({ sessions: [{ session, assetId }], blocks: this.#blocks });
     const salt = this.#sink.random(16);
-    const length = appendDirectory(bytes, this.#packLength, { kind, directory, blockCount: this.#blocks.length, session, salt, directoryKey, repositoryId });
+    const length = appendDirectory(bytes, this.#packLength, {
+      kind,
+      directory,
+      blockCount: this.#blocks.length,
+      session,
+      salt,
+      directoryKey,
+      repositoryId,
+    });
     const packId = objectId(bytes.subarray(0, length));
     this.#sink.emit({ buffer: position, length, packId, kind, directory, contentBytes: this.#contentBytes });
     this.#buffer = undefined;

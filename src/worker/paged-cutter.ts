@@ -4,9 +4,9 @@
 
 import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import { EXTENT_GROUP, SESSION_BYTES } from '../format/pack.ts';
-import { decodeUnitsLeaf, encodeUnitsLeaf, UNITS_PER_LEAF, type UnitsLeaf } from '../format/units-node.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
-import { REFERENCE_BYTES, bytesEqual, digestOf, writeReference } from '../model/reference.ts';
+import { decodeUnitsLeaf, encodeUnitsLeaf, UNITS_PER_LEAF, type UnitsLeaf } from '../format/units-node.ts';
+import { bytesEqual, digestOf, REFERENCE_BYTES, writeReference } from '../model/reference.ts';
 import type { ReadAt } from './content-cutter.ts';
 import { type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { FileTask, PagedLeaf } from './file-task.ts';
@@ -33,7 +33,15 @@ export class PagedCutter {
   zeroBytes = 0;
 
   /** `buffer` is lent: at least one group long, a multiple of the group's length. */
-  constructor(paged: PagedChunking, buffer: Uint8Array, session: Uint8Array, ids: IdHasher, dedup: Dedup, packs: PackWriter, isZero: (bytes: Uint8Array) => boolean) {
+  constructor(
+    paged: PagedChunking,
+    buffer: Uint8Array,
+    session: Uint8Array,
+    ids: IdHasher,
+    dedup: Dedup,
+    packs: PackWriter,
+    isZero: (bytes: Uint8Array) => boolean,
+  ) {
     this.#paged = paged;
     this.#buffer = buffer;
     this.#ids = ids;
@@ -58,7 +66,13 @@ export class PagedCutter {
     return { leaves, bytesRead };
   }
 
-  #cutLeaf(read: ReadAt, offset: number, length: number, parentNode: Uint8Array | undefined, changed: Uint8Array | undefined): { readonly leaf: PagedLeaf; readonly bytes: number } {
+  #cutLeaf(
+    read: ReadAt,
+    offset: number,
+    length: number,
+    parentNode: Uint8Array | undefined,
+    changed: Uint8Array | undefined,
+  ): { readonly leaf: PagedLeaf; readonly bytes: number } {
     const { unitBytes, groupUnits } = this.#paged;
     const units = Math.ceil(length / unitBytes);
     const lastUnitBytes = length - (units - 1) * unitBytes;
@@ -79,7 +93,8 @@ export class PagedCutter {
       // A file that became shorter: what is missing reads as zeros, and the result says "changed".
       if (got < want) this.#buffer.fill(0, got, want);
       bytes += got;
-      for (let g = 0; g < unitCount; g += groupUnits) this.#cutGroup(builder, firstUnit + g, g * unitBytes, Math.min(groupBytes, want - g * unitBytes), changed);
+      for (let g = 0; g < unitCount; g += groupUnits)
+        this.#cutGroup(builder, firstUnit + g, g * unitBytes, Math.min(groupBytes, want - g * unitBytes), changed);
     }
     return { leaf: builder.finish(unitBytes, parentNode), bytes };
   }
@@ -153,7 +168,8 @@ class LeafBuilder {
     this.#parentSet = parent.set;
     this.#parentSlots = new Uint8Array(units * REFERENCE_BYTES);
     for (let u = 0, n = 0; u < units; u++) {
-      if (parent.set[u] === 1) this.#parentSlots.set(parent.references.subarray(n * REFERENCE_BYTES, ++n * REFERENCE_BYTES), u * REFERENCE_BYTES);
+      if (parent.set[u] === 1)
+        this.#parentSlots.set(parent.references.subarray(n * REFERENCE_BYTES, ++n * REFERENCE_BYTES), u * REFERENCE_BYTES);
     }
   }
 
@@ -170,7 +186,8 @@ class LeafBuilder {
   }
 
   keepParentIfSame(unit: number, id: Uint8Array): boolean {
-    if (this.#parentSet?.[unit] !== 1 || !bytesEqual(digestOf(this.#parentSlots!, unit), id.subarray(0, DIGEST_BYTES))) return false;
+    if (this.#parentSet?.[unit] !== 1 || !bytesEqual(digestOf(this.#parentSlots!, unit), id.subarray(0, DIGEST_BYTES)))
+      return false;
     this.keepParent(unit);
     return true;
   }

@@ -52,7 +52,13 @@ export type RestoreAnswer = {
   readonly problems: readonly (AttributeProblem | FileProblem)[];
 };
 
-export type FileProblem = { readonly kind: 'problem'; readonly path: string; readonly what: 'file'; readonly code: string; readonly message: string };
+export type FileProblem = {
+  readonly kind: 'problem';
+  readonly path: string;
+  readonly what: 'file';
+  readonly code: string;
+  readonly message: string;
+};
 
 export type FinishJob = { readonly kind: 'attributes'; readonly entries: readonly Attributes[] };
 export type FinishAnswer = { readonly kind: 'attributes'; readonly problems: readonly AttributeProblem[] };

@@ -1,11 +1,11 @@
 // Restoring blocks in a worker: a range of a pack is read once, its blocks are opened, their pieces written wherever they belong.
 
 import { closeSync, openSync, readSync } from 'node:fs';
+import { Fault, isFault } from '../base/faults.ts';
 import { applyAttributes } from '../files/attributes.ts';
-import { TargetTree } from '../files/target-tree.ts';
 import { HERE, OPEN, posixCalls } from '../files/posix.ts';
 import { isPosixError } from '../files/posix-error.ts';
-import { Fault, isFault } from '../base/faults.ts';
+import { TargetTree } from '../files/target-tree.ts';
 import type { BlockOpener } from './block-opener.ts';
 import type { RestoreAnswer, RestoreFile, RestoreJob } from './read-task.ts';
 
@@ -25,7 +25,9 @@ export class PackRange {
       fd = openSync(path, 'r');
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      throw new Fault(code === 'ENOENT' ? 'STORE_NOT_FOUND' : 'STORE_DENIED', `Cannot read the pack "${path}": ${code}`, { cause: error });
+      throw new Fault(code === 'ENOENT' ? 'STORE_NOT_FOUND' : 'STORE_DENIED', `Cannot read the pack "${path}": ${code}`, {
+        cause: error,
+      });
     }
     try {
       let got = 0;
@@ -36,7 +38,9 @@ export class PackRange {
       }
       return this.#buffer.subarray(0, got);
     } catch (error) {
-      throw new Fault('STORE_CORRUPT_ANSWER', `Cannot read the pack "${path}": ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+      throw new Fault('STORE_CORRUPT_ANSWER', `Cannot read the pack "${path}": ${(error as NodeJS.ErrnoException).code}`, {
+        cause: error,
+      });
     } finally {
       closeSync(fd);
     }
@@ -61,9 +65,15 @@ export class Restorer {
     const first = job.blocks[0]!;
     const last = job.blocks.at(-1)!;
     const begin = first.offset;
-    const bytes = 'bytes' in job.pack ? job.pack.bytes : this.#range.read(job.pack.path, begin, last.offset + last.storedLength - begin);
+    const bytes =
+      'bytes' in job.pack ? job.pack.bytes : this.#range.read(job.pack.path, begin, last.offset + last.storedLength - begin);
     const base = 'bytes' in job.pack ? job.bytesOffset : begin;
-    const answer = { kind: 'restore' as const, bytesWritten: 0, damaged: [] as { block: Uint8Array; message: string }[], problems: [] as RestoreAnswer['problems'][number][] };
+    const answer = {
+      kind: 'restore' as const,
+      bytesWritten: 0,
+      damaged: [] as { block: Uint8Array; message: string }[],
+      problems: [] as RestoreAnswer['problems'][number][],
+    };
     const open = new OpenFiles(job, this.#tree, answer.problems);
     let w = 0;
     try {
@@ -71,7 +81,8 @@ export class Restorer {
         const sealed = bytes.subarray(block.offset - base, block.offset - base + block.storedLength);
         if (this.#block.length < block.rawLength) this.#block = new Uint8Array(block.rawLength);
         const isGood = sealed.length === block.storedLength && this.#opener.open(this.#block, sealed, block);
-        if (!isGood) answer.damaged.push({ block: block.id, message: `Block in pack ${job.packName} at ${block.offset} is damaged` });
+        if (!isGood)
+          answer.damaged.push({ block: block.id, message: `Block in pack ${job.packName} at ${block.offset} is damaged` });
         for (let end = w + job.writesPerBlock[i]! * 4; w < end; w += 4) {
           if (!isGood) open.spoil(job.writes[w]!);
           else answer.bytesWritten += this.#write(job, open, w);
@@ -145,9 +156,16 @@ class OpenFiles {
     if (isFault(error, ...FATAL)) throw error;
     const code = isFault(error) ? error.code : isPosixError(error) ? error.code : undefined;
     if (code === undefined) throw error;
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw new Fault('TARGET_FULL', `The target is full: ${(error as Error).message}`, { cause: error });
+    if (code === 'ENOSPC' || code === 'EDQUOT')
+      throw new Fault('TARGET_FULL', `The target is full: ${(error as Error).message}`, { cause: error });
     this.#spoiled.add(file);
-    this.#problems.push({ kind: 'problem', path: this.#job.files[file]!.path, what: 'file', code, message: (error as Error).message });
+    this.#problems.push({
+      kind: 'problem',
+      path: this.#job.files[file]!.path,
+      what: 'file',
+      code,
+      message: (error as Error).message,
+    });
   }
 
   finish(): void {
@@ -173,7 +191,8 @@ class OpenFiles {
     this.#latest = -1;
     if (fd === undefined) return;
     const { attributes } = this.#job.files[file]!;
-    if (attributes !== undefined && !this.#spoiled.has(file)) this.#problems.push(...applyAttributes(this.#posix, fd, '', attributes));
+    if (attributes !== undefined && !this.#spoiled.has(file))
+      this.#problems.push(...applyAttributes(this.#posix, fd, '', attributes));
     this.#posix.close(fd);
     this.#fds[file] = undefined;
   }

@@ -1,12 +1,20 @@
 // Reading one task's file: open, cut, look whether it changed meanwhile. What goes wrong with a file is a result, not a fault: the backup
 // goes on and reports it.
 
+import { readXattrs } from '../files/attributes.ts';
 import { FileStat, posixCalls } from '../files/posix.ts';
+import { isPosixError, PosixError } from '../files/posix-error.ts';
 import { SourceTree } from '../files/source-tree.ts';
-import { PosixError } from '../files/posix-error.ts';
 import { NO_REFERENCES } from '../model/reference.ts';
 import type { ContentCutter } from './content-cutter.ts';
-import type { ExpectedStat, FileTask, FileTaskResult } from './file-task.ts';
+import {
+  type ExpectedStat,
+  type FileBatch,
+  type FileBatchResult,
+  type FileTask,
+  type FileTaskResult,
+  STAT_FIELDS,
+} from './file-task.ts';
 import type { PagedCutter } from './paged-cutter.ts';
 
 const stat = new FileStat();
@@ -33,7 +41,14 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
     let result: FileTaskResult;
     if (task.cut === 'content') {
       const { references, bytesRead } = content.cut(read, task.offset, task.length);
-      result = { file: task.file, offset: task.offset, bytesRead, outcome: bytesRead < task.length ? 'changed' : 'read', references, leaves: [] };
+      result = {
+        file: task.file,
+        offset: task.offset,
+        bytesRead,
+        outcome: bytesRead < task.length ? 'changed' : 'read',
+        references,
+        leaves: [],
+      };
     } else {
       const { leaves, bytesRead } = paged.cut(read, task);
       result = { file: task.file, offset: task.offset, bytesRead, outcome: 'read', references: NO_REFERENCES, leaves };
@@ -47,6 +62,55 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
   } finally {
     posix.close(fd);
   }
+}
+
+/** Reads a batch of small files. Their extended attributes are read on the way: an open file gives them at a third of the cost. */
+export function readFileBatch(batch: FileBatch, content: ContentCutter): FileBatchResult {
+  const posix = posixCalls();
+  const tree = treeOf(batch.root);
+  const { paths, stats } = batch;
+  const referenceCounts = new Uint32Array(paths.length);
+  const outcomes: FileBatchResult['outcomes'][number][] = [];
+  const xattrs: FileBatchResult['xattrs'][number][] = [];
+  let bytesRead = 0;
+  let fd = -1;
+  const read = (target: Uint8Array, length: number, position: number): number => posix.pread(fd, target, 0, length, position);
+  for (let file = 0; file < paths.length; file++) {
+    const before = content.referenceCount;
+    fd = -1;
+    try {
+      fd = tree.openFile(paths[file]!);
+      const size = stats[file * STAT_FIELDS]!;
+      const got = content.cutInto(read, 0, size);
+      bytesRead += got;
+      posix.lstat(fd, '', stat);
+      if (got < size || !isAsFound(stats, file)) outcomes.push({ file, outcome: 'changed' });
+      const found = readXattrs(posix, fd, '');
+      if (found.length > 0) xattrs.push({ file, xattrs: found });
+    } catch (error) {
+      if (!isPosixError(error)) throw error;
+      if (error.call.includes('xattr')) xattrs.push({ file, xattrs: [], problem: { code: error.code, message: error.message } });
+      else {
+        content.dropReferences(before);
+        outcomes.push({ file, outcome: { problem: error.code, message: error.message } });
+      }
+    } finally {
+      if (fd !== -1) posix.close(fd);
+    }
+    referenceCounts[file] = content.referenceCount - before;
+  }
+  return { referenceCounts, references: content.takeReferences(), bytesRead, outcomes, xattrs };
+}
+
+function isAsFound(stats: Float64Array, file: number): boolean {
+  const at = file * STAT_FIELDS;
+  return (
+    stat.sizeBytes === stats[at] &&
+    stat.mtimeSec === stats[at + 1] &&
+    stat.mtimeNsec === stats[at + 2] &&
+    stat.ctimeSec === stats[at + 3] &&
+    stat.ctimeNsec === stats[at + 4]
+  );
 }
 
 function isAsExpected(expected: ExpectedStat): boolean {

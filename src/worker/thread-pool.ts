@@ -74,7 +74,8 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
 
   /** Resolves when the queue is shorter than `jobs`. */
   async room(jobs: number): Promise<void> {
-    while (this.#queue.length >= jobs && this.#failure === undefined) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.#queue.length >= jobs && this.#failure === undefined)
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 

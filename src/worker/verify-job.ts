@@ -44,7 +44,8 @@ export class PackVerifier {
     const bytes = this.#block.subarray(extent.offset, extent.offset + extent.length);
     if (extent.kind !== EXTENT_GROUP) return bytesEqual(this.#ids.id(bytes), extent.id);
     const digests: Uint8Array[] = [];
-    for (let at = 0; at < bytes.length; at += unitBytes) digests.push(this.#ids.id(bytes.subarray(at, at + unitBytes)).subarray(0, 16));
+    for (let at = 0; at < bytes.length; at += unitBytes)
+      digests.push(this.#ids.id(bytes.subarray(at, at + unitBytes)).subarray(0, 16));
     return bytesEqual(this.#ids.idOf(GROUP_CONTEXT, ...digests), extent.id);
   }
 }
