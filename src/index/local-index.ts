@@ -99,7 +99,9 @@ export class LocalIndex {
     const run = await this.#maker.fromObjects(objects);
     if (run === undefined) return this.missing;
     for (const id of run.covers) this.#live.add(id);
-    changeManifest(this.#directory, this.#checksum, this.#randomBytes, (runs) => [...runs, run]);
+    changeManifest(this.#directory, this.#checksum, this.#randomBytes, (runs) =>
+      isListed(runs, run) ? undefined : [...runs, run],
+    );
     this.#refresh();
     this.#startMerging();
     return this.missing;
@@ -207,13 +209,17 @@ export class LocalIndex {
     let replaced = false;
     changeManifest(this.#directory, this.#checksum, this.#randomBytes, (runs) => {
       const from = findInputs(runs, inputs);
-      replaced = from >= 0;
-      return replaced ? [...runs.slice(0, from), entry, ...runs.slice(from + inputs.length)] : undefined;
+      replaced = from >= 0 || isListed(runs, entry);
+      return from >= 0 ? [...runs.slice(0, from), entry, ...runs.slice(from + inputs.length)] : undefined;
     });
     this.#removeFiles(replaced ? inputs.map((pair) => pair.entry) : [entry]);
     if (replaced && !this.#closing) this.#refresh();
     return replaced;
   }
+}
+
+function isListed(runs: readonly RunEntry[], entry: RunEntry): boolean {
+  return runs.some((run) => run.chunks.file === entry.chunks.file);
 }
 
 /** Where these runs lie in the list, one behind the other; or -1. */

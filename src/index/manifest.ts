@@ -2,10 +2,10 @@
 // number with link(2), which succeeds for one process only; the others read again and try again. So there is no lock that a dead
 // process could leave behind.
 //
-// The last KEPT manifests stay, so that a process which slept through a few changes loses the race for its number instead of
-// winning one that is free again. One that slept longer may win it; then its run is in no list, and is made again some day: every
-// process answers from the runs it has itself opened, so a lost entry costs work, never a wrong answer. A damaged manifest counts as
-// not there, for the same reason.
+// The last KEPT manifests stay. A process that slept through more changes than that may find its number free again: then it sees
+// higher numbers when it has won, and begins anew. So what was published stays until somebody takes it out, and a change may be made
+// twice: it must be one that can. A damaged manifest counts as not there: then the list is an older one, which lacks what was added
+// since, and every process answers only from runs that it has itself opened and whose index objects are live.
 
 import { linkSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,16 +39,23 @@ const NAME = /^manifest-(\d{12})$/;
 
 /** The newest manifest that is whole; without runs when there is none. Its number is that of the newest, whole or not. */
 export function readManifest(directory: string, checksum: Checksum): Manifest {
-  const numbers = manifestNumbers(directory);
-  for (const number of numbers) {
-    const runs = readRuns(join(directory, nameOf(number)), number, checksum);
-    if (runs !== undefined) return { number: numbers[0]!, runs };
+  let numbers: number[] = [];
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    numbers = manifestNumbers(directory);
+    let isOutdated = false;
+    for (const number of numbers) {
+      const runs = readRuns(join(directory, nameOf(number)), number, checksum);
+      // Gone already: there are many newer ones since the directory was listed.
+      if (runs === 'gone') isOutdated = true;
+      else if (runs !== 'damaged' && !isOutdated) return { number: numbers[0]!, runs };
+    }
+    if (!isOutdated) break;
   }
   return { number: numbers[0] ?? 0, runs: [] };
 }
 
-/** Replaces the list of runs by what `change` makes of the newest one; `change` may be asked again, and answers undefined to leave
- *  everything as it is. Answers the list that holds now. Synchronous: threads of one process aside, nobody can come between. */
+/** Replaces the list of runs by what `change` makes of the newest one; `change` may be asked again, also when its list was taken
+ *  already, and answers undefined to leave everything as it is. Answers the list that holds then. */
 export function changeManifest(
   directory: string,
   checksum: Checksum,
@@ -61,9 +68,10 @@ export function changeManifest(
     if (runs === undefined) return current;
     const next = { number: current.number + 1, runs };
     if (!publish(directory, next, checksum, randomBytes)) continue;
-    for (const number of manifestNumbers(directory))
-      if (number <= next.number - KEPT) unlinkQuietly(join(directory, nameOf(number)));
-    return next;
+    const numbers = manifestNumbers(directory);
+    const isLate = numbers[0]! >= next.number + KEPT;
+    for (const number of numbers) if (number <= numbers[0]! - KEPT) unlinkQuietly(join(directory, nameOf(number)));
+    if (!isLate) return next;
   }
   throw new Fault('INDEX_CACHE_DAMAGED', `The index cache ${directory} is changed by others without end`);
 }
@@ -86,16 +94,16 @@ function publish(directory: string, manifest: Manifest, checksum: Checksum, rand
   }
 }
 
-function readRuns(path: string, number: number, checksum: Checksum): RunEntry[] | undefined {
+function readRuns(path: string, number: number, checksum: Checksum): readonly RunEntry[] | 'gone' | 'damaged' {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
-  } catch {
-    return undefined;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'gone' : 'damaged';
   }
-  if (bytes.length < 8 || bytes.readBigUInt64BE(0) !== foldChecksum(checksum, bytes.subarray(8), BigInt(number))) return undefined;
-  const body = JSON.parse(bytes.subarray(8).toString()) as { readonly version: number; readonly runs: RunEntry[] };
-  return body.version === VERSION ? body.runs : undefined;
+  if (bytes.length < 8 || bytes.readBigUInt64BE(0) !== foldChecksum(checksum, bytes.subarray(8), BigInt(number))) return 'damaged';
+  const body = JSON.parse(bytes.subarray(8).toString()) as { readonly version: number; readonly runs: readonly RunEntry[] };
+  return body.version === VERSION ? body.runs : 'damaged';
 }
 
 function manifestNumbers(directory: string): number[] {

@@ -1,9 +1,9 @@
 // Writes a run file in one pass over its sorted records, with a few hundred KiB of memory. The header is written last and the file
 // gets its name after that; nothing is fsynced: what a power cut tears is found by the checksums.
 
-import { closeSync, openSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, renameSync } from 'node:fs';
 import { invariant } from '../base/invariant.ts';
-import { cacheFault, closeQuietly, writeWhole } from './cache-file.ts';
+import { cacheFault, closeQuietly, unlinkQuietly, writeWhole } from './cache-file.ts';
 import { CHECKSUM_PIECE_BYTES, type Checksum } from './checksum.ts';
 import { compareKeys, keyWord } from './keys.ts';
 import { addToFilter } from './page-filter.ts';
@@ -145,7 +145,7 @@ export class RunWriter {
     if (!this.#open) return;
     this.#open = false;
     closeQuietly(this.#fd);
-    unlinkSync(`${this.#options.path}.part`);
+    unlinkQuietly(`${this.#options.path}.part`);
   }
 
   #checkOrder(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): void {

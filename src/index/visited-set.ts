@@ -3,16 +3,13 @@
 // there are few. Exact: a damaged run is INDEX_CACHE_DAMAGED, and the walk must be begun again.
 
 import { invariant } from '../base/invariant.ts';
-import { KIB, MIB } from '../base/units.ts';
-import { planMerge } from './merge-plan.ts';
-import { mergeSorted } from './merge-sorted.ts';
-import { type PrivateRunOptions, writePrivateRun, writeSortedPrivateRun } from './private-run.ts';
+import { MIB } from '../base/units.ts';
+import { type PrivateRunOptions, PrivateRuns } from './private-run.ts';
 import type { RunShape } from './run-layout.ts';
-import { closeRun, RunReader } from './sorted-run.ts';
+import { RunReader } from './sorted-run.ts';
 
 const TABLE_BYTES = 16 * MIB;
 const FILL_MAX = 0.7;
-const BATCH_BYTES = 256 * KIB;
 
 export type VisitedSetOptions = PrivateRunOptions & {
   /** Of a digest; a multiple of four, at least 16; digests are evenly distributed. */
@@ -29,7 +26,7 @@ export class VisitedSet {
   readonly #used: Uint8Array;
   #held = 0;
   #size = 0;
-  /** Oldest first. */
+  readonly #spilled: PrivateRuns;
   #runs: RunReader[] = [];
 
   constructor(options: VisitedSetOptions) {
@@ -37,6 +34,7 @@ export class VisitedSet {
     invariant(digestBytes % 4 === 0 && digestBytes >= 16, 'a digest has words of four bytes');
     this.#options = options;
     this.#shape = { recordBytes: digestBytes, keyBytes: digestBytes, fenceWords: 1 };
+    this.#spilled = new PrivateRuns(this.#shape, options);
     this.#slots = 2 ** Math.floor(Math.log2(tableBytes / (digestBytes + 1)));
     invariant(this.#slots >= 16, 'a set has memory for some digests');
     this.#table = new Uint8Array(this.#slots * digestBytes);
@@ -64,7 +62,7 @@ export class VisitedSet {
   }
 
   close(): void {
-    for (const { run } of this.#runs) closeRun(run);
+    this.#spilled.close();
     this.#runs = [];
   }
 
@@ -81,19 +79,11 @@ export class VisitedSet {
   }
 
   #spill(): void {
-    const { checksum } = this.#options;
-    this.#runs.push(new RunReader(writePrivateRun(this.#shape, this.#heldDigests(), this.#options), checksum));
+    this.#spilled.add(this.#heldDigests());
+    this.#spilled.closeReplaced();
+    this.#runs = this.#spilled.runs.map((run) => new RunReader(run, this.#options.checksum));
     this.#used.fill(0);
     this.#held = 0;
-    const counts = this.#runs.map(({ run }) => run.records);
-    const inputs = this.#runs.slice(this.#runs.length - planMerge(counts));
-    if (inputs.length === 0) return;
-    const scans = inputs.map((input) => input.scan());
-    const merged = mergeSorted(scans, this.#shape, 'all', new Uint8Array(BATCH_BYTES));
-    const records = inputs.reduce((sum, { run }) => sum + run.records, 0);
-    const run = writeSortedPrivateRun(this.#shape, merged, records, this.#options);
-    for (const input of inputs) closeRun(input.run);
-    this.#runs = [...this.#runs.slice(0, this.#runs.length - inputs.length), new RunReader(run, checksum)];
   }
 
   *#heldDigests(): Generator<Uint8Array> {

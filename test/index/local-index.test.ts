@@ -124,14 +124,17 @@ describe('the local index', () => {
       const options = { filterBytesMax: seed % 2 === 0 ? 0 : 1 << 20, smallRunRecords: seed % 3 === 0 ? 1000 : 0 };
       let index = await openIndex(directory, options);
       index.retain([]);
-      for (let step = 0; step < 25; step++) {
+      for (let step = 0; step < 20; step++) {
         const known = model.packs().flatMap((pack) => pack.blocks.map(({ id }) => id));
         const again = random.below(4) === 0 && known.length > 0 ? [known[random.below(known.length)]!] : [];
         if (random.below(5) > 0) {
           const objects = Array.from({ length: 1 + random.below(3) }, () =>
-            model.make(random, random.below(10 ** random.below(3)), again),
+            model.make(random, random.below(6 ** random.below(3)), again),
           );
-          expect(await index.add(objects)).toEqual([]);
+          // What a new index object lists may be listed by an older one too.
+          const listed = model.packs();
+          if (listed.length > 0) model.objects.get(objects[0]!.id)!.push(listed[random.below(listed.length)]!);
+          expect(await index.add(objects.map(({ id }) => model.object(id)))).toEqual([]);
           model.added(objects.map(({ id }) => id));
         } else {
           const gone = [...model.objects.keys()][random.below(model.objects.size || 1)];
@@ -171,9 +174,9 @@ describe('the local index', () => {
     model.added([first.id]);
     const ids = model.packs().flatMap((pack) => pack.blocks.map(({ id }) => id));
     for (let n = 0; n < 12; n++) {
-      const next = model.make(random, 1, ids);
-      await index.add([next]);
-      model.added([next.id]);
+      const next = [model.make(random, 1, ids), model.make(random, 1, ids)];
+      await index.add(next);
+      model.added(next.map(({ id }) => id));
       await expectRight(index, model, [], true);
     }
     await index.settled();
@@ -201,6 +204,38 @@ describe('the local index', () => {
     await index.add(missing.map((id) => model.object(id)));
     model.added(missing);
     await expectRight(index, model, dead);
+  });
+
+  test('does not answer from what another process has added, unless it knows that to be live', async () => {
+    const directory = temporaryDirectory();
+    const random = new Seeded(26);
+    const model = new Model();
+    const [mine, later] = [model.make(random, 3), model.make(random, 3)];
+    const [one, other] = [await openIndex(directory, { smallRunRecords: 0 }), await openIndex(directory, { smallRunRecords: 0 })];
+    one.retain([mine.id]);
+    other.retain([mine.id, later.id]);
+    await other.add([later]);
+    await one.add([mine]);
+    const strange = model.objects.get(later.id)!;
+    model.objects.delete(later.id);
+    model.added([mine.id]);
+    await expectRight(one, model, strange);
+    // The other one's work is not lost by that.
+    expect(other.retain([mine.id, later.id])).toEqual([]);
+  });
+
+  test('removes what dead processes have left unfinished, and nothing of living ones', async () => {
+    const directory = temporaryDirectory();
+    const child = spawn(process.execPath, ['-e', '']);
+    await once(child, 'exit');
+    const leftovers = (owner: number) => [
+      `chunks-${owner}-${'0'.repeat(16)}.run.part`,
+      `blocks-${owner}-${'0'.repeat(16)}.run`,
+      `draft-${owner}-${'0'.repeat(16)}`,
+    ];
+    for (const name of [...leftovers(child.pid!), ...leftovers(process.pid)]) writeFileSync(join(directory, name), '');
+    await openIndex(directory);
+    expect(readdirSync(directory).sort()).toEqual(leftovers(process.pid).sort());
   });
 
   test('adds nothing of an index object that does not decode', async () => {
