@@ -40,6 +40,8 @@ export type TreeRestore = {
   readonly pool: ReadingPool;
   readonly progress: RestoreProgress;
   readonly onProblem: (problem: RestoreProblem) => void;
+  /** What the root is called in the target when it is not a directory (a single file was backed up). */
+  readonly rootName?: string;
 };
 
 export async function restoreTree(restore: TreeRestore): Promise<void> {
@@ -110,8 +112,8 @@ class TreeRun {
 
   /** A sub-tree's own root becomes the target; a single file gets its name in it. */
   #pathOf(entry: StoredEntry): string {
-    const { below } = this.#restore;
-    if (below === '') return entry.path;
+    const { below, rootName = '' } = this.#restore;
+    if (below === '') return entry.path === '' && entry.kind !== 'directory' ? rootName : entry.path;
     if (entry.path === below) return entry.kind === 'directory' ? '' : nameOfPath(below);
     return entry.path.slice(below.length + 1);
   }

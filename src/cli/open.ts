@@ -1,0 +1,124 @@
+// From options and environment to an open repository.
+
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import type { ProcessFacts } from '../format/head.ts';
+import type { RepositoryOptions } from '../repository/repository.ts';
+import { Repository } from '../repository/repository.ts';
+import type { ObjectStore } from '../store/object-store.ts';
+import { openStore } from '../store/open.ts';
+import type { Environment } from './environment.ts';
+import { type OptionValues, usage } from './option.ts';
+import { REPOSITORY_PASSPHRASE, readPassphrase } from './passphrase.ts';
+import type { Invocation } from './verb.ts';
+
+/** Runs `work` with the repository that the options name, and closes it whatever happens. */
+export async function withRepository<T>(invocation: Invocation, work: (repository: Repository) => Promise<T>): Promise<T> {
+  const { options } = invocation;
+  const details = await repositoryOptions(invocation, {
+    location: locationOf(options, invocation.environment),
+    passphraseFile: options.text('passphrase-file'),
+    isNew: false,
+  });
+  return closing(details.store, () => Repository.open(details), work);
+}
+
+export async function closing<T>(
+  store: ObjectStore,
+  open: () => Promise<Repository>,
+  work: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  let repository: Repository | undefined;
+  try {
+    repository = await open();
+    return await work(repository);
+  } finally {
+    await (repository ?? store).close();
+  }
+}
+
+export type RepositoryPlace = { readonly location: string; readonly passphraseFile: string | undefined; readonly isNew: boolean };
+
+/** The passphrase is read before the store is touched. */
+export async function repositoryOptions(invocation: Invocation, place: RepositoryPlace): Promise<RepositoryOptions> {
+  const { options, environment, output } = invocation;
+  const passphrase = await readPassphrase(
+    { ...REPOSITORY_PASSPHRASE, file: place.passphraseFile, isNew: place.isNew },
+    environment,
+    output,
+  );
+  const store = await openStoreOf(invocation, place.location, place.isNew);
+  return {
+    store,
+    passphrase,
+    cacheDirectory: resolve(options.text('cache-dir') ?? environment.cacheDirectory),
+    process: processFacts(),
+  };
+}
+
+export async function openStoreOf(
+  { options, environment, output }: Invocation,
+  location: string,
+  create: boolean,
+): Promise<ObjectStore> {
+  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION } = environment.variables;
+  const region = AWS_REGION || AWS_DEFAULT_REGION;
+  const uploadBytesPerSecond = options.bytes('upload-limit');
+  const downloadBytesPerSecond = options.bytes('download-limit');
+  const isLimited = uploadBytesPerSecond !== undefined || downloadBytesPerSecond !== undefined;
+  return openStore(location, {
+    create,
+    ...(AWS_ACCESS_KEY_ID && AWS_SECRET_ACCESS_KEY
+      ? {
+          credentials: {
+            accessKeyId: AWS_ACCESS_KEY_ID,
+            secretAccessKey: AWS_SECRET_ACCESS_KEY,
+            ...(AWS_SESSION_TOKEN ? { sessionToken: AWS_SESSION_TOKEN } : {}),
+          },
+        }
+      : {}),
+    ...(region ? { region } : {}),
+    ...(isLimited
+      ? {
+          limits: {
+            ...(uploadBytesPerSecond === undefined ? {} : { uploadBytesPerSecond }),
+            ...(downloadBytesPerSecond === undefined ? {} : { downloadBytesPerSecond }),
+          },
+        }
+      : {}),
+    ...(output.options.verbose
+      ? {
+          onEvent: ({ verb, key, durationMs, fault }) =>
+            void (
+              fault !== undefined &&
+              output.detail(`store: ${verb} ${key} failed after ${Math.round(durationMs)} ms: ${fault.message}`)
+            ),
+        }
+      : {}),
+  });
+}
+
+export function locationOf(options: OptionValues, { variables }: Environment): string {
+  const location = options.text('repo') ?? variables.HOLDFAST_REPO;
+  if (location === undefined || location === '') {
+    throw usage(
+      'No repository was named',
+      'Give --repo LOCATION or set HOLDFAST_REPO: a directory, or s3+https://host/bucket/prefix.',
+    );
+  }
+  return location;
+}
+
+export function processFacts(): ProcessFacts {
+  return { host: hostname(), processId: process.pid, bootId: bootId() };
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    // Without it nobody can tell that this process is dead by the machine's boot; silence tells.
+    return 'unknown';
+  }
+}

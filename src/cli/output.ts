@@ -1,0 +1,127 @@
+// Where everything that is printed goes through: lines for people or one JSON object a line, results on standard output, the rest on
+// standard error, and the status line of a terminal, which is taken away before anything else is written there.
+
+import type { Fault } from '../base/faults.ts';
+
+export type OutputOptions = {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly progress: boolean;
+};
+
+/** The part of a stream that is needed here. */
+export type Sink = {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly write: (text: string) => unknown;
+  readonly on: (event: 'error', listener: (error: NodeJS.ErrnoException) => void) => unknown;
+};
+
+const BUFFERED_CHARS_MAX = 64 * 1024;
+
+export class Output {
+  readonly options: OutputOptions;
+  readonly #out: Sink;
+  readonly #err: Sink;
+  #buffered = '';
+  #status = '';
+  #isClosed = false;
+  #resultsToErr = false;
+
+  constructor(options: OutputOptions, out: Sink, err: Sink) {
+    this.options = options;
+    this.#out = out;
+    this.#err = err;
+    // A reader that has seen enough ("| head") is no failure.
+    out.on('error', (error) => this.#onError(error));
+    err.on('error', () => {});
+  }
+
+  get isJson(): boolean {
+    return this.options.json;
+  }
+
+  /** True when nobody reads any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get isTerminal(): boolean {
+    return this.#err.isTTY === true;
+  }
+
+  /** Data goes to standard output: everything else must not. */
+  keepStandardOutputForData(): void {
+    this.#resultsToErr = true;
+  }
+
+  /** A result for people; nothing with --json. */
+  line(text: string): void {
+    if (!this.options.json) this.#result(text);
+  }
+
+  /** A result for programs; nothing without --json. `fields` may not hold secrets. */
+  record(kind: string, fields: Readonly<Record<string, unknown>>): void {
+    if (this.options.json) this.#result(JSON.stringify({ kind, ...fields }));
+  }
+
+  /** The last record of a run that did not fail. */
+  summary(verb: string, fields: Readonly<Record<string, unknown>>): void {
+    this.record('summary', { verb, ...fields });
+  }
+
+  /** For people who watch; not with --quiet or --json. */
+  notice(text: string): void {
+    if (!this.options.quiet && !this.options.json) this.#toErr(text);
+  }
+
+  detail(text: string): void {
+    if (this.options.verbose && !this.options.json) this.#toErr(text);
+  }
+
+  /** Something that is not fatal, and must be seen. */
+  warning(text: string, fields: Readonly<Record<string, unknown>>): void {
+    if (this.options.json) this.record('warning', { message: text, ...fields });
+    else this.#toErr(`warning: ${text}`);
+  }
+
+  fault(fault: Fault): void {
+    const { code, message, hint, exit, retry } = fault;
+    if (this.options.json) this.record('error', { code, message, hint, exit, retry });
+    else this.#toErr(`holdfast: ${message}\n  ${hint} [${code}]`);
+  }
+
+  /** Replaces the status line of the terminal; '' takes it away. */
+  status(text: string): void {
+    if (text === this.#status || !this.isTerminal) return;
+    const width = (this.#err.columns ?? 80) - 1;
+    this.#err.write(`\r\x1b[2K${text.length > width ? text.slice(0, width) : text}`);
+    this.#status = text;
+  }
+
+  flush(): void {
+    if (this.#buffered === '') return;
+    const text = this.#buffered;
+    this.#buffered = '';
+    if (this.#resultsToErr) this.#err.write(text);
+    else if (!this.#isClosed) this.#out.write(text);
+  }
+
+  #result(text: string): void {
+    this.status('');
+    this.#buffered += `${text}\n`;
+    if (this.#buffered.length > BUFFERED_CHARS_MAX || this.#out.isTTY === true) this.flush();
+  }
+
+  #toErr(text: string): void {
+    this.flush();
+    this.status('');
+    this.#err.write(`${text}\n`);
+  }
+
+  #onError(error: NodeJS.ErrnoException): void {
+    this.#isClosed = true;
+    if (error.code !== 'EPIPE') this.#err.write(`holdfast: standard output failed: ${error.message}\n`);
+  }
+}

@@ -1,0 +1,129 @@
+// Where a restore goes: looked at before anything is read. What is there already is never overwritten unless the user says --delta.
+
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
+import { resolve } from 'node:path';
+import { Fault } from '../base/faults.ts';
+import { MIB } from '../base/units.ts';
+import { isPosixError } from '../files/posix-error.ts';
+import { realPath } from '../files/real-path.ts';
+import { displayPath, joinPaths } from '../model/entry-path.ts';
+
+const OCCUPIED_HINT = 'Choose another target, or bring this one up to date with --delta (what differs is overwritten).';
+/** A device whose beginning is zero holds nothing. */
+const DEVICE_PROBE_BYTES = MIB;
+
+/** All latin1, absolute. */
+export type DirectoryTarget = { readonly directory: string };
+export type FileTarget = {
+  readonly path: string;
+  /** Something is there that may be written over. */
+  readonly exists: boolean;
+};
+
+/** A directory for a tree: made when it is not there. TARGET_OCCUPIED, TARGET_DENIED. */
+export function prepareDirectory(target: string, delta: boolean): DirectoryTarget {
+  const directory = makeDirectory(target);
+  if (!delta && list(directory).length > 0) throw occupied(`The directory "${displayPath(directory)}" is not empty`);
+  return { directory };
+}
+
+/** A place for one entry in a directory, which is made when it is not there. */
+export function prepareEntry(target: string, name: string, delta: boolean): FileTarget & DirectoryTarget {
+  const directory = makeDirectory(target);
+  const path = joinPaths(directory, name);
+  const there = look(path);
+  if (there !== undefined && !delta) throw occupied(`There is something at "${displayPath(path)}" already`);
+  return { directory, path, exists: there !== undefined };
+}
+
+/** The file or block device for a volume or stream: the target itself, or `name` in it when it is a directory. */
+export function prepareFile(target: string, name: string, delta: boolean): FileTarget {
+  const absolute = resolveLatin1(target);
+  const stat = look(absolute, true);
+  if (target.endsWith('/') || stat?.isDirectory() === true) return prepareEntry(target, name, delta);
+  if (stat === undefined) {
+    if (look(absolute) !== undefined) throw occupied(`The symlink "${displayPath(absolute)}" leads nowhere`);
+    return { path: absolute, exists: false };
+  }
+  const path = realPathOf(absolute);
+  if (stat.isBlockDevice()) {
+    if (!delta && !beginsWithZeros(path)) throw occupied(`The device "${displayPath(path)}" is not empty`);
+  } else if (!stat.isFile()) throw occupied(`"${displayPath(path)}" is neither a file nor a block device`);
+  else if (!delta && stat.size > 0) throw occupied(`There is a file at "${displayPath(path)}" already`);
+  return { path, exists: true };
+}
+
+function makeDirectory(target: string): string {
+  const absolute = resolveLatin1(target);
+  try {
+    mkdirSync(bytesOf(absolute), { recursive: true });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'EEXIST' || code === 'ENOTDIR') throw occupied(`"${displayPath(absolute)}" is in the way: it is not a directory`);
+    throw denied('make the directory', absolute, error);
+  }
+  return realPathOf(absolute);
+}
+
+function list(directory: string): readonly Buffer[] {
+  try {
+    return readdirSync(bytesOf(directory), 'buffer');
+  } catch (error) {
+    throw denied('read the directory', directory, error);
+  }
+}
+
+function look(path: string, follow = false): Stats | undefined {
+  try {
+    return lstatSync(bytesOf(follow ? realPath(path) : path));
+  } catch (error) {
+    const code = isPosixError(error) ? error.code : codeOf(error);
+    if (code === 'ENOENT') return undefined;
+    throw denied('look at', path, error);
+  }
+}
+
+function beginsWithZeros(path: string): boolean {
+  const begin = Buffer.alloc(DEVICE_PROBE_BYTES);
+  try {
+    const fd = openSync(bytesOf(path), 'r');
+    try {
+      readSync(fd, begin, 0, begin.length, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw denied('read', path, error);
+  }
+  return begin.every((byte) => byte === 0);
+}
+
+function realPathOf(path: string): string {
+  try {
+    return realPath(path);
+  } catch (error) {
+    throw denied('look at', path, error);
+  }
+}
+
+function occupied(message: string): Fault {
+  return new Fault('TARGET_OCCUPIED', message, { hint: OCCUPIED_HINT });
+}
+
+function denied(action: string, path: string, error: unknown): Fault {
+  const code = isPosixError(error) ? error.code : codeOf(error);
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  return new Fault(isFull ? 'TARGET_FULL' : 'TARGET_DENIED', `Cannot ${action} "${displayPath(path)}": ${code}`, { cause: error });
+}
+
+export function resolveLatin1(path: string): string {
+  return resolve(Buffer.from(process.cwd()).toString('latin1'), path);
+}
+
+function bytesOf(path: string): Buffer {
+  return Buffer.from(path, 'latin1');
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}
