@@ -75,16 +75,17 @@ export class BackupPipeline {
   #bytesStored = 0;
   #indexes: IndexSummary[] = [];
 
-  private constructor(options: BackupPipelineOptions, dataKey: Uint8Array, metadataKey: Uint8Array) {
+  constructor(options: BackupPipelineOptions) {
     this.#options = options;
     const { repository, write, assetId, threads, level, known, privateRuns, signal } = options;
+    const { keys, pairId, sealed } = repository.keyring.newSession(write.session, assetId, randomBytes);
     this.#tables = new SessionTables(write.session, privateRuns, known);
     const { parameters, keyring } = repository;
     const packs: PackWriterSpec = {
       kind: 'data',
       session: write.session,
       assetId,
-      key: dataKey,
+      key: keys.dataKey,
       directoryKey: keyring.directoryKey,
       repositoryId: parameters.id,
       writerNumber: 0,
@@ -94,9 +95,12 @@ export class BackupPipeline {
     };
     const buffers = newPackBuffers(threads + SPARE_BUFFERS, packBufferBytes(parameters.packBytes, parameters.blockBytes));
     this.#buffers = new PackBuffers(buffers);
-    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, AbortSignal.any([signal, this.#aborted.signal]), (pack) =>
-      this.#onStored(pack),
-    );
+    const anySignal = AbortSignal.any([signal, this.#aborted.signal]);
+    // The session's key before its first pack: no block may exist that nobody can open.
+    const storeKey = once(async () => {
+      await repository.store.put(sessionKeyKey(pairId, write.session), sealed, { signal: anySignal });
+    });
+    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, anySignal, storeKey, (pack) => this.#onStored(pack));
     this.#uploads.onFailure((error) => this.#fail(error));
     const totals: WorkerTotals[] = [];
     let done: (totals: readonly WorkerTotals[]) => void;
@@ -120,21 +124,13 @@ export class BackupPipeline {
           this.#uploads.add(pack, this.#buffers.bytes(pack.buffer).subarray(0, pack.length), () => this.#buffers.free(pack.buffer));
         } else if (answer.kind === 'finished') {
           totals.push(answer.totals);
-          if (totals.length === threads) done(totals);
+          if (totals.length === this.#pool.started) done(totals);
         }
       },
     });
     this.#pool.onFailure((error) => this.#fail(error));
-    this.#metadata = this.#newMetadataWriter({ ...packs, kind: 'metadata', key: metadataKey });
+    this.#metadata = this.#newMetadataWriter({ ...packs, kind: 'metadata', key: keys.metadataKey });
     signal.addEventListener('abort', () => this.#fail(signal.reason), { once: true });
-  }
-
-  /** Stores the session's key first: no block may exist that nobody can open. */
-  static async open(options: BackupPipelineOptions): Promise<BackupPipeline> {
-    const { repository, write, assetId, signal } = options;
-    const { keys, pairId, sealed } = repository.keyring.newSession(write.session, assetId, randomBytes);
-    await repository.store.put(sessionKeyKey(pairId, write.session), sealed, { signal });
-    return new BackupPipeline(options, keys.dataKey, keys.metadataKey);
   }
 
   /** Bytes of a stream that a thread takes at a time at the most. */
@@ -199,7 +195,7 @@ export class BackupPipeline {
   /** Closes everything that is open and makes it durable. The snapshot may be committed afterwards. */
   async finish(): Promise<BackupTotals> {
     this.#pool.broadcast({ kind: 'finish' } satisfies BackupRequest);
-    const totals = await Promise.race([this.#finished, this.#failed()]);
+    const totals = this.#pool.started === 0 ? [] : await Promise.race([this.#finished, this.#failed()]);
     this.#metadata.flush();
     await this.#uploads.drain();
     await this.#checkpoint;
@@ -307,4 +303,10 @@ export class BackupPipeline {
       },
     );
   }
+}
+
+/** The first call's promise, for every call. */
+function once(action: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => (running ??= action());
 }

@@ -43,9 +43,9 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
   try {
     await repository.syncIndex(session.view.indexes, { signal });
     const parent = await findParent(repository, session, assetId, details.type);
-    pipeline = await BackupPipeline.open({
+    pipeline = new BackupPipeline({
       repository,
-      write: { session: unhex(session.name), checkpoint: async (index) => void (await session.checkpoint([index], { signal })) },
+      write: { session: unhex(session.name), checkpoint: async (index) => void (await session.checkpoint([index])) },
       assetId,
       known: repository.source,
       privateRuns: repository.cacheDirectory,

@@ -15,6 +15,7 @@ export class UploadQueue {
   readonly #store: ObjectStore;
   readonly #signal: AbortSignal;
   readonly #parallel: number;
+  readonly #before: () => Promise<void>;
   readonly #onStored: (pack: StoredPack) => void;
   readonly #queue: (() => Promise<void>)[] = [];
   readonly #drained: (() => void)[] = [];
@@ -23,10 +24,18 @@ export class UploadQueue {
   #onFailure: ((error: unknown) => void) | undefined;
   bytesStored = 0;
 
-  constructor(store: ObjectStore, parallel: number, signal: AbortSignal, onStored: (pack: StoredPack) => void) {
+  /** `before` is awaited before the first pack is stored. */
+  constructor(
+    store: ObjectStore,
+    parallel: number,
+    signal: AbortSignal,
+    before: () => Promise<void>,
+    onStored: (pack: StoredPack) => void,
+  ) {
     this.#store = store;
     this.#parallel = parallel;
     this.#signal = signal;
+    this.#before = before;
     this.#onStored = onStored;
   }
 
@@ -38,6 +47,7 @@ export class UploadQueue {
   add(pack: FinishedPack, bytes: Uint8Array, free: () => void): void {
     this.#queue.push(async () => {
       try {
+        await this.#before();
         await this.#store.put(packKey(pack.packId), bytes, { signal: this.#signal });
       } finally {
         free();

@@ -73,30 +73,58 @@ export class PagedCutter {
     parentNode: Uint8Array | undefined,
     changed: Uint8Array | undefined,
   ): { readonly leaf: PagedLeaf; readonly bytes: number } {
-    const { unitBytes, groupUnits } = this.#paged;
+    const { unitBytes } = this.#paged;
     const units = Math.ceil(length / unitBytes);
     const lastUnitBytes = length - (units - 1) * unitBytes;
     const parent = parentNode === undefined ? undefined : decodeUnitsLeaf(parentNode, units, unitBytes, lastUnitBytes);
     const builder = new LeafBuilder(units, parent);
-    const groupBytes = groupUnits * unitBytes;
+    const bytes =
+      changed === undefined
+        ? this.#cutWhole(builder, read, offset, length)
+        : this.#cutChanged(builder, read, offset, length, changed);
+    return { leaf: builder.finish(unitBytes, parentNode), bytes };
+  }
+
+  #cutWhole(builder: LeafBuilder, read: ReadAt, offset: number, length: number): number {
+    const groupBytes = this.#paged.groupUnits * this.#paged.unitBytes;
     const readBytes = Math.max(groupBytes, Math.floor(Math.min(READ_BYTES, this.#buffer.length) / groupBytes) * groupBytes);
     let bytes = 0;
     for (let from = 0; from < length; from += readBytes) {
       const want = Math.min(readBytes, length - from);
-      const firstUnit = from / unitBytes;
-      const unitCount = Math.ceil(want / unitBytes);
-      if (changed !== undefined && !anySet(changed, firstUnit, unitCount)) {
-        for (let u = firstUnit; u < firstUnit + unitCount; u++) builder.keepParent(u);
+      bytes += this.#readZeroed(read, 0, want, offset + from);
+      for (let at = 0; at < want; at += groupBytes) {
+        this.#cutGroup(builder, (from + at) / this.#paged.unitBytes, at, Math.min(groupBytes, want - at), undefined);
+      }
+    }
+    return bytes;
+  }
+
+  /** Of each group, reads from the first to the last unit that may have changed. */
+  #cutChanged(builder: LeafBuilder, read: ReadAt, offset: number, length: number, changed: Uint8Array): number {
+    const { unitBytes, groupUnits } = this.#paged;
+    let bytes = 0;
+    for (let unit = 0; unit < changed.length; unit += groupUnits) {
+      const end = Math.min(unit + groupUnits, changed.length);
+      const first = changed.indexOf(1, unit);
+      if (first === -1 || first >= end) {
+        for (let u = unit; u < end; u++) builder.keepParent(u);
         continue;
       }
-      const got = read(this.#buffer.subarray(0, want), want, offset + from);
-      // A file that became shorter: what is missing reads as zeros, and the result says "changed".
-      if (got < want) this.#buffer.fill(0, got, want);
-      bytes += got;
-      for (let g = 0; g < unitCount; g += groupUnits)
-        this.#cutGroup(builder, firstUnit + g, g * unitBytes, Math.min(groupBytes, want - g * unitBytes), changed);
+      const last = changed.lastIndexOf(1, end - 1);
+      const at = (first - unit) * unitBytes;
+      const groupLength = Math.min(end * unitBytes, length) - unit * unitBytes;
+      const want = Math.min((last + 1) * unitBytes, length) - first * unitBytes;
+      bytes += this.#readZeroed(read, at, want, offset + first * unitBytes);
+      this.#cutGroup(builder, unit, 0, groupLength, changed);
     }
-    return { leaf: builder.finish(unitBytes, parentNode), bytes };
+    return bytes;
+  }
+
+  /** Reads into the buffer. A source that became shorter: what is missing reads as zeros, and the result says "changed". */
+  #readZeroed(read: ReadAt, at: number, want: number, position: number): number {
+    const got = read(this.#buffer.subarray(at, at + want), want, position);
+    if (got < want) this.#buffer.fill(0, at + got, at + want);
+    return got;
   }
 
   /** The group whose first unit is `firstUnit` and whose bytes stand at `at` in the buffer. */
@@ -201,9 +229,4 @@ class LeafBuilder {
     const bytes = encodeUnitsLeaf(this.#set, this.#slots.subarray(0, n * REFERENCE_BYTES), unitBytes);
     return parentNode !== undefined && bytesEqual(parentNode, bytes) ? { kind: 'same' } : { kind: 'node', bytes };
   }
-}
-
-function anySet(changed: Uint8Array, from: number, count: number): boolean {
-  for (let i = from; i < from + count; i++) if (changed[i] === 1) return true;
-  return false;
 }

@@ -23,8 +23,9 @@ function isThreadFault(answer: { readonly kind: string }): answer is ThreadFault
 type Waiting<Answer> = { readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
 
 export class ThreadPool<Request extends object, Answer extends { readonly kind: string }> {
-  readonly #workers: Worker[];
-  readonly #load: number[];
+  readonly #options: ThreadPoolOptions<Answer>;
+  readonly #workers: Worker[] = [];
+  readonly #load: number[] = [];
   readonly #waiting = new Map<number, Waiting<Answer> & { readonly thread: number }>();
   readonly #queue: { readonly request: Request & { readonly job: number }; readonly transfer: ArrayBuffer[] }[] = [];
   readonly #idle: (() => void)[] = [];
@@ -33,22 +34,12 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
   #onFailure: ((error: unknown) => void) | undefined;
 
   constructor(options: ThreadPoolOptions<Answer>) {
-    this.#load = new Array<number>(options.threads).fill(0);
-    this.#workers = Array.from({ length: options.threads }, (_, thread) => {
-      const worker = new Worker(options.script, {
-        workerData: options.dataOf(thread),
-        resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-      });
-      worker.on('message', (message: (Answer | ThreadFault) & { readonly job?: number }) => {
-        if (message.job === undefined) options.onMessage(message as Answer, thread);
-        else this.#finish(message.job, message);
-      });
-      worker.on('error', (error) => this.#fail(error));
-      worker.on('exit', (code) => {
-        if (code !== 0) this.#fail(new Error(`Thread ${thread} ended with ${code}`));
-      });
-      return worker;
-    });
+    this.#options = options;
+  }
+
+  /** Threads that were started: a thread starts when there is a job and every other one is busy. */
+  get started(): number {
+    return this.#workers.length;
   }
 
   /** Called once, when a thread failed; its jobs are rejected as well. */
@@ -79,7 +70,7 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** To every thread, outside the queue. */
+  /** To every started thread, outside the queue. */
   broadcast(message: unknown): void {
     for (const worker of this.#workers) worker.postMessage(message);
   }
@@ -90,8 +81,7 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
 
   #pump(): void {
     while (this.#queue.length > 0) {
-      let thread = 0;
-      for (let i = 1; i < this.#load.length; i++) if (this.#load[i]! < this.#load[thread]!) thread = i;
+      const thread = this.#leastBusy();
       if (this.#load[thread]! >= JOBS_PER_THREAD) return;
       const { request, transfer } = this.#queue.shift()!;
       this.#load[thread]!++;
@@ -99,6 +89,33 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
       this.#workers[thread]!.postMessage(request, transfer);
       for (const wake of this.#idle.splice(0)) wake();
     }
+  }
+
+  #leastBusy(): number {
+    let thread = 0;
+    for (let i = 1; i < this.#load.length; i++) if (this.#load[i]! < this.#load[thread]!) thread = i;
+    if (this.#load[thread] === 0 || this.#workers.length === this.#options.threads) return thread;
+    this.#start();
+    return this.#workers.length - 1;
+  }
+
+  #start(): void {
+    const { script, dataOf, onMessage } = this.#options;
+    const thread = this.#workers.length;
+    const worker = new Worker(script, {
+      workerData: dataOf(thread),
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
+    worker.on('message', (message: (Answer | ThreadFault) & { readonly job?: number }) => {
+      if (message.job === undefined) onMessage(message as Answer, thread);
+      else this.#finish(message.job, message);
+    });
+    worker.on('error', (error) => this.#fail(error));
+    worker.on('exit', (code) => {
+      if (code !== 0) this.#fail(new Error(`Thread ${thread} ended with ${code}`));
+    });
+    this.#workers.push(worker);
+    this.#load.push(0);
   }
 
   #finish(job: number, answer: Answer | ThreadFault): void {
