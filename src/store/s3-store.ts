@@ -193,7 +193,9 @@ class S3Store implements ObjectStore {
   }
 
   #unconditional(why: string): Fault {
-    return new Fault('STORE_NO_CONDITIONAL_WRITES', `${this.location} does not keep conditions: ${why}`);
+    return new Fault('STORE_NO_CONDITIONAL_WRITES', `${this.location} does not keep conditions: ${why}`, {
+      hint: 'Use a store with If-None-Match and If-Match, or a directory. Ceph RGW 16 has both, but not in buckets with versions or Object Lock.',
+    });
   }
 
   /** Stores answer the losers of a race with 412, AWS also with 409, and Ceph RGW 16 now and then with a 500 that says nothing. */

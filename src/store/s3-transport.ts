@@ -161,8 +161,7 @@ class Attempt {
     this.#limitTotal(bytes?.length ?? 0);
     outgoing.on('response', (message) => {
       this.#answered = true;
-      const length = Number(message.headers['content-length'] ?? 0);
-      this.#limitTotal(length);
+      this.#limitTotal(Math.min(Number(message.headers['content-length'] ?? 0), this.#bodyBytesMax));
       this.#collect(message).then((collected) => resolve({ message, body: collected }), reject);
     });
     outgoing.end(bytes);
