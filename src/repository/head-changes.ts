@@ -6,7 +6,17 @@
 import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import {
-  type Condemned, CONDEMNED_MAX, type Head, type IndexRef, INDEXES_MAX, type Pin, PINS_MAX, RETIRED_MAX, SNAPSHOTS_MAX, type Writer, WRITERS_MAX,
+  CONDEMNED_MAX,
+  type Condemned,
+  type Head,
+  INDEXES_MAX,
+  type IndexRef,
+  PINS_MAX,
+  type Pin,
+  RETIRED_MAX,
+  SNAPSHOTS_MAX,
+  WRITERS_MAX,
+  type Writer,
 } from '../format/head.ts';
 
 /** Left free for what must always be possible: a backup that has begun can be committed, whatever others did meanwhile. */
@@ -25,6 +35,9 @@ export type Condemnation = IndexExchange & {
   /** Snapshots that were marked. Whatever they need is neither condemned nor dropped. */
   readonly roots: ReadonlySet<string>;
   readonly list: { readonly id: string; readonly packs: number } | null;
+  /** Set when blocks were written anew without what nothing needs: a backup that runs may still refer to the rest. Then it is 'stale' while
+   *  there is one, and so a block's old pack never comes back beside the new one. */
+  readonly whenQuiet?: boolean;
 };
 
 export function writerOf(head: Head, session: string): Writer | undefined {
@@ -38,19 +51,33 @@ export function rootsOf(head: Head): Set<string> {
   return roots;
 }
 
+/** Index objects in which a reader finds every block of every root. More than the live index: what is condemned and not settled is still
+ *  there, and a backup that ran meanwhile may have committed with references to it. Not for backups: they re-use the live index only. */
+export function readableIndexes(head: Head): IndexRef[] {
+  return [...head.indexes, ...head.condemned.flatMap(({ awaits, indexes }) => (awaits.length > 0 ? indexes : []))];
+}
+
 /** REPOSITORY_BUSY or REPOSITORY_FULL when there is no room to end what would begin. */
 export function join(head: Head, writer: Writer): Head {
-  if (head.writers.length >= WRITERS_MAX) throw new Fault('REPOSITORY_BUSY', `The repository has ${WRITERS_MAX} writers, the most it can have`);
+  if (head.writers.length >= WRITERS_MAX)
+    throw new Fault('REPOSITORY_BUSY', `The repository has ${WRITERS_MAX} writers, the most it can have`);
   if (head.snapshots.length + head.writers.length >= SNAPSHOTS_MAX) {
-    throw new Fault('REPOSITORY_FULL', `The repository has room for ${SNAPSHOTS_MAX} snapshots and ${head.snapshots.length} are there`);
+    throw new Fault(
+      'REPOSITORY_FULL',
+      `The repository has room for ${SNAPSHOTS_MAX} snapshots and ${head.snapshots.length} are there`,
+    );
   }
-  if (head.indexes.length >= INDEXES_RESERVED) throw new Fault('REPOSITORY_FULL', `The repository has ${head.indexes.length} index objects`);
+  if (head.indexes.length >= INDEXES_RESERVED)
+    throw new Fault('REPOSITORY_FULL', `The repository has ${head.indexes.length} index objects`);
   return { ...head, writers: [...head.writers, writer] };
 }
 
 /** Marks one change of a session, so that a repetition is recognised. */
 export function step(head: Head, session: string, seenAt: string): Head {
-  return { ...head, writers: head.writers.map((writer) => (writer.session === session ? { ...writer, step: writer.step + 1, seenAt } : writer)) };
+  return {
+    ...head,
+    writers: head.writers.map((writer) => (writer.session === session ? { ...writer, step: writer.step + 1, seenAt } : writer)),
+  };
 }
 
 /** A running session's own new packs become visible. Their packs cannot be condemned: nobody condemns packs of a session that runs. */
@@ -82,10 +109,12 @@ export function adopt(head: Head, { generation, add }: IndexExchange, packSessio
 }
 
 /** Packs leave the index, and the swap that makes it so tells who may still need them. `stale`: plan again, from this head. */
-export function condemn(head: Head, { generation, roots, drop, add, list }: Condemnation): Head | 'stale' {
+export function condemn(head: Head, { generation, roots, drop, add, list, whenQuiet = false }: Condemnation): Head | 'stale' {
   if (head.generation !== generation) return 'stale';
+  if (whenQuiet && head.writers.some(({ kind }) => kind === 'backup')) return 'stale';
   for (const root of rootsOf(head)) if (!roots.has(root)) return 'stale';
-  if (head.condemned.length >= CONDEMNED_MAX) throw new Fault('REPOSITORY_BUSY', `${CONDEMNED_MAX} condemned lists wait for backups that are still running`);
+  if (head.condemned.length >= CONDEMNED_MAX)
+    throw new Fault('REPOSITORY_BUSY', `${CONDEMNED_MAX} condemned lists wait for backups that are still running`);
   const dropped = new Set(drop);
   const gone = head.indexes.filter(({ id }) => dropped.has(id));
   invariant(gone.length === dropped.size, 'index objects leave only by a change of generation');
@@ -147,7 +176,8 @@ export function dropRetired(head: Head, sessions: ReadonlySet<string>): Head {
 
 /** Undefined when there is no such snapshot. */
 export function pin(head: Head, added: Pin): Head | undefined {
-  if (head.pins.length >= PINS_MAX) throw new Fault('REPOSITORY_BUSY', `The repository has ${PINS_MAX} readers, the most it can have`);
+  if (head.pins.length >= PINS_MAX)
+    throw new Fault('REPOSITORY_BUSY', `The repository has ${PINS_MAX} readers, the most it can have`);
   if (!head.snapshots.some(({ session }) => session === added.session)) return undefined;
   return { ...head, pins: [...head.pins, added] };
 }
@@ -157,6 +187,7 @@ export function unpin(head: Head, holders: ReadonlySet<string>): Head {
 }
 
 function retire(head: Head, sessions: readonly string[]): Head {
-  if (head.retired.length + sessions.length > RETIRED_MAX) throw new Fault('REPOSITORY_BUSY', `${head.retired.length} registers wait to be deleted`);
+  if (head.retired.length + sessions.length > RETIRED_MAX)
+    throw new Fault('REPOSITORY_BUSY', `${head.retired.length} registers wait to be deleted`);
   return { ...head, retired: [...head.retired, ...sessions] };
 }

@@ -1,23 +1,39 @@
-// Prune, from looking at what others have left undone to the last deleted pack.
+// Prune, from what earlier ones have left undone to the last deleted pack.
+//
+//   finish    end writers that are dead, settle and sweep condemnations that wait
+//   plan      list, mark, census, decide (prune-material.ts)
+//   move      copy what is needed out of wasteful packs, write index objects (prune-moves.ts)
+//   condemn   one swap of the head; when others have changed it meanwhile, their snapshots are looked at, or all is planned again
+//   settle    everybody who might need a condemned pack has ended, and was looked at
+//   delete
+//
+// Dying anywhere leaves a head that is right and objects that it does not name: the next prune deletes those.
 
-import type { ProcessFacts, Writer } from '../format/head.ts';
+import { invariant } from '../base/invariant.ts';
+import type { Condemned, ProcessFacts, Writer } from '../format/head.ts';
+import type { CallOptions } from '../store/object-store.ts';
+import { neededPacks } from './examine.ts';
+import { rootsOf } from './head-changes.ts';
+import { encodeIndexObject } from './index-objects.ts';
+import { hex, indexKey } from './layout.ts';
+import { type Examination, type Kept, MaintenanceSession } from './maintenance.ts';
+import { isDeadFrom } from './process-state.ts';
+import { gatherMaterial, mustBeOwner, type PruneMaterial } from './prune-material.ts';
+import { discardMoves, type Moves, makeMoves } from './prune-moves.ts';
+import { PruneProgress } from './prune-progress.ts';
+import { dropPins } from './registry.ts';
 import type { Repository } from './repository.ts';
+import { deleteStrays, findStrays, listStrayCandidates, type StrayListing } from './strays.ts';
+import { sweep, sweepRegisters, sweepStrayLists } from './sweep.ts';
+import { endWriters, silencePolicy, type WriterPolicy } from './writers.ts';
 
-export type PrunePhase = 'finishing earlier prunes' | 'marking' | 'planning' | 'moving' | 'deleting' | 'done';
+export { type PrunePhase, PruneProgress } from './prune-progress.ts';
 
-/** Counters only grow within a phase; the reader decides how often to look. */
-export class PruneProgress {
-  phase: PrunePhase = 'finishing earlier prunes';
-  snapshotsTotal = 0;
-  snapshotsDone = 0;
-  nodesDone = 0;
-  /** Packs to be rewritten. */
-  packsTotal = 0;
-  packsDone = 0;
-  bytesTotal = 0;
-  bytesDone = 0;
-  packsDeleted = 0;
-}
+const UNUSED_SHARE_MAX = 0.1;
+const REVOKE_AFTER_MS = 24 * 3_600_000;
+/** Others must change the index so often during one prune before it gives up. */
+const PLANS_MAX = 10;
+const CONDEMN_ATTEMPTS_MAX = 20;
 
 export type PruneOptions = {
   /** For people: who prunes. */
@@ -38,27 +54,29 @@ export type PruneReport = {
   readonly snapshots: number;
   /** Stored bytes of all packs of the index, before. */
   readonly bytesBefore: number;
-  /** Of those, in blocks that a snapshot needs, as far as the plan could tell. */
+  /** Of those, about how many a snapshot needs. */
   readonly bytesUsed: number;
   readonly packsBefore: number;
   /** Packs of which nothing is needed. */
   readonly packsDropped: number;
   /** Packs whose needed blocks are moved to new ones. */
   readonly packsMoved: number;
+  /** New packs with what was moved; of a dry run 0 packs, and about so many bytes. */
   readonly packsWritten: number;
   readonly bytesWritten: number;
   /** Packs in no index, left by writers that died. */
   readonly packsOrphaned: number;
   readonly bytesOrphaned: number;
-  /** What stays unused after this. */
+  /** What stays unused after this, about. */
   readonly bytesUnusedAfter: number;
-  /** Deleted (a dry run: would be), with what earlier prunes had left. */
+  /** Deleted, with what earlier prunes had left; of a dry run what would be. Less than condemned when writers must be waited for. */
   readonly packsDeleted: number;
-  readonly bytesFreed: number;
+  /** Of packs that this prune condemned. */
+  readonly bytesCondemned: number;
   /** Index objects, before and after. */
   readonly indexesBefore: number;
   readonly indexesAfter: number;
-  /** Session keys, index objects, lists and registers that nobody needs any more. */
+  /** Session keys, index objects, condemned lists and registers that nobody needed any more. */
   readonly straysDeleted: number;
   /** Writers that were given up. */
   readonly revoked: readonly Writer[];
@@ -68,7 +86,226 @@ export type PruneReport = {
   readonly damagedPacks: readonly string[];
 };
 
-/** KEY_CANNOT_READ with a writer's key. FORMAT_DAMAGED, before anything is changed, when a snapshot needs what is not there. */
-export async function prune(_repository: Repository, _options: PruneOptions): Promise<PruneReport> {
-  throw new Error('not there yet');
+/** KEY_CANNOT_READ with a writer's key. FORMAT_DAMAGED or STORE_NOT_FOUND, before anything that is named is deleted, when a snapshot needs
+ *  what is not there. */
+export async function prune(repository: Repository, options: PruneOptions): Promise<PruneReport> {
+  mustBeOwner(repository);
+  return new PruneRun(repository, options).run();
+}
+
+class PruneRun {
+  readonly #repository: Repository;
+  readonly #options: PruneOptions;
+  readonly #call: CallOptions;
+  readonly #progress: PruneProgress;
+  readonly #revoked: Writer[] = [];
+  readonly #waiting = new Map<string, Writer>();
+
+  constructor(repository: Repository, options: PruneOptions) {
+    this.#repository = repository;
+    this.#options = options;
+    this.#call = options.signal === undefined ? {} : { signal: options.signal };
+    this.#progress = options.progress ?? new PruneProgress();
+  }
+
+  async run(): Promise<PruneReport> {
+    const { store, heads } = this.#repository;
+    if (this.#options.dryRun === true) {
+      const strays = await listStrayCandidates(store, this.#call);
+      const material = await this.#plan(undefined);
+      material.census.details.close();
+      this.#progress.phase = 'done';
+      return this.#reportDryRun(material, findStrays(strays, evidenceOf(material, undefined)).length);
+    }
+    const session = await MaintenanceSession.begin(heads, this.#repository.process, this.#call);
+    try {
+      await this.#finishEarlier(session);
+      const { material, moves, strays } = await this.#condemn(session);
+      this.#progress.phase = 'deleting';
+      await this.#settleAll(session);
+      const straysDeleted = await this.#sweepStrays(session, material, strays);
+      this.#progress.phase = 'done';
+      return this.#report(material, moves, straysDeleted);
+    } finally {
+      // Also when it was aborted: who has left the head need not be waited for.
+      await session.end().catch(() => {});
+    }
+  }
+
+  #plan(self: string | undefined): Promise<PruneMaterial> {
+    const unusedShareMax = this.#options.unusedShareMax ?? UNUSED_SHARE_MAX;
+    return gatherMaterial(this.#repository, { unusedShareMax, progress: this.#progress, self }, this.#call);
+  }
+
+  get #isDead(): (process: ProcessFacts) => boolean {
+    return this.#options.isDead ?? isDeadFrom(this.#repository.process);
+  }
+
+  get #policy(): WriterPolicy {
+    const silenceMsMax = this.#options.revokeAfterMs ?? REVOKE_AFTER_MS;
+    return silencePolicy({ now: new Date(this.#repository.heads.now()), silenceMsMax, isDead: this.#isDead });
+  }
+
+  async #finishEarlier(session: MaintenanceSession): Promise<void> {
+    const { heads } = this.#repository;
+    this.#progress.phase = 'finishing earlier prunes';
+    const ended = await endWriters(
+      heads,
+      this.#policy,
+      this.#options.by,
+      ({ session: other }) => other !== session.name,
+      this.#call,
+    );
+    this.#revoked.push(...ended.revoked);
+    await dropPins(heads, this.#isDead, this.#call);
+    await this.#settleAll(session);
+    await sweepRegisters(heads, this.#call);
+  }
+
+  /** Settles and sweeps every condemnation that can be. */
+  async #settleAll(session: MaintenanceSession): Promise<void> {
+    const { heads } = this.#repository;
+    const { condemned } = await heads.read(this.#call);
+    for (const { generation } of condemned) {
+      const details = {
+        policy: this.#policy,
+        by: this.#options.by,
+        examine: (examination: Examination) => this.#examine(examination),
+      };
+      const settled = await session.settle(generation, details, this.#call);
+      if (settled.outcome === 'waiting') for (const writer of settled.writers) this.#waiting.set(writer.session, writer);
+      if (settled.outcome !== 'settled') continue;
+      const entry = (await heads.read(this.#call)).condemned.find((other) => other.generation === generation);
+      if (entry !== undefined) await this.#sweep(entry);
+    }
+  }
+
+  #sweep(entry: Condemned): Promise<void> {
+    const onDeleted = (kind: 'pack' | 'index'): void => {
+      if (kind === 'pack') this.#progress.packsDeleted++;
+    };
+    return sweep(this.#repository.heads, entry, { onDeleted }, this.#call);
+  }
+
+  async #examine({ head, entry, packs, snapshots }: Examination): Promise<Kept | undefined> {
+    const { store, keyring, heads } = this.#repository;
+    const needed = await neededPacks(
+      this.#repository,
+      { head, snapshots, packs, named: entry.indexes, stays: head.indexes },
+      this.#call,
+    );
+    if (needed.length === 0) return undefined;
+    const { id, bytes } = encodeIndexObject(needed, keyring, heads.ports.random);
+    await store.put(indexKey(id), bytes, this.#call);
+    return { packs: needed.map(({ packId }) => hex(packId)), index: { id, bytes: bytes.length, packs: needed.length } };
+  }
+
+  /** Plans, moves and condemns, again from the start when others have changed the index. */
+  async #condemn(
+    session: MaintenanceSession,
+  ): Promise<{ readonly material: PruneMaterial; readonly moves: Moves | undefined; readonly strays: StrayListing }> {
+    for (let n = 0; ; n++) {
+      const strays = await listStrayCandidates(this.#repository.store, this.#call);
+      const material = await this.#plan(session.name);
+      let moves: Moves | undefined;
+      try {
+        moves = await makeMoves(this.#repository, material, { session: session.name, progress: this.#progress }, this.#call);
+      } finally {
+        material.census.details.close();
+      }
+      if (moves.plan.packs.length === 0 && moves.dropped.length === 0) return { material, moves: undefined, strays };
+      if (await this.#condemnOnce(session, moves)) return { material, moves, strays };
+      await discardMoves(this.#repository, moves, this.#call);
+      invariant(n < PLANS_MAX, `others change the index less than ${PLANS_MAX} times while a prune plans`);
+    }
+  }
+
+  /** False when another plan is needed. */
+  async #condemnOnce(session: MaintenanceSession, moves: Moves): Promise<boolean> {
+    const { plan, dropped } = moves;
+    for (let attempt = 0; attempt < CONDEMN_ATTEMPTS_MAX; attempt++) {
+      if ((await session.condemn(plan, this.#call)) !== 'stale') return true;
+      const head = await this.#repository.heads.read(this.#call);
+      if (head.generation !== plan.generation) return false;
+      if (plan.whenQuiet && head.writers.some(({ kind }) => kind === 'backup')) return false;
+      // Only snapshots have come: perhaps they need nothing of what goes.
+      const snapshots = [...rootsOf(head)].filter((root) => !plan.roots.has(root));
+      const isGone = new Set(plan.drop);
+      const stays = [...head.indexes.filter(({ id }) => !isGone.has(id)), ...plan.add];
+      const packs = plan.packs.map(({ id }) => id);
+      const needed = await neededPacks(this.#repository, { head, snapshots, packs, named: dropped, stays }, this.#call);
+      if (needed.length > 0) return false;
+      for (const snapshot of snapshots) plan.roots.add(snapshot);
+    }
+    return false;
+  }
+
+  async #sweepStrays(session: MaintenanceSession, material: PruneMaterial, listing: StrayListing): Promise<number> {
+    const { heads, store } = this.#repository;
+    const registers = await sweepRegisters(heads, this.#call);
+    const lists = await sweepStrayLists(heads, this.#call);
+    const strays = findStrays(listing, evidenceOf(material, session.name));
+    await deleteStrays(store, strays, this.#call);
+    return registers + lists.length + strays.length;
+  }
+
+  #report(material: PruneMaterial, moves: Moves | undefined, straysDeleted: number): PruneReport {
+    const { totals } = material;
+    const indexesBefore = material.head.indexes.length;
+    return {
+      ...this.#common(material),
+      dryRun: false,
+      packsWritten: moves?.newPacks.length ?? 0,
+      bytesWritten: moves?.bytesWritten ?? 0,
+      bytesUnusedAfter: Math.max(
+        0,
+        totals.bytes - totals.bytesDropped - totals.bytesMoved + (moves?.bytesWritten ?? 0) - totals.liveBytes,
+      ),
+      packsDeleted: this.#progress.packsDeleted,
+      bytesCondemned: moves?.bytesCondemned ?? 0,
+      indexesAfter: indexesBefore - (moves?.dropped.length ?? 0) + (moves?.plan.add.length ?? 0),
+      straysDeleted,
+      damagedPacks: moves?.damagedPacks ?? [],
+    };
+  }
+
+  #reportDryRun(material: PruneMaterial, straysDeleted: number): PruneReport {
+    const { totals, orphans, head } = material;
+    const common = this.#common(material);
+    return {
+      ...common,
+      dryRun: true,
+      packsWritten: 0,
+      bytesWritten: totals.bytesMovedAfter,
+      bytesUnusedAfter: Math.max(
+        0,
+        totals.bytes - totals.bytesDropped - totals.bytesMoved + totals.bytesMovedAfter - totals.liveBytes,
+      ),
+      packsDeleted: totals.packsDropped + totals.packsMoved + orphans.length,
+      bytesCondemned: totals.bytesDropped + totals.bytesMoved + common.bytesOrphaned,
+      indexesAfter: head.indexes.length,
+      straysDeleted,
+      damagedPacks: [],
+    };
+  }
+
+  #common({ head, totals, orphans }: PruneMaterial) {
+    return {
+      snapshots: head.snapshots.length,
+      bytesBefore: totals.bytes,
+      bytesUsed: totals.liveBytes,
+      packsBefore: totals.packs,
+      packsDropped: totals.packsDropped,
+      packsMoved: totals.packsMoved,
+      packsOrphaned: orphans.length,
+      bytesOrphaned: orphans.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      indexesBefore: head.indexes.length,
+      revoked: this.#revoked,
+      waiting: [...this.#waiting.values()],
+    };
+  }
+}
+
+function evidenceOf({ head, census, orphans }: PruneMaterial, self: string | undefined) {
+  return { head, needed: new Set([...census.sealing, ...orphans.map(({ session }) => session)]), self };
 }

@@ -30,7 +30,8 @@ export class SessionKeyCache {
 
   /** Opens nodes. */
   metadataKey(session: Uint8Array, assetId: Uint8Array): Uint8Array {
-    const name = hex(session);
+    // A prune's session seals nodes of several assets.
+    const name = `${hex(session)} ${hex(assetId)}`;
     let key = this.#metadataKeys.get(name);
     if (key === undefined) {
       key = this.#keyring.metadataKeyOf(session, assetId);
@@ -48,6 +49,9 @@ export class SessionKeyCache {
         if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
       }
     }
-    throw new Fault('STORE_NOT_FOUND', `The key of session ${hex(session)} is not in the store at ${this.#store.location}: what it sealed cannot be opened`);
+    throw new Fault(
+      'STORE_NOT_FOUND',
+      `The key of session ${hex(session)} is not in the store at ${this.#store.location}: what it sealed cannot be opened`,
+    );
   }
 }

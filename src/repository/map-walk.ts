@@ -1,0 +1,190 @@
+// Walks maps of snapshots, every node once however many snapshots share it, some at a time and in bounded memory. Content is not read.
+//
+// A node is known by its digest and by what it must cover: equal bytes have equal children, so what hangs below is walked once. But equal
+// nodes may lie in several places (two assets that know nothing of each other), and each place is somebody's: so every reference of a
+// node that is walked is reported, whether what it leads to was walked before or not.
+
+import { Fault } from '../base/faults.ts';
+import { decodeChunksNode } from '../format/chunks-node.ts';
+import { decodeEntriesBranch, decodeEntriesLeaf, isEntriesLeaf } from '../format/entries-node.ts';
+import { decodeUnitsBranch, decodeUnitsLeaf, UNITS_FANOUT, UNITS_PER_LEAF, unitsMapHeight } from '../format/units-node.ts';
+import type { Checksum } from '../index/checksum.ts';
+import { VisitedSet } from '../index/visited-set.ts';
+import { digestOf, type References } from '../model/reference.ts';
+import type { SnapshotRoot } from '../model/snapshot.ts';
+import type { StoredEntry } from '../model/stored-entry.ts';
+
+const READS_PARALLEL = 8;
+const VISITED_BYTES = 24;
+const LEAF_KIND_UNITS = 3;
+
+/** What a node must be: `units` covers so many units, the last of so many bytes. */
+export type NodeRole =
+  | { readonly kind: 'entries' }
+  | { readonly kind: 'chunks' }
+  | { readonly kind: 'units'; readonly units: number; readonly lastUnitBytes: number };
+
+export type MapNode = { readonly reference: References; readonly role: NodeRole };
+
+/** What a node refers to. */
+export type NodeContent = {
+  readonly nodes: readonly MapNode[];
+  /** Packed references of content; several lists. */
+  readonly content: readonly References[];
+  /** Of an entries leaf. */
+  readonly entries?: readonly StoredEntry[];
+};
+
+export type MapWalkOptions = {
+  readonly readNode: (reference: References) => Promise<Uint8Array>;
+  /** Of the repository. */
+  readonly unitBytes: number;
+  /** Where what was visited spills to. */
+  readonly directory: string;
+  readonly checksum: Checksum;
+  /** Every reference in every node, packed: of nodes and of content. */
+  readonly onReferences: (references: References) => void;
+  readonly onNode?: () => void;
+  /** Of a node that cannot be read or is not what it must be; what is below stays unknown. Default: the walk fails with it. */
+  readonly onBadNode?: (node: MapNode, error: unknown) => void;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** The root of a snapshot's map; none when it holds nothing. */
+export function rootNode(root: SnapshotRoot, unitBytes: number): MapNode | undefined {
+  if (root.reference.length === 0) return undefined;
+  if (root.kind === 'units') return { reference: root.reference, role: unitsRole(root.contentBytes, unitBytes) };
+  return { reference: root.reference, role: { kind: root.kind } };
+}
+
+function unitsRole(contentBytes: number, unitBytes: number): NodeRole {
+  const units = Math.ceil(contentBytes / unitBytes);
+  return { kind: 'units', units, lastUnitBytes: contentBytes - (units - 1) * unitBytes };
+}
+
+/** FORMAT_DAMAGED when the bytes are not such a node. */
+export function readContentOf(bytes: Uint8Array, role: NodeRole, unitBytes: number): NodeContent {
+  if (role.kind === 'units') return unitsContent(bytes, role.units, role.lastUnitBytes, unitBytes);
+  if (role.kind === 'chunks') {
+    const node = decodeChunksNode(bytes);
+    if (node.kind === 'leaf') return { nodes: [], content: [node.references] };
+    return { nodes: node.children.map(({ reference }) => ({ reference, role })), content: [] };
+  }
+  if (!isEntriesLeaf(bytes))
+    return { nodes: decodeEntriesBranch(bytes).map(({ reference }) => ({ reference, role })), content: [] };
+  const entries = decodeEntriesLeaf(bytes);
+  const nodes: MapNode[] = [];
+  const content: References[] = [];
+  for (const entry of entries) {
+    const node = contentNode(entry, unitBytes);
+    if (node !== undefined) nodes.push(node);
+    else if (entry.content.kind === 'chunks') content.push(entry.content.references);
+  }
+  return { nodes, content, entries };
+}
+
+/** The map of an entry's content, when it has one. */
+export function contentNode({ content, sizeBytes }: StoredEntry, unitBytes: number): MapNode | undefined {
+  if (content.kind !== 'chunks-map' && content.kind !== 'units-map') return undefined;
+  if (content.root.length === 0) return undefined;
+  return { reference: content.root, role: content.kind === 'chunks-map' ? { kind: 'chunks' } : unitsRole(sizeBytes, unitBytes) };
+}
+
+function unitsContent(bytes: Uint8Array, units: number, lastUnitBytes: number, unitBytes: number): NodeContent {
+  const height = unitsMapHeight(units);
+  if (height === 0) return { nodes: [], content: [decodeUnitsLeaf(bytes, units, unitBytes, lastUnitBytes).references] };
+  if (bytes[0] === LEAF_KIND_UNITS)
+    throw new Fault('FORMAT_DAMAGED', 'A units map is damaged: it has a leaf where a branch belongs');
+  const children = decodeUnitsBranch(bytes);
+  const span = UNITS_PER_LEAF * UNITS_FANOUT ** (height - 1);
+  if (children.length !== Math.ceil(units / span)) {
+    throw new Fault('FORMAT_DAMAGED', `A units branch is damaged: it has ${children.length} children for ${units} units`);
+  }
+  const nodes: MapNode[] = [];
+  children.forEach((reference, i) => {
+    const isLast = i === children.length - 1;
+    const role = {
+      kind: 'units',
+      units: isLast ? units - i * span : span,
+      lastUnitBytes: isLast ? lastUnitBytes : unitBytes,
+    } as const;
+    if (reference.length > 0) nodes.push({ reference, role });
+  });
+  return { nodes, content: [] };
+}
+
+export class MapWalker {
+  readonly #options: MapWalkOptions;
+  readonly #visited: VisitedSet;
+  readonly #key = new Uint8Array(VISITED_BYTES);
+  readonly #keyNumbers = new DataView(this.#key.buffer);
+  #waiting: MapNode[] = [];
+
+  constructor(options: MapWalkOptions) {
+    this.#options = options;
+    this.#visited = new VisitedSet({ directory: options.directory, checksum: options.checksum, digestBytes: VISITED_BYTES });
+  }
+
+  /** Nodes walked so far. */
+  get nodes(): number {
+    return this.#visited.size;
+  }
+
+  /** Walks what was not walked before below this node. Not concurrently. */
+  async walk(root: MapNode): Promise<void> {
+    this.#options.onReferences(root.reference);
+    this.#expect(root);
+    let running = 0;
+    let failure: { readonly error: unknown } | undefined;
+    await new Promise<void>((resolve) => {
+      const pump = (): void => {
+        while (running < READS_PARALLEL && this.#waiting.length > 0 && failure === undefined) {
+          running++;
+          this.#visit(this.#waiting.pop()!)
+            .catch((error: unknown) => {
+              failure ??= { error };
+            })
+            .finally(() => {
+              running--;
+              pump();
+            });
+        }
+        if (running === 0) resolve();
+      };
+      pump();
+    });
+    this.#waiting = [];
+    if (failure !== undefined) throw failure.error;
+  }
+
+  close(): void {
+    this.#visited.close();
+  }
+
+  #expect(node: MapNode): void {
+    this.#key.set(digestOf(node.reference));
+    const { role } = node;
+    this.#keyNumbers.setUint32(16, role.kind === 'units' ? role.units % 2 ** 32 : 0);
+    this.#keyNumbers.setUint32(20, role.kind === 'units' ? role.lastUnitBytes : 0);
+    if (this.#visited.add(this.#key)) this.#waiting.push(node);
+  }
+
+  async #visit(node: MapNode): Promise<void> {
+    const { readNode, unitBytes, onReferences, onNode, onBadNode, signal } = this.#options;
+    signal?.throwIfAborted();
+    let content: NodeContent;
+    try {
+      content = readContentOf(await readNode(node.reference), node.role, unitBytes);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (onBadNode === undefined) throw error;
+      onBadNode(node, error);
+      return;
+    }
+    onNode?.();
+    for (const references of content.content) onReferences(references);
+    for (const { reference } of content.nodes) onReferences(reference);
+    // The last in is the first out: so neighbours are read one after the other, and few wait.
+    for (let i = content.nodes.length - 1; i >= 0; i--) this.#expect(content.nodes[i]!);
+  }
+}
