@@ -1,0 +1,25 @@
+// Prints "N passed, N failed, N skipped" from the results that vitest's JSON reporter wrote. A test file that could not be loaded counts
+// as one failed test, so that it cannot hide.
+
+import { readFileSync } from 'node:fs';
+
+type Results = {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly { readonly status: string }[] }[];
+};
+
+const text = readFileSync(process.argv[2]!, 'utf8');
+if (text === '') {
+  console.log('0 passed, 1 failed, 0 skipped');
+  process.exit(1);
+}
+const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(text) as Results;
+const broken = testResults.filter(
+  ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
+);
+const failed = numFailedTests + broken.length;
+console.log(`${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
+process.exit(failed === 0 && numPassedTests > 0 ? 0 : 1);
