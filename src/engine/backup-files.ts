@@ -33,7 +33,7 @@ const FILE_COST_BYTES = 8 * 1024;
 /** Content above this is split among workers. */
 const LARGE_BYTES = 16 * 1024 * 1024;
 /** Entries that wait for the content of one before them. */
-const WAITING_MAX = 50_000;
+const WAITING_MAX = 20_000;
 /** Entries between two looks at what the workers have answered. */
 const SLICE_ENTRIES = 1000;
 

@@ -19,8 +19,10 @@ import { RestoreWindow } from './restore-plan.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 import { RestoreReader, type WindowFile } from './restore-reader.ts';
 
-const WINDOW_PIECES_MAX = 200_000;
+/** The first window is small, so that the workers begin at once; each next one is twice as large. */
+const WINDOW_ENTRIES_FIRST = 2_000;
 const WINDOW_ENTRIES_MAX = 100_000;
+const WINDOW_PIECES_MAX = 200_000;
 const ATTRIBUTES_PER_JOB = 500;
 const NO_BLOCK = new Uint8Array(16);
 const ZEROS = new Uint8Array(1024 * 1024);
@@ -53,6 +55,17 @@ export async function restoreTree(restore: TreeRestore): Promise<void> {
   }
 }
 
+/** A part of the tree on its way. */
+type TreeWindow = {
+  readonly plan: RestoreWindow;
+  readonly files: WindowFile[];
+  /** Attributes to be given at the end, with the file that must be complete, or -1. */
+  readonly finished: { readonly attributes: Attributes; readonly file: number }[];
+  readonly closedDirectories: Attributes[];
+  readonly links: { readonly path: string; readonly original: string }[];
+  entries: number;
+};
+
 class TreeRun {
   readonly #restore: TreeRestore;
   readonly #tree: TargetTree;
@@ -61,13 +74,10 @@ class TreeRun {
   readonly #existing: 'refuse' | 'replace';
   /** Directories that are not complete yet: the way down to the entry at hand. */
   readonly #openDirectories: Attributes[] = [];
-  /** Attributes to be given at the end of the window, in order. */
-  #finished: { readonly attributes: Attributes; readonly file: number }[] = [];
-  #closedDirectories: Attributes[] = [];
-  #links: { readonly path: string; readonly original: string }[] = [];
-  #window: RestoreWindow;
-  #files: WindowFile[] = [];
-  #entries = 0;
+  #window: TreeWindow;
+  #windowEntriesMax = WINDOW_ENTRIES_FIRST;
+  /** The window before, while this one is being planned. */
+  #running: Promise<void> = Promise.resolve();
   /** Contents of originals that lie outside of what is restored: their first name here takes their place. */
   readonly #originals = new Map<string, string>();
 
@@ -85,7 +95,7 @@ class TreeRun {
       overZeros: delta,
       existing: this.#existing,
     });
-    this.#window = new RestoreWindow(restore.find);
+    this.#window = this.#newWindow();
   }
 
   async run(): Promise<void> {
@@ -98,11 +108,12 @@ class TreeRun {
       } catch (error) {
         this.#failed(path, error);
       }
-      this.#entries++;
-      if (this.#window.pieces >= WINDOW_PIECES_MAX || this.#entries >= WINDOW_ENTRIES_MAX) await this.#flush();
+      this.#window.entries++;
+      if (this.#window.plan.pieces >= WINDOW_PIECES_MAX || this.#window.entries >= this.#windowEntriesMax) await this.#send();
     }
-    while (this.#openDirectories.length > 0) this.#closedDirectories.push(this.#openDirectories.pop()!);
-    await this.#flush();
+    while (this.#openDirectories.length > 0) this.#window.closedDirectories.push(this.#openDirectories.pop()!);
+    await this.#send();
+    await this.#running;
     this.#syncTarget();
   }
 
@@ -132,7 +143,7 @@ class TreeRun {
       xattrs: entry.xattrs,
     };
     while (this.#openDirectories.length > 0 && !isWithinPath(path, this.#openDirectories.at(-1)!.path))
-      this.#closedDirectories.push(this.#openDirectories.pop()!);
+      this.#window.closedDirectories.push(this.#openDirectories.pop()!);
     if (entry.kind === 'directory') {
       this.#tree.makeDirectory(path, this.#existing);
       this.#openDirectories.push(attributes);
@@ -141,14 +152,14 @@ class TreeRun {
     } else if (entry.kind === 'symlink') {
       if (this.#restore.delta) this.#tree.remove(path);
       this.#tree.makeSymlink(path, entry.linkTarget, this.#existing);
-      this.#finished.push({ attributes, file: -1 });
+      this.#window.finished.push({ attributes, file: -1 });
     } else if (entry.kind === 'file') {
       const content = entry.hardLinkTo === '' ? entry : await this.#originalOf(entry);
       await this.#takeFile(content.content, content.sizeBytes, path, attributes);
     } else {
       if (this.#restore.delta) this.#tree.remove(path);
       this.#tree.makeNode(path, entry.kind, entry.rdevMajor, entry.rdevMinor, this.#existing);
-      this.#finished.push({ attributes, file: -1 });
+      this.#window.finished.push({ attributes, file: -1 });
     }
   }
 
@@ -161,7 +172,7 @@ class TreeRun {
         ? entry.hardLinkTo
         : entry.hardLinkTo.slice(below.length + 1);
     if (original !== undefined) {
-      this.#links.push({ path, original });
+      this.#window.links.push({ path, original });
       return true;
     }
     this.#originals.set(entry.hardLinkTo, path);
@@ -198,7 +209,7 @@ class TreeRun {
       this.#posix.close(fd);
     }
     const file = this.#newFile({ path, whole: undefined });
-    this.#finished.push({ attributes, file });
+    this.#window.finished.push({ attributes, file });
     if (content.kind === 'chunks') {
       this.#addPieces(file, content.references);
       return;
@@ -206,7 +217,7 @@ class TreeRun {
     for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
       for (const piece of pieces) {
         if (piece.kind === 'zeros') progress.bytesDone += piece.length;
-        else this.#window.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+        else this.#window.plan.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
       }
     }
   }
@@ -216,7 +227,7 @@ class TreeRun {
     const { unitBytes, readNode, pool, progress } = this.#restore;
     this.#posix.truncate(fd, sizeBytes);
     const file = this.#newFile({ path, whole: undefined });
-    this.#finished.push({ attributes, file });
+    this.#window.finished.push({ attributes, file });
     for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
       const references = Buffer.concat(
         pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))),
@@ -228,7 +239,7 @@ class TreeRun {
           progress.bytesKept += piece.length;
           progress.bytesDone += piece.length;
         } else if (piece.kind === 'data')
-          this.#window.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+          this.#window.plan.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
         else this.#writeZeros(fd, piece);
       });
     }
@@ -242,22 +253,34 @@ class TreeRun {
   }
 
   #newFile(file: WindowFile): number {
-    return this.#files.push(file) - 1;
+    return this.#window.files.push(file) - 1;
   }
 
   #addPieces(file: number, references: References): void {
     let offset = 0;
     for (let i = 0; i < referenceCount(references); i++) {
       const length = lengthOf(references, i);
-      this.#window.add(blockOf(references, i), file, offset, offsetOf(references, i), length);
+      this.#window.plan.add(blockOf(references, i), file, offset, offsetOf(references, i), length);
       offset += length;
     }
   }
 
-  async #flush(): Promise<void> {
-    const { progress } = this.#restore;
-    const failed = await this.#reader.run(this.#window, this.#files);
-    for (const { path, original } of this.#links) {
+  #newWindow(): TreeWindow {
+    return { plan: new RestoreWindow(this.#restore.find), files: [], finished: [], closedDirectories: [], links: [], entries: 0 };
+  }
+
+  /** Hands the window over; the next one is planned while it runs. */
+  async #send(): Promise<void> {
+    await this.#running;
+    this.#running = this.#run(this.#window);
+    this.#running.catch(() => {});
+    this.#window = this.#newWindow();
+    this.#windowEntriesMax = Math.min(WINDOW_ENTRIES_MAX, this.#windowEntriesMax * 2);
+  }
+
+  async #run({ plan, files, finished, closedDirectories, links, entries }: TreeWindow): Promise<void> {
+    const failed = await this.#reader.run(plan, files);
+    for (const { path, original } of links) {
       try {
         if (this.#restore.delta) this.#tree.remove(path);
         this.#tree.makeHardLink(path, original, this.#existing);
@@ -265,16 +288,10 @@ class TreeRun {
         this.#failed(path, error);
       }
     }
-    await this.#giveAttributes(this.#finished.filter(({ file }) => !failed.has(file)).map(({ attributes }) => attributes));
+    await this.#giveAttributes(finished.filter(({ file }) => !failed.has(file)).map(({ attributes }) => attributes));
     // A directory after everything in it; those that lie deeper were closed first.
-    await this.#giveAttributes(this.#closedDirectories, true);
-    progress.entriesDone += this.#entries;
-    this.#window = new RestoreWindow(this.#restore.find);
-    this.#files = [];
-    this.#finished = [];
-    this.#closedDirectories = [];
-    this.#links = [];
-    this.#entries = 0;
+    await this.#giveAttributes(closedDirectories, true);
+    this.#restore.progress.entriesDone += entries;
   }
 
   async #giveAttributes(entries: readonly Attributes[], inOrder = false): Promise<void> {
