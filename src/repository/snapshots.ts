@@ -35,7 +35,10 @@ export function openSnapshot(repository: Repository, register: CommittedRegister
   const plain = openOnce(key, sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES), snapshotAad(session));
   if (plain === undefined) throw new Fault('FORMAT_DAMAGED', `${what} does not open: it was changed`);
   const { keyring, parameters } = repository;
-  if (register.keyId === keyring.keyId && !isSignedBy(keyring.payload.verifyKey, signedBytes(parameters.id, sealed), Buffer.from(register.signature, 'base64'))) {
+  if (
+    register.keyId === keyring.keyId &&
+    !isSignedBy(keyring.payload.verifyKey, signedBytes(parameters.id, sealed), Buffer.from(register.signature, 'base64'))
+  ) {
     throw new Fault('FORMAT_DAMAGED', `${what} does not carry the signature of the key that it names`);
   }
   return decodeSnapshot(JSON.parse(zlib.zstdDecompressSync(plain, { maxOutputLength: PLAIN_BYTES_MAX }).toString()), what);
@@ -54,7 +57,12 @@ export async function readSnapshot(repository: Repository, session: string, opti
 }
 
 /** All snapshots that this key can read, oldest first. What has been forgotten meanwhile is left out. */
-export async function listSnapshots(repository: Repository, head: Head, options?: CallOptions, assetId?: Uint8Array): Promise<Snapshot[]> {
+export async function listSnapshots(
+  repository: Repository,
+  head: Head,
+  options?: CallOptions,
+  assetId?: Uint8Array,
+): Promise<Snapshot[]> {
   const wanted = assetId === undefined ? head.snapshots : head.snapshots.filter((one) => one.assetId === hex(assetId));
   const snapshots: Snapshot[] = [];
   let next = 0;
@@ -72,17 +80,28 @@ export async function listSnapshots(repository: Repository, head: Head, options?
   return snapshots.sort((a, b) => (a.startedAt < b.startedAt ? -1 : a.startedAt > b.startedAt ? 1 : a.id < b.id ? -1 : 1));
 }
 
-/** By id, by the beginning of one, or "latest" (of an asset, when given). SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
+/** By id, by the beginning of one, "latest", or "latest~N" for the N-th before it. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
 export async function resolveSnapshot(repository: Repository, name: string, options?: CallOptions): Promise<Snapshot> {
   const head = await repository.heads.read(options);
-  if (name === 'latest') {
-    const latest = (await listSnapshots(repository, head, options)).at(-1);
-    if (latest === undefined) throw new Fault('SNAPSHOT_NOT_FOUND', `The repository at ${repository.store.location} has no snapshots`);
-    return latest;
+  const latest = /^latest(?:~(\d{1,6}))?$/.exec(name);
+  if (latest !== null) {
+    const snapshots = await listSnapshots(repository, head, options);
+    const found = snapshots[snapshots.length - 1 - Number(latest[1] ?? 0)];
+    if (found === undefined)
+      throw new Fault('SNAPSHOT_NOT_FOUND', `The repository at ${repository.store.location} has ${snapshots.length} snapshots, no "${name}"`);
+    return found;
   }
   const matches = head.snapshots.filter(({ session }) => session.startsWith(name.toLowerCase()));
-  if (matches.length > 1) throw new Fault('SNAPSHOT_AMBIGUOUS', `"${name}" is the beginning of ${matches.length} snapshots: ${matches.slice(0, 5).map(({ session }) => session).join(', ')}`);
+  if (matches.length > 1)
+    throw new Fault(
+      'SNAPSHOT_AMBIGUOUS',
+      `"${name}" is the beginning of ${matches.length} snapshots: ${matches
+        .slice(0, 5)
+        .map(({ session }) => session)
+        .join(', ')}`,
+    );
   const match = name === '' ? undefined : matches[0];
-  if (match === undefined) throw new Fault('SNAPSHOT_NOT_FOUND', `There is no snapshot "${name}" in the repository at ${repository.store.location}`);
+  if (match === undefined)
+    throw new Fault('SNAPSHOT_NOT_FOUND', `There is no snapshot "${name}" in the repository at ${repository.store.location}`);
   return readSnapshot(repository, match.session, options);
 }
