@@ -1,26 +1,32 @@
-// Verifying a repository: its structure, and, sampled or whole, every byte of its packs.
+// Verifying a repository: its structure, and, sampled or whole, every byte of its packs. Damage is an answer, not a fault: what is damaged,
+// and which snapshots and paths need it.
+//
+// Others may go on working. A prune that moves or deletes packs meanwhile looks like damage; so when damage was found and the head has
+// changed since, all that was found is looked at once more under the new head, and only what is still so is reported.
 
+import type { Head } from '../format/head.ts';
+import { hex } from '../repository/layout.ts';
+import { mustBeOwner } from '../repository/owner-only.ts';
+import { MapReader } from '../repository/reading.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { ObjectStore } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-store.ts';
+import { AffectedFinder } from './affected.ts';
+import { sampleOf, verifyPacks } from './verify-packs.ts';
+import { type AffectedSnapshot, type DamagedThing, DamageList, VerifyProgress } from './verify-report.ts';
+import { type Structure, verifyStructure } from './verify-structure.ts';
+
+export { type ScrubOptions, type ScrubReport, scrub } from './scrub.ts';
+export { type AffectedPath, type AffectedSnapshot, type DamagedThing, VerifyProgress } from './verify-report.ts';
+
+const PATHS_MAX = 100;
+const LOOKS_MAX = 4;
 
 /** structure: head, snapshots, maps, and that every reference leads into a pack that is there. sample, full: the bytes of packs too. */
 export type VerifyDepth =
   | { readonly kind: 'structure' }
+  /** `share` of the packs, 0 to 1; seeds that follow each other take others, until all were read. */
   | { readonly kind: 'sample'; readonly share: number; readonly seed: number }
   | { readonly kind: 'full' };
-
-export class VerifyProgress {
-  phase: 'structure' | 'packs' | 'damage' | 'done' = 'structure';
-  snapshotsTotal = 0;
-  snapshotsDone = 0;
-  nodesDone = 0;
-  packsTotal = 0;
-  packsDone = 0;
-  bytesTotal = 0;
-  bytesDone = 0;
-  /** Damaged things found so far. */
-  damaged = 0;
-}
 
 export type VerifyOptions = {
   readonly depth: VerifyDepth;
@@ -29,33 +35,6 @@ export type VerifyOptions = {
   readonly pathsMax?: number;
   readonly signal?: AbortSignal;
   readonly progress?: VerifyProgress;
-};
-
-export type DamagedThing = {
-  readonly kind: 'snapshot' | 'index' | 'pack' | 'block' | 'node' | 'session-key';
-  /** Hex: session, index object, pack, block. */
-  readonly id: string;
-  /** Of a block: the pack it lies in, when known. */
-  readonly pack?: string;
-  /** What is wrong, for people. */
-  readonly message: string;
-};
-
-export type AffectedPath = {
-  /** Latin1; of a volume or stream ''. */
-  readonly path: string;
-  /** Set when a part of the tree cannot be listed: everything from `path` to before this one ('' for: to the end). */
-  readonly until?: string;
-};
-
-export type AffectedSnapshot = {
-  readonly session: string;
-  /** '' when the snapshot itself cannot be read. */
-  readonly asset: string;
-  readonly startedAt: string;
-  readonly paths: readonly AffectedPath[];
-  /** All of them, named or not. */
-  readonly pathsCount: number;
 };
 
 export type VerifyReport = {
@@ -72,24 +51,93 @@ export type VerifyReport = {
   readonly affected: readonly AffectedSnapshot[];
 };
 
-/** Damage is a value, not a fault: exit 4 when the outcome is 'damaged'. */
-export async function verify(_repository: Repository, _options: VerifyOptions): Promise<VerifyReport> {
-  throw new Error('not there yet');
+/** Damage is a value, not a fault: exit 4 when the outcome is 'damaged'. Faults: no head, wrong key, a store that does not answer. */
+export async function verify(repository: Repository, options: VerifyOptions): Promise<VerifyReport> {
+  const { report } = await verifyWithDamage(repository, options);
+  return report;
 }
 
-export type ScrubOptions = { readonly threads: number; readonly signal?: AbortSignal; readonly progress?: VerifyProgress };
+export type Verified = { readonly report: VerifyReport; readonly damage: DamageList; readonly structure: Structure };
 
-export type ScrubReport = {
-  readonly outcome: 'clean' | 'damaged';
-  readonly packs: number;
-  readonly indexes: number;
-  readonly bytesRead: number;
-  /** Keys whose bytes are not those that their names say; the first ones. */
-  readonly damaged: readonly { readonly key: string; readonly message: string }[];
-  readonly damagedCount: number;
-};
+/** As `verify`, with what repair needs to know. */
+export async function verifyWithDamage(repository: Repository, options: VerifyOptions): Promise<Verified> {
+  mustBeOwner(repository);
+  const { depth, threads, signal, pathsMax = PATHS_MAX, progress = new VerifyProgress() } = options;
+  const call: CallOptions = signal === undefined ? {} : { signal };
+  let suspects: ReadonlySet<string> | undefined;
+  let read = { packsRead: 0, bytesRead: 0 };
+  for (let look = 1; ; look++) {
+    const damage = new DamageList(progress);
+    progress.phase = 'structure';
+    const structure = await verifyStructure(repository, damage, progress, call);
+    if (depth.kind !== 'structure') {
+      progress.phase = 'packs';
+      const isInDepth = depth.kind === 'full' ? () => true : sampleOf(depth.share, depth.seed);
+      const known = suspects;
+      const isWanted: typeof isInDepth = known === undefined ? isInDepth : ({ packId }) => known.has(hex(packId));
+      if (known === undefined) {
+        progress.packsTotal = depth.kind === 'full' ? structure.packs : Math.ceil(structure.packs * depth.share);
+        progress.bytesTotal = depth.kind === 'full' ? structure.bytes : Math.ceil(structure.bytes * depth.share);
+      }
+      const these = await verifyPacks(repository, { indexes: structure.indexes, isWanted, threads }, damage, progress, call);
+      read = { packsRead: read.packsRead + these.packsRead, bytesRead: read.bytesRead + these.bytesRead };
+    }
+    const isSettled = damage.count === 0 || look === LOOKS_MAX || !hasMoved(structure.head, await repository.heads.read(call));
+    if (!isSettled) {
+      suspects = new Set([
+        ...(suspects ?? []),
+        ...damage.things.flatMap(({ kind, id, pack }) => (kind === 'pack' ? [id] : pack === undefined ? [] : [pack])),
+      ]);
+      continue;
+    }
+    progress.phase = 'damage';
+    const affected = await findAffected(repository, structure, damage, pathsMax, call);
+    progress.phase = 'done';
+    const report: VerifyReport = {
+      outcome: damage.count === 0 ? 'clean' : 'damaged',
+      snapshots: structure.snapshots.length + structure.unreadable.length,
+      nodes: structure.nodes,
+      packs: structure.packs,
+      ...read,
+      damaged: damage.things,
+      damagedCount: damage.count,
+      affected,
+    };
+    return { report, damage, structure };
+  }
+}
 
-/** Names against bytes, for all that the store lists. Needs no key. */
-export async function scrub(_store: ObjectStore, _options: ScrubOptions): Promise<ScrubReport> {
-  throw new Error('not there yet');
+/** Whether what was found damaged may have been moved or deleted by others. */
+function hasMoved(before: Head, now: Head): boolean {
+  const roots = (head: Head): string => JSON.stringify([head.snapshots, head.pins.map(({ session }) => session)]);
+  return before.generation !== now.generation || before.condemned.length !== now.condemned.length || roots(before) !== roots(now);
+}
+
+async function findAffected(
+  repository: Repository,
+  structure: Structure,
+  damage: DamageList,
+  pathsMax: number,
+  call: CallOptions,
+): Promise<AffectedSnapshot[]> {
+  if (damage.count === 0) return [];
+  const affected: AffectedSnapshot[] = structure.unreadable.map((session) => ({
+    session,
+    asset: '',
+    startedAt: '',
+    paths: [],
+    pathsCount: 0,
+  }));
+  if (damage.blocks.size === 0 && damage.nodes.size === 0) return affected;
+  const { readNode } = await MapReader.fixed(repository, structure.indexes, call);
+  const finder = await AffectedFinder.open(repository, { readNode, damage, pathsMax }, call);
+  try {
+    for (const snapshot of structure.snapshots) {
+      const one = await finder.of(snapshot);
+      if (one !== undefined) affected.push(one);
+    }
+    return affected;
+  } finally {
+    finder.close();
+  }
 }

@@ -4,7 +4,7 @@
 // writers, will never be named by anybody (README.md, "Packs without an index"): that, and not the listing, is the evidence.
 
 import { forEachBounded } from '../base/bounded.ts';
-import { Fault, isFault } from '../base/faults.ts';
+import { isFault } from '../base/faults.ts';
 import type { Head } from '../format/head.ts';
 import { decodeTrailer, type PackKind, TRAILER_BYTES } from '../format/pack.ts';
 import { loadChecksum } from '../index/checksum.ts';
@@ -168,10 +168,4 @@ async function writerOfPack({ store }: Repository, id: string, options?: CallOpt
     if (isFault(error, 'STORE_NOT_FOUND')) return 'gone';
     throw error;
   }
-}
-
-/** What prunes say when a writer's key cannot read what they must. */
-export function mustBeOwner(repository: Repository): void {
-  if (repository.keyring.role === 'owner') return;
-  throw new Fault('KEY_CANNOT_READ', 'This key is for writing backups of one asset: it cannot see what the others need');
 }

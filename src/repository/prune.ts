@@ -17,8 +17,9 @@ import { rootsOf } from './head-changes.ts';
 import { encodeIndexObject } from './index-objects.ts';
 import { hex, indexKey } from './layout.ts';
 import { type Examination, type Kept, MaintenanceSession } from './maintenance.ts';
+import { mustBeOwner } from './owner-only.ts';
 import { isDeadFrom } from './process-state.ts';
-import { gatherMaterial, mustBeOwner, type PruneMaterial } from './prune-material.ts';
+import { gatherMaterial, type PruneMaterial } from './prune-material.ts';
 import { discardMoves, type Moves, makeMoves } from './prune-moves.ts';
 import { PruneProgress } from './prune-progress.ts';
 import { dropPins } from './registry.ts';
@@ -71,8 +72,8 @@ export type PruneReport = {
   readonly bytesUnusedAfter: number;
   /** Deleted, with what earlier prunes had left; of a dry run what would be. Less than condemned when writers must be waited for. */
   readonly packsDeleted: number;
-  /** Of packs that this prune condemned. */
-  readonly bytesCondemned: number;
+  /** Of packs that this prune condemned: deleted, unless writers must be waited for. */
+  readonly bytesFreed: number;
   /** Index objects, before and after. */
   readonly indexesBefore: number;
   readonly indexesAfter: number;
@@ -262,7 +263,7 @@ class PruneRun {
         totals.bytes - totals.bytesDropped - totals.bytesMoved + (moves?.bytesWritten ?? 0) - totals.liveBytes,
       ),
       packsDeleted: this.#progress.packsDeleted,
-      bytesCondemned: moves?.bytesCondemned ?? 0,
+      bytesFreed: moves?.bytesCondemned ?? 0,
       indexesAfter: indexesBefore - (moves?.dropped.length ?? 0) + (moves?.plan.add.length ?? 0),
       straysDeleted,
       damagedPacks: moves?.damagedPacks ?? [],
@@ -282,7 +283,7 @@ class PruneRun {
         totals.bytes - totals.bytesDropped - totals.bytesMoved + totals.bytesMovedAfter - totals.liveBytes,
       ),
       packsDeleted: totals.packsDropped + totals.packsMoved + orphans.length,
-      bytesCondemned: totals.bytesDropped + totals.bytesMoved + common.bytesOrphaned,
+      bytesFreed: totals.bytesDropped + totals.bytesMoved + common.bytesOrphaned,
       indexesAfter: head.indexes.length,
       straysDeleted,
       damagedPacks: [],

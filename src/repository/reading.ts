@@ -12,6 +12,7 @@ export class MapReader {
   readonly #repository: Repository;
   readonly #blocks: BlockReader;
   readonly #options: CallOptions | undefined;
+  #isFixed = false;
   #indexes: readonly IndexRef[] = [];
 
   private constructor(repository: Repository, options: CallOptions | undefined) {
@@ -26,23 +27,32 @@ export class MapReader {
 
   static async open(repository: Repository, head: Head, options?: CallOptions): Promise<MapReader> {
     const reader = new MapReader(repository, options);
-    await reader.#sync(head);
+    await reader.#sync(readableIndexes(head));
+    return reader;
+  }
+
+  /** Reads by these index objects and no newer ones. */
+  static async fixed(repository: Repository, indexes: readonly IndexRef[], options?: CallOptions): Promise<MapReader> {
+    const reader = new MapReader(repository, options);
+    await reader.#sync(indexes);
+    reader.#isFixed = true;
     return reader;
   }
 
   readonly readNode = (reference: References): Promise<Uint8Array> => this.#blocks.read(reference, this.#options);
 
-  async #sync(head: Head): Promise<void> {
-    this.#indexes = readableIndexes(head);
+  async #sync(indexes: readonly IndexRef[]): Promise<void> {
+    this.#indexes = indexes;
     await this.#repository.syncIndex(this.#indexes, this.#options);
   }
 
   async #refresh(): Promise<boolean> {
+    if (this.#isFixed) return false;
     const head = await this.#repository.heads.read(this.#options);
     const before = new Set(this.#indexes.map(({ id }) => id));
     const now = readableIndexes(head);
     if (now.length === before.size && now.every(({ id }) => before.has(id))) return false;
-    await this.#sync(head);
+    await this.#sync(now);
     return true;
   }
 }
