@@ -9,7 +9,7 @@ import { withMeasure } from './measured.ts';
 import type { ObjectStore, StoreEvent } from './object-store.ts';
 import { RETRY, type RetryOptions, withRetry } from './retry.ts';
 import type { S3Credentials } from './s3-bucket.ts';
-import type { S3Timeouts } from './s3-transport.ts';
+import type { S3Timeouts } from './s3-timeouts.ts';
 import { systemTiming, type Timing } from './timing.ts';
 
 export type OpenOptions = {

@@ -18,7 +18,8 @@ import {
 import { Fault } from '../base/faults.ts';
 import { Gate } from './gate.ts';
 import { s3ErrorCode, s3Fault, statusOf } from './s3-faults.ts';
-import { type S3Timeouts, S3Transport } from './s3-transport.ts';
+import type { S3Timeouts } from './s3-timeouts.ts';
+import { S3Transport } from './s3-transport.ts';
 
 export type S3Credentials = { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
 
@@ -132,7 +133,7 @@ export class S3Bucket {
           ? answer.$metadata.httpStatusCode === 200
           : answer.$metadata.httpStatusCode === 206 && place !== undefined;
       const start = place?.start ?? 0;
-      const sizeBytes = place?.sizeBytes ?? answer.ContentLength ?? -1;
+      const sizeBytes = place?.sizeBytes ?? answer.ContentLength ?? bytes.length;
       const whole = place === undefined ? sizeBytes : place.end - place.start + 1;
       if (!asked || !answer.ETag || bytes.length !== whole) {
         throw new Fault(

@@ -23,7 +23,7 @@ import {
 } from './object-store.ts';
 import { S3Bucket, type S3Credentials } from './s3-bucket.ts';
 import { S3Registers } from './s3-register.ts';
-import { S3_TIMEOUTS, type S3Timeouts } from './s3-transport.ts';
+import { S3_TIMEOUTS, type S3Timeouts } from './s3-timeouts.ts';
 import { checkKey, isStoreKey, splitPrefix } from './store-key.ts';
 
 export type S3StoreOptions = {

@@ -4,8 +4,7 @@
 // is noticed, and no answer is larger than it may be; the body of a request goes to the socket in one write, without a copy, also from
 // shared memory; and the caller's signal destroys the socket.
 //
-// Limits of an attempt: `connectMs` until the connection stands, `idleMs` without a byte in either direction, and in all `totalMs` plus
-// the time that the bytes of both bodies take at `slowestBytesPerSecond`.
+// Large reads take a way of their own (s3-download.ts).
 
 import {
   type ClientRequest,
@@ -18,21 +17,17 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { Readable } from 'node:stream';
 import { Fault } from '../base/faults.ts';
 import { OBJECT_BYTES_MAX } from './object-store.ts';
+import { S3Downloads } from './s3-download.ts';
 import { connectionFault } from './s3-faults.ts';
-
-export type S3Timeouts = {
-  readonly connectMs: number;
-  readonly idleMs: number;
-  readonly totalMs: number;
-  readonly slowestBytesPerSecond: number;
-};
-
-export const S3_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 30_000, totalMs: 60_000, slowestBytesPerSecond: 32 * 1024 };
+import { AttemptTimer, type S3Timeouts } from './s3-timeouts.ts';
 
 /** Answers of anything but a read of an object: XML. A listing of 1,000 keys is about 0.5 MiB. */
 const CONTROL_BYTES_MAX = 16 * 1024 * 1024;
 
 const STALE_CONNECTIONS_MAX = 32;
+
+/** Reads of at least so much are downloads. */
+const DOWNLOAD_BYTES_MIN = 64 * 1024;
 
 /** What the SDK hands to its HTTP handler. */
 type SdkRequest = {
@@ -48,31 +43,32 @@ type SdkRequest = {
 
 type SdkResponse = { readonly statusCode: number; readonly headers: Record<string, string>; readonly body: Readable };
 
-type Answer = { readonly message: IncomingMessage; readonly body: Buffer };
+type Answer = { readonly statusCode: number; readonly headers: Record<string, string>; readonly body: Buffer };
 
 export class S3Transport {
   readonly metadata = { handlerProtocol: 'http/1.1' };
   readonly #timeouts: S3Timeouts;
   readonly #http = new HttpAgent({ keepAlive: true, scheduling: 'lifo' });
   readonly #https = new HttpsAgent({ keepAlive: true, scheduling: 'lifo' });
+  readonly #downloads: S3Downloads;
 
   constructor(timeouts: S3Timeouts) {
     this.#timeouts = timeouts;
+    this.#downloads = new S3Downloads(timeouts);
   }
 
   async handle(request: SdkRequest, options?: { readonly abortSignal?: unknown }): Promise<{ readonly response: SdkResponse }> {
-    const { message, body } = await this.#attempt(request, options?.abortSignal as AbortSignal | undefined);
-    const headers: Record<string, string> = {};
-    for (const [name, value] of Object.entries(message.headers))
-      headers[name] = Array.isArray(value) ? value.join(', ') : (value ?? '');
+    const signal = options?.abortSignal as AbortSignal | undefined;
+    const { statusCode, headers, body } = (await this.#download(request, signal)) ?? (await this.#attempt(request, signal));
     // The SDK wants a stream. This one hands over all bytes as one chunk.
     const stream = Readable.from(body.length === 0 ? [] : [body], { objectMode: false });
-    return { response: { statusCode: message.statusCode ?? 0, headers, body: stream } };
+    return { response: { statusCode, headers, body: stream } };
   }
 
   destroy(): void {
     this.#http.destroy();
     this.#https.destroy();
+    this.#downloads.destroy();
   }
 
   httpHandlerConfigs(): object {
@@ -80,6 +76,13 @@ export class S3Transport {
   }
 
   updateHttpClientConfig(): void {}
+
+  async #download(request: SdkRequest, signal: AbortSignal | undefined): Promise<Answer | undefined> {
+    if (!isDownload(request)) return undefined;
+    const { protocol, headers } = request;
+    const port = request.port ?? (protocol === 'https:' ? 443 : 80);
+    return this.#downloads.get({ protocol, host: hostOf(request), port, path: pathOf(request), headers }, signal);
+  }
 
   async #attempt(request: SdkRequest, signal: AbortSignal | undefined): Promise<Answer> {
     const agent = request.protocol === 'https:' ? this.#https : this.#http;
@@ -101,21 +104,22 @@ class Attempt {
   readonly #timeouts: S3Timeouts;
   readonly #outgoing: ClientRequest;
   readonly #bodyBytesMax: number;
+  readonly #timer: AttemptTimer;
   #answered = false;
-  #totalTimer: NodeJS.Timeout | undefined;
 
   constructor(request: SdkRequest, timeouts: S3Timeouts, agent: HttpAgent | HttpsAgent) {
     const options: RequestOptions = {
-      host: request.hostname,
+      host: hostOf(request),
       port: request.port ?? null,
       method: request.method,
-      path: request.path + queryString(request.query),
+      path: pathOf(request),
       headers: request.headers,
       agent,
     };
     this.#request = request;
     this.#timeouts = timeouts;
     this.#what = `${request.method} ${request.protocol}//${request.hostname}${request.port === undefined ? '' : `:${request.port}`}${request.path}`;
+    this.#timer = new AttemptTimer(timeouts, this.#what, (fault) => this.#outgoing.destroy(fault));
     this.#bodyBytesMax = request.query?.['x-id'] === 'GetObject' ? OBJECT_BYTES_MAX : CONTROL_BYTES_MAX;
     this.#outgoing = request.protocol === 'https:' ? requestHttps(options) : requestHttp(options);
   }
@@ -141,42 +145,27 @@ class Attempt {
       throw connectionFault(error, this.#what);
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      clearTimeout(this.#totalTimer);
+      this.#timer.stop();
     }
   }
 
   #exchange(resolve: (answer: Answer) => void, reject: (error: unknown) => void): void {
     const outgoing = this.#outgoing;
-    const { connectMs, idleMs } = this.#timeouts;
     const { body } = this.#request;
     const bytes = typeof body === 'string' ? Buffer.from(body) : body && Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     outgoing.on('error', reject);
     outgoing.on('socket', (socket) => {
-      if (!socket.connecting) return;
-      const timer = setTimeout(() => this.#giveUp(`no connection after ${connectMs} ms`), connectMs);
-      const done = () => clearTimeout(timer);
-      socket.once(this.#request.protocol === 'https:' ? 'secureConnect' : 'connect', done).once('close', done);
+      if (socket.connecting) this.#timer.connecting(socket, this.#request.protocol === 'https:' ? 'secureConnect' : 'connect');
     });
-    outgoing.setTimeout(idleMs, () => this.#giveUp(`no byte for ${idleMs} ms`));
-    this.#limitTotal(bytes?.length ?? 0);
+    outgoing.setTimeout(this.#timeouts.idleMs, () => this.#timer.idle());
+    this.#timer.extend(bytes?.length ?? 0);
     outgoing.on('response', (message) => {
       this.#answered = true;
-      this.#limitTotal(Math.min(Number(message.headers['content-length'] ?? 0), this.#bodyBytesMax));
-      this.#collect(message).then((collected) => resolve({ message, body: collected }), reject);
+      this.#timer.extend(Math.min(Number(message.headers['content-length'] ?? 0), this.#bodyBytesMax));
+      const answer = { statusCode: message.statusCode ?? 0, headers: headersOf(message) };
+      this.#collect(message).then((collected) => resolve({ ...answer, body: collected }), reject);
     });
     outgoing.end(bytes);
-  }
-
-  /** Starts the time for the whole attempt anew, once at the start and once when the size of the answer is known. */
-  #limitTotal(bodyBytes: number): void {
-    const { totalMs, slowestBytesPerSecond } = this.#timeouts;
-    const limitMs = Math.ceil(totalMs + (bodyBytes / slowestBytesPerSecond) * 1000);
-    clearTimeout(this.#totalTimer);
-    this.#totalTimer = setTimeout(() => this.#giveUp(`not done after ${limitMs} ms`), limitMs);
-  }
-
-  #giveUp(why: string): void {
-    this.#outgoing.destroy(new Fault('STORE_TIMEOUT', `${this.#what}: ${why}`));
   }
 
   #collect(message: IncomingMessage): Promise<Buffer> {
@@ -236,6 +225,30 @@ class GrowingSink {
   bytes(): Buffer {
     return Buffer.concat(this.#chunks, this.size);
   }
+}
+
+/** Reads of objects that are large, or may be. Registers (whose names end in "~") are small. */
+function isDownload({ method, query, path, headers }: SdkRequest): boolean {
+  if (method !== 'GET' || query?.['x-id'] !== 'GetObject' || path.endsWith('~')) return false;
+  const { range } = headers;
+  if (range === undefined) return true;
+  const [, first, last] = /^bytes=(-?[0-9]+)(?:-([0-9]+))?$/.exec(range) ?? [];
+  return (last === undefined ? -Number(first) : Number(last) - Number(first) + 1) >= DOWNLOAD_BYTES_MIN;
+}
+
+function hostOf({ hostname }: SdkRequest): string {
+  return hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+}
+
+function pathOf(request: SdkRequest): string {
+  return request.path + queryString(request.query);
+}
+
+function headersOf(message: IncomingMessage): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(message.headers))
+    headers[name] = Array.isArray(value) ? value.join(', ') : (value ?? '');
+  return headers;
 }
 
 function queryString(query: SdkRequest['query']): string {

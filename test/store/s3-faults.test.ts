@@ -1,11 +1,17 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isFault } from '../../src/base/faults.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { openS3Store, type S3StoreOptions } from '../../src/store/s3-store.ts';
 import { type Handler, httpPeer, s3Error } from '../support/http-peer.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { seededBytes } from '../support/seeded-random.ts';
 import { SELF_SIGNED_CERTIFICATE, SELF_SIGNED_KEY } from '../support/self-signed.ts';
 
 const credentials = { accessKeyId: 'AK', secretAccessKey: 'SK' };
@@ -339,6 +345,89 @@ describe('the connection to an S3 store', () => {
     expect(head.expect).toBeUndefined();
   });
 
+  it('gives what comes in chunks, after an interim answer, or on a connection that closes', async () => {
+    const bytes = seededBytes(300_000, 1);
+    const place = { 'content-range': `bytes 0-${bytes.length - 1}/${bytes.length}` };
+    const { endpoint, requests } = await httpPeer((incoming, _, outgoing) => {
+      const name = incoming.url?.split('?')[0].split('/').at(-1);
+      if (name === 'missing') return void outgoing.writeHead(404).end('<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>');
+      if (name === 'interim') outgoing.writeEarlyHints({ link: '</x>; rel=preload' });
+      const headers = { etag: '"e"', ...(incoming.headers.range && place) };
+      const length = { 'content-length': bytes.length };
+      const last = { ...length, connection: 'close' };
+      outgoing.writeHead(incoming.headers.range ? 206 : 200, {
+        ...headers,
+        ...(name === 'close' ? last : name === 'interim' ? length : {}),
+      });
+      outgoing.write(bytes.subarray(0, 1000));
+      outgoing.end(bytes.subarray(1000));
+    });
+    const store = storeAt(endpoint);
+    for (const name of ['chunks', 'interim', 'close', 'close']) {
+      expect(Buffer.from(await store.get(name)).equals(bytes)).toBe(true);
+      expect(Buffer.from(await store.get(name, { offset: 0, length: bytes.length })).equals(bytes)).toBe(true);
+    }
+    expect(await code(store.get('missing'))).toBe('STORE_NOT_FOUND');
+    // Asked twice where the answer was not a plain one.
+    expect(requests.length).toBe(2 * (2 + 2 + 1 + 1) + 2);
+  });
+
+  const fault = /^STORE_(UNREACHABLE|CORRUPT_ANSWER)$/;
+  it.each([
+    ['nothing of HTTP', 'hello\r\n\r\n', fault],
+    ['a head without end', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(40_000)}`, fault],
+    ['two lengths', 'HTTP/1.1 200 OK\r\netag: "e"\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx', fault],
+    ['a negative length', 'HTTP/1.1 200 OK\r\netag: "e"\r\ncontent-length: -1\r\n\r\n', fault],
+    [
+      'a length and more bytes than that',
+      'HTTP/1.1 200 OK\r\netag: "e"\r\ncontent-length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n\r\n',
+      /^no fault but \{"type":"Buffer","data":\[120\]\}$/,
+    ],
+  ])('does not take %s for more than it is', async (_, answer, expected) => {
+    const peer = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end(answer));
+    }).listen(0, '127.0.0.1');
+    onTestFinished(() => void peer.close());
+    await once(peer, 'listening');
+    const store = storeAt(`http://127.0.0.1:${(peer.address() as AddressInfo).port}`);
+    expect(await code(store.get('k'))).toMatch(expected);
+  });
+
+  it('works through TLS, and does not keep the process alive', async () => {
+    const bytes = seededBytes(3_000_000, 1);
+    const stored = new Map<string, Buffer>();
+    const server = createTlsServer({ key: SELF_SIGNED_KEY, cert: SELF_SIGNED_CERTIFICATE }, async (incoming, outgoing) => {
+      const name = incoming.url?.split('?')[0] ?? '';
+      const chunks: Buffer[] = [];
+      for await (const chunk of incoming) chunks.push(chunk);
+      if (incoming.method === 'PUT') stored.set(name, Buffer.concat(chunks));
+      const body = incoming.method === 'PUT' ? Buffer.alloc(0) : (stored.get(name) ?? Buffer.alloc(0));
+      outgoing.writeHead(200, { etag: '"e"', 'content-length': body.length }).end(body);
+    }).listen(0, '127.0.0.1');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await once(server, 'listening');
+    const directory = scratchDirectory();
+    writeFileSync(join(directory, 'authority'), SELF_SIGNED_CERTIFICATE);
+    writeFileSync(join(directory, 'bytes'), bytes);
+    const script = `
+      const { openS3Store } = await import(${JSON.stringify(new URL('../../src/store/s3-store.ts', import.meta.url).href)});
+      const { readFileSync } = await import('node:fs');
+      const endpoint = 'https://localhost:${(server.address() as AddressInfo).port}';
+      const store = openS3Store({ location: { kind: 's3', endpoint, bucket: 'bucket', prefix: '' }, credentials: { accessKeyId: 'A', secretAccessKey: 'S' } });
+      const bytes = readFileSync(${JSON.stringify(join(directory, 'bytes'))});
+      await store.put('a', bytes);
+      for (let i = 0; i < 3; i++) if (!bytes.equals(await store.get('a'))) throw new Error('other bytes');
+      console.log('equal');`;
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: join(directory, 'authority') };
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env, timeout: 60_000 });
+    expect(stdout.trim()).toBe('equal');
+    expect(stored.get('/bucket/a')?.equals(bytes)).toBe(true);
+  });
+
   it('is refused when nobody vouches for the certificate of the store', async () => {
     const server = createTlsServer({ key: SELF_SIGNED_KEY, cert: SELF_SIGNED_CERTIFICATE }, (_, outgoing) => outgoing.end()).listen(
       0,
@@ -348,5 +437,6 @@ describe('the connection to an S3 store', () => {
     await once(server, 'listening');
     const store = storeAt(`https://localhost:${(server.address() as AddressInfo).port}`);
     expect(await code(store.get('k'))).toBe('STORE_UNTRUSTED');
+    expect(await code(store.put('k', text('x')))).toBe('STORE_UNTRUSTED');
   });
 });
