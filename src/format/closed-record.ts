@@ -1,8 +1,23 @@
 // Closed validation of JSON records: every field is asked for by name and kind, and a field that nobody asked for is damage too.
 
 import { Fault } from '../base/faults.ts';
+import { invariant } from '../base/invariant.ts';
 
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
+
+/** RFC 3339 in UTC, and a moment that there is. */
+export function isMoment(value: unknown): value is string {
+  return typeof value === 'string' && MOMENT.test(value) && !Number.isNaN(Date.parse(value));
+}
+
+/** For encoders: `decode` reads what they have made. */
+export function mustDecode(decode: () => unknown): void {
+  try {
+    decode();
+  } catch (error) {
+    invariant(false, `what is written can be read; ${(error as Error).message}`);
+  }
+}
 
 export class ClosedRecord {
   readonly #fields: Readonly<Record<string, unknown>>;
@@ -53,7 +68,7 @@ export class ClosedRecord {
   /** RFC 3339 in UTC. */
   moment(name: string): string {
     const value = this.#take(name);
-    return typeof value === 'string' && MOMENT.test(value) ? value : this.damaged(`"${name}" is not a moment`);
+    return isMoment(value) ? value : this.damaged(`"${name}" is not a moment`);
   }
 
   oneOf<T extends string>(name: string, choices: readonly T[]): T {

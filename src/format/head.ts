@@ -1,7 +1,11 @@
 // The value of the register `head`: who writes, which snapshots exist, which index objects are live, which packs are condemned. See
 // README.md, "Registers"; how it changes is src/repository/README.md.
 
-import { ClosedRecord } from './closed-record.ts';
+import { ClosedRecord, mustDecode } from './closed-record.ts';
+import type { JsonLimits } from './json.ts';
+
+/** Of the JSON of a register; a head with 200,000 snapshots has 16 MB. */
+export const REGISTER_LIMITS: JsonLimits = { bytesMax: 64 * 1024 * 1024, itemsMax: 4_000_000 };
 
 export const SESSION_DIGITS = 20;
 export const ASSET_DIGITS = 32;
@@ -98,8 +102,11 @@ export const EMPTY_HEAD: Head = {
   retired: [],
 };
 
+/** Refuses what nobody could read again: a bug then. */
 export function encodeHead(head: Head, nonce: string): unknown {
-  return { ...head, nonce };
+  const value = { ...head, nonce };
+  mustDecode(() => decodeHead(value));
+  return value;
 }
 
 /** FORMAT_DAMAGED when it is not exactly a head. */

@@ -1,6 +1,6 @@
 // The value of a register `snapshots/<session>`: open, then committed or revoked, once. See README.md, "Registers".
 
-import { ClosedRecord } from './closed-record.ts';
+import { ClosedRecord, mustDecode } from './closed-record.ts';
 import { ASSET_DIGITS, decodeIndexRef, HOST_LENGTH_MAX, type IndexRef, NONCE_DIGITS, SESSION_DIGITS } from './head.ts';
 
 export const COMMITTED_INDEXES_MAX = 10_000;
@@ -36,8 +36,11 @@ export type CommittedRegister = SealedSnapshot & {
 
 export type SnapshotRegister = OpenRegister | RevokedRegister | CommittedRegister;
 
+/** Refuses what nobody could read again: a bug then. */
 export function encodeSnapshotRegister(register: SnapshotRegister, nonce: string): unknown {
-  return { ...register, nonce };
+  const value = { ...register, nonce };
+  mustDecode(() => decodeSnapshotRegister(value, register.session));
+  return value;
 }
 
 /** FORMAT_DAMAGED when it is not exactly the register of `session`. */

@@ -11,7 +11,12 @@ import { CONDEMNED_PREFIX, hex } from './layout.ts';
 export const condemnedKey = (id: string): string => `${CONDEMNED_PREFIX}${id}`;
 
 /** Stores a list; null when there is nothing to put into it. */
-export async function putCondemnedList(heads: HeadKeeper, session: string, packs: readonly string[], options?: CallOptions): Promise<{ readonly id: string; readonly packs: number } | null> {
+export async function putCondemnedList(
+  heads: HeadKeeper,
+  session: string,
+  packs: readonly string[],
+  options?: CallOptions,
+): Promise<{ readonly id: string; readonly packs: number } | null> {
   if (packs.length === 0) return null;
   const bytes = encodeCondemnedList({ session, salt: heads.ports.random(CONDEMNED_SALT_BYTES), packs });
   const id = hex(objectId(bytes));
@@ -21,12 +26,16 @@ export async function putCondemnedList(heads: HeadKeeper, session: string, packs
 
 export async function readCondemnedList(store: ObjectStore, id: string, options?: CallOptions): Promise<CondemnedList> {
   const bytes = await store.get(condemnedKey(id), undefined, options);
-  if (hex(objectId(bytes)) !== id) throw new Fault('FORMAT_DAMAGED', `The condemned list ${id} is damaged: its bytes are not those that its name says`);
+  if (hex(objectId(bytes)) !== id)
+    throw new Fault('FORMAT_DAMAGED', `The condemned list ${id} is damaged: its bytes are not those that its name says`);
   return decodeCondemnedList(bytes, `The condemned list ${id}`);
 }
 
 /** A head, and every pack that is condemned in it. */
-export async function readCondemned(heads: HeadKeeper, options?: CallOptions): Promise<{ readonly head: Head; readonly packs: ReadonlySet<string> }> {
+export async function readCondemned(
+  heads: HeadKeeper,
+  options?: CallOptions,
+): Promise<{ readonly head: Head; readonly packs: ReadonlySet<string> }> {
   for (let head = await heads.read(options); ; ) {
     const packs = new Set<string>();
     const missing = await addAll(heads.store, head.condemned, packs, options);
@@ -38,7 +47,12 @@ export async function readCondemned(heads: HeadKeeper, options?: CallOptions): P
   }
 }
 
-async function addAll(store: ObjectStore, condemned: readonly Condemned[], packs: Set<string>, options?: CallOptions): Promise<{ readonly id: string; readonly fault: Fault } | undefined> {
+async function addAll(
+  store: ObjectStore,
+  condemned: readonly Condemned[],
+  packs: Set<string>,
+  options?: CallOptions,
+): Promise<{ readonly id: string; readonly fault: Fault } | undefined> {
   for (const { id } of condemned) {
     if (id === null) continue;
     try {

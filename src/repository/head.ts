@@ -63,7 +63,10 @@ export class HeadKeeper {
 
   /** Answers the head with the change in it, and what the change answered. It may be called several times. HEAD_CONTENTION when others
    *  always win. Any other fault leaves it open whether the change happened. */
-  async change<T>(change: (head: Head) => HeadChange<T>, options?: CallOptions): Promise<{ readonly head: Head; readonly result: T }> {
+  async change<T>(
+    change: (head: Head) => HeadChange<T>,
+    options?: CallOptions,
+  ): Promise<{ readonly head: Head; readonly result: T }> {
     for (let attempt = 0; attempt < HEAD_ATTEMPTS_MAX; attempt++) {
       if (attempt > 0) await this.ports.sleep(this.#backoffMs(attempt), options);
       const current = await this.#read(options);
@@ -74,7 +77,10 @@ export class HeadKeeper {
       this.#saw(head);
       return { head, result };
     }
-    throw new Fault('HEAD_CONTENTION', `The head of the repository at ${this.store.location} was changed by others ${HEAD_ATTEMPTS_MAX} times in a row`);
+    throw new Fault(
+      'HEAD_CONTENTION',
+      `The head of the repository at ${this.store.location} was changed by others ${HEAD_ATTEMPTS_MAX} times in a row`,
+    );
   }
 
   async #read(options?: CallOptions): Promise<Versioned<Head>> {
@@ -83,7 +89,10 @@ export class HeadKeeper {
     const current = await this.registers.readHead(options);
     if (current === undefined) throw new Fault('HEAD_MISSING', `The repository at ${this.store.location} has no head`);
     if (current.value.sequence < seen) {
-      throw new Fault('HEAD_ROLLED_BACK', `The head of the repository at ${this.store.location} is change ${current.value.sequence}; change ${seen} was seen before`);
+      throw new Fault(
+        'HEAD_ROLLED_BACK',
+        `The head of the repository at ${this.store.location} is change ${current.value.sequence}; change ${seen} was seen before`,
+      );
     }
     this.#saw(current.value);
     return current;

@@ -30,7 +30,12 @@ export type CondemnPlan = {
 };
 
 /** What `examine` is asked: which of `packs` do these snapshots need? Their blocks are named by the index objects `entry.indexes`. */
-export type Examination = { readonly head: Head; readonly entry: Condemned; readonly packs: readonly string[]; readonly snapshots: readonly string[] };
+export type Examination = {
+  readonly head: Head;
+  readonly entry: Condemned;
+  readonly packs: readonly string[];
+  readonly snapshots: readonly string[];
+};
 
 /** Packs that come back, and the index object that names them, stored. */
 export type Kept = { readonly packs: readonly string[]; readonly index: IndexRef };
@@ -76,15 +81,25 @@ export class MaintenanceSession {
     if (seen.head.generation !== plan.generation) return 'stale';
     invariant(!plan.packs.some(({ id }) => seen.packs.has(id)), 'a pack is condemned once');
     const sessions = new Set(plan.packs.map(({ session }) => session));
-    invariant(![...sessions].some((session) => writerOf(seen.head, session) !== undefined), 'packs of a running session are not condemned');
-    const list = await putCondemnedList(heads, this.name, plan.packs.map(({ id }) => id), options);
-    const { outcome, head } = await this.#member.advance((current) => condemn(current, { ...plan, list }), options);
+    invariant(
+      ![...sessions].some((session) => writerOf(seen.head, session) !== undefined),
+      'packs of a running session are not condemned',
+    );
+    const list = await putCondemnedList(
+      heads,
+      this.name,
+      plan.packs.map(({ id }) => id),
+      options,
+    );
+    const { outcome, head } = await this.#member.advance({ apply: (current) => condemn(current, { ...plan, list }) }, options);
     if (outcome === 'stale') {
       if (list !== null) await heads.store.delete(condemnedKey(list.id), options);
       return 'stale';
     }
     // Another prune may have settled and swept it already, when our answer was lost.
-    return head.condemned.find(({ id, generation }) => (list === null ? generation === plan.generation + 1 : id === list.id)) ?? 'stale';
+    return (
+      head.condemned.find(({ id, generation }) => (list === null ? generation === plan.generation + 1 : id === list.id)) ?? 'stale'
+    );
   }
 
   /** As BackupSession.adopt. */
@@ -106,7 +121,10 @@ export class MaintenanceSession {
       if (entry.awaits.length === 0) return { outcome: 'settled' };
       if ((await this.#settle(head, entry, details, options)) === 'done') return { outcome: 'settled' };
     }
-    throw new Fault('HEAD_CONTENTION', `Others changed the index ${SETTLE_ATTEMPTS_MAX} times while the condemnation ${generation} was being settled`);
+    throw new Fault(
+      'HEAD_CONTENTION',
+      `Others changed the index ${SETTLE_ATTEMPTS_MAX} times while the condemnation ${generation} was being settled`,
+    );
   }
 
   async #settle(head: Head, entry: Condemned, { examine }: SettleDetails, options?: CallOptions): Promise<'done' | 'stale'> {
@@ -121,12 +139,17 @@ export class MaintenanceSession {
       const kept = await examine({ head, entry, packs, snapshots }, options);
       if (kept !== undefined) {
         const back = new Set(kept.packs);
-        list = await putCondemnedList(this.#member.heads, this.name, packs.filter((pack) => !back.has(pack)), options);
+        list = await putCondemnedList(
+          this.#member.heads,
+          this.name,
+          packs.filter((pack) => !back.has(pack)),
+          options,
+        );
         add.push(kept.index);
       }
     }
     const settlement = { generation: head.generation, condemned: entry.generation, add, list };
-    const { outcome } = await this.#member.advance((current) => settle(current, settlement), options);
+    const { outcome } = await this.#member.advance({ apply: (current) => settle(current, settlement) }, options);
     const unused = outcome === 'done' ? entry.id : list?.id;
     if (list?.id !== entry.id && unused !== null && unused !== undefined) await store.delete(condemnedKey(unused), options);
     return outcome;

@@ -14,7 +14,8 @@ const SESSION_BYTES = 10;
 
 export type MemberDetails = { readonly kind: WriterKind; readonly assetId: string | null; readonly process: ProcessFacts };
 export type Advanced = { readonly outcome: 'done' | 'stale'; readonly head: Head };
-type StepChange = (head: Head) => Head | 'stale';
+/** `onDone`: called once when it is known that the change is in the head. */
+export type StepChange = { readonly apply: (head: Head) => Head | 'stale'; readonly onDone?: () => void };
 
 export class Member {
   readonly heads: HeadKeeper;
@@ -30,7 +31,11 @@ export class Member {
   }
 
   /** The head that is answered has the session among its writers. */
-  static async join(heads: HeadKeeper, { kind, assetId, process }: MemberDetails, options?: CallOptions): Promise<{ readonly member: Member; readonly head: Head }> {
+  static async join(
+    heads: HeadKeeper,
+    { kind, assetId, process }: MemberDetails,
+    options?: CallOptions,
+  ): Promise<{ readonly member: Member; readonly head: Head }> {
     // A new name for each attempt: one under which an earlier attempt may have joined, and been thrown out since, is not used again.
     const names = new Set<string>();
     const { head, result } = await heads.change((current) => {
@@ -39,7 +44,19 @@ export class Member {
       const session = hex(heads.ports.random(SESSION_BYTES));
       names.add(session);
       const at = heads.now();
-      return { next: join(current, { session, kind, generation: current.generation, step: 0, assetId, startedAt: at, seenAt: at, ...process }), result: session };
+      return {
+        next: join(current, {
+          session,
+          kind,
+          generation: current.generation,
+          step: 0,
+          assetId,
+          startedAt: at,
+          seenAt: at,
+          ...process,
+        }),
+        result: session,
+      };
     }, options);
     return { member: new Member(heads, result), head };
   }
@@ -65,14 +82,20 @@ export class Member {
     this.#unsettled = change;
     const { head, result } = await this.heads.change<Advanced['outcome']>((current) => {
       const writer = writerOf(current, this.session);
-      if (writer === undefined) throw revoked(this.session);
+      if (writer === undefined) {
+        this.#unsettled = undefined;
+        throw revoked(this.session);
+      }
       if (writer.step === this.#step + 1) return { result: 'done' };
       invariant(writer.step === this.#step, 'only the session itself counts its steps');
-      const next = change(current);
+      const next = change.apply(current);
       return next === 'stale' ? { result: 'stale' } : { next: step(next, this.session, this.heads.now()), result: 'done' };
     }, options);
     this.#unsettled = undefined;
-    if (result === 'done') this.#step++;
+    if (result === 'done') {
+      this.#step++;
+      change.onDone?.();
+    }
     return { outcome: result, head };
   }
 

@@ -36,7 +36,11 @@ export class Registers {
     return this.#read(snapshotKey(session), (value) => decodeSnapshotRegister(value, session), options);
   }
 
-  swapSnapshot(register: SnapshotRegister, version: string | undefined, options?: CallOptions): Promise<{ readonly version: string } | 'conflict'> {
+  swapSnapshot(
+    register: SnapshotRegister,
+    version: string | undefined,
+    options?: CallOptions,
+  ): Promise<{ readonly version: string } | 'conflict'> {
     return this.#swap(snapshotKey(register.session), encodeSnapshotRegister(register, this.#nonce()), version, options);
   }
 
@@ -47,13 +51,23 @@ export class Registers {
 
   async #read<T>(key: string, decode: (value: unknown) => T, options?: CallOptions): Promise<Versioned<T> | undefined> {
     const register = await this.store.read(key, options);
-    return register === undefined ? undefined : { value: decode(this.#codec.decode(key, register.bytes)), version: register.version };
+    return register === undefined
+      ? undefined
+      : { value: decode(this.#codec.decode(key, register.bytes)), version: register.version };
   }
 
-  #swap(key: string, value: unknown, version: string | undefined, options?: CallOptions): Promise<{ readonly version: string } | 'conflict'> {
+  #swap(
+    key: string,
+    value: unknown,
+    version: string | undefined,
+    options?: CallOptions,
+  ): Promise<{ readonly version: string } | 'conflict'> {
     const bytes = this.#codec.encode(key, value);
     if (bytes.length > REGISTER_BYTES_MAX) {
-      throw new Fault('REPOSITORY_FULL', `The register "${key}" would have ${bytes.length} bytes; a register has at most ${REGISTER_BYTES_MAX}`);
+      throw new Fault(
+        'REPOSITORY_FULL',
+        `The register "${key}" would have ${bytes.length} bytes; a register has at most ${REGISTER_BYTES_MAX}`,
+      );
     }
     return this.store.swap(key, bytes, version, options);
   }

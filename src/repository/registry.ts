@@ -27,7 +27,11 @@ export async function readRegistered(heads: HeadKeeper, session: string, options
 
 /** Takes snapshots out of the registry, then deletes their registers (those that are pinned stay until they are not). Answers which of them
  *  were not there. */
-export async function forgetSnapshots(heads: HeadKeeper, sessions: ReadonlySet<string>, options?: CallOptions): Promise<readonly string[]> {
+export async function forgetSnapshots(
+  heads: HeadKeeper,
+  sessions: ReadonlySet<string>,
+  options?: CallOptions,
+): Promise<readonly string[]> {
   let absent: readonly string[] | undefined;
   await heads.change((head) => {
     const present = new Set(head.snapshots.map(({ session }) => session));
@@ -43,7 +47,12 @@ export type PinnedSnapshot = { readonly holder: string; readonly head: Head };
 
 /** Holds a snapshot: until `unpinSnapshot` no prune takes away what it needs, even when it is forgotten. Its packs may still move: a reader
  *  that finds one gone reads the head again. SNAPSHOT_NOT_FOUND. */
-export async function pinSnapshot(heads: HeadKeeper, session: string, process: ProcessFacts, options?: CallOptions): Promise<PinnedSnapshot> {
+export async function pinSnapshot(
+  heads: HeadKeeper,
+  session: string,
+  process: ProcessFacts,
+  options?: CallOptions,
+): Promise<PinnedSnapshot> {
   const holder = hex(heads.ports.random(HOLDER_BYTES));
   const { head, result } = await heads.change<boolean>((current) => {
     if (current.pins.some((other) => other.holder === holder)) return { result: true };
@@ -59,7 +68,11 @@ export async function unpinSnapshot(heads: HeadKeeper, holder: string, options?:
 }
 
 /** Drops pins of readers that are dead or hang. A reader that loses its pin may find packs gone, and says so; it never reads wrong bytes. */
-export async function dropPins(heads: HeadKeeper, isStale: (pin: Head['pins'][number]) => boolean, options?: CallOptions): Promise<number> {
+export async function dropPins(
+  heads: HeadKeeper,
+  isStale: (pin: Head['pins'][number]) => boolean,
+  options?: CallOptions,
+): Promise<number> {
   const { result } = await heads.change<number>((head) => {
     const holders = new Set(head.pins.filter(isStale).map(({ holder }) => holder));
     return holders.size === 0 ? { result: 0 } : { next: unpin(head, holders), result: holders.size };

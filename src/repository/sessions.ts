@@ -3,8 +3,8 @@
 // What a session may refer to: chunks and blocks of the live index that it learned from a head in which it was among the writers; what it
 // has stored itself; and the whole map of a snapshot of `parents`. Nothing else, however it came to know of it.
 
-import { isFault } from '../base/faults.ts';
 import { forEachBounded } from '../base/bounded.ts';
+import { isFault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import type { Head, IndexRef, ProcessFacts, RegisteredSnapshot } from '../format/head.ts';
 import { COMMITTED_INDEXES_MAX, type CommittedRegister, type SealedSnapshot } from '../format/snapshot-register.ts';
@@ -37,6 +37,8 @@ export class BackupSession {
   readonly #member: Member;
   readonly #assetId: string;
   #view: SessionView;
+  /** Once published, an index object is never given to the head again: a prune may have merged it into another and delete it. */
+  readonly #published = new Set<string>();
   #openVersion: string | undefined;
   #isOver = false;
 
@@ -68,7 +70,11 @@ export class BackupSession {
    *  objects it is a sign of life. SESSION_REVOKED when the session cannot go on. */
   async checkpoint(indexes: readonly IndexRef[], options?: CallOptions): Promise<SessionView> {
     this.#mustRun();
-    const { head } = await this.#member.advance((current) => publish(current, indexes), options);
+    const fresh = this.#unpublished(indexes);
+    const { head } = await this.#member.advance(
+      { apply: (current) => publish(current, fresh), onDone: () => this.#publish(fresh) },
+      options,
+    );
     this.#view = viewOf(head);
     return this.#view;
   }
@@ -83,17 +89,18 @@ export class BackupSession {
     return 'adopted';
   }
 
-  /** Commits. `indexes`: index objects of this session that no checkpoint has published; they and all packs are stored. When it throws
-   *  anything but SESSION_REVOKED the outcome may be unknown: `abandon` finds out. */
+  /** Commits. `indexes`: index objects of this session, at least those that no checkpoint has published; they and all packs are stored.
+   *  When it throws anything but SESSION_REVOKED the outcome may be unknown: `commit` again, or `abandon`, finds out. */
   async commit(snapshot: SealedSnapshot, indexes: readonly IndexRef[], options?: CallOptions): Promise<Committed> {
     this.#mustRun();
-    invariant(indexes.length <= COMMITTED_INDEXES_MAX, 'a session publishes its index objects before they are so many');
     const { heads } = this.#member;
     await this.#member.catchUp(options);
+    const rest = this.#unpublished(indexes);
+    invariant(rest.length <= COMMITTED_INDEXES_MAX, 'a session publishes its index objects before they are so many');
     // The register was made after the session had joined. Only that the session is still there after the register was made tells that
     // nobody has revoked it, and deleted the revoked register, in between.
     if (writerOf(await heads.read(options), this.name) === undefined) return this.#wasEnded(options);
-    const register = { state: 'committed', session: this.name, assetId: this.#assetId, indexes, ...snapshot } as const;
+    const register = { state: 'committed', session: this.name, assetId: this.#assetId, indexes: rest, ...snapshot } as const;
     const swapped = await heads.registers.swapSnapshot(register, this.#openVersion, options);
     return swapped === 'conflict' ? this.#wasEnded(options) : this.#finish(register, options);
   }
@@ -120,7 +127,11 @@ export class BackupSession {
   async #open(options?: CallOptions): Promise<void> {
     const { registers } = this.#member.heads;
     try {
-      const swapped = await registers.swapSnapshot({ state: 'open', session: this.name, assetId: this.#assetId }, undefined, options);
+      const swapped = await registers.swapSnapshot(
+        { state: 'open', session: this.name, assetId: this.#assetId },
+        undefined,
+        options,
+      );
       if (swapped !== 'conflict') this.#openVersion = swapped.version;
       else await this.#wasEnded(options);
     } catch (error) {
@@ -141,17 +152,29 @@ export class BackupSession {
     }
   }
 
-  /** Others have ended it, or an earlier commit of its own whose answer was lost. Cleans up after a revocation as far as that works. */
+  /** Others have ended it, or an earlier commit of its own whose answer was lost. */
   async #wasEnded(options?: CallOptions): Promise<Committed> {
     const { heads } = this.#member;
     const current = await heads.registers.readSnapshot(this.name, options);
     if (current?.value.state === 'committed') return this.#finish(current.value, options);
     this.#isOver = true;
-    await leaveHead(heads, this.name, options);
-    await heads.registers.deleteSnapshot(this.name, options);
+    try {
+      await leaveHead(heads, this.name, options);
+      await heads.registers.deleteSnapshot(this.name, options);
+    } catch {
+      // Whatever keeps it from cleaning up, that it was revoked is what its caller must hear. A prune cleans up after it.
+    }
     throw current?.value.state === 'revoked'
       ? revoked(this.name, `${current.value.by} revoked it at ${current.value.at}`)
       : revoked(this.name, 'it was revoked, or its snapshot is forgotten already');
+  }
+
+  #unpublished(indexes: readonly IndexRef[]): readonly IndexRef[] {
+    return indexes.filter(({ id }) => !this.#published.has(id));
+  }
+
+  #publish(indexes: readonly IndexRef[]): void {
+    for (const { id } of indexes) this.#published.add(id);
   }
 
   #mustRun(): void {
@@ -166,7 +189,12 @@ export function parentsOf(head: Head): RegisteredSnapshot[] {
 }
 
 /** Answers the head with the packs in its index. */
-export async function adoptPacks(member: Member, index: IndexRef, packs: readonly PackOrigin[], options?: CallOptions): Promise<Head | 'stale'> {
+export async function adoptPacks(
+  member: Member,
+  index: IndexRef,
+  packs: readonly PackOrigin[],
+  options?: CallOptions,
+): Promise<Head | 'stale'> {
   const { heads } = member;
   const { head: seen, packs: dead } = await readCondemned(heads, options);
   if (packs.some(({ id }) => dead.has(id))) return 'stale';
@@ -177,7 +205,8 @@ export async function adoptPacks(member: Member, index: IndexRef, packs: readonl
   });
   if (!isComplete) return 'stale';
   const sessions = new Set(packs.map(({ session }) => session));
-  const { outcome, head } = await member.advance((current) => adopt(current, { generation: seen.generation, drop: [], add: [index] }, sessions), options);
+  const plan = { generation: seen.generation, drop: [], add: [index] };
+  const { outcome, head } = await member.advance({ apply: (current) => adopt(current, plan, sessions) }, options);
   return outcome === 'stale' ? 'stale' : head;
 }
 

@@ -2,10 +2,10 @@
 // retired, and stray objects of sessions that are over.
 
 import { forEachBounded } from '../base/bounded.ts';
+import { isFault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import { decodeCondemnedList } from '../format/condemned-list.ts';
 import type { Condemned, Head } from '../format/head.ts';
-import { isFault } from '../base/faults.ts';
 import type { CallOptions, StoreKey } from '../store/object-store.ts';
 import { condemnedKey, readCondemnedList } from './condemned-lists.ts';
 import type { HeadKeeper } from './head.ts';
@@ -18,7 +18,12 @@ export type SweepProgress = { readonly onDeleted?: (kind: 'pack' | 'index', id: 
 
 /** Deletes the packs of one settled condemnation, and the index objects that named them. Dying anywhere, it is resumed by the next prune;
  *  two at once do no harm. */
-export async function sweep(heads: HeadKeeper, entry: Condemned, { onDeleted }: SweepProgress = {}, options?: CallOptions): Promise<void> {
+export async function sweep(
+  heads: HeadKeeper,
+  entry: Condemned,
+  { onDeleted }: SweepProgress = {},
+  options?: CallOptions,
+): Promise<void> {
   invariant(entry.awaits.length === 0, 'only what is settled is swept');
   const { store } = heads;
   const packs = entry.id === null ? [] : await settledPacks(heads, entry, entry.id, options);
@@ -73,7 +78,11 @@ export type StrayDetails = {
 /** Deletes objects that the head does not name and whose session is over: only that session could have brought them into the head. For
  *  condemned lists and index objects; not for packs, which others may adopt (condemn those). First the list, then the head: what was listed
  *  and is not named then will never be. Answers what it deleted. */
-export async function sweepStrays(heads: HeadKeeper, { prefix, named, sessionOf }: StrayDetails, options?: CallOptions): Promise<readonly StoreKey[]> {
+export async function sweepStrays(
+  heads: HeadKeeper,
+  { prefix, named, sessionOf }: StrayDetails,
+  options?: CallOptions,
+): Promise<readonly StoreKey[]> {
   const listed: StoreKey[] = [];
   for await (const page of heads.store.list(prefix, options)) for (const { key } of page) listed.push(key);
   const head = await heads.read(options);

@@ -37,7 +37,13 @@ export type EndedWriters = {
 };
 
 /** Goes through the writers of the head (all, or those that `concerns` names): finishes, revokes as the policy says. `by` is for people. */
-export async function endWriters(heads: HeadKeeper, policy: WriterPolicy, by: string, concerns: (writer: Writer) => boolean = () => true, options?: CallOptions): Promise<EndedWriters> {
+export async function endWriters(
+  heads: HeadKeeper,
+  policy: WriterPolicy,
+  by: string,
+  concerns: (writer: Writer) => boolean = () => true,
+  options?: CallOptions,
+): Promise<EndedWriters> {
   const head = await heads.read(options);
   const ended = { finished: [] as string[], revoked: [] as Writer[], running: [] as Writer[] };
   await forEachBounded(head.writers.filter(concerns), REGISTERS_IN_FLIGHT_MAX, async (writer) => {
@@ -49,7 +55,13 @@ export async function endWriters(heads: HeadKeeper, policy: WriterPolicy, by: st
   return ended;
 }
 
-async function endWriter(heads: HeadKeeper, writer: Writer, policy: WriterPolicy, by: string, options?: CallOptions): Promise<'finished' | 'revoked' | 'running' | 'gone'> {
+async function endWriter(
+  heads: HeadKeeper,
+  writer: Writer,
+  policy: WriterPolicy,
+  by: string,
+  options?: CallOptions,
+): Promise<'finished' | 'revoked' | 'running' | 'gone'> {
   const { session } = writer;
   if (writer.kind === 'maintenance') {
     if ((await policy(writer)) === 'wait') return 'running';
@@ -73,7 +85,12 @@ export type DecidedRegister =
   | { readonly state: 'revoked'; readonly isNew: boolean; readonly by: string; readonly at: string };
 
 /** Brings a register to its end: after this it is committed or revoked and stays so. */
-export async function decideRegister(heads: HeadKeeper, session: string, by: string, options?: CallOptions): Promise<DecidedRegister> {
+export async function decideRegister(
+  heads: HeadKeeper,
+  session: string,
+  by: string,
+  options?: CallOptions,
+): Promise<DecidedRegister> {
   const { registers } = heads;
   for (let attempt = 0; attempt < REGISTER_ATTEMPTS_MAX; attempt++) {
     const current = await registers.readSnapshot(session, options);
@@ -87,7 +104,11 @@ export async function decideRegister(heads: HeadKeeper, session: string, by: str
 }
 
 /** Brings a committed session into the registry. 'gone' when it is neither among the writers nor among the snapshots: forgotten since. */
-export async function finish(heads: HeadKeeper, { session, assetId, indexes }: CommittedRegister, options?: CallOptions): Promise<'finished' | 'gone'> {
+export async function finish(
+  heads: HeadKeeper,
+  { session, assetId, indexes }: CommittedRegister,
+  options?: CallOptions,
+): Promise<'finished' | 'gone'> {
   const { result } = await heads.change<'finished' | 'gone'>((head) => {
     if (writerOf(head, session) !== undefined) return { next: register(head, session, assetId, indexes), result: 'finished' };
     return { result: head.snapshots.some((snapshot) => snapshot.session === session) ? 'finished' : 'gone' };
@@ -97,5 +118,9 @@ export async function finish(heads: HeadKeeper, { session, assetId, indexes }: C
 
 /** A session whose register says revoked, or that has none to say it, leaves the head. */
 export async function leaveHead(heads: HeadKeeper, session: string, options?: CallOptions): Promise<void> {
-  await heads.change((current) => (writerOf(current, session) === undefined ? { result: undefined } : { next: leave(current, session), result: undefined }), options);
+  await heads.change(
+    (current) =>
+      writerOf(current, session) === undefined ? { result: undefined } : { next: leave(current, session), result: undefined },
+    options,
+  );
 }

@@ -17,6 +17,8 @@ import type { Scheduler } from './scheduler.ts';
 export type Weather = {
   /** Of a request that writes: that it is not known what became of it. */
   readonly lost: number;
+  /** Of a swap that takes effect: that it is reported as a conflict. Worse than the port allows. */
+  readonly doubted: number;
   /** Of a request that reads: that it fails. */
   readonly failed: number;
   /** Of each object: that a listing misses it. */
@@ -24,6 +26,9 @@ export type Weather = {
   /** That a listing shows objects that are deleted. */
   readonly stale: number;
 };
+
+/** Of its agent's turns, that a request may outlive its sender. */
+const LATE_TURNS_MAX = 20;
 
 /** What all agents share. */
 export type SharedStore = {
@@ -70,7 +75,7 @@ export class ScheduledStore implements ObjectStore {
   async *list(prefix: StoreKey): AsyncIterable<readonly ListedObject[]> {
     const { memory, scheduler, weather, deleted } = this.#shared;
     await this.#read(`list ${prefix}`);
-    const keys = [...memory.objects.keys()].filter((key) => !scheduler.chance(weather.missed));
+    const keys = [...memory.objects.keys()].filter(() => !scheduler.chance(weather.missed));
     if (scheduler.chance(weather.stale)) keys.push(...deleted);
     for (const key of keys) if (key.startsWith(prefix)) yield [{ key, sizeBytes: 1 }];
   }
@@ -80,9 +85,12 @@ export class ScheduledStore implements ObjectStore {
     return this.#shared.memory.read(key);
   }
 
-  /** Truthful when it answers, as the port demands: no value is ever offered twice, so a conflict means that it was not applied. */
   swap(key: StoreKey, bytes: Uint8Array, version: string | undefined): Promise<SwapResult> {
-    return this.#write(`swap ${key}`, () => this.#shared.memory.swap(key, bytes, version));
+    const { memory, scheduler, weather } = this.#shared;
+    return this.#write(`swap ${key}`, async () => {
+      const answer = await memory.swap(key, bytes, version);
+      return scheduler.chance(weather.doubted) ? 'conflict' : answer;
+    });
   }
 
   async probe(): Promise<StoreFacts> {
@@ -113,7 +121,8 @@ export class ScheduledStore implements ObjectStore {
     const zombie = `${this.#agent}'s zombie ${this.#zombies++}`;
     if (fate === 'later') {
       scheduler.spawn(zombie, async () => {
-        for (let wait = Math.floor(scheduler.random() * 20); wait > 0; wait--) await scheduler.turn(zombie);
+        for (let wait = 1 + Math.floor(scheduler.random() * LATE_TURNS_MAX); wait > 0; wait--) await scheduler.turn(zombie);
+        if (this.#shared.deleted.has(what.slice('put '.length))) return;
         const answer = await apply();
         this.#log(`(late) ${what} -> ${typeof answer === 'object' ? 'swapped' : (answer ?? 'done')}`);
       });

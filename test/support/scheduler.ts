@@ -1,7 +1,10 @@
 // Interleaves agents by a seed: each step of an agent waits for its turn, and whoever is next is drawn. Between two steps everything that
-// can run has run, so that a seed gives the same run every time. Agents can be killed between any two of their steps.
+// can run has run, so that a seed gives the same run every time. Agents fall asleep between two steps, some for long, and can be killed.
 
-type Waiting = { readonly agent: string; readonly go: () => void };
+type Waiting = { readonly agent: string; readonly go: () => void; readonly wakesAt: number };
+
+const SLEEP_CHANCE = 0.04;
+const SLEEP_STEPS_MAX = 400;
 
 export class Scheduler {
   readonly random: () => number;
@@ -43,7 +46,8 @@ export class Scheduler {
   /** Resolves when it is this agent's turn; never, when it is dead. */
   turn(agent: string): Promise<void> {
     if (this.#dead.has(agent)) return new Promise(() => {});
-    return new Promise((resolve) => this.#waiting.push({ agent, go: resolve }));
+    const wakesAt = this.chance(SLEEP_CHANCE) ? this.steps + Math.floor(this.random() * SLEEP_STEPS_MAX) : this.steps;
+    return new Promise((resolve) => this.#waiting.push({ agent, go: resolve, wakesAt }));
   }
 
   /** It takes no further step. What it has under way on `turn`s of others is not touched. */
@@ -64,8 +68,10 @@ export class Scheduler {
         return;
       }
       if (this.steps >= stepsMax) throw new Error(`not at an end after ${stepsMax} steps: ${[...this.#running].join(', ')}`);
-      const [next] = this.#waiting.splice(Math.floor(this.random() * this.#waiting.length), 1);
-      next!.go();
+      const awake = this.#waiting.filter(({ wakesAt }) => wakesAt <= this.steps);
+      const next = this.pick(awake.length > 0 ? awake : this.#waiting);
+      this.#waiting.splice(this.#waiting.indexOf(next), 1);
+      next.go();
     }
   }
 }
