@@ -16,7 +16,7 @@ import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_W
 import { writeCounter } from '../worker/dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
 import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';
-import { PackWriter, type PackWriterSpec, packBufferBytes } from '../worker/pack-writer.ts';
+import { type FinishedPack, PackWriter, type PackWriterSpec, packBufferBytes } from '../worker/pack-writer.ts';
 import { ThreadPool } from '../worker/thread-pool.ts';
 import { SessionTables } from './session-tables.ts';
 import { type StoredPack, UploadQueue } from './upload-queue.ts';
@@ -40,6 +40,8 @@ export type WriteSession = {
   readonly session: Uint8Array;
   /** Makes uploaded packs known although the snapshot is not committed yet. */
   readonly checkpoint: (index: IndexSummary) => Promise<void>;
+  /** Called before a pack is stored: remembers it, should this process die before an index names it. */
+  readonly onUpload: (pack: FinishedPack) => void;
 };
 
 export type BackupPipelineOptions = {
@@ -100,7 +102,11 @@ export class BackupPipeline {
     const storeKey = once(async () => {
       await repository.store.put(sessionKeyKey(pairId, write.session), sealed, { signal: anySignal });
     });
-    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, anySignal, storeKey, (pack) => this.#onStored(pack));
+    const before = async (pack: FinishedPack): Promise<void> => {
+      await storeKey();
+      write.onUpload(pack);
+    };
+    this.#uploads = new UploadQueue(repository.store, UPLOADS_PARALLEL, anySignal, before, (pack) => this.#onStored(pack));
     this.#uploads.onFailure((error) => this.#fail(error));
     const totals: WorkerTotals[] = [];
     let done: (totals: readonly WorkerTotals[]) => void;

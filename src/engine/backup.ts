@@ -8,8 +8,10 @@ import { readRegistered } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot, sealSnapshot } from '../repository/snapshots.ts';
+import { adoptOrphans } from './adopt-orphans.ts';
 import { BackupPipeline, type BackupTotals } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
+import { removeJournal, UploadJournal } from './upload-journal.ts';
 
 export type BackupDetails = {
   readonly asset: string;
@@ -39,13 +41,19 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
   const startedAt = details.now();
   const assetId = repository.keyring.assetId(details.asset);
   const session = await BackupSession.begin(repository.heads, { assetId: hex(assetId), process: repository.process }, { signal });
+  const journal = new UploadJournal(repository.cacheDirectory, session.name);
   let pipeline: BackupPipeline | undefined;
   try {
     await repository.syncIndex(session.view.indexes, { signal });
+    await adoptOrphans(repository, session, { signal });
     const parent = await findParent(repository, session, assetId, details.type);
     pipeline = new BackupPipeline({
       repository,
-      write: { session: unhex(session.name), checkpoint: async (index) => void (await session.checkpoint([index])) },
+      write: {
+        session: unhex(session.name),
+        checkpoint: async (index) => void (await session.checkpoint([index])),
+        onUpload: (pack) => journal.add(pack),
+      },
       assetId,
       known: repository.source,
       privateRuns: repository.cacheDirectory,
@@ -59,16 +67,19 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
     const snapshot = describe(session.name, details, startedAt, parent, read, totals);
     const unpublished = totals.indexes.filter(({ id }) => !session.view.indexes.some((index) => index.id === id));
     await session.commit(sealSnapshot(repository, snapshot, assetId, randomBytes(12)), unpublished, { signal });
+    removeJournal(repository.cacheDirectory, session.name);
     return snapshot;
   } catch (error) {
     await giveUp(session, pipeline);
     throw error;
   } finally {
+    journal.close();
     await pipeline?.close();
   }
 }
 
-/** Leaves what was uploaded to the next backup, as far as the store still answers. The fault that led here is the one to report. */
+/** Leaves what was uploaded to the next backup, as far as the store still answers; the journal stays for the rest. The fault that led here
+ *  is the one to report. */
 async function giveUp(session: BackupSession, pipeline: BackupPipeline | undefined): Promise<void> {
   await pipeline?.salvage().catch(() => {});
   await session.abandon().catch(() => {});

@@ -15,7 +15,7 @@ export class UploadQueue {
   readonly #store: ObjectStore;
   readonly #signal: AbortSignal;
   readonly #parallel: number;
-  readonly #before: () => Promise<void>;
+  readonly #before: (pack: FinishedPack) => Promise<void>;
   readonly #onStored: (pack: StoredPack) => void;
   readonly #queue: (() => Promise<void>)[] = [];
   readonly #drained: (() => void)[] = [];
@@ -24,12 +24,12 @@ export class UploadQueue {
   #onFailure: ((error: unknown) => void) | undefined;
   bytesStored = 0;
 
-  /** `before` is awaited before the first pack is stored. */
+  /** `before` is awaited before each pack is stored. */
   constructor(
     store: ObjectStore,
     parallel: number,
     signal: AbortSignal,
-    before: () => Promise<void>,
+    before: (pack: FinishedPack) => Promise<void>,
     onStored: (pack: StoredPack) => void,
   ) {
     this.#store = store;
@@ -47,7 +47,7 @@ export class UploadQueue {
   add(pack: FinishedPack, bytes: Uint8Array, free: () => void): void {
     this.#queue.push(async () => {
       try {
-        await this.#before();
+        await this.#before(pack);
         await this.#store.put(packKey(pack.packId), bytes, { signal: this.#signal });
       } finally {
         free();

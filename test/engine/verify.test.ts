@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { scrub, verify } from '../../src/engine/verify.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { backUpTree, newRepository, objectPath, objectsIn, restoreTo, writeSampleTree } from '../support/repository.ts';
+import { newRepository } from '../support/new-repository.ts';
+import { backUpTree, objectPath, objectsIn, restoreTo, writeSampleTree } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 type Sample = { readonly directory: string; readonly repository: Repository; readonly first: string; readonly second: string };

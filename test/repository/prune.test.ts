@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { prune } from '../../src/repository/prune.ts';
 import { forgetSnapshots } from '../../src/repository/registry.ts';
-import { backUpTree, newRepository, objectsIn, readTree, restoreTo, writeSampleTree } from '../support/repository.ts';
+import { newRepository } from '../support/new-repository.ts';
+import { backUpTree, objectsIn, readTree, restoreTo, writeSampleTree } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 test('a prune after everything is forgotten leaves no pack, index object, list or session key', async () => {

@@ -1,14 +1,12 @@
-// A real repository in a scratch directory, written and read by the real engine.
+// A real repository in a scratch directory, written and read by the real engine. Without vitest: child processes use it too.
 
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { onTestFinished } from 'vitest';
 import { openFileSource } from '../../agents/files/source.ts';
 import { backUp } from '../../src/engine/backup.ts';
 import { backUpFiles } from '../../src/engine/backup-files.ts';
 import { BackupProgress } from '../../src/engine/backup-progress.ts';
-import { backUpVolume } from '../../src/engine/backup-volume.ts';
 import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import { type RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
 import { restoreTree } from '../../src/engine/restore-tree.ts';
@@ -45,13 +43,6 @@ export async function openRepository(directory: string, options: OpenOptions = {
     process: options.process ?? processFacts(),
   };
   return init ? Repository.init({ ...details, label: 'test' }) : Repository.open(details);
-}
-
-/** A new repository that is closed when the test ends. */
-export async function newRepository(directory: string): Promise<Repository> {
-  const repository = await openRepository(directory, { init: true });
-  onTestFinished(() => repository.close());
-  return repository;
 }
 
 export type BackUpOptions = {
@@ -191,4 +182,3 @@ export function objectsIn(directory: string, prefix: string): Map<string, number
 }
 
 export const objectPath = (directory: string, key: string): string => join(directory, 'repository', key);
-export { backUpVolume };
