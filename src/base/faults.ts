@@ -104,6 +104,12 @@ export const FAULTS = {
   ),
   KEY_CANNOT_READ: never('This key can write backups but not read their content. Use an owner key.'),
   KEY_NOT_FOUND: never('See "holdfast key list".'),
+  KEY_IN_USE: never('Open the repository with another owner\'s key to remove this one; "holdfast key passwd" changes its passphrase.'),
+  KEY_OTHER_OWNERS: never(
+    'Rotate with --drop-other-owners, which removes them, and let each owner add a key again; or remove them before.',
+  ),
+  KEY_TEXT_DAMAGED: never('Compare the line with the paper. Letters O and I are never digits; every line ends with its checksum.'),
+  KEY_OF_OTHER_REPOSITORY: never('Check the location of the repository, and which key this is.'),
 
   // The place that is restored to
   TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),

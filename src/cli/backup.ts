@@ -9,8 +9,9 @@ import type { Snapshot, SourceType } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { pathOfArgument } from './arguments.ts';
 import { type BackupSource, openSource } from './backup-source.ts';
+import { levelOf } from './compression.ts';
 import { withRepository } from './open.ts';
-import { type OptionValues, usage } from './option.ts';
+import type { OptionValues } from './option.ts';
 import type { Output } from './output.ts';
 import { pathFields } from './paths.ts';
 import { hostOf, userOf } from './person.ts';
@@ -19,10 +20,6 @@ import { shortId, snapshotFields } from './snapshot-fields.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
-
-const LEVELS: Readonly<Record<string, number>> = { fast: -3, default: 1, better: 6 };
-const LEVEL_MIN = -7;
-const LEVEL_MAX = 19;
 
 export async function backup(invocation: Invocation): Promise<number> {
   const { options, args, output, signal } = invocation;
@@ -62,12 +59,6 @@ export async function backup(invocation: Invocation): Promise<number> {
       stop();
     }
   });
-}
-
-function levelOf(text = 'default'): number {
-  const level = LEVELS[text] ?? (/^-?\d{1,2}$/.test(text) ? Number(text) : Number.NaN);
-  if (level >= LEVEL_MIN && level <= LEVEL_MAX) return level;
-  throw usage(`--compression must be fast, default, better, or a level from ${LEVEL_MIN} to ${LEVEL_MAX}; "${text}" is not`);
 }
 
 /** A key for writing only writes one asset: its name is the key's. */

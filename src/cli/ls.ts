@@ -78,7 +78,7 @@ function timeText(seconds: number, nanoseconds: number): string {
   return date.toISOString().replace(/\.\d{3}Z$/, `.${String(nanoseconds).padStart(9, '0')}Z`);
 }
 
-function longLine(entry: StoredEntry): string {
+export function longLine(entry: StoredEntry): string {
   const { path, kind, mode, uid, gid, sizeBytes, mtimeSec, linkTarget, hardLinkTo, rdevMajor, rdevMinor } = entry;
   const isDevice = kind === 'character-device' || kind === 'block-device';
   const size = isDevice ? `${rdevMajor}, ${rdevMinor}` : String(sizeBytes);

@@ -42,7 +42,7 @@ export type RepositoryPlace = { readonly location: string; readonly passphraseFi
 
 /** The passphrase is read before the store is touched. */
 export async function repositoryOptions(invocation: Invocation, place: RepositoryPlace): Promise<RepositoryOptions> {
-  const { options, environment, output } = invocation;
+  const { environment, output } = invocation;
   const passphrase = await readPassphrase(
     { ...REPOSITORY_PASSPHRASE, file: place.passphraseFile, isNew: place.isNew },
     environment,
@@ -52,9 +52,14 @@ export async function repositoryOptions(invocation: Invocation, place: Repositor
   return {
     store,
     passphrase,
-    cacheDirectory: resolve(options.text('cache-dir') ?? environment.cacheDirectory),
+    cacheDirectory: cacheDirectoryOf(invocation),
     process: processFacts(),
   };
+}
+
+/** Of all repositories. */
+export function cacheDirectoryOf({ options, environment }: Invocation): string {
+  return resolve(options.text('cache-dir') ?? environment.cacheDirectory);
 }
 
 export async function openStoreOf(

@@ -128,6 +128,9 @@ function checkArguments(verb: Verb, args: readonly string[]): void {
       `"holdfast ${verb.name}" takes ${max === 0 ? 'no arguments' : `at most ${max} argument${max === 1 ? '' : 's'}`}; "${args[max]}" is one too many`,
       help,
     );
+  const choices = verb.args.length === 1 ? verb.args[0]!.choices : undefined;
+  const stranger = choices === undefined ? undefined : args.find((arg) => !choices.includes(arg));
+  if (stranger !== undefined) throw usage(`${verb.args[0]!.name} must be one of ${choices!.join(', ')}; "${stranger}" is not`);
   const empty = args.indexOf('');
   if (empty !== -1) throw usage(`Argument ${empty + 1} of "holdfast ${verb.name}" is empty`, help);
 }

@@ -3,8 +3,8 @@
 import { hostname, userInfo } from 'node:os';
 import type { OptionValues } from './option.ts';
 
-export function hostOf(options: OptionValues): string {
-  return options.text('host') ?? hostname();
+export function hostOf(options: OptionValues | undefined): string {
+  return options?.text('host') ?? hostname();
 }
 
 export function userOf(): string {

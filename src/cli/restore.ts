@@ -7,13 +7,13 @@ import { type RestoreProblem, RestoreProgress } from '../engine/restore-progress
 import { displayPath, nameOfPath } from '../model/entry-path.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
-import { pinSnapshot, unpinSnapshot } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { pathOfArgument } from './arguments.ts';
 import { withRepository } from './open.ts';
 import { usage } from './option.ts';
 import type { Output } from './output.ts';
 import { pathFields } from './paths.ts';
+import { pinned } from './pinned.ts';
 import { watch } from './progress-line.ts';
 import { prepareDirectory, prepareEntry, prepareFile } from './restore-target.ts';
 import { selectSnapshot } from './select.ts';
@@ -59,7 +59,7 @@ export function restore(invocation: Invocation): Promise<number> {
         onProblem(problem);
       },
     };
-    const restored = await pinned(run, () => execute(run, toStdout));
+    const restored = await pinned(invocation, repository, snapshot, () => execute(run, toStdout));
     return report(run, restored, damaged);
   });
 }
@@ -71,24 +71,6 @@ function checkOptions({ options }: Invocation, toStdout: boolean): void {
     throw usage('--stdout and --target are two targets');
   if (options.flag('delta') || options.flag('verify'))
     throw usage('--delta and --verify do not go with standard output, which cannot be read again');
-}
-
-/** Nothing that the snapshot needs is taken away meanwhile, even when somebody forgets it. Who may only read goes on without. */
-async function pinned<T>({ repository, snapshot, invocation }: Restore, work: () => Promise<T>): Promise<T> {
-  const { signal, output } = invocation;
-  let holder: string | undefined;
-  try {
-    ({ holder } = await pinSnapshot(repository.heads, snapshot.id, repository.process, { signal }));
-  } catch (error) {
-    if (!isFault(error, 'STORE_DENIED', 'STORE_FULL')) throw error;
-    output.detail(`The snapshot is not held on to while it is read: ${error.message}`);
-  }
-  try {
-    return await work();
-  } finally {
-    // Without it a prune waits until this process is known to be dead.
-    if (holder !== undefined) await unpinSnapshot(repository.heads, holder).catch(() => {});
-  }
 }
 
 async function execute(run: Restore, toStdout: boolean): Promise<Restored> {

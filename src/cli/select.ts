@@ -24,10 +24,16 @@ export async function selectSnapshot(
 ): Promise<Snapshot> {
   const { location } = repository.store;
   const described = describeFilters(options);
-  if (name === 'latest') {
-    const latest = (await selectSnapshots(repository, options, signal)).at(-1);
-    if (latest === undefined) throw new Fault('SNAPSHOT_NOT_FOUND', `The repository at ${location} has no snapshots${described}`);
-    return latest;
+  const latest = /^latest(?:~(\d{1,6}))?$/.exec(name);
+  if (latest !== null) {
+    const snapshots = await selectSnapshots(repository, options, signal);
+    const found = snapshots[snapshots.length - 1 - Number(latest[1] ?? 0)];
+    if (found === undefined)
+      throw new Fault(
+        'SNAPSHOT_NOT_FOUND',
+        `The repository at ${location} has ${snapshots.length} snapshots${described}, no "${name}"`,
+      );
+    return found;
   }
   const snapshot = await resolveSnapshot(repository, name, { signal });
   if (!filterOf(options)(snapshot)) throw new Fault('SNAPSHOT_NOT_FOUND', `The snapshot ${snapshot.id} is not one${described}`);

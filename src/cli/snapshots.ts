@@ -2,6 +2,7 @@
 
 import { formatBytes } from '../base/units.ts';
 import { displayPath } from '../model/entry-path.ts';
+import { isOriginTag } from '../model/origin-tag.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { withRepository } from './open.ts';
 import { selectSnapshots } from './select.ts';
@@ -46,7 +47,7 @@ function rowOf({ id, startedAt, host, type, root, statistics, tags, asset, paths
     formatBytes(root.contentBytes),
     formatBytes(statistics.bytesNew),
     formatBytes(statistics.bytesStored),
-    tags.join(','),
+    tags.map((tag) => (isOriginTag(tag) ? '(copy)' : tag)).join(','),
     asset,
     shown.join(' '),
   ];

@@ -1,11 +1,13 @@
 // The table of verbs: help, validation and completion are made from it, and a verb's code is loaded when it runs.
 
-import { FILTERS, REPOSITORY, THREADS } from './common-options.ts';
+import { DRY_RUN, FILTERS, REPOSITORY, THREADS } from './common-options.ts';
 import type { Argument, Verb } from './verb.ts';
+import { KEY_VERBS } from './verbs-key.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
+const ENTRY_KINDS = ['file', 'directory', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
 const SNAPSHOT_NOTE =
-  'A snapshot is named by its id, the first digits of it, or "latest" (the newest that the filters let through).';
+  'A snapshot is named by its id, the first digits of it, "latest" (the newest that the filters let through), or "latest~N" for the N-th before it.';
 
 export const VERBS: readonly Verb[] = [
   {
@@ -127,5 +129,192 @@ export const VERBS: readonly Verb[] = [
       ['holdfast restore latest --asset web1:shop.sql --stdout | psql shop', 'A stream, back to where it came from'],
     ],
     load: async () => (await import('./restore.ts')).restore,
+  },
+  {
+    name: 'find',
+    summary: 'find entries by name, in all snapshots or in one',
+    details:
+      'PATTERN is one of .gitignore: a name with * ? [a-z] is looked for everywhere, one with "/" from the root of the snapshot, one that ends with "/" among directories only.',
+    args: [{ name: 'PATTERN', min: 1, max: 1000, kind: 'text' }],
+    options: [
+      ...REPOSITORY,
+      ...FILTERS,
+      { name: 'snapshot', short: 's', kind: 'text', value: 'SNAPSHOT', help: 'only in this one' },
+      { name: 'type', kind: 'choice', choices: ENTRY_KINDS, help: 'only entries of this kind' },
+      { name: 'long', short: 'l', kind: 'flag', help: 'modes, owners, sizes and times, too' },
+    ],
+    examples: [
+      ['holdfast find "*.conf"', 'Everywhere'],
+      ['holdfast find --snapshot latest --type directory /home/*/.ssh', 'In one snapshot'],
+    ],
+    load: async () => (await import('./find.ts')).find,
+  },
+  {
+    name: 'diff',
+    summary: 'compare two snapshots',
+    details:
+      'Of files: + added, - removed, M changed, m other metadata (-v says which). Of volumes: the ranges that differ, as lines of "offset length" that "backup --changed-ranges" reads.',
+    args: [
+      { name: 'A', min: 1, max: 1, kind: 'snapshot' },
+      { name: 'B', min: 1, max: 1, kind: 'snapshot' },
+    ],
+    options: [...REPOSITORY, ...FILTERS],
+    examples: [['holdfast diff 4f0c1d2e latest', 'What changed since']],
+    load: async () => (await import('./diff.ts')).diff,
+  },
+  {
+    name: 'forget',
+    summary: 'drop snapshots that a retention policy does not keep, or that are named',
+    details:
+      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. "prune" frees the space afterwards.',
+    args: [{ name: 'SNAPSHOT', min: 0, max: 10_000, kind: 'snapshot' }],
+    options: [
+      ...REPOSITORY,
+      ...FILTERS,
+      { name: 'keep-last', kind: 'count', min: 0, value: 'N', help: 'keep the newest N' },
+      { name: 'keep-hourly', kind: 'count', min: 0, value: 'N', help: 'keep the newest of each of N hours' },
+      { name: 'keep-daily', kind: 'count', min: 0, value: 'N', help: 'of N days' },
+      { name: 'keep-weekly', kind: 'count', min: 0, value: 'N', help: 'of N weeks' },
+      { name: 'keep-monthly', kind: 'count', min: 0, value: 'N', help: 'of N months' },
+      { name: 'keep-yearly', kind: 'count', min: 0, value: 'N', help: 'of N years' },
+      {
+        name: 'keep-within',
+        kind: 'text',
+        value: 'TIME',
+        help: 'keep what is at most so much older than the newest: 36h, 14d, 1y6m',
+      },
+      { name: 'keep-tag', kind: 'text', many: true, value: 'TAG[,TAG]', help: 'keep what has all of these tags' },
+      { name: 'time-zone', kind: 'text', value: 'ZONE', help: 'where days begin, e.g. Asia/Shanghai (default: that of this host)' },
+      { name: 'allow-empty', kind: 'flag', help: 'a policy that keeps nothing of an asset is meant so' },
+      DRY_RUN,
+    ],
+    examples: [
+      ['holdfast forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run', 'What a policy would keep, and why'],
+      ['holdfast forget 4f0c1d2e', 'One snapshot'],
+    ],
+    load: async () => (await import('./forget.ts')).forget,
+  },
+  {
+    name: 'prune',
+    summary: 'free what no snapshot needs; backups may go on meanwhile',
+    args: [],
+    options: [
+      ...REPOSITORY,
+      { name: 'max-unused', kind: 'text', value: 'SHARE', help: 'share of the packs that may stay unused (default 10%)' },
+      {
+        name: 'revoke-after',
+        kind: 'count',
+        min: 1,
+        value: 'HOURS',
+        help: 'give up backups that were silent for so long (default 24)',
+      },
+      DRY_RUN,
+    ],
+    examples: [
+      ['holdfast prune --dry-run', 'What it would do'],
+      ['holdfast prune --max-unused 0%', 'Every byte that can be freed'],
+    ],
+    load: async () => (await import('./prune.ts')).prune,
+  },
+  {
+    name: 'verify',
+    summary: 'prove that every snapshot can be restored',
+    details:
+      'Without an option: that all maps can be read and all that they refer to is in a pack that is there. Exit status 4 when something is damaged.',
+    args: [],
+    options: [
+      ...REPOSITORY,
+      { name: 'full', kind: 'flag', help: 'read and prove every byte of every pack' },
+      { name: 'sample', kind: 'text', value: 'SHARE', help: 'read and prove a share of the packs, e.g. 5%' },
+      { name: 'seed', kind: 'count', value: 'N', help: 'of the choice of the sample' },
+      THREADS,
+    ],
+    examples: [
+      ['holdfast verify', 'The structure'],
+      ['holdfast verify --full', 'Everything'],
+    ],
+    load: async () => (await import('./verify.ts')).verify,
+  },
+  {
+    name: 'scrub',
+    summary: 'prove without any key that stored objects are what they were',
+    args: [],
+    options: [...REPOSITORY.filter(({ name }) => name !== 'passphrase-file' && name !== 'cache-dir'), THREADS],
+    examples: [['holdfast scrub', 'Where the keys are not']],
+    load: async () => (await import('./scrub.ts')).scrub,
+  },
+  {
+    name: 'repair',
+    summary: 'mend what verify finds, and name what is lost',
+    args: [],
+    options: [
+      ...REPOSITORY,
+      {
+        name: 'from',
+        kind: 'directory',
+        value: 'LOCATION',
+        help: 'another copy of this repository: damaged packs are taken from there',
+      },
+      { name: 'quick', kind: 'flag', help: 'do not read every pack to find damage' },
+      { name: 'rebuild-head', kind: 'flag', help: 'when the head is lost: make one from what the store lists' },
+      DRY_RUN,
+      THREADS,
+    ],
+    examples: [
+      ['holdfast repair --dry-run', 'What it would do'],
+      ['holdfast repair --from /mnt/replica', 'With the help of a copy'],
+    ],
+    load: async () => (await import('./repair.ts')).repair,
+  },
+  {
+    name: 'copy',
+    summary: 'copy snapshots to another repository, only what is missing there',
+    details:
+      'The other repository has keys of its own. Snapshots keep their times, hosts, paths and tags, and get a tag that names their origin: a snapshot that was copied before is not copied again.',
+    args: [{ name: 'SNAPSHOT', min: 0, max: 10_000, kind: 'snapshot' }],
+    options: [
+      ...REPOSITORY,
+      ...FILTERS,
+      { name: 'to', kind: 'directory', value: 'LOCATION', help: 'the repository to copy to; or set HOLDFAST_TO_REPO' },
+      {
+        name: 'to-passphrase-file',
+        kind: 'file',
+        value: 'FILE',
+        help: 'file with its passphrase; or set HOLDFAST_TO_PASSPHRASE_FILE',
+      },
+      { name: 'compression', kind: 'text', value: 'LEVEL', help: 'fast, default, better, or a zstd level from -7 to 19' },
+      DRY_RUN,
+      THREADS,
+    ],
+    examples: [
+      ['holdfast copy --to s3+https://s3.example.org/bucket/copy --to-passphrase-file /etc/holdfast/copy', 'All snapshots'],
+      ['holdfast copy latest --to /mnt/usb/backup --to-passphrase-file /etc/holdfast/usb', 'The newest'],
+    ],
+    load: async () => (await import('./copy.ts')).copy,
+  },
+  {
+    name: 'stats',
+    summary: 'what the repository holds, and what dedup and compression save',
+    args: [],
+    options: [...REPOSITORY, ...FILTERS],
+    examples: [['holdfast stats', 'All assets']],
+    load: async () => (await import('./stats.ts')).stats,
+  },
+  ...KEY_VERBS,
+  {
+    name: 'completion',
+    summary: 'print a script that completes commands in a shell',
+    args: [{ name: 'SHELL', min: 1, max: 1, kind: 'choice', choices: ['bash', 'zsh', 'fish'] }],
+    options: [],
+    examples: [['source <(holdfast completion bash)', 'In this shell, now']],
+    load: async () => (await import('./completion.ts')).completion,
+  },
+  {
+    name: 'help',
+    summary: 'show help, of a verb when one is named',
+    args: [{ name: 'VERB', min: 0, max: 2, kind: 'verb' }],
+    options: [],
+    examples: [['holdfast help backup', 'Of a verb']],
+    load: async () => (await import('./help-verb.ts')).help,
   },
 ];

@@ -18,6 +18,8 @@ export type FileTask = {
   /** A root that was given to the backup, absolute, and the path below it ('' for the root itself); latin1. */
   readonly root: string;
   readonly path: string;
+  /** The bytes from `offset` on, when they come from elsewhere: then no file is opened. */
+  readonly bytes?: Uint8Array;
   /** Cut by content, or units by position. */
   readonly cut: 'content' | 'paged';
   readonly offset: number;

@@ -28,7 +28,24 @@ function treeOf(root: string): SourceTree {
   return tree;
 }
 
+/** A task that brings its bytes along. */
+function cutGivenBytes(task: FileTask, bytes: Uint8Array, content: ContentCutter, paged: PagedCutter): FileTaskResult {
+  const { file, offset, length } = task;
+  const read = (target: Uint8Array, want: number, position: number): number => {
+    const piece = bytes.subarray(position - offset, position - offset + want);
+    target.set(piece);
+    return piece.length;
+  };
+  if (task.cut === 'content') {
+    const { references, bytesRead } = content.cut(read, offset, length);
+    return { file, offset, bytesRead, outcome: 'read', references, leaves: [] };
+  }
+  const { leaves, bytesRead } = paged.cut(read, task);
+  return { file, offset, bytesRead, outcome: 'read', references: NO_REFERENCES, leaves };
+}
+
 export function readFileTask(task: FileTask, content: ContentCutter, paged: PagedCutter): FileTaskResult {
+  if (task.bytes !== undefined) return cutGivenBytes(task, task.bytes, content, paged);
   const posix = posixCalls();
   let fd: number;
   try {

@@ -1,0 +1,171 @@
+// Shell completion, made from the table of verbs.
+
+import type { Option } from './option.ts';
+import { optionsOf } from './parse.ts';
+import type { Invocation, Verb } from './verb.ts';
+import { VERBS } from './verbs.ts';
+
+export async function completion({ args, output }: Invocation): Promise<number> {
+  const scripts: Readonly<Record<string, (verbs: readonly Verb[]) => string>> = {
+    bash: bashScript,
+    zsh: zshScript,
+    fish: fishScript,
+  };
+  output.line(scripts[args[0]!]!(VERBS));
+  return 0;
+}
+
+const longNames = (verb: Verb): string =>
+  optionsOf(verb)
+    .map(({ name }) => `--${name}`)
+    .join(' ');
+const isPath = ({ kind }: Option): boolean => kind === 'file' || kind === 'directory';
+const argumentWords = (verb: Verb): readonly string[] =>
+  verb.args.flatMap(({ kind, choices = [] }) => (kind === 'verb' ? firstWords(VERBS) : choices));
+const takesPath = (verb: Verb): boolean => verb.args.some(({ kind }) => kind === 'path');
+const takesSnapshot = (verb: Verb): boolean => verb.args.some(({ kind }) => kind === 'snapshot');
+
+function firstWords(verbs: readonly Verb[]): string[] {
+  return [...new Set(verbs.map(({ name }) => name.split(' ')[0]!))];
+}
+
+function secondWords(verbs: readonly Verb[], first: string): string[] {
+  return verbs.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name.split(' ')[1]!);
+}
+
+function groups(verbs: readonly Verb[]): string[] {
+  return firstWords(verbs).filter((word) => secondWords(verbs, word).length > 0);
+}
+
+function bashScript(verbs: readonly Verb[]): string {
+  const cases = verbs.map((verb) => {
+    const words = [...argumentWords(verb), ...(takesSnapshot(verb) ? ['latest'] : [])].join(' ');
+    return `    '${verb.name}') options='${longNames(verb)}'; words='${words}'; paths=${takesPath(verb) ? 1 : 0} ;;`;
+  });
+  const all = verbs.flatMap(optionsOf);
+  const paths = [...new Set(all.filter(isPath).map(({ name }) => `--${name}`))];
+  const choices = [...new Map(all.filter(({ kind }) => kind === 'choice').map((option) => [option.name, option])).values()];
+  const values = [
+    ...new Set(
+      all.filter((option) => option.kind !== 'flag' && !isPath(option) && option.kind !== 'choice').map(({ name }) => `--${name}`),
+    ),
+  ];
+  return `# holdfast completion for bash: source <(holdfast completion bash)
+_holdfast() {
+  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} verb='' word options='' words='' paths=0
+  case "$before" in
+    ${paths.join('|')}) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; return ;;
+${choices.map(({ name, choices: list = [] }) => `    --${name}) mapfile -t COMPREPLY < <(compgen -W '${list.join(' ')}' -- "$current"); return ;;`).join('\n')}
+    ${values.join('|')}) COMPREPLY=(); return ;;
+  esac
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$verb $word" in
+      *' -'*) ;;
+      ${groups(verbs)
+        .flatMap((group) => secondWords(verbs, group).map((second) => `'${group} ${second}'`))
+        .join('|')}) verb="$verb $word"; break ;;
+      ' '*) verb=$word ;;
+    esac
+  done
+  case "$verb" in
+    '') words='${firstWords(verbs).join(' ')}'; options='--version --help' ;;
+${groups(verbs)
+  .map((group) => `    '${group}') words='${secondWords(verbs, group).join(' ')}' ;;`)
+  .join('\n')}
+${cases.join('\n')}
+  esac
+  if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current"); return; fi
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  if [[ $paths == 1 ]]; then mapfile -t -O \${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; fi
+}
+complete -F _holdfast holdfast`;
+}
+
+function zshScript(verbs: readonly Verb[]): string {
+  const quote = (text: string): string => text.replace(/'/g, "'\\''").replace(/[[\]:]/g, '\\$&');
+  const spec = (option: Option): string => {
+    const names = option.short === undefined ? `--${option.name}` : `{-${option.short},--${option.name}}`;
+    const value =
+      option.kind === 'flag'
+        ? ''
+        : `:${option.name}:${isPath(option) ? '_files' : option.choices === undefined ? '' : `(${option.choices.join(' ')})`}`;
+    return `${option.many === true ? "'*'" : ''}${names}'[${quote(option.help)}]${value}'`;
+  };
+  const rest = (verb: Verb): string => {
+    const words = [...argumentWords(verb), ...(takesSnapshot(verb) ? ['latest'] : [])];
+    if (takesPath(verb)) return "'*:path:_files'";
+    return words.length > 0 ? `'*:${verb.args[0]!.name.toLowerCase()}:(${words.join(' ')})'` : '';
+  };
+  const describe = (list: readonly (readonly [string, string])[]): string =>
+    list.map(([word, summary]) => `'${word}:${quote(summary)}'`).join(' ');
+  const summaryOf = (word: string): string =>
+    verbs.find(({ name }) => name === word)?.summary ?? secondWords(verbs, word).join(', ');
+  const cases = verbs.map(
+    (verb) =>
+      `    '${verb.name}') _arguments -S ${[...optionsOf(verb).map(spec), rest(verb)].filter((part) => part !== '').join(' ')} ;;`,
+  );
+  return `#compdef holdfast
+# holdfast completion for zsh: source <(holdfast completion zsh), or save it as _holdfast in a directory of $fpath
+_holdfast() {
+  local verb=$words[2]
+  if (( CURRENT == 2 )); then
+    local -a verbs=(${describe(firstWords(verbs).map((word) => [word, summaryOf(word)] as const))})
+    _describe verb verbs
+    return
+  fi
+  shift words; (( CURRENT-- ))
+  case $verb in
+${groups(verbs)
+  .map(
+    (group) => `    '${group}')
+      if (( CURRENT == 2 )); then
+        local -a seconds=(${describe(secondWords(verbs, group).map((second) => [second, verbs.find(({ name }) => name === `${group} ${second}`)!.summary] as const))})
+        _describe verb seconds
+        return
+      fi
+      verb="$verb $words[2]"; shift words; (( CURRENT-- )) ;;`,
+  )
+  .join('\n')}
+  esac
+  case $verb in
+${cases.join('\n')}
+  esac
+}
+compdef _holdfast holdfast`;
+}
+
+function fishScript(verbs: readonly Verb[]): string {
+  const quote = (text: string): string => `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'")}'`;
+  const lines = ['# holdfast completion for fish: holdfast completion fish | source', 'complete -c holdfast -f'];
+  for (const word of firstWords(verbs)) {
+    const summary = verbs.find(({ name }) => name === word)?.summary ?? secondWords(verbs, word).join(', ');
+    lines.push(`complete -c holdfast -n __fish_use_subcommand -a ${word} -d ${quote(summary)}`);
+  }
+  for (const verb of verbs) {
+    const [first, second] = verb.name.split(' ');
+    const condition = quote(
+      `__fish_seen_subcommand_from ${first}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`,
+    );
+    if (second !== undefined)
+      lines.push(
+        `complete -c holdfast -n ${quote(`__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${secondWords(verbs, first!).join(' ')}`)} -a ${second} -d ${quote(verb.summary)}`,
+      );
+    for (const word of [...argumentWords(verb), ...(takesSnapshot(verb) ? ['latest'] : [])])
+      lines.push(`complete -c holdfast -n ${condition} -a ${word}`);
+    if (takesPath(verb)) lines.push(`complete -c holdfast -n ${condition} -F`);
+    for (const option of optionsOf(verb)) {
+      const value =
+        option.kind === 'flag'
+          ? ''
+          : isPath(option)
+            ? ' -r -F'
+            : option.choices === undefined
+              ? ' -x'
+              : ` -x -a ${quote(option.choices.join(' '))}`;
+      lines.push(
+        `complete -c holdfast -n ${condition} -l ${option.name}${option.short === undefined ? '' : ` -s ${option.short}`}${value} -d ${quote(option.help)}`,
+      );
+    }
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,128 @@
+// Drops snapshots: those that a retention policy does not keep, or those that are named. Their space comes back with "prune".
+
+import { displayPath } from '../model/entry-path.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { type ForgetGroup, type ForgetPlan, planForget, type RetentionPolicy } from '../policy/retention.ts';
+import { forgetSnapshots } from '../repository/registry.ts';
+import type { Repository } from '../repository/repository.ts';
+import { withRepository } from './open.ts';
+import { type OptionValues, usage } from './option.ts';
+import { selectSnapshot, selectSnapshots } from './select.ts';
+import { shortId, snapshotFields } from './snapshot-fields.ts';
+import { formatTime, tableLines } from './table.ts';
+import type { Invocation } from './verb.ts';
+
+const HOUR_MS = 3_600_000;
+const SPANS_MS: Readonly<Record<string, number>> = {
+  h: HOUR_MS,
+  d: 24 * HOUR_MS,
+  w: 7 * 24 * HOUR_MS,
+  m: 30 * 24 * HOUR_MS,
+  y: 365 * 24 * HOUR_MS,
+};
+
+export function forget(invocation: Invocation): Promise<number> {
+  const { options, output, signal, args } = invocation;
+  const policy = policyOf(options);
+  const hasRules = Object.keys(policy).length > 0;
+  if (hasRules && args.length > 0) throw usage('Snapshots are forgotten by name or by rules, not by both');
+  if (!hasRules && args.length === 0) throw usage('Say which snapshots to keep (--keep-last 7 ...), or name those to forget');
+  return withRepository(invocation, async (repository) => {
+    const plan =
+      args.length > 0
+        ? await planOfNames(invocation, repository)
+        : planForget(await selectSnapshots(repository, options, signal), policy, planOptions(options));
+    print(invocation, plan);
+    const dropped = plan.groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
+    const kept = plan.groups.reduce((sum, group) => sum + group.kept.length, 0);
+    const dryRun = options.flag('dry-run');
+    if (!dryRun && dropped.length > 0) await forgetSnapshots(repository.heads, new Set(dropped), { signal });
+    output.notice(
+      `${dryRun ? 'Would forget' : 'Forgot'} ${dropped.length} snapshots${hasRules ? `, kept ${kept}` : ''}${dropped.length > 0 ? '; "holdfast prune" frees their space' : ''}`,
+    );
+    output.summary('forget', { dryRun, forgotten: dropped.length, kept, snapshots: dropped });
+    return 0;
+  });
+}
+
+async function planOfNames({ args, options, signal }: Invocation, repository: Repository): Promise<ForgetPlan<Snapshot>> {
+  const named = new Map<string, Snapshot>();
+  for (const name of args) {
+    const snapshot = await selectSnapshot(repository, name, options, signal);
+    named.set(snapshot.id, snapshot);
+  }
+  const groups = new Map<string, Snapshot[]>();
+  for (const snapshot of named.values()) groups.set(snapshot.asset, [...(groups.get(snapshot.asset) ?? []), snapshot]);
+  return {
+    groups: [...groups].map(([group, snapshots]) => ({
+      group,
+      kept: [],
+      dropped: snapshots.map((snapshot) => ({ snapshot, reason: 'it was named' })),
+    })),
+  };
+}
+
+function policyOf(options: OptionValues): RetentionPolicy {
+  const counts = [
+    ['keepLast', 'keep-last'],
+    ['keepHourly', 'keep-hourly'],
+    ['keepDaily', 'keep-daily'],
+    ['keepWeekly', 'keep-weekly'],
+    ['keepMonthly', 'keep-monthly'],
+    ['keepYearly', 'keep-yearly'],
+  ] as const;
+  const policy: Record<string, unknown> = {};
+  for (const [field, option] of counts) {
+    const count = options.count(option);
+    if (count !== undefined) policy[field] = count;
+  }
+  const within = options.text('keep-within');
+  if (within !== undefined) policy.keepWithinMs = parseSpan(within);
+  const tags = options.texts('keep-tag').map((text) => text.split(',').map((tag) => tag.trim()));
+  if (tags.length > 0) policy.keepTags = tags;
+  return policy as RetentionPolicy;
+}
+
+/** "7d", "1y6m", "36h": hours, days, weeks, months of 30 and years of 365 days. */
+export function parseSpan(text: string): number {
+  let ms = 0;
+  let rest = text.trim();
+  for (let match = /^(\d{1,6})\s*([hdwmy])\s*/i.exec(rest); match !== null; match = /^(\d{1,6})\s*([hdwmy])\s*/i.exec(rest)) {
+    ms += Number(match[1]) * SPANS_MS[match[2]!.toLowerCase()]!;
+    rest = rest.slice(match[0].length);
+  }
+  if (rest !== '' || ms === 0) throw usage(`--keep-within must be a time such as 36h, 14d or 1y6m; "${text}" is not`);
+  return ms;
+}
+
+function planOptions(options: OptionValues): { readonly timeZone: string; readonly allowEmptyGroups: boolean } {
+  const timeZone = options.text('time-zone') ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return { timeZone, allowEmptyGroups: options.flag('allow-empty') };
+}
+
+function print({ output }: Invocation, plan: ForgetPlan<Snapshot>): void {
+  for (const group of plan.groups) {
+    for (const { snapshot, reasons } of group.kept) output.record('kept', { reasons, ...snapshotFields(snapshot) });
+    for (const { snapshot, reason } of group.dropped) output.record('forgotten', { reason, ...snapshotFields(snapshot) });
+    output.line(`${group.group}:`);
+    for (const line of tableLines(
+      [{ title: '' }, { title: 'id' }, { title: 'time' }, { title: 'tags' }, { title: 'why' }],
+      rowsOf(group),
+    ))
+      output.line(`  ${line}`);
+  }
+}
+
+function rowsOf({ kept, dropped }: ForgetGroup<Snapshot>): string[][] {
+  const row = (what: string, { id, startedAt, tags }: Snapshot, why: string): string[] => [
+    what,
+    shortId(id),
+    formatTime(startedAt),
+    tags.map(displayPath).join(','),
+    why,
+  ];
+  return [
+    ...kept.map(({ snapshot, reasons }) => row('keep', snapshot, reasons.join('; '))),
+    ...dropped.map(({ snapshot, reason }) => row('forget', snapshot, reason)),
+  ];
+}

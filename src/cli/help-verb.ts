@@ -1,0 +1,25 @@
+// "holdfast help [verb]"
+
+import { overview, verbHelp } from './help.ts';
+import { nearest } from './nearest.ts';
+import { usage } from './option.ts';
+import type { Invocation } from './verb.ts';
+import { VERBS } from './verbs.ts';
+
+export async function help({ args, output }: Invocation): Promise<number> {
+  if (args.length === 0) {
+    output.line(overview(VERBS));
+    return 0;
+  }
+  const name = args.join(' ');
+  const verbs = VERBS.filter((verb) => verb.name === name || verb.name.startsWith(`${name} `));
+  if (verbs.length === 0) {
+    const meant = nearest(
+      name,
+      VERBS.map((verb) => verb.name),
+    );
+    throw usage(`There is no verb "${name}"`, meant === undefined ? undefined : `Did you mean "holdfast help ${meant}"?`);
+  }
+  output.line(verbs.map(verbHelp).join('\n\n'));
+  return 0;
+}

@@ -1,0 +1,82 @@
+// Frees what no snapshot needs any more, while backups go on.
+
+import { EXIT } from '../base/faults.ts';
+import { formatBytes, formatDuration } from '../base/units.ts';
+import type { Writer } from '../format/head.ts';
+import { PruneProgress, type PruneReport, prune as pruneRepository } from '../repository/prune.ts';
+import { withRepository } from './open.ts';
+import { usage } from './option.ts';
+import { hostOf, userOf } from './person.ts';
+import { watch } from './progress-line.ts';
+import type { Invocation } from './verb.ts';
+
+export function prune(invocation: Invocation): Promise<number> {
+  const { options, output, signal } = invocation;
+  const share = options.text('max-unused');
+  const unusedShareMax = share === undefined ? undefined : parseShare(share, '--max-unused');
+  const hours = options.count('revoke-after');
+  return withRepository(invocation, async (repository) => {
+    const progress = new PruneProgress();
+    const stop = watch(output, () => ({
+      bytesDone: progress.bytesDone,
+      bytesTotal: progress.bytesTotal > 0 ? progress.bytesTotal : undefined,
+      notes: [
+        progress.phase,
+        `${progress.snapshotsDone} / ${progress.snapshotsTotal} snapshots`,
+        `${progress.packsDone} / ${progress.packsTotal} packs moved`,
+        `${progress.packsDeleted} deleted`,
+      ],
+      fields: { ...progress },
+    }));
+    try {
+      const report = await pruneRepository(repository, {
+        by: byOf(),
+        dryRun: options.flag('dry-run'),
+        signal,
+        progress,
+        ...(unusedShareMax === undefined ? {} : { unusedShareMax }),
+        ...(hours === undefined ? {} : { revokeAfterMs: hours * 3_600_000 }),
+      });
+      stop();
+      print(invocation, report);
+      output.summary('prune', { ...report, durationMs: Math.round(performance.now()) });
+      return report.damagedPacks.length > 0 ? EXIT.damage : 0;
+    } finally {
+      stop();
+    }
+  });
+
+  function byOf(): string {
+    return `${userOf()}@${hostOf(undefined)}`;
+  }
+}
+
+/** "5%" or "0.05" -> 0.05 */
+export function parseShare(text: string, option: string): number {
+  const match = /^(\d{1,3}(?:\.\d+)?)\s*(%?)$/.exec(text.trim());
+  const share = match === null ? Number.NaN : Number(match[1]) / (match[2] === '%' ? 100 : 1);
+  if (!(share >= 0 && share <= 1)) throw usage(`${option} must be a share such as 5% or 0.05; "${text}" is not`);
+  return share;
+}
+
+function print({ output }: Invocation, report: PruneReport): void {
+  const would = report.dryRun ? 'would be ' : '';
+  output.line(
+    `${report.packsBefore} packs, ${formatBytes(report.bytesBefore)}; ${formatBytes(report.bytesUsed)} of it is needed by ${report.snapshots} snapshots`,
+  );
+  output.line(
+    `  ${report.packsDropped} packs ${would}dropped, ${report.packsMoved} rewritten, ${report.packsOrphaned} left behind by writers that died`,
+  );
+  output.line(
+    `  ${formatBytes(report.bytesFreed)} ${would}freed; ${formatBytes(report.bytesUnusedAfter)} stay unused; index objects ${report.indexesBefore} -> ${report.indexesAfter}`,
+  );
+  for (const writer of report.revoked) output.line(`  given up: the backup ${nameOf(writer)}`);
+  for (const writer of report.waiting) output.line(`  waits for the backup ${nameOf(writer)}; a later prune frees the rest`);
+  for (const pack of report.damagedPacks)
+    output.warning(`The pack ${pack} is damaged and was left as it is; run "holdfast repair"`, { pack });
+  if (!report.dryRun) output.line(`  took ${formatDuration(performance.now())}`);
+}
+
+function nameOf({ session, host, processId, startedAt }: Writer): string {
+  return `${session.slice(0, 8)} on ${host} (process ${processId}, since ${startedAt})`;
+}
