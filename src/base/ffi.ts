@@ -34,5 +34,5 @@ function load(): CLibrary | undefined {
   }
 }
 
-/** The symbols of this process, or undefined where they cannot be reached. `HOLDFAST_FFI=off` is for tests of the twins. */
+/** The symbols of this process, or undefined where they cannot be reached. Who binds them takes a `driver` that asks for the twin. */
 export const cLibrary: CLibrary | undefined = load();

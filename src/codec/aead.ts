@@ -54,23 +54,29 @@ function openSsl(): OpenSsl | undefined {
   return shared ?? undefined;
 }
 
+/** 'plain': node:crypto, even where the symbols are there. */
+export type AeadDriver = 'plain' | undefined;
+
 /** One key, either direction. Not for concurrent use; `close` frees the contexts (the garbage collector cannot). */
 export class Aead {
   readonly #key: Uint8Array;
-  readonly #ssl = openSsl();
+  readonly #ssl: OpenSsl | undefined;
   readonly #length = new Int32Array(1);
   readonly #tag = new Uint8Array(TAG_BYTES);
   #sealing: unknown;
   #opening: unknown;
+  #isClosed = false;
 
-  constructor(key: Uint8Array) {
+  constructor(key: Uint8Array, driver?: AeadDriver) {
     invariant(key.length === KEY_BYTES, 'an AES-256 key has 32 bytes');
+    this.#ssl = driver === 'plain' ? undefined : openSsl();
     this.#key = Uint8Array.from(key);
   }
 
   /** Seals `plain` into `target[0, plain.length + TAG_BYTES)`. `target` may start at the same byte as `plain`. */
   seal(target: Uint8Array, plain: Uint8Array, nonce: Uint8Array, aad: Uint8Array): number {
     invariant(nonce.length === NONCE_BYTES && target.length >= plain.length + TAG_BYTES, 'a sealed target has room for the tag');
+    invariant(!this.#isClosed, 'a closed cipher, whose key is gone, is not used');
     const ssl = this.#ssl;
     if (ssl === undefined) {
       const cipher = createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(aad);
@@ -98,6 +104,7 @@ export class Aead {
    *  `target` holds nothing to be trusted. `target` may start at the same byte as `sealed`. */
   open(target: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, aad: Uint8Array): boolean {
     const length = sealed.length - TAG_BYTES;
+    invariant(!this.#isClosed, 'a closed cipher, whose key is gone, is not used');
     if (length < 0 || target.length < length || nonce.length !== NONCE_BYTES) return false;
     const ssl = this.#ssl;
     if (ssl === undefined) return this.#openWithNode(target, sealed, nonce, aad);
@@ -117,6 +124,7 @@ export class Aead {
     if (this.#opening !== undefined) this.#ssl?.free(this.#opening);
     this.#sealing = this.#opening = undefined;
     this.#key.fill(0);
+    this.#isClosed = true;
   }
 
   #openWithNode(target: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, aad: Uint8Array): boolean {

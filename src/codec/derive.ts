@@ -8,6 +8,8 @@ export type ScryptCost = { readonly n: number; readonly r: number; readonly p: n
 export const SCRYPT_COST: ScryptCost = { n: 32768, r: 8, p: 1 };
 
 const SCRYPT_MEMORY_MAX = 1024 * 1024 * 1024;
+/** n * r * p: 64 times ours, about 7 s on one core. */
+const SCRYPT_WORK_MAX = 64 * SCRYPT_COST.n * SCRYPT_COST.r * SCRYPT_COST.p;
 
 /** 32 bytes; `salt` is the repository id, `info` says what the key is for. */
 export function deriveKey(key: Uint8Array, salt: Uint8Array, ...info: readonly (string | Uint8Array)[]): Uint8Array {
@@ -15,11 +17,11 @@ export function deriveKey(key: Uint8Array, salt: Uint8Array, ...info: readonly (
   return new Uint8Array(hkdfSync('sha256', key, salt, Buffer.concat(parts), 32));
 }
 
-/** True when `cost` is one that this program is willing to pay (a hostile key file must not eat all memory). */
+/** True when `cost` is one that this program is willing to pay (a hostile key file must not eat all memory, or the day). */
 export function isScryptCostBearable(cost: ScryptCost): boolean {
   const { n, r, p } = cost;
   if (![n, r, p].every((x) => Number.isSafeInteger(x) && x > 0)) return false;
-  return n >= 16384 && Number.isInteger(Math.log2(n)) && r <= 64 && p <= 16 && 128 * n * r <= SCRYPT_MEMORY_MAX;
+  return n >= 16384 && Number.isInteger(Math.log2(n)) && 128 * n * r <= SCRYPT_MEMORY_MAX && n * r * p <= SCRYPT_WORK_MAX;
 }
 
 /** 32 bytes from a passphrase, off the main thread. */

@@ -34,7 +34,13 @@ export function sealToPublicKey(publicKey: Uint8Array, secret: Uint8Array, salt:
 export function openWithPrivateKey(pair: KeyPair, box: Uint8Array, salt: Uint8Array, context: Uint8Array): Uint8Array | undefined {
   if (box.length !== BOX_BYTES) return undefined;
   const ephemeral = box.subarray(0, PUBLIC_KEY_BYTES);
-  const key = sharedKey(pair.privateKey, ephemeral, ephemeral, pair.publicKey, salt);
+  let key: Uint8Array;
+  try {
+    key = sharedKey(pair.privateKey, ephemeral, ephemeral, pair.publicKey, salt);
+  } catch {
+    // A point of small order: the secret would be zero whatever the private key, and OpenSSL refuses.
+    return undefined;
+  }
   return openOnce(key, ZERO_NONCE, box.subarray(PUBLIC_KEY_BYTES), context);
 }
 

@@ -7,10 +7,16 @@ import { type CFunction, cLibrary } from '../base/ffi.ts';
 import { invariant } from '../base/invariant.ts';
 
 const ZSTD_C_COMPRESSION_LEVEL = 100;
+/** Of streamed frames; no writer of ours uses a larger window than 8 MiB. */
+const WINDOW_LOG_MAX = 23;
+
+/** 'plain': zlib, even where the symbols are there. */
+export type ZstdDriver = 'plain' | undefined;
 
 type Bindings = { readonly create: CFunction; readonly run: CFunction; readonly free: CFunction; readonly isError: CFunction };
 
-function bindings(create: string, run: string, free: string): Bindings | undefined {
+function bindings(driver: ZstdDriver, create: string, run: string, free: string): Bindings | undefined {
+  if (driver === 'plain') return undefined;
   const functions = [create, run, free, 'uint32_t ZSTD_isError(size_t)'].map((prototype) => cLibrary?.bind(prototype));
   if (functions.some((f) => f === undefined)) return undefined;
   const [c, r, f, e] = functions as CFunction[];
@@ -27,9 +33,10 @@ export class Compressor {
   readonly #native: Bindings | undefined;
   #context: unknown;
 
-  constructor(level: number) {
+  constructor(level: number, driver?: ZstdDriver) {
     this.#level = level;
     this.#native = bindings(
+      driver,
       'void* ZSTD_createCCtx()',
       'size_t ZSTD_compress2(void*, void*, size_t, void*, size_t)',
       'size_t ZSTD_freeCCtx(void*)',
@@ -46,6 +53,7 @@ export class Compressor {
   /** Compresses `source` into `target` (at least compressBound(source.length) bytes). Answers the compressed length. */
   compress(target: Uint8Array, source: Uint8Array): number {
     if (this.#native !== undefined) {
+      invariant(this.#context !== undefined, 'a closed compressor is not used');
       const length = Number(this.#native.run(this.#context, target, target.length, source, source.length));
       invariant(!this.#native.isError(length) && length <= target.length, 'zstd compresses into a buffer of its own bound');
       return length;
@@ -63,21 +71,32 @@ export class Compressor {
 }
 
 export class Decompressor {
-  readonly #native = bindings(
-    'void* ZSTD_createDCtx()',
-    'size_t ZSTD_decompressDCtx(void*, void*, size_t, void*, size_t)',
-    'size_t ZSTD_freeDCtx(void*)',
-  );
-  readonly #context: unknown = this.#native?.create();
+  readonly #native: Bindings | undefined;
+  #context: unknown;
+
+  constructor(driver?: ZstdDriver) {
+    this.#native = bindings(
+      driver,
+      'void* ZSTD_createDCtx()',
+      'size_t ZSTD_decompressDCtx(void*, void*, size_t, void*, size_t)',
+      'size_t ZSTD_freeDCtx(void*)',
+    );
+    this.#context = this.#native?.create();
+  }
 
   /** Decompresses the frame `source` into `target`; true when the frame is whole, valid and fills `target` exactly. */
   decompress(target: Uint8Array, source: Uint8Array): boolean {
     if (this.#native !== undefined) {
+      invariant(this.#context !== undefined, 'a closed decompressor is not used');
       const length = this.#native.run(this.#context, target, target.length, source, source.length);
       return !this.#native.isError(length) && Number(length) === target.length;
     }
     try {
-      const result = zlib.zstdDecompressSync(source, { maxOutputLength: Math.max(1, target.length) });
+      const result = zlib.zstdDecompressSync(source, {
+        maxOutputLength: Math.max(1, target.length),
+        chunkSize: Math.max(64, target.length + 1),
+        params: { [zlib.constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
+      });
       if (result.length !== target.length) return false;
       target.set(result);
       return true;
@@ -88,5 +107,6 @@ export class Decompressor {
 
   close(): void {
     if (this.#context !== undefined) this.#native?.free(this.#context);
+    this.#context = undefined;
   }
 }
