@@ -41,18 +41,19 @@ export class BlockTableWriter {
 }
 
 export class BlockTableReader {
-  readonly #blocks: Uint8Array[] = [];
+  readonly #blocks: Uint8Array;
   readonly #reader: ByteReader;
 
   constructor(reader: ByteReader) {
     this.#reader = reader;
-    for (let n = reader.count(BLOCK_ID_BYTES); n > 0; n--) this.#blocks.push(reader.raw(BLOCK_ID_BYTES));
+    this.#blocks = reader.raw(reader.count(BLOCK_ID_BYTES) * BLOCK_ID_BYTES);
   }
 
+  /** A view. */
   block(position: number): Uint8Array {
-    const block = this.#blocks[position];
-    if (block === undefined) this.#reader.damaged('a reference names a block that is not in the table');
-    return block;
+    const at = position * BLOCK_ID_BYTES;
+    if (at >= this.#blocks.length) this.#reader.damaged('a reference names a block that is not in the table');
+    return this.#blocks.subarray(at, at + BLOCK_ID_BYTES);
   }
 
   /** Reads one reference into `target` at byte `at`. */
@@ -60,11 +61,12 @@ export class BlockTableReader {
     const block = this.block(r.varint());
     const offset = r.varint(BLOCK_RAW_BYTES_MAX);
     const length = r.varint(BLOCK_RAW_BYTES_MAX);
+    r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, 'a reference leaves its block');
     writeReference(target, at, block, r.raw(16), offset, length);
   }
 
-  references(r: ByteReader): References {
-    const n = r.count(19);
+  references(r: ByteReader, max?: number): References {
+    const n = r.count(19, max);
     const references = new Uint8Array(n * REFERENCE_BYTES);
     for (let i = 0; i < n; i++) this.reference(r, references, i * REFERENCE_BYTES);
     return references;

@@ -1,7 +1,9 @@
 // Reading and writing the primitives of the format. A reader never trusts a length: it is checked against what is there before
-// anything is allocated, and every violation is the one fault FORMAT_DAMAGED.
+// anything is allocated, and every violation is the one fault FORMAT_DAMAGED. A writer refuses what a reader would refuse (a bug then, and
+// an invariant): what cannot be read again must not be written.
 
 import { Fault } from '../base/faults.ts';
+import { invariant } from '../base/invariant.ts';
 
 const VARINT_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -48,6 +50,7 @@ export class ByteWriter {
   }
 
   varint(value: number): this {
+    invariant(Number.isSafeInteger(value) && value >= 0, 'a varint is a whole number from 0 to 2^53 - 1');
     this.#room(8);
     let rest = value;
     while (rest >= 0x80) {
@@ -78,7 +81,13 @@ export class ByteWriter {
     const length = text.length - from;
     this.varint(length);
     this.#room(length);
-    for (let i = 0; i < length; i++) this.#bytes[this.#length++] = text.charCodeAt(from + i);
+    let all = 0;
+    for (let i = 0; i < length; i++) {
+      const char = text.charCodeAt(from + i);
+      this.#bytes[this.#length++] = char;
+      all |= char;
+    }
+    invariant(all < 256, 'a latin1 string has one char a byte');
     return this;
   }
 

@@ -1,5 +1,6 @@
 // Maps of content that is cut by content: a list of chunks, as a tree. See README.md, "Maps".
 
+import { invariant } from '../base/invariant.ts';
 import { REFERENCE_BYTES, type References, referenceCount } from '../model/reference.ts';
 import { BlockTableReader, BlockTableWriter, expectNode, nodeWriter } from './block-table.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
@@ -18,6 +19,7 @@ export function encodeChunksLeaf(references: References): Uint8Array {
   const table = new BlockTableWriter();
   const body = new ByteWriter(references.length + 16);
   const n = referenceCount(references);
+  invariant(n > 0 && n <= CHUNKS_PER_LEAF, 'a leaf has from 1 to 1,024 chunks');
   body.varint(n);
   for (let i = 0; i < n; i++) table.reference(body, references, i);
   return table.finish(nodeWriter(LEAF), body);
@@ -26,6 +28,7 @@ export function encodeChunksLeaf(references: References): Uint8Array {
 export function encodeChunksBranch(children: readonly ChunksBranchChild[]): Uint8Array {
   const table = new BlockTableWriter();
   const body = new ByteWriter(children.length * 32 + 16);
+  invariant(children.length > 0 && children.length <= CHUNKS_FANOUT, 'a branch has from 1 to 256 children');
   body.varint(children.length);
   for (const { reference, contentBytes } of children) {
     table.reference(body, reference);
@@ -38,7 +41,8 @@ export function decodeChunksNode(bytes: Uint8Array): ChunksNode {
   const r = new ByteReader(bytes, 'A chunks node');
   if (bytes[0] === LEAF) {
     expectNode(r, LEAF);
-    const references = new BlockTableReader(r).references(r);
+    const references = new BlockTableReader(r).references(r, CHUNKS_PER_LEAF);
+    r.check(references.length > 0, 'it has no chunks');
     r.end();
     return { kind: 'leaf', references };
   }
@@ -48,8 +52,11 @@ export function decodeChunksNode(bytes: Uint8Array): ChunksNode {
   for (let n = r.count(20, CHUNKS_FANOUT); n > 0; n--) {
     const reference = new Uint8Array(REFERENCE_BYTES);
     table.reference(r, reference, 0);
-    children.push({ reference, contentBytes: r.varint() });
+    const contentBytes = r.varint();
+    r.check(contentBytes > 0, 'it has a child without content');
+    children.push({ reference, contentBytes });
   }
+  r.check(children.length > 0, 'it has no children');
   r.end();
   return { kind: 'branch', children };
 }

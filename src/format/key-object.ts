@@ -2,6 +2,13 @@
 
 import { Fault } from '../base/faults.ts';
 import type { ScryptCost } from '../codec/derive.ts';
+import { type JsonLimits, parseJson } from './json.ts';
+
+const KEY_VERSION = 1;
+/** What a key object is at the most, in bytes; an owner's grows by 200 with every pair. */
+export const KEY_OBJECT_BYTES_MAX = 1024 * 1024;
+const LIMITS: JsonLimits = { bytesMax: KEY_OBJECT_BYTES_MAX, itemsMax: 20_000 };
+const PAIRS_MAX = 2_000;
 
 export type KeyRole = 'owner' | 'writer';
 
@@ -49,14 +56,15 @@ export function encodeKeyObject(key: KeyObject): Uint8Array {
 }
 
 export function decodeKeyObject(bytes: Uint8Array, what: string): KeyObject {
-  const f = new Fields(bytes, what);
-  f.check(f.number('holdfast') === 1, 'unknown version');
-  const role = f.text('role');
-  f.check(role === 'owner' || role === 'writer', 'unknown role');
+  const f = new Fields(parseJson(bytes, what, LIMITS), what);
+  const version = f.number('holdfast');
+  if (version > KEY_VERSION) throw new Fault('FORMAT_TOO_NEW', `${what} was made by a newer Holdfast`);
+  f.check(version === KEY_VERSION, 'unknown version');
+  const role = f.role();
   const kdf = f.inner('kdf');
   kdf.check(kdf.text('name') === 'scrypt', 'unknown key derivation');
   return {
-    role: role as KeyRole,
+    role,
     label: f.text('label'),
     createdAt: f.text('createdAt'),
     cost: { n: kdf.number('n'), r: kdf.number('r'), p: kdf.number('p') },
@@ -75,14 +83,14 @@ export function encodeKeyPayload(payload: KeyPayload): Uint8Array {
 }
 
 export function decodeKeyPayload(bytes: Uint8Array, what: string): KeyPayload {
-  const f = new Fields(bytes, what);
+  const f = new Fields(parseJson(bytes, what, LIMITS), what);
   const common = {
     repositoryDigest: f.binary('repositoryDigest', 32),
     idKey: f.binary('idKey', 32),
     signingKey: f.binary('signingKey', 32),
     verifyKey: f.binary('verifyKey', 32),
   };
-  if (f.text('role') === 'owner') {
+  if (f.role() === 'owner') {
     const pairs = f
       .list('pairs')
       .map((pair) => ({ id: pair.text('id'), publicKey: pair.binary('publicKey', 32), privateKey: pair.binary('privateKey', 32) }));
@@ -113,9 +121,8 @@ class Fields {
   readonly #value: Record<string, unknown>;
   readonly #what: string;
 
-  constructor(source: Uint8Array | unknown, what: string) {
+  constructor(value: unknown, what: string) {
     this.#what = what;
-    const value = source instanceof Uint8Array ? this.#parse(source) : source;
     this.check(typeof value === 'object' && value !== null && !Array.isArray(value), 'it is not a record');
     this.#value = value as Record<string, unknown>;
   }
@@ -125,13 +132,19 @@ class Fields {
   }
 
   text(name: string): string {
-    const value = this.#value[name];
+    const value = this.#get(name);
     this.check(typeof value === 'string', `"${name}" is missing`);
     return value as string;
   }
 
+  role(): KeyRole {
+    const role = this.text('role');
+    this.check(role === 'owner' || role === 'writer', 'unknown role');
+    return role as KeyRole;
+  }
+
   number(name: string): number {
-    const value = this.#value[name];
+    const value = this.#get(name);
     this.check(Number.isSafeInteger(value), `"${name}" is missing`);
     return value as number;
   }
@@ -143,20 +156,16 @@ class Fields {
   }
 
   inner(name: string): Fields {
-    return new Fields(this.#value[name], this.#what);
+    return new Fields(this.#get(name), this.#what);
   }
 
   list(name: string): Fields[] {
-    const value = this.#value[name];
-    this.check(Array.isArray(value) && value.length <= 10_000, `"${name}" is not a list`);
+    const value = this.#get(name);
+    this.check(Array.isArray(value) && value.length <= PAIRS_MAX, `"${name}" is not a list`);
     return (value as unknown[]).map((item) => new Fields(item, this.#what));
   }
 
-  #parse(bytes: Uint8Array): unknown {
-    try {
-      return JSON.parse(Buffer.from(bytes).toString());
-    } catch {
-      return undefined;
-    }
+  #get(name: string): unknown {
+    return Object.hasOwn(this.#value, name) ? this.#value[name] : undefined;
   }
 }

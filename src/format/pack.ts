@@ -8,8 +8,11 @@ export const SESSION_BYTES = 10;
 export const BLOCK_ID_BYTES = 16;
 export const BLOCK_RAW_BYTES_MAX = 8 * 1024 * 1024;
 export const PACK_BYTES_MAX = 256 * 1024 * 1024;
-export const DIRECTORY_BYTES_MAX = 64 * 1024 * 1024;
+/** Writers close a pack when its directory reaches a quarter of this. */
+export const DIRECTORY_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Of AES-GCM, behind everything that is sealed. */
+const TAG_BYTES = 16;
 const MAGIC = [0x48, 0x46, 0x50, 0x4b];
 
 export type PackKind = 'data' | 'metadata';
@@ -81,6 +84,7 @@ export function encodeDirectory(directory: PackDirectory): Uint8Array {
 
 export function decodeDirectory(bytes: Uint8Array, what = 'A pack directory'): PackDirectory {
   const r = new ByteReader(bytes, what);
+  r.check(bytes.length <= DIRECTORY_BYTES_MAX, 'it is too long');
   r.check(r.u8() === PACK_VERSION, 'unknown version');
   const sessions: SealingSession[] = [];
   for (let n = r.count(26); n > 0; n--) sessions.push({ session: r.raw(SESSION_BYTES), assetId: r.raw(16) });
@@ -92,6 +96,9 @@ export function decodeDirectory(bytes: Uint8Array, what = 'A pack directory'): P
     const rawLength = r.varint(BLOCK_RAW_BYTES_MAX);
     const codec = r.u8();
     r.check(codec <= 1, 'unknown codec');
+    const length = storedLength - TAG_BYTES;
+    r.check(rawLength > 0 && (codec === 0 ? length === rawLength : length > 0), 'a block has an impossible length');
+    r.check(offset + storedLength <= PACK_BYTES_MAX, 'its blocks are longer than a pack can be');
     const sealedBy = r.varint();
     r.check(sealedBy < sessions.length, 'unknown sealing session');
     const sealingCounter = r.raw(6);
@@ -101,6 +108,12 @@ export function decodeDirectory(bytes: Uint8Array, what = 'A pack directory'): P
   }
   r.end();
   return { sessions, blocks };
+}
+
+/** Length of the pack that holds this directory and the blocks that it names. */
+export function packLengthOf({ blocks }: PackDirectory, directoryBytes: number): number {
+  const last = blocks.at(-1);
+  return (last === undefined ? 0 : last.offset + last.storedLength) + directoryBytes + TAG_BYTES + TRAILER_BYTES;
 }
 
 function decodeExtents(r: ByteReader, rawLength: number): Extent[] {

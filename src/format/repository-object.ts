@@ -1,8 +1,13 @@
 // The object `repository`: what a store must hold to be one. See README.md.
 
 import { Fault } from '../base/faults.ts';
+import { isMoment } from './closed-record.ts';
+import { type JsonLimits, parseJson } from './json.ts';
 
 export const FORMAT_VERSION = 1;
+/** What the object is at the most. */
+export const REPOSITORY_OBJECT_BYTES_MAX = 64 * 1024;
+const LIMITS: JsonLimits = { bytesMax: REPOSITORY_OBJECT_BYTES_MAX, itemsMax: 1000 };
 export const SUITE = 'aes-256-gcm+blake3';
 
 export type ContentChunking = { readonly minBytes: number; readonly averageBytes: number; readonly maxBytes: number };
@@ -47,7 +52,7 @@ export function encodeRepositoryObject(parameters: RepositoryParameters): Uint8A
 export function decodeRepositoryObject(bytes: Uint8Array, location: string): RepositoryParameters {
   const value = parse(bytes, location);
   const { holdfast, suite } = value;
-  if (!Number.isSafeInteger(holdfast)) throw notARepository(location);
+  if (!Number.isSafeInteger(holdfast) || (holdfast as number) < 1) throw notARepository(location);
   if ((holdfast as number) > FORMAT_VERSION) {
     throw new Fault(
       'FORMAT_TOO_NEW',
@@ -56,6 +61,7 @@ export function decodeRepositoryObject(bytes: Uint8Array, location: string): Rep
   }
   if (suite !== SUITE)
     throw new Fault('FORMAT_TOO_NEW', `The repository at ${location} uses the crypto suite ${JSON.stringify(suite)}, unknown here`);
+  if (!isMoment(value['createdAt'])) throw notARepository(location);
   const chunking = (value['chunking'] ?? {}) as Record<string, Record<string, unknown>>;
   const number = (from: Record<string, unknown> | undefined, key: string, min: number, max: number): number => {
     const n = from?.[key];
@@ -66,7 +72,7 @@ export function decodeRepositoryObject(bytes: Uint8Array, location: string): Rep
   const unitBytes = number(paged, 'unitBytes', 4096, 1 << 20);
   const parameters: RepositoryParameters = {
     id: hexBytes(value['id'], 16, location),
-    createdAt: String(value['createdAt']),
+    createdAt: value['createdAt'],
     packBytes: number(value, 'packBytes', 1 << 20, 128 << 20),
     blockBytes: number(value, 'blockBytes', 64 << 10, 4 << 20),
     content: {
@@ -81,16 +87,28 @@ export function decodeRepositoryObject(bytes: Uint8Array, location: string): Rep
       pageBytes: number(paged, 'pageBytes', 512, 1 << 20),
     },
   };
-  const { minBytes, averageBytes, maxBytes } = parameters.content;
-  if (minBytes > averageBytes || averageBytes > maxBytes) throw notARepository(location);
+  if (!areConsistent(parameters)) throw notARepository(location);
   return parameters;
+}
+
+/** Chunks and groups fit into blocks. */
+function areConsistent({ content, paged, blockBytes }: RepositoryParameters): boolean {
+  const { minBytes, averageBytes, maxBytes } = content;
+  return (
+    minBytes <= averageBytes &&
+    averageBytes <= maxBytes &&
+    maxBytes <= blockBytes &&
+    paged.unitBytes * paged.groupUnits <= blockBytes
+  );
 }
 
 function parse(bytes: Uint8Array, location: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    const value = parseJson(bytes, 'The object "repository"', LIMITS);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {}
+  } catch (cause) {
+    throw notARepository(location, cause);
+  }
   throw notARepository(location);
 }
 
@@ -99,6 +117,6 @@ function hexBytes(value: unknown, length: number, location: string): Uint8Array 
   return Buffer.from(value, 'hex');
 }
 
-function notARepository(location: string): Fault {
-  return new Fault('FORMAT_NOT_A_REPOSITORY', `The object "repository" at ${location} is not one that Holdfast wrote`);
+function notARepository(location: string, cause?: unknown): Fault {
+  return new Fault('FORMAT_NOT_A_REPOSITORY', `The object "repository" at ${location} is not one that Holdfast wrote`, { cause });
 }

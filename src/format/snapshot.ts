@@ -1,9 +1,18 @@
-// Snapshot records <-> JSON values. See README.md, "Registers".
+// Snapshot records <-> JSON values. See README.md, "Snapshots". Fields that are not known are ignored, unlike those of registers: nobody
+// writes a snapshot again, so none can be lost.
 
 import { Fault } from '../base/faults.ts';
 import { REFERENCE_BYTES } from '../model/reference.ts';
 import type { Snapshot, SnapshotRoot, SnapshotStatistics, SourceType, VolumeStat } from '../model/snapshot.ts';
+import { isMoment } from './closed-record.ts';
+import type { JsonLimits } from './json.ts';
 
+const SNAPSHOT_VERSION = 1;
+const SESSION = /^[0-9a-f]{20}$/;
+/** Of its JSON. */
+export const SNAPSHOT_LIMITS: JsonLimits = { bytesMax: 16 * 1024 * 1024, itemsMax: 500_000 };
+
+const ROOT_OF_TYPE = { files: 'entries', volume: 'units', stream: 'chunks' } as const;
 const STATISTICS = [
   'files',
   'directories',
@@ -21,7 +30,7 @@ const STATISTICS = [
 export function encodeSnapshot(snapshot: Snapshot): unknown {
   const { root, parent, ...rest } = snapshot;
   return {
-    version: 1,
+    version: SNAPSHOT_VERSION,
     ...rest,
     ...(parent === undefined ? {} : { parent }),
     root: { ...root, reference: Buffer.from(root.reference).toString('base64') },
@@ -37,11 +46,20 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
     return candidate as Record<string, unknown>;
   };
   const s = record(value, 'snapshot');
-  if (Number.isSafeInteger(s['version']) && (s['version'] as number) > 1)
+  if (Number.isSafeInteger(s['version']) && (s['version'] as number) > SNAPSHOT_VERSION)
     throw new Fault('FORMAT_TOO_NEW', `${what} was made by a newer Holdfast`);
+  check(s['version'] === SNAPSHOT_VERSION, 'unknown version');
   const text = (from: Record<string, unknown>, name: string): string => {
     check(typeof from[name] === 'string', `"${name}" is missing`);
     return from[name] as string;
+  };
+  const moment = (name: string): string => {
+    check(isMoment(s[name]), `"${name}" is not a moment`);
+    return s[name] as string;
+  };
+  const session = (name: string): string => {
+    check(SESSION.test(text(s, name)), `"${name}" is not a session`);
+    return s[name] as string;
   };
   const count = (from: Record<string, unknown>, name: string): number => {
     check(Number.isSafeInteger(from[name]) && (from[name] as number) >= 0, `"${name}" is missing`);
@@ -61,19 +79,20 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
   check(['entries', 'units', 'chunks'].includes(kind), 'unknown kind of map');
   const reference = new Uint8Array(Buffer.from(text(r, 'reference'), 'base64'));
   check(reference.length === 0 || reference.length === REFERENCE_BYTES, 'its root is no reference');
+  check(kind === ROOT_OF_TYPE[type], 'its map is of another kind than its source');
   const statistics = record(s['statistics'], 'statistics');
   const volume = s['volume'] === undefined ? undefined : record(s['volume'], 'volume');
   return {
-    id: text(s, 'id'),
+    id: session('id'),
     asset: text(s, 'asset'),
     type,
     host: text(s, 'host'),
     user: text(s, 'user'),
     paths: texts('paths'),
     tags: texts('tags'),
-    startedAt: text(s, 'startedAt'),
-    endedAt: text(s, 'endedAt'),
-    parent: s['parent'] === undefined ? undefined : text(s, 'parent'),
+    startedAt: moment('startedAt'),
+    endedAt: moment('endedAt'),
+    parent: s['parent'] === undefined ? undefined : session('parent'),
     root: { kind, reference, contentBytes: count(r, 'contentBytes'), entries: count(r, 'entries') },
     statistics: Object.fromEntries(STATISTICS.map((name) => [name, count(statistics, name)])) as SnapshotStatistics,
     problems: count(s, 'problems'),

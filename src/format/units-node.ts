@@ -1,8 +1,8 @@
 // Maps by position: volumes and paged files. See README.md, "Maps".
 
+import { invariant } from '../base/invariant.ts';
 import {
   blockOf,
-  bytesEqual,
   digestOf,
   NO_REFERENCES,
   offsetOf,
@@ -34,6 +34,7 @@ export function encodeUnitsLeaf(set: Uint8Array, references: References, unitByt
   const table = new BlockTableWriter();
   const body = new ByteWriter(64 + references.length);
   const n = references.length / REFERENCE_BYTES;
+  invariant(set.length > 0 && set.length <= UNITS_PER_LEAF, 'a leaf covers from 1 to 256 units');
   const runs: number[] = [];
   for (let i = 0; i < n; i++) {
     const position = table.position(blockOf(references, i));
@@ -48,7 +49,7 @@ export function encodeUnitsLeaf(set: Uint8Array, references: References, unitByt
   return table.finish(nodeWriter(LEAF).varint(set.length).raw(packBits(set)), body);
 }
 
-/** `lengthOfUnit(i)`: bytes of the leaf's unit i. */
+/** `units` in the leaf, all of `unitBytes` but the last. */
 export function decodeUnitsLeaf(bytes: Uint8Array, units: number, unitBytes: number, lastUnitBytes: number): UnitsLeaf {
   const r = new ByteReader(bytes, 'A units leaf');
   expectNode(r, LEAF);
@@ -74,14 +75,17 @@ export function decodeUnitsLeaf(bytes: Uint8Array, units: number, unitBytes: num
     }
   }
   r.check(positions.length === n, 'its runs do not cover its units');
-  for (let i = 0; i < n; i++)
+  for (let i = 0; i < n; i++) {
+    r.check(offsets[i]! + lengths[i]! <= BLOCK_RAW_BYTES_MAX, 'a unit leaves its block');
     writeReference(references, i * REFERENCE_BYTES, table.block(positions[i]!), r.raw(16), offsets[i]!, lengths[i]!);
+  }
   r.end();
   return { set, references };
 }
 
 /** A branch: one packed reference a child, or none when everything below it is zero. */
 export function encodeUnitsBranch(children: readonly References[]): Uint8Array {
+  invariant(children.length > 0 && children.length <= UNITS_FANOUT, 'a branch has from 1 to 256 children');
   const table = new BlockTableWriter();
   const body = new ByteWriter(64 + children.length * 24);
   const set = Uint8Array.from(children, (child) => (child.length > 0 ? 1 : 0));
@@ -89,25 +93,22 @@ export function encodeUnitsBranch(children: readonly References[]): Uint8Array {
   return table.finish(nodeWriter(BRANCH).varint(children.length).raw(packBits(set)), body);
 }
 
-export function decodeUnitsBranch(bytes: Uint8Array): References[] {
+/** `children`: how many it must have. */
+export function decodeUnitsBranch(bytes: Uint8Array, children?: number): References[] {
   const r = new ByteReader(bytes, 'A units branch');
   expectNode(r, BRANCH);
   const n = r.varint(UNITS_FANOUT);
-  r.check(n > 0, 'it has no children');
+  r.check(n > 0 && (children === undefined || n === children), 'it has another number of children');
   const set = unpackBits(r, n);
   const table = new BlockTableReader(r);
-  const children = Array.from(set, (bit) => {
+  const references = Array.from(set, (bit) => {
     if (bit === 0) return NO_REFERENCES;
     const reference = new Uint8Array(REFERENCE_BYTES);
     table.reference(r, reference, 0);
     return reference;
   });
   r.end();
-  return children;
-}
-
-export function sameReference(a: References, b: References): boolean {
-  return bytesEqual(a, b);
+  return references;
 }
 
 function packBits(set: Uint8Array): Uint8Array {
@@ -118,5 +119,6 @@ function packBits(set: Uint8Array): Uint8Array {
 
 function unpackBits(r: ByteReader, n: number): Uint8Array {
   const bits = r.raw((n + 7) >>> 3);
+  r.check(n % 8 === 0 || bits[bits.length - 1]! >>> (n & 7) === 0, 'bits are set behind its last unit');
   return Uint8Array.from({ length: n }, (_, i) => (bits[i >>> 3]! >>> (i & 7)) & 1);
 }

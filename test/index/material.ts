@@ -84,12 +84,13 @@ export function makePack(random: Seeded, blocksMax = 6, ids: readonly string[] =
     const sealedBy = random.below(sessions.length);
     const extents = makeExtents(random, kind);
     const rawLength = 1 + extents.reduce((end, extent) => Math.max(end, extent.offset + extent.length), 0);
+    const codec = random.below(2);
     const block = {
       id,
       offset,
-      storedLength: 17 + random.below(1 << 20),
+      storedLength: codec === 0 ? rawLength + 16 : 17 + random.below(1 << 20),
       rawLength,
-      codec: random.below(2),
+      codec,
       sealedBy,
       sealingCounter: random.bytes(6),
       extents,
@@ -103,14 +104,15 @@ export function makePack(random: Seeded, blocksMax = 6, ids: readonly string[] =
       assetId: hex(assetId),
       sealingCounter: hex(block.sealingCounter),
     };
-    made.blocks.push({ ...hexes, kind, offset, storedLength: block.storedLength, rawLength, codec: block.codec });
+    made.blocks.push({ ...hexes, kind, offset, storedLength: block.storedLength, rawLength, codec });
     for (const extent of extents) {
       if (extent.kind === EXTENT_NODE) made.nodes.push(hex(extent.id));
       else made.chunks.push({ id: hex(extent.id), block: hex(id), offset: extent.offset, length: extent.length });
     }
     offset += block.storedLength;
   }
-  const pack = { ...made.pack, packLength: offset + 64, directory: encodeDirectory({ sessions, blocks }) };
+  const directory = encodeDirectory({ sessions, blocks });
+  const pack = { ...made.pack, packLength: offset + directory.length + 80, directory };
   return { ...made, pack };
 }
 
