@@ -9,8 +9,8 @@ export type Deadline = {
   readonly signal: AbortSignal | undefined;
 };
 
-/** Runs `work`. When the time is over or the caller gives up, the promise rejects at once (STORE_TIMEOUT, or the signal's reason) and
- *  the signal given to `work` aborts; `work` itself may end later, and its outcome is then dropped. */
+/** Runs `work`. When the time is over or the caller gives up, the promise rejects at once (STORE_TIMEOUT, or the signal's reason),
+ *  and the signal given to `work` aborts; `work` itself may end later, and its outcome is then dropped. */
 export async function withDeadline<T>(deadline: Deadline, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { signal, timeoutMs, what } = deadline;
   signal?.throwIfAborted();

@@ -1,6 +1,6 @@
-// The file of one register value in a directory store: "HFRV", u8 version (1), u8 number of ids, u16 zero, u64 number of the value
-// (big endian), the ids (16 bytes each, newest first), then the value. The newest id is a digest of the value: a torn or changed file
-// is noticed.
+// The file of one register value in a directory store: "HFRV", u8 version (1), u8 number of ids, u16 zero, u64 number of the
+// value (big endian), the ids (16 bytes each, newest first), then the value. The newest id is a digest of the value: a torn or
+// changed file is noticed.
 
 import { Fault } from '../base/faults.ts';
 import { REGISTER_BYTES_MAX, REGISTER_HISTORY } from './object-store.ts';

@@ -3,28 +3,32 @@
 // Register K is the directory `K~/<incarnation>/`, which holds value files named by their number: 0000000000000001, ...2, ...3. The
 // highest number is the value. Any number of processes may be killed, stopped or cut off at any step.
 //
-// create: build `tmp~/x/<incarnation>/0..1` with a fresh random incarnation, fsync all of it, rename `tmp~/x` to `K~`. A rename over
-//   a directory that is not empty fails, `K~` is never empty, and the rename is atomic: exactly one creator wins, and nobody sees half.
+// create: build `tmp~/x/<incarnation>/0..1` with a fresh random incarnation, fsync all of it, rename `tmp~/x` to `K~`. A rename
+//   over a directory that is not empty fails, `K~` is never empty, and the rename is atomic: exactly one creator wins, and nobody
+//   sees half.
 // delete: rename `K~` away, then remove it. A register that is made again has another incarnation, so the paths of the old one lead
 //   nowhere: a writer who slept through the deletion gets ENOENT, not the new register. (No number is ever used for two things.)
 // read: the highest number of a scan. Small directories are read in one system call, under the directory's lock; so the scan is a
 //   state that was. If the file is gone when it is opened, others have moved on by two: scan again. Somebody always makes progress.
-// swap from n: write a temporary file, fsync, link(2) it to n+1. EEXIST: somebody was first. fsync the directory. Then judge (below).
-// clean: the winner of n+1 removes everything below n. So the highest two numbers are always there, and the highest is never removed.
+// swap from n: write a temporary file, fsync, link(2) it to n+1. EEXIST: somebody was first. fsync the directory. Then judge
+// (below).
+// clean: the winner of n+1 removes everything below n. So the highest two numbers are always there, and the highest is never
+// removed.
 //
-// Why judging is needed. A writer W may sleep between its check that n is the newest and its link to n+1, while others make n+1, n+2,
-// n+3 and clean n+1 away: W's link succeeds on a place that was taken before. Or W links n+1 in time, sleeps, and finds n+1 cleaned
-// away because others have built upon it. The directory looks alike both times. What tells them apart is the history in every value:
-// the ids of its last 64 predecessors (register-history.ts), copied from the value that it was swapped from. Its chain consists of
-// rightful values only, by induction: a value becomes the newest only by a link onto a number above all others, and such a number was
-// never taken before, because the highest number is never removed. After its link W scans; the newest value's history says whose id
-// stands at n+1. If not W's, W takes its file away and answers 'conflict'; no reader ever took it for the value, as a higher number was
-// there all the time. If it is W's, W won. If the window of 64 has moved past n+1, nobody knows: STORE_OUTCOME_UNKNOWN.
+// Why judging is needed. A writer W may sleep between its check that n is the newest and its link to n+1, while others make n+1,
+// n+2, n+3 and clean n+1 away: W's link succeeds on a place that was taken before. Or W links n+1 in time, sleeps, and finds n+1
+// cleaned away because others have built upon it. The directory looks alike both times. What tells them apart is the history in
+// every value: the ids of its last 64 predecessors (register-history.ts), copied from the value that it was swapped from. Its
+// chain consists of rightful values only, by induction: a value becomes the newest only by a link onto a number above all others,
+// and such a number was never taken before, because the highest number is never removed. After its link W scans; the newest
+// value's history says whose id stands at n+1. If not W's, W takes its file away and answers 'conflict'; no reader ever took it
+// for the value, as a higher number was there all the time. If it is W's, W won. If the window of 64 has moved past n+1, nobody
+// knows: STORE_OUTCOME_UNKNOWN.
 //
-// Crashes. Before the link: a leftover in tmp~/, which probe removes when it is a day old. Between link and fsync: the value is there
-// but may be lost in a power cut; so everyone who reads a value fsyncs the directory before building on it. Before cleaning: the next
-// winner cleans everything. A rightful value whose writer died is a value; a wrongful one (W died before taking it away) lies below the
-// highest and is cleaned.
+// Crashes. Before the link: a leftover in tmp~/, which probe removes when it is a day old. Between link and fsync: the value is
+// there but may be lost in a power cut; so everyone who reads a value fsyncs the directory before building on it. Before
+// cleaning: the next winner cleans everything. A rightful value whose writer died is a value; a wrongful one (W died before
+// taking it away) lies below the highest and is cleaned.
 //
 // Assumption: link(2) and rename(2) are atomic, and who has just linked sees the directory as it is (local file systems; NFS, whose
 // clients drop their cached directory when they change it).
@@ -170,13 +174,21 @@ export class FsRegisters {
         const value = decodeRegisterFile(await this.#file(name), name);
         if (value.history.sequence !== number)
           throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is that of another number`);
-        await this.#root.sync(scan.directory);
+        await this.#makeDurable(key, scan, number);
         return { ...scan, number, ...value };
       } catch (error) {
         if (!isErrno(error, 'ENOENT')) throw error;
       }
     }
     throw new Fault('STORE_INTERNAL', `the register ${key} has no value, or changes faster than it can be read`);
+  }
+
+  /** The writer of the value may have died before it did this. Later values than the first rest on a name that is durable. */
+  async #makeDurable(key: string, scan: Scan, number: number): Promise<void> {
+    await this.#root.sync(scan.directory);
+    if (number > 1) return;
+    await this.#root.ensure(dirname(key));
+    await this.#root.sync(dirname(key));
   }
 
   async #scan(key: string): Promise<Scan | 'moving' | undefined> {

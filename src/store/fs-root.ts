@@ -1,8 +1,9 @@
 // The directory under a directory store: names, durability and temporary files.
 //
-// Durability of a new name needs three fsyncs: of the file before it gets the name, of the directory that holds the name, and of the
-// parent of every directory that was made for it. A name that somebody else made may not be durable yet (its maker was killed between
-// link and fsync), so whoever answers "it is there" has to sync as well. `ensure` does that once for each directory and process.
+// Durability of a new name needs three fsyncs: of the file before it gets the name, of the directory that holds the name, and of
+// the parent of every directory that was made for it. A name that somebody else made may not be durable yet (its maker was killed
+// between link and fsync), so whoever answers "it is there" has to sync as well. `ensure` does that once for each directory and
+// process.
 
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';

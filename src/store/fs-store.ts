@@ -1,10 +1,10 @@
 // The ObjectStore on a directory. Object K is the file `K`, register K the directory `K~/` (fs-register.ts), temporary files lie in
 // `tmp~/`; no StoreKey can hold a "~".
 //
-// put: write `tmp~/x`, fsync it, link(2) it to its name (create-only, atomic: EEXIST when the name is taken), unlink `tmp~/x`, fsync
-// the directory, and before that make every new parent durable. So a name either leads to all the bytes or is not there, whoever
-// dies when; and "it is there already" is answered only once the name is durable. What a dead writer leaves in `tmp~/` is removed by
-// `probe` when it is a day old, by the clock of the file system itself.
+// put: write `tmp~/x`, fsync it, link(2) it to its name (create-only, atomic: EEXIST when the name is taken), unlink `tmp~/x`,
+// fsync the directory, and before that make every new parent durable. So a name either leads to all the bytes or is not there,
+// whoever dies when; and "it is there already" is answered only once the name is durable. What a dead writer leaves in `tmp~/` is
+// removed by `probe` when it is a day old, by the clock of the file system itself.
 
 import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -255,8 +255,8 @@ class FsStore implements ObjectStore {
     const value = (n: number) => Buffer.from(`${key} ${n}`);
     try {
       const created = await registers.swap(key, value(0), undefined, signal);
-      const version = created === 'conflict' ? '' : created.version;
-      const results = await Promise.all([1, 2, 3].map((n) => registers.swap(key, value(n), version, signal)));
+      if (created === 'conflict') throw new Fault('STORE_NO_CONDITIONAL_WRITES', `a new register was refused in ${this.location}`);
+      const results = await Promise.all([1, 2, 3].map((n) => registers.swap(key, value(n), created.version, signal)));
       const winner = results.findIndex((result) => result !== 'conflict');
       const now = await registers.read(key);
       const good =

@@ -1,7 +1,7 @@
 // Keeps a store from taking more than its share: so many calls at a time, so many bytes a second up and down.
 //
-// Rates are kept by a bucket of tokens that may go into debt: an object is let through whole as soon as the bucket is not empty, and
-// those after it wait until its bytes are paid for. So the rate holds on average over objects, not within one.
+// Rates are kept by a bucket of tokens that may go into debt: an object is let through whole as soon as the bucket is not empty,
+// and those after it wait until its bytes are paid for. So the rate holds on average over objects, not within one.
 
 import { Gate } from './gate.ts';
 import type { ObjectStore } from './object-store.ts';

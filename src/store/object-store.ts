@@ -1,7 +1,8 @@
 // The ObjectStore port: the only way in which Holdfast touches a place where backups lie.
 //
-// Two kinds of things are stored. Each kind has names of its own: a `get` never sees a register, a `read` never sees an object.
-// A key is never used for both kinds, and never is a key a path prefix of another one ("a" and "a/b"): a directory cannot hold them.
+// Two kinds of things are stored. Each kind has names of its own: a `get` never sees a register, a `read` never sees an object. A
+// key is never used for both kinds, and never is a key a path prefix of another one ("a" and "a/b"): a directory cannot hold
+// them.
 //
 // **Objects** are write-once. `put` creates an object whole or not at all; a reader sees all its bytes or none. Once `put` has
 // answered, the object is durable (fsynced, or acknowledged by the store) and every later `get` sees it. A `put` on a key that is
@@ -9,10 +10,10 @@
 // of the same call made the object and its answer was lost: callers use keys that stand for the content, or that nobody else uses.
 // There is no overwrite.
 //
-// **Registers** are small (at most REGISTER_BYTES_MAX) and change only by compare-and-swap. `swap` replaces the value if, and only if,
-// the register still has the version that the caller read; `undefined` as version means "must not exist yet". Of any number of
-// concurrent swaps from one version exactly one wins. No two values that are ever offered to one register may be equal (callers put
-// a nonce in them), for a swap is known by its bytes:
+// **Registers** are small (at most REGISTER_BYTES_MAX) and change only by compare-and-swap. `swap` replaces the value if, and
+// only if, the register still has the version that the caller read; `undefined` as version means "must not exist yet". Of any
+// number of concurrent swaps from one version exactly one wins. No two values that are ever offered to one register may be equal
+// (callers put a nonce in them), for a swap is known by its bytes:
 //
 // - A `swap` that answers is right, even if its first request was lost on the way: a version means that the value was there, and
 //   'conflict' that it never was. (The one exception: the register was deleted meanwhile; then the answer is 'conflict'.)
@@ -20,20 +21,22 @@
 //   Both drivers keep the ids of the last REGISTER_HISTORY values beside the value for this; a writer that slept through more swaps
 //   than that gets STORE_OUTCOME_UNKNOWN, never a wrong answer.
 //
-// What `read` and `size` answer is durable: callers may build on it. What `get` returns is authentic only as far as the caller checks.
+// What `read` and `size` answer is durable: callers may build on it. What `get` returns is authentic only as far as the caller
+// checks.
 //
 // A `put` or `delete` that throws may have taken place, or may still take place later. A `delete` may be undone by a power cut.
 //
-// `list` may be stale and may miss what is there: it finds garbage, it never proves absence. `get` and `read` of a key never written
-// or deleted end in STORE_NOT_FOUND and undefined, and only a definite answer of the store may become that: not a vanished mount,
-// not a missing bucket, not somebody's 404 page. When `next()` of a listing throws a fault with the verdict 'later', it may be called
-// again and goes on where it was.
+// `list` may be stale and may miss what is there: it finds garbage, it never proves absence. `get` and `read` of a key never
+// written or deleted end in STORE_NOT_FOUND and undefined, and only a definite answer of the store may become that: not a
+// vanished mount, not a missing bucket, not somebody's 404 page. When `next()` of a listing throws a fault with the verdict
+// 'later', it may be called again and goes on where it was.
 //
 // Every call takes an AbortSignal, has a time-out, and throws only faults with a STORE_ code (or the signal's reason).
 
 import type { Fault } from '../base/faults.ts';
 
-/** Every driver creates objects in one request. No multipart: Ceph RGW 16 ignores If-None-Match when it completes one and overwrites. */
+/** Every driver creates an object in one request. No multipart: Ceph RGW 16 ignores If-None-Match when it completes one, and
+ *  overwrites what is there. */
 export const OBJECT_BYTES_MAX = 1024 * 1024 * 1024;
 
 export const REGISTER_BYTES_MAX = 8 * 1024 * 1024;

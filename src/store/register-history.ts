@@ -1,8 +1,8 @@
 // How a writer learns what became of its swap when the answer was lost.
 //
-// Values of a register are numbered 1, 2, 3, ... A value's id is a digest of its bytes, and each value carries, beside it, the ids of
-// its last predecessors. A swap from number n offers number n+1. Whoever sees any later value can therefore tell who won n+1: the id
-// at that place is ours, or somebody else's, or the window has moved on (and only then nobody knows).
+// Values of a register are numbered 1, 2, 3, ... A value's id is a digest of its bytes, and each value carries, beside it, the
+// ids of its last predecessors. A swap from number n offers number n+1. Whoever sees any later value can therefore tell who won
+// n+1: the id at that place is ours, or somebody else's, or the window has moved on (and only then nobody knows).
 
 import { hash } from 'node:crypto';
 import { REGISTER_HISTORY } from './object-store.ts';

@@ -1,6 +1,7 @@
-// Repeats calls that failed with a fault whose verdict is 'later', with exponential backoff and full jitter: before attempt n it waits
-// a random time between 0 and min(cap, base * 2^n), so that many clients do not come back together. It gives up after so many attempts or
-// when the next wait would end after the time for the whole call; the last fault is thrown. The caller's signal ends a wait at once.
+// Repeats calls that failed with a fault whose verdict is 'later', with exponential backoff and full jitter: before attempt n it
+// waits a random time between 0 and min(cap, base * 2^n), so that many clients do not come back together. It gives up after so
+// many attempts or when the next wait would end after the time for the whole call; the last fault is thrown. The caller's signal
+// ends a wait at once.
 //
 // Repeating is safe because the port is made for it: a repeated put answers 'exists', a repeated swap answers truthfully, a listing
 // goes on where it was.

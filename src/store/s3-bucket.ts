@@ -1,9 +1,10 @@
 // Single requests to one bucket, through the AWS SDK, each answered in full, checked, and with faults in our words.
 //
-// The SDK signs and parses; the bytes go through our own transport. Every request is sent once: repeating is the business of retry.ts.
-// The SHA-256 of a body is computed once (or given) and sent twice: as x-amz-content-sha256, which is part of the signature and which
-// every S3 server checks, and as x-amz-checksum-sha256, which newer ones keep. (The SDK's own default, a CRC in a trailer, is answered
-// with 411 by Ceph RGW 16.) Nothing is read from the environment or from ~/.aws: every setting that the SDK would look up is given.
+// The SDK signs and parses; the bytes go through our own transport. Every request is sent once: repeating is the business of
+// retry.ts. The SHA-256 of a body is computed once (or given) and sent twice: as x-amz-content-sha256, which is part of the
+// signature and which every S3 server checks, and as x-amz-checksum-sha256, which newer ones keep. (The SDK's own default, a CRC
+// in a trailer, is answered with 411 by Ceph RGW 16.) Nothing is read from the environment or from ~/.aws: every setting that the
+// SDK would look up is given.
 
 import { hash } from 'node:crypto';
 import {
@@ -197,7 +198,8 @@ export class S3Bucket {
       if (signal?.aborted) throw signal.reason;
       const fault = s3Fault(error, this.#what('look at Object Lock of', ''));
       if (statusOf(error) === undefined || fault.code === 'STORE_BUCKET_MISSING') throw fault;
-      // A passing trouble is no answer. "None", "never heard of it" (501) and "you may not ask" all mean that nobody can count on it.
+      // A passing trouble is no answer. "None", "never heard of it" (501) and "you may not ask" all mean that nobody can count on
+      // it.
       if (fault.retry === 'later' && (statusOf(error) ?? 0) !== 501) throw fault;
       return false;
     }
@@ -255,6 +257,7 @@ function clientConfig(options: S3BucketOptions, transport: S3Transport): S3Clien
     useFipsEndpoint: false,
     disableMultiregionAccessPoints: true,
     disableS3ExpressSessionAuth: true,
+    disableClockSkewCorrection: false,
     userAgentAppId: 'holdfast',
     customUserAgent: 'holdfast',
   };

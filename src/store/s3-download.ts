@@ -1,9 +1,9 @@
 // A lean way for the bytes of objects: GET over a plain socket, read by the kernel straight into the buffer that the caller gets.
 //
-// Why not node:http: it hands every 64 KiB over in a buffer of its own, which costs 1.0 to 1.6 CPU seconds a GiB and ends at 0.6 GB/s in
-// one process; this costs 0.2 and ends at 3. Only the plain case is done here: an answer of HTTP/1.1 with a Content-Length. Anything
-// else (chunks, an interim answer, no length) makes it drop the connection and answer undefined, and the caller asks again by
-// node:http, which understands everything.
+// Why not node:http: it hands every 64 KiB over in a buffer of its own, which costs 1.0 to 1.6 CPU seconds a GiB and ends at 0.6
+// GB/s in one process; this costs 0.2 and ends at 3. Only the plain case is done here: an answer of HTTP/1.1 with a
+// Content-Length. Anything else (chunks, an interim answer, no length) makes it drop the connection and answer undefined, and the
+// caller asks again by node:http, which understands everything.
 
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';

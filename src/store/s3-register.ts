@@ -1,11 +1,11 @@
 // Registers of an S3 store: the object `K~`, changed by PUT with If-None-Match: * or If-Match: <ETag>.
 //
-// The answer of a PUT can be lost (time-out, broken connection, an error that came after the effect), and a repeated PUT is then refused
-// because the first one won. So beside each value, in the same PUT, lie its number and the ids of its last predecessors, as user
-// metadata (register-history.ts), and every doubtful answer (412, 409, lost) is settled by reading the register back:
-// our id at our number: won. Another id there: lost, for good, as the ETag we named never comes back. Nothing there yet: the request may
-// still be on its way; the swap throws the first fault, and when it is called again it sends the same PUT, of which again at most one
-// can succeed.
+// The answer of a PUT can be lost (time-out, broken connection, an error that came after the effect), and a repeated PUT is then
+// refused because the first one won. So beside each value, in the same PUT, lie its number and the ids of its last predecessors,
+// as user metadata (register-history.ts), and every doubtful answer (412, 409, lost) is settled by reading the register back: our
+// id at our number: won. Another id there: lost, for good, as the ETag we named never comes back. Nothing there yet: the request
+// may still be on its way; the swap throws the first fault, and when it is called again it sends the same PUT, of which again at
+// most one can succeed.
 
 import { Fault, isFault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';

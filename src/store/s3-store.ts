@@ -2,8 +2,8 @@
 //
 // Import this module lazily: the SDK behind it takes 70 ms to load.
 //
-// Object sizes are asked by a ranged GET and not by HEAD, because the answer to a HEAD has no body and cannot tell a missing object from
-// a missing bucket.
+// Object sizes are asked by a ranged GET and not by HEAD, because the answer to a HEAD has no body and cannot tell a missing
+// object from a missing bucket.
 
 import { randomBytes } from 'node:crypto';
 import { Fault, isFault } from '../base/faults.ts';

@@ -1,8 +1,8 @@
 // The HTTP handler under the AWS SDK: one attempt of one request, with every wait bounded.
 //
-// Why not the SDK's own: this one reads the answer inside the attempt, so that its time limits cover the body, a body that ends early
-// is noticed, and no answer is larger than it may be; the body of a request goes to the socket in one write, without a copy, also from
-// shared memory; and the caller's signal destroys the socket.
+// Why not the SDK's own: this one reads the answer inside the attempt, so that its time limits cover the body, a body that ends
+// early is noticed, and no answer is larger than it may be; the body of a request goes to the socket in one write, without a
+// copy, also from shared memory; and the caller's signal destroys the socket.
 //
 // Large reads take a way of their own (s3-download.ts).
 

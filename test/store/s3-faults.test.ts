@@ -394,7 +394,7 @@ describe('the connection to an S3 store', () => {
     expect(await code(store.get('k'))).toMatch(expected);
   });
 
-  it('works through TLS, and does not keep the process alive', async () => {
+  it('works through TLS, deaf to the settings of other AWS programs, and does not keep the process alive', async () => {
     const bytes = seededBytes(3_000_000, 1);
     const stored = new Map<string, Buffer>();
     const server = createTlsServer({ key: SELF_SIGNED_KEY, cert: SELF_SIGNED_CERTIFICATE }, async (incoming, outgoing) => {
@@ -417,12 +417,19 @@ describe('the connection to an S3 store', () => {
       const { openS3Store } = await import(${JSON.stringify(new URL('../../src/store/s3-store.ts', import.meta.url).href)});
       const { readFileSync } = await import('node:fs');
       const endpoint = 'https://localhost:${(server.address() as AddressInfo).port}';
-      const store = openS3Store({ location: { kind: 's3', endpoint, bucket: 'bucket', prefix: '' }, credentials: { accessKeyId: 'A', secretAccessKey: 'S' } });
+      const location = { kind: 's3', endpoint, bucket: 'bucket', prefix: '' };
+      const store = openS3Store({ location, credentials: { accessKeyId: 'A', secretAccessKey: 'S' } });
       const bytes = readFileSync(${JSON.stringify(join(directory, 'bytes'))});
       await store.put('a', bytes);
       for (let i = 0; i < 3; i++) if (!bytes.equals(await store.get('a'))) throw new Error('other bytes');
       console.log('equal');`;
-    const env = { ...process.env, NODE_EXTRA_CA_CERTS: join(directory, 'authority') };
+    const elsewhere = {
+      AWS_ENDPOINT_URL: 'http://127.0.0.1:1',
+      AWS_PROFILE: 'nobody',
+      AWS_CONFIG_FILE: join(directory, 'bytes'),
+      AWS_REGION: '',
+    };
+    const env = { ...process.env, ...elsewhere, NODE_EXTRA_CA_CERTS: join(directory, 'authority') };
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env, timeout: 60_000 });
     expect(stdout.trim()).toBe('equal');
     expect(stored.get('/bucket/a')?.equals(bytes)).toBe(true);

@@ -95,7 +95,7 @@ describe.skipIf(s3 === undefined)('an S3 store, against Ceph RGW', () => {
     await store.delete('first');
   });
 
-  it('refuses a bucket with Object Lock where versions undo the conditions, as in Ceph RGW 16, and takes it where they hold', async () => {
+  it('refuses a bucket with Object Lock where versions undo the conditions, as in Ceph RGW 16, and takes others', async () => {
     const { endpoint, region, credentials, lockBucket } = s3 as TestS3;
     const client = new S3Client({
       endpoint,

@@ -1,5 +1,5 @@
-// A store that misbehaves as real ones do, by a seed. Every fault it throws names the seed and the number of the call, so that a failed
-// test can be repeated.
+// A store that misbehaves as real ones do, by a seed. Every fault it throws names the seed and the number of the call, so that a
+// failed test can be repeated.
 //
 // It never breaks the contract of the port for good: what it spoils is an answer (a fault before or after the effect, a repeated
 // request, a stale or short listing), or bytes on the way to the reader (cut off with a fault, or flipped without one, as only a

@@ -1,5 +1,5 @@
-// HTTP peers for tests of the S3 driver: one that answers as a test says, one that keeps objects in memory like a poor S3, and a proxy
-// that loses things on the way to a real server. All on the loopback, all closed when the test ends.
+// HTTP peers for tests of the S3 driver: one that answers as a test says, one that keeps objects in memory like a poor S3, and a
+// proxy that loses things on the way to a real server. All on the loopback, all closed when the test ends.
 
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
@@ -37,7 +37,7 @@ export async function httpPeer(handler: Handler): Promise<Peer> {
 
 /** An error answer in the words of S3. */
 export function s3Error(outgoing: ServerResponse, status: number, code: string): void {
-  const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>injected</Message><RequestId>1</RequestId></Error>`;
+  const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>injected</Message></Error>`;
   outgoing.writeHead(status, { 'content-type': 'application/xml', 'content-length': body.length }).end(body);
 }
 
@@ -93,8 +93,8 @@ export function poorS3(options: PoorS3): Promise<Peer> {
   });
 }
 
-/** What the proxy does to a request: nothing, drops it, drops its answer, sends it twice, delays it until the next one has gone by, cuts
- *  the answer off, flips a bit of the request's or the answer's body. */
+/** What the proxy does to a request: nothing, drops it, drops its answer, sends it twice, cuts the answer off, flips a bit of the
+ *  request's or the answer's body. */
 export type Mischief = 'none' | 'lose-request' | 'lose-answer' | 'repeat' | 'cut-answer' | 'flip-request' | 'flip-answer';
 
 /** A proxy in front of `target`. `decide` is asked for each request. */

@@ -1,5 +1,5 @@
-// A process that puts objects until it is killed: `node putting-writer.ts <directory> <name>`. It prints the key of each object before
-// and after it puts it. The bytes follow from the key.
+// A process that puts objects until it is killed: `node putting-writer.ts <directory> <name>`. It prints the key of each object
+// before and after it puts it. The bytes follow from the key.
 
 import { writeSync } from 'node:fs';
 import { openFsStore } from '../../src/store/fs-store.ts';
