@@ -105,8 +105,10 @@ export class ExternalSorter {
     }
   }
 
+  /** Gives the memory back at once: a collector would come to it late. Batches that were handed out are gone with it. */
   close(): void {
     this.#finished = true;
+    if (this.#memory.byteLength > 0) this.#memory.transfer(0);
     if (this.#file !== undefined) closeQuietly(this.#file);
     this.#file = undefined;
   }

@@ -25,7 +25,7 @@ import { type AcquiredSource, type RunPair, RunSet } from './run-set.ts';
 export type LocalIndexOptions = {
   /** Of one repository; made when it is not there. */
   readonly directory: string;
-  /** Memory for the filters that spare reads for absent chunks, default 32 MiB: enough for runs of 37 million chunks. */
+  /** Memory for the filters that spare reads for absent chunks, default 24 MiB: enough for runs of 28 million chunks. */
   readonly filterBytesMax?: number;
   /** While adding, default 48 MiB. */
   readonly sortMemoryBytes?: number;
@@ -34,7 +34,7 @@ export type LocalIndexOptions = {
   readonly randomBytes?: RandomBytes;
 };
 
-const FILTER_BYTES_MAX = 32 * MIB;
+const FILTER_BYTES_MAX = 24 * MIB;
 const SORT_MEMORY_BYTES = 48 * MIB;
 const REFRESHES_MAX = 100;
 const OWN_FILE = /^(?:(?:chunks|blocks)-(\d+)-[0-9a-f]{16}\.run(?:\.part)?|(?:draft|nameless)-(\d+)-[0-9a-f]{16}(?:\.part)?)$/;

@@ -24,6 +24,7 @@ export type OpenRun = RunHeader & {
 
 const SCAN_PAGES = 64;
 const CACHED_PAGES = 16;
+const LANDMARK_PAGES = 256;
 
 /** Undefined when there is no such file, or it is not a whole run of this shape and number. */
 export function openRun(path: string, shape: RunShape, seed: bigint, checksum: Checksum): OpenRun | undefined {
@@ -87,6 +88,8 @@ export class RunReader {
   readonly #sums: BigUint64Array[] = [];
   readonly #cached = new Int32Array(CACHED_PAGES).fill(-1);
   readonly #prefix: Uint32Array;
+  /** The first word of every LANDMARK_PAGES-th fence: few enough to stay in the processor's cache. */
+  readonly #landmarks: Uint32Array;
 
   constructor(run: OpenRun, checksum: Checksum) {
     const layout = layoutOf(run, run.pagesMax);
@@ -101,6 +104,8 @@ export class RunReader {
       this.#bodies.push(new Uint8Array(memory, n * PAGE_BYTES, PAGE_ROOM_BYTES));
       this.#sums.push(new BigUint64Array(memory, n * PAGE_BYTES + PAGE_ROOM_BYTES, 1));
     }
+    this.#landmarks = new Uint32Array(Math.ceil(run.pages / LANDMARK_PAGES));
+    for (let n = 0; n < this.#landmarks.length; n++) this.#landmarks[n] = run.fences[n * LANDMARK_PAGES * run.fenceWords]!;
     this.page = this.#pages[0]!;
     this.#prefix = new Uint32Array(run.fenceWords);
   }
@@ -151,22 +156,18 @@ export class RunReader {
 
   /** The last page whose fence is not after the prefix, or -1. */
   #lastPageFrom(): number {
-    let low = 0;
-    let high = this.run.pages;
-    if (this.run.fenceWords === 1) {
-      const fences = this.run.fences;
-      const word = this.#prefix[0]!;
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (fences[middle]! <= word) low = middle + 1;
-        else high = middle;
-      }
-    } else {
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (this.#compareFence(middle) <= 0) low = middle + 1;
-        else high = middle;
-      }
+    const { fences, fenceWords, pages } = this.run;
+    const word = this.#prefix[0]!;
+    const after = upperBound(this.#landmarks, word, 0, this.#landmarks.length);
+    if (fenceWords === 1)
+      return upperBound(fences, word, Math.max(0, after - 1) * LANDMARK_PAGES, Math.min(pages, after * LANDMARK_PAGES)) - 1;
+    // Landmarks with the same first word may lie before and after the place.
+    let low = Math.max(0, upperBound(this.#landmarks, word - 1, 0, after) - 1) * LANDMARK_PAGES;
+    let high = Math.min(pages, after * LANDMARK_PAGES);
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compareFence(middle) <= 0) low = middle + 1;
+      else high = middle;
     }
     return low - 1;
   }
@@ -215,4 +216,15 @@ export class RunReader {
     }
     throw new Fault('INDEX_CACHE_DAMAGED', `The index cache file ${path} does not hold what was written to it`);
   }
+}
+
+/** The first of the ascending words in [low, high) that is greater than `word`, or `high`. */
+function upperBound(words: Uint32Array, word: number, low: number, high: number): number {
+  let [from, to] = [low, high];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (words[middle]! <= word) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
