@@ -121,6 +121,11 @@ describe('an answer with other bytes than it should have is noticed', () => {
     expect(await code(store.get('k', { offset: 2, length: 4 }))).toBe('STORE_CORRUPT_ANSWER');
   });
 
+  it('a size that comes with more bytes than it says', async () => {
+    const store = await answering(object({ 'content-length': 2, 'content-range': 'bytes 0-0/10' }, 206, '01'));
+    expect(await code(store.size('k'))).toBe('STORE_CORRUPT_ANSWER');
+  });
+
   it('a body that ends too early', async () => {
     const store = await answering((_, __, outgoing) => {
       outgoing.writeHead(200, { etag: '"e"', 'content-length': 100_000 });
@@ -326,6 +331,8 @@ describe('the connection to an S3 store', () => {
     const store = storeAt(peer.endpoint);
     for (let i = 0; i < 5; i++) expect((await store.get('k')).length).toBe(1);
     expect(closed).toBe(4);
+    for (let i = 0; i < 5; i++) expect(await store.put('k', text('x'))).toBe('created');
+    expect(closed).toBe(8);
   });
 
   it('sends the digest of the bytes, signed, and no trailer', async () => {
