@@ -104,7 +104,9 @@ export const FAULTS = {
   ),
   KEY_CANNOT_READ: never('This key can write backups but not read their content. Use an owner key.'),
   KEY_NOT_FOUND: never('See "holdfast key list".'),
-  KEY_IN_USE: never('Open the repository with another owner\'s key to remove this one; "holdfast key passwd" changes its passphrase.'),
+  KEY_IN_USE: never(
+    'Open the repository with another owner\'s key to remove this one; "holdfast key passwd" changes its passphrase.',
+  ),
   KEY_OTHER_OWNERS: never(
     'Rotate with --drop-other-owners, which removes them, and let each owner add a key again; or remove them before.',
   ),
@@ -121,7 +123,7 @@ export const FAULTS = {
   ),
   TARGET_OCCUPIED: never('Something else of that name is in the target. Move it away, or restore to an empty directory.'),
   TARGET_FULL: never(
-    'Free space (or quota, or inodes) at the target, then run the same command again: what is there already is kept.',
+    'Free space (or quota, or inodes) at the target, then run the command again with --delta: what is there already is kept.',
   ),
   TARGET_DENIED: never('Run the restore as root, or choose a target that this user may write to.'),
   TARGET_UNSUPPORTED: never('The file system of the target cannot hold such an entry. Choose another file system for it.'),

@@ -1,6 +1,6 @@
 // "holdfast help [verb]"
 
-import { overview, verbHelp } from './help.ts';
+import { overview, verbHelp, verbList } from './help.ts';
 import { nearest } from './nearest.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
@@ -9,6 +9,7 @@ import { VERBS } from './verbs.ts';
 export async function help({ args, output }: Invocation): Promise<number> {
   if (args.length === 0) {
     output.line(overview(VERBS));
+    output.record('help', { text: overview(VERBS) });
     return 0;
   }
   const name = args.join(' ');
@@ -20,6 +21,7 @@ export async function help({ args, output }: Invocation): Promise<number> {
     );
     throw usage(`There is no verb "${name}"`, meant === undefined ? undefined : `Did you mean "holdfast help ${meant}"?`);
   }
-  output.line(verbs.map(verbHelp).join('\n\n'));
+  output.line(verbs.length === 1 ? verbHelp(verbs[0]!) : verbList(verbs));
+  output.record('help', { text: verbs.length === 1 ? verbHelp(verbs[0]!) : verbList(verbs) });
   return 0;
 }

@@ -7,13 +7,20 @@ import type { Verb } from './verb.ts';
 const WIDTH = 100;
 
 export function overview(verbs: readonly Verb[]): string {
-  const width = Math.max(...verbs.map(({ name }) => name.length));
+  const words = [...new Set(verbs.map(({ name }) => name.split(' ')[0]!))];
+  const width = Math.max(...words.map((word) => word.length));
+  const summaryOf = (word: string): string =>
+    verbs.find(({ name }) => name === word)?.summary ??
+    verbs
+      .filter(({ name }) => name.startsWith(`${word} `))
+      .map(({ name }) => name.slice(word.length + 1))
+      .join(', ');
   return [
     'holdfast: backup and recovery into a directory or an S3 bucket',
     '',
     'Usage: holdfast VERB [OPTIONS] [ARGUMENTS]',
     '',
-    ...verbs.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    ...words.map((word) => `  ${word.padEnd(width)}  ${summaryOf(word)}`),
     '',
     'Start here:',
     '  export HOLDFAST_REPO=/srv/backup HOLDFAST_PASSPHRASE_FILE=/etc/holdfast/passphrase',
@@ -21,6 +28,16 @@ export function overview(verbs: readonly Verb[]): string {
     '',
     'Exit status: 0 success, 1 failed, 2 bad usage, 3 done with warnings (files skipped), 4 damage found, 130 interrupted.',
     '"holdfast help VERB" tells more and gives examples; "holdfast --version" tells the version.',
+  ].join('\n');
+}
+
+/** Of a group, such as "key". */
+export function verbList(verbs: readonly Verb[]): string {
+  const width = Math.max(...verbs.map(({ name }) => name.length));
+  return [
+    ...verbs.map(({ name, summary }) => `  holdfast ${name.padEnd(width)}  ${summary}`),
+    '',
+    '"holdfast help VERB" tells more of each.',
   ].join('\n');
 }
 

@@ -29,7 +29,7 @@ export async function changeOfEntry(before: EntryOfTree, after: EntryOfTree, rea
 async function hasSameContent(before: EntryOfTree, after: EntryOfTree, readNode: ReadNode): Promise<boolean> {
   const a = before.entry;
   const b = after.entry;
-  if (a.hardLinkTo === '' && b.hardLinkTo === '') return isSameContent(a.content, b.content, readNode);
+  if (a.hardLinkTo === '' && b.hardLinkTo === '') return isSameContent(a.content, b.content, a.sizeBytes, readNode);
   const isSameInode =
     a.ctimeSec === b.ctimeSec &&
     a.ctimeNsec === b.ctimeNsec &&
@@ -40,19 +40,21 @@ async function hasSameContent(before: EntryOfTree, after: EntryOfTree, readNode:
   const [x, y] = await Promise.all(
     [before, after].map(({ entry, root }) => (entry.hardLinkTo === '' ? entry : findEntry(root, readNode, entry.hardLinkTo))),
   );
-  return x !== undefined && y !== undefined && isSameContent(x.content, y.content, readNode);
+  return (
+    x !== undefined && y !== undefined && x.sizeBytes === y.sizeBytes && isSameContent(x.content, y.content, x.sizeBytes, readNode)
+  );
 }
 
 /** Contents of the same length. */
-export async function isSameContent(a: Content, b: Content, readNode: ReadNode): Promise<boolean> {
+export async function isSameContent(a: Content, b: Content, sizeBytes: number, readNode: ReadNode): Promise<boolean> {
   if (a.kind === 'units-map' || b.kind === 'units-map') {
     if (a.kind !== 'units-map' || b.kind !== 'units-map') return false;
     return hasSameDigest(a.root, b.root);
   }
   if (a.kind === 'chunks-map' && b.kind === 'chunks-map' && hasSameDigest(a.root, b.root)) return true;
   // A chunk that was stored twice lies in two places, and then the maps differ though the content does not.
-  const x = digests(a, readNode);
-  const y = digests(b, readNode);
+  const x = digests(a, sizeBytes, readNode);
+  const y = digests(b, sizeBytes, readNode);
   for (;;) {
     const [p, q] = await Promise.all([x.next(), y.next()]);
     if (p.done === true || q.done === true) return p.done === q.done;
@@ -60,9 +62,9 @@ export async function isSameContent(a: Content, b: Content, readNode: ReadNode):
   }
 }
 
-async function* digests(content: Content, readNode: ReadNode): AsyncGenerator<string> {
+async function* digests(content: Content, sizeBytes: number, readNode: ReadNode): AsyncGenerator<string> {
   if (content.kind === 'none' || content.kind === 'units-map') return;
-  const lists = content.kind === 'chunks' ? [content.references] : chunksOf(content.root, readNode);
+  const lists = content.kind === 'chunks' ? [content.references] : chunksOf(content.root, readNode, sizeBytes);
   for await (const references of lists) {
     for (let i = 0; i < referenceCount(references); i++)
       yield `${lengthOf(references, i)} ${Buffer.from(digestOf(references, i)).toString('latin1')}`;
