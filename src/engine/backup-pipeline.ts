@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
+import { NODE_BYTES_MAX } from '../format/block-table.ts';
 import type { IndexedPack } from '../format/index-object.ts';
 import { BLOCK_ID_BYTES, EXTENT_NODE, SESSION_BYTES } from '../format/pack.ts';
 import type { IndexSource } from '../index/index-reader.ts';
@@ -285,7 +286,7 @@ export class BackupPipeline {
 
   // Nodes are few. Their packs have buffers of their own, made when needed, because the main thread must never wait for one.
   #newMetadataWriter(spec: PackWriterSpec): PackWriter {
-    const bytes = packBufferBytes(METADATA_PACK_BYTES, METADATA_BLOCK_BYTES);
+    const bytes = packBufferBytes(METADATA_PACK_BYTES, NODE_BYTES_MAX);
     const free: Uint8Array[] = [];
     let taken: Uint8Array = new Uint8Array(0);
     return new PackWriter(
@@ -294,6 +295,7 @@ export class BackupPipeline {
         writerNumber: METADATA_WRITER_NUMBER,
         level: METADATA_LEVEL,
         blockBytes: METADATA_BLOCK_BYTES,
+        extentBytesMax: NODE_BYTES_MAX,
         packBytes: METADATA_PACK_BYTES,
       },
       {

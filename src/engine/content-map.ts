@@ -1,9 +1,13 @@
 // Building and reading the maps of single contents: units by position, chunks in order. See src/format/README.md, "Maps".
+//
+// A reader checks that a map covers what it must: a part that is missing in a map must never become a part that is missing in a file.
 
+import { Fault } from '../base/faults.ts';
 import {
   CHUNKS_FANOUT,
   CHUNKS_PER_LEAF,
   type ChunksBranchChild,
+  type ChunksNode,
   decodeChunksNode,
   encodeChunksBranch,
   encodeChunksLeaf,
@@ -78,8 +82,8 @@ async function* below(
     for (let i = Math.max(first, from); i < first + count; i++) yield NO_REFERENCES;
     return;
   }
-  const children = decodeUnitsBranch(await readNode(node));
   const childSpan = span / UNITS_FANOUT;
+  const children = decodeUnitsBranch(await readNode(node), Math.ceil(count / childSpan));
   for (let i = 0; i < children.length; i++) yield* below(children[i]!, height - 1, first + i * childSpan, leaves, from, readNode);
 }
 
@@ -138,10 +142,13 @@ export class ChunksMapBuilder {
   }
 }
 
-/** The chunks of a chunks map, in order, some at a time. */
-export async function* chunksOf(root: References, readNode: ReadNode): AsyncGenerator<References> {
-  if (referenceCount(root) === 0) return;
-  const node = decodeChunksNode(await readNode(root));
+/** The chunks of a chunks map, in order, some at a time. FORMAT_DAMAGED when they do not add up to `contentBytes` (when that is known). */
+export async function* chunksOf(root: References, readNode: ReadNode, contentBytes?: number): AsyncGenerator<References> {
+  const node: ChunksNode = referenceCount(root) === 0 ? { kind: 'leaf', references: root } : decodeChunksNode(await readNode(root));
+  const sum =
+    node.kind === 'leaf' ? contentLength(node.references) : node.children.reduce((total, child) => total + child.contentBytes, 0);
+  if (sum !== (contentBytes ?? sum))
+    throw new Fault('FORMAT_DAMAGED', `A chunks map is damaged: it has ${sum} bytes where ${contentBytes} belong`);
   if (node.kind === 'leaf') yield node.references;
-  else for (const { reference } of node.children) yield* chunksOf(reference, readNode);
+  else for (const child of node.children) yield* chunksOf(child.reference, readNode, child.contentBytes);
 }

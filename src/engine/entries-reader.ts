@@ -1,6 +1,8 @@
-// Reading an entries map in order, a leaf at a time.
+// Reading an entries map in order, a leaf at a time. What a branch says of its children (where they begin, how many entries they have) is
+// checked as they are read: an entry that is missing in a map must not be missing in silence.
 
-import { decodeEntriesBranch, decodeEntriesLeaf, isEntriesLeaf } from '../format/entries-node.ts';
+import { Fault } from '../base/faults.ts';
+import { decodeEntriesBranch, decodeEntriesLeaf, type EntriesBranchChild, isEntriesLeaf } from '../format/entries-node.ts';
 import { comparePaths, isWithinPath } from '../model/entry-path.ts';
 import type { References } from '../model/reference.ts';
 import type { StoredEntry } from '../model/stored-entry.ts';
@@ -15,19 +17,40 @@ export async function* entriesLeaves(
   from = '',
   onBranch?: (reference: References) => void,
 ): AsyncGenerator<EntriesLeaf> {
-  if (root.length === 0) return;
-  const node = await readNode(root);
+  if (root.length > 0) yield* leavesBelow(root, undefined, readNode, from, onBranch);
+}
+
+async function* leavesBelow(
+  reference: References,
+  expected: EntriesBranchChild | undefined,
+  readNode: ReadNode,
+  from: string,
+  onBranch: ((reference: References) => void) | undefined,
+): AsyncGenerator<EntriesLeaf> {
+  const node = await readNode(reference);
   if (isEntriesLeaf(node)) {
-    yield { reference: root, entries: decodeEntriesLeaf(node) };
+    const entries = decodeEntriesLeaf(node);
+    check(expected, entries[0]!.path, entries.length);
+    yield { reference, entries };
     return;
   }
-  onBranch?.(root);
+  onBranch?.(reference);
   const children = decodeEntriesBranch(node);
+  check(
+    expected,
+    children[0]!.firstPath,
+    children.reduce((sum, child) => sum + child.entries, 0),
+  );
   for (let i = 0; i < children.length; i++) {
     const next = children[i + 1];
     if (next !== undefined && comparePaths(next.firstPath, from) <= 0) continue;
-    yield* entriesLeaves(children[i]!.reference, readNode, from, onBranch);
+    yield* leavesBelow(children[i]!.reference, children[i], readNode, from, onBranch);
   }
+}
+
+function check(expected: EntriesBranchChild | undefined, firstPath: string, entries: number): void {
+  if (expected === undefined || (expected.firstPath === firstPath && expected.entries === entries)) return;
+  throw new Fault('FORMAT_DAMAGED', 'An entries map is damaged: a branch leads to other entries than it says');
 }
 
 /** All entries, or those at and below `below`. */

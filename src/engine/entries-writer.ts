@@ -1,15 +1,18 @@
 // Writing an entries map: entries come in canonical order and become leaves; a run that is exactly a leaf of the parent snapshot becomes
-// that leaf again without being encoded. Where a leaf ends depends on the paths only, so one changed file changes one leaf and the
-// branches above it.
+// that leaf again without being encoded. Where a leaf ends depends on the paths (and, where entries are very large, on their size), so
+// one changed file changes one leaf and the branches above it.
 
 import { endsEntriesLeaf } from '../format/entries-boundary.ts';
 import {
   ENTRIES_FANOUT,
   ENTRIES_PER_LEAF_MAX,
   ENTRIES_PER_LEAF_MIN,
+  ENTRIES_WEIGHT_MAX,
   type EntriesBranchChild,
   encodeEntriesBranch,
   encodeEntriesLeaf,
+  weightOfChild,
+  weightOfEntry,
 } from '../format/entries-node.ts';
 import { NO_REFERENCES, type References } from '../model/reference.ts';
 import type { StoredEntry } from '../model/stored-entry.ts';
@@ -19,8 +22,11 @@ import type { EntriesLeaf } from './entries-reader.ts';
 export class EntriesWriter {
   readonly #putNode: PutNode;
   readonly #levels: EntriesBranchChild[][] = [];
+  /** Of the children that wait at each level. */
+  readonly #weights: number[] = [];
   #run: StoredEntry[] = [];
   #runBytes = 0;
+  #runWeight = 0;
   #parentLeaf: EntriesLeaf | undefined;
   #isParentRun = true;
   entries = 0;
@@ -36,10 +42,12 @@ export class EntriesWriter {
     this.#isParentRun &&= parentLeaf !== undefined && parentLeaf === this.#parentLeaf;
     this.#run.push(entry);
     this.#runBytes += entry.sizeBytes;
+    this.#runWeight += weightOfEntry(entry);
     this.entries++;
     this.contentBytes += entry.sizeBytes;
     const n = this.#run.length;
-    if (n === ENTRIES_PER_LEAF_MAX || (n >= ENTRIES_PER_LEAF_MIN && endsEntriesLeaf(entry.path))) this.#closeLeaf();
+    const isFull = n === ENTRIES_PER_LEAF_MAX || this.#runWeight >= ENTRIES_WEIGHT_MAX;
+    if (isFull || (n >= ENTRIES_PER_LEAF_MIN && endsEntriesLeaf(entry.path))) this.#closeLeaf();
   }
 
   /** The root; no reference when there was no entry. */
@@ -62,12 +70,16 @@ export class EntriesWriter {
     this.#push(0, { firstPath: run[0]!.path, reference, entries: run.length, contentBytes: this.#runBytes });
     this.#run = [];
     this.#runBytes = 0;
+    this.#runWeight = 0;
     this.#isParentRun = true;
   }
 
   #push(level: number, child: EntriesBranchChild): void {
     const children = (this.#levels[level] ??= []);
-    if (children.length === ENTRIES_FANOUT) this.#closeBranch(level);
+    const weight = (this.#weights[level] ?? 0) + weightOfChild(child);
+    const isFull = children.length === ENTRIES_FANOUT || (children.length > 1 && weight > ENTRIES_WEIGHT_MAX);
+    if (isFull) this.#closeBranch(level);
+    this.#weights[level] = isFull ? weightOfChild(child) : weight;
     this.#levels[level]!.push(child);
   }
 

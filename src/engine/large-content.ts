@@ -4,7 +4,7 @@
 import { Fault } from '../base/faults.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import { NO_REFERENCES, type References } from '../model/reference.ts';
-import type { Content } from '../model/stored-entry.ts';
+import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { ExpectedStat, FileTask, FileTaskResult, PagedLeaf } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import { ChunksMapBuilder, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
@@ -91,7 +91,10 @@ export async function backUpLargeContent(session: BackupPipeline, source: LargeS
     },
     onRead,
   );
-  return { content: { kind: 'chunks-map', root: builder.finish() }, bytesRead: outcome.bytesRead, problem: outcome.problem };
+  const root = builder.finish();
+  // None: it was cut to nothing before it could be read.
+  const content: Content = root.length === 0 ? NO_CONTENT : { kind: 'chunks-map', root };
+  return { content, bytesRead: outcome.bytesRead, problem: outcome.problem };
 }
 
 /** A volume, or a large paged file. */

@@ -32,7 +32,7 @@ export async function* piecesOf(
     return batch;
   };
   if (content.kind === 'chunks') yield pieces(content.references);
-  else for await (const references of chunksOf(content.root, readNode)) yield pieces(references);
+  else for await (const references of chunksOf(content.root, readNode, sizeBytes)) yield pieces(references);
 }
 
 /** Pieces of a units map from leaf `from` on. */

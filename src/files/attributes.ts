@@ -7,7 +7,7 @@
 // What cannot be applied (no root, a file system without ACLs) is answered as a list of problems, never thrown. A loss must not become
 // a gift: without its owner an entry loses setuid and setgid, and without its ACL the group gets what the ACL gave it, not the mask.
 
-import type { FileEntry, Xattr } from '../model/entry.ts';
+import { type FileEntry, XATTRS_BYTES_MAX, type Xattr } from '../model/entry.ts';
 import { displayPath } from '../model/entry-path.ts';
 import { FileStat, type Posix } from './posix.ts';
 import { isPosixError, PosixError } from './posix-error.ts';
@@ -32,14 +32,19 @@ const KEEP = 0xffff_ffff;
 const ACLS = 'system.posix_acl_';
 const ACCESS_ACL = 'system.posix_acl_access';
 
-/** All extended attributes of (at, name), in byte order of their names; see `Posix` for what (at, name) means. Throws PosixError. */
+/** All extended attributes of (at, name), in byte order of their names; see `Posix` for what (at, name) means. Throws PosixError; E2BIG
+ *  when they are more than XATTRS_BYTES_MAX. */
 export function readXattrs(posix: Posix, at: number, name: string): readonly Xattr[] {
   const names = posix.listXattrs(at, name);
   if (names.length === 0) return NO_XATTRS;
   const xattrs: Xattr[] = [];
+  let bytes = 0;
   for (const attribute of [...names].sort()) {
     const value = posix.getXattr(at, name, attribute);
-    if (value !== undefined) xattrs.push({ name: attribute, value });
+    if (value === undefined) continue;
+    bytes += attribute.length + value.length;
+    if (bytes > XATTRS_BYTES_MAX) throw new PosixError('E2BIG', 'getxattr', name);
+    xattrs.push({ name: attribute, value });
   }
   return xattrs;
 }

@@ -33,6 +33,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   ENOMEDIUM: 'no medium found',
   ENOKEY: 'the key of an encrypted directory is missing',
   ENOTSUP: 'not supported there',
+  E2BIG: 'too much for one entry',
   ELOOP: 'a symbolic link is in the way',
   EXDEV: 'it leads out of the directory or file system',
   ESTALE: 'another directory is there now',

@@ -4,6 +4,9 @@ import { bytesEqual, lengthOf, offsetOf, REFERENCE_BYTES, type References, write
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { BLOCK_ID_BYTES, BLOCK_RAW_BYTES_MAX } from './pack.ts';
 
+/** Longest node. Nodes end before; only an entry with very many extended attributes makes one so long. */
+export const NODE_BYTES_MAX = 1024 * 1024;
+
 export class BlockTableWriter {
   readonly #positions = new Map<string, number>();
   readonly #blocks: Uint8Array[] = [];

@@ -13,8 +13,6 @@ export const ENTRIES_PER_LEAF_MAX = 1024;
 export const ENTRIES_FANOUT = 256;
 /** A leaf or branch is closed when its weight reaches this: about its encoded size, which must fit into a block of nodes. */
 export const ENTRIES_WEIGHT_MAX = 192 * 1024;
-/** Extended attributes of an entry, names and values: more would not fit into a node with the rest. */
-export const XATTRS_BYTES_MAX = 512 * 1024;
 const LEAF = 1;
 const BRANCH = 2;
 /** Times beyond 35 million years are kept as that: file systems can hold more than a number can. */

@@ -28,5 +28,8 @@ export type FileEntry = {
   readonly linkTarget: string;
 };
 
+/** Names and values of all extended attributes of an entry together; one with more is kept without any, and reported. */
+export const XATTRS_BYTES_MAX = 512 * 1024;
+
 /** Extended attributes (ACLs among them) in byte order of their names. */
 export type Xattr = { readonly name: string; readonly value: Uint8Array };

@@ -39,6 +39,8 @@ export type PackWriterSpec = {
   readonly writerNumber: number;
   readonly level: number;
   readonly blockBytes: number;
+  /** Longest extent, default blockBytes: a longer one than that has a block of its own. */
+  readonly extentBytesMax?: number;
   readonly packBytes: number;
 };
 
@@ -94,7 +96,7 @@ export class PackWriter {
     this.#sink = sink;
     this.#compressor = new Compressor(spec.level);
     this.#aead = new Aead(spec.key);
-    this.#raw = new Uint8Array(spec.blockBytes);
+    this.#raw = new Uint8Array(Math.max(spec.blockBytes, spec.extentBytesMax ?? 0));
     this.blockCounter = spec.writerNumber * COUNTERS_PER_WRITER;
   }
 
@@ -107,7 +109,7 @@ export class PackWriter {
    *  there is kept only by `keep`. */
   room(length: number): Uint8Array {
     invariant(length <= this.#raw.length, 'a chunk fits into a block');
-    if (this.#rawLength + length > this.#raw.length || this.#extents.length >= EXTENTS_PER_BLOCK_MAX) this.closeBlock();
+    if (this.#rawLength + length > this.#spec.blockBytes || this.#extents.length >= EXTENTS_PER_BLOCK_MAX) this.closeBlock();
     return this.#raw.subarray(this.#rawLength, this.#rawLength + length);
   }
 
@@ -121,8 +123,8 @@ export class PackWriter {
 
   closeBlock(): void {
     if (this.#rawLength === 0) return;
-    const { session, blockBytes, packBytes } = this.#spec;
-    const most = compressBound(blockBytes) + TAG_BYTES;
+    const { session, packBytes } = this.#spec;
+    const most = compressBound(this.#rawLength) + TAG_BYTES;
     if (this.#buffer !== undefined && (this.#packLength >= packBytes || this.#directoryBytes > DIRECTORY_ROOM_BYTES / 2))
       this.closePack();
     this.#buffer ??= this.#sink.claim();

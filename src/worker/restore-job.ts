@@ -84,8 +84,11 @@ export class Restorer {
         if (!isGood)
           answer.damaged.push({ block: block.id, message: `Block in pack ${job.packName} at ${block.offset} is damaged` });
         for (let end = w + job.writesPerBlock[i]! * 4; w < end; w += 4) {
-          if (!isGood) open.spoil(job.writes[w]!);
-          else answer.bytesWritten += this.#write(job, open, w);
+          // A map that leads out of its block: behind it lies what another block has left in the buffer.
+          const isInside = job.writes[w + 2]! + job.writes[w + 3]! <= block.rawLength;
+          if (isGood && !isInside) answer.damaged.push({ block: block.id, message: 'A map leads out of its block' });
+          if (isGood && isInside) answer.bytesWritten += this.#write(job, open, w);
+          else open.spoil(job.writes[w]!);
         }
       });
       open.finish();
