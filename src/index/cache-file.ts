@@ -21,7 +21,7 @@ export function readWhole(fd: number, bytes: Uint8Array, position: number): bool
   }
 }
 
-/** Throws INDEX_CACHE_FULL when the disk has no room. */
+/** Throws INDEX_CACHE_FULL when the disk has no room; see `cacheFault`. */
 export function writeWhole(fd: number, bytes: Uint8Array, position: number): void {
   try {
     let done = 0;
@@ -31,11 +31,16 @@ export function writeWhole(fd: number, bytes: Uint8Array, position: number): voi
   }
 }
 
-/** A disk without room becomes INDEX_CACHE_FULL; every other error stays as it is. */
+const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+const DENIED = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'];
+
+/** A disk without room becomes INDEX_CACHE_FULL, a missing permission INDEX_CACHE_DENIED; every other error stays as it is. */
 export function cacheFault(cause: unknown): unknown {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return cause;
-  return new Fault('INDEX_CACHE_FULL', 'The disk of the index cache is full', { cause });
+  const { code = '', path } = cause as NodeJS.ErrnoException;
+  const where = path === undefined ? '' : ` at ${path}`;
+  if (FULL.includes(code)) return new Fault('INDEX_CACHE_FULL', `The disk of the index cache is full${where}`, { cause });
+  if (DENIED.includes(code)) return new Fault('INDEX_CACHE_DENIED', `The index cache cannot be used${where}: ${code}`, { cause });
+  return cause;
 }
 
 /** A file without a name, so that nothing is left behind when the process dies. */

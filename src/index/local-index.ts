@@ -2,7 +2,7 @@
 //
 // A log-structured merge tree of immutable runs (sorted-run.ts), each a pair of tables and the ids of the index objects whose packs
 // are in it. `add` makes a run; runs are merged in the background so that there are few (merge-plan.ts); the list of runs is a
-// manifest (manifest.ts), and several processes may share a directory.
+// manifest (manifest.ts), and several processes of one machine may share a directory.
 //
 // What keeps answers right: an entry is true as long as the index object that it came from is live, so a run is used only while every
 // index object that it covers is live. `retain` says what is live, drops the other runs, and answers which live index objects must be
@@ -15,7 +15,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invariant } from '../base/invariant.ts';
 import { MIB } from '../base/units.ts';
-import { type RandomBytes, unlinkQuietly } from './cache-file.ts';
+import { cacheFault, type RandomBytes, unlinkQuietly } from './cache-file.ts';
 import { type Checksum, loadChecksum } from './checksum.ts';
 import { changeManifest, type RunEntry, readManifest } from './manifest.ts';
 import { planMerge, RUNS_MAX } from './merge-plan.ts';
@@ -47,13 +47,18 @@ export class LocalIndex {
   readonly #runs: RunSet;
   readonly #smallRunRecords: number | undefined;
   #live: Set<string> | undefined;
+  #retains = 0;
   #merging: Promise<void> | undefined;
   #mergeFailure: unknown;
   #closing = false;
 
-  /** Nothing is answered before `retain`. */
+  /** Nothing is answered before `retain`. Throws INDEX_CACHE_DENIED. */
   static async open(options: LocalIndexOptions): Promise<LocalIndex> {
-    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    try {
+      mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw cacheFault(cause);
+    }
     const index = new LocalIndex(options, await loadChecksum());
     await index.#sweep();
     return index;
@@ -80,6 +85,7 @@ export class LocalIndex {
   retain(live: Iterable<string>): string[] {
     invariant(!this.#closing, 'an open index is used');
     this.#live = new Set(live);
+    this.#retains++;
     this.#dropFromManifest((entry) => !this.#isLive(entry));
     this.#refresh();
     return this.missing;
@@ -92,16 +98,27 @@ export class LocalIndex {
   }
 
   /** Adds live index objects, all as one run: give many at once where there are many. They can be looked up by what is acquired
-   *  afterwards. Answers what is missing then. Throws FORMAT_DAMAGED (nothing is added then), INDEX_CACHE_FULL. */
+   *  afterwards. Answers what is missing then. Throws FORMAT_DAMAGED (nothing is added then), INDEX_CACHE_FULL, INDEX_CACHE_DENIED. */
   async add(objects: Iterable<IndexObject> | AsyncIterable<IndexObject>): Promise<string[]> {
     invariant(this.#live !== undefined && !this.#closing, 'retain comes before add');
     if (this.#runs.pairs.length >= RUNS_MAX) await this.settled();
+    const retains = this.#retains;
     const run = await this.#maker.fromObjects(objects);
     if (run === undefined) return this.missing;
-    for (const id of run.covers) this.#live.add(id);
-    changeManifest(this.#directory, this.#checksum, this.#randomBytes, (runs) =>
-      isListed(runs, run) ? undefined : [...runs, run],
-    );
+    if (retains === this.#retains) for (const id of run.covers) this.#live.add(id);
+    // Something in it has died while it was made.
+    if (!this.#isLive(run)) {
+      this.#removeFiles([run]);
+      return this.missing;
+    }
+    try {
+      changeManifest(this.#directory, this.#checksum, this.#randomBytes, (runs) =>
+        isListed(runs, run) ? undefined : [...runs, run],
+      );
+    } catch (cause) {
+      this.#removeFiles([run]);
+      throw cause;
+    }
     this.#refresh();
     this.#startMerging();
     return this.missing;

@@ -7,7 +7,7 @@
 // twice: it must be one that can. A damaged manifest counts as not there: then the list is an older one, which lacks what was added
 // since, and every process answers only from runs that it has itself opened and whose index objects are live.
 
-import { linkSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants, copyFileSync, linkSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { cacheFault, hexOf, type RandomBytes, unlinkQuietly } from './cache-file.ts';
@@ -35,6 +35,7 @@ const KEPT = 16;
 const TRIES_MAX = 1000;
 const PREFIX = 'manifest-';
 const VERSION = 1;
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 const NAME = /^manifest-(\d{12})$/;
 
 /** The newest manifest that is whole; without runs when there is none. Its number is that of the newest, whole or not. */
@@ -84,13 +85,24 @@ function publish(directory: string, manifest: Manifest, checksum: Checksum, rand
   const draft = join(directory, `draft-${process.pid}-${hexOf(randomBytes(8))}`);
   try {
     writeFileSync(draft, Buffer.concat([sum, body]), { flag: 'wx', mode: 0o600 });
-    linkSync(draft, join(directory, nameOf(manifest.number)));
+    publishFile(draft, join(directory, nameOf(manifest.number)));
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw cacheFault(cause);
   } finally {
     unlinkQuietly(draft);
+  }
+}
+
+/** Throws EEXIST when the name is taken. On a file system without hard links the name is taken first and the content comes after: who
+ *  looks in between, or after a crash there, finds a damaged manifest. */
+function publishFile(draft: string, path: string): void {
+  try {
+    linkSync(draft, path);
+  } catch (cause) {
+    if (!NO_LINKS.includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+    copyFileSync(draft, path, constants.COPYFILE_EXCL);
   }
 }
 

@@ -8,7 +8,7 @@
 
 import { closeSync, fstatSync, openSync, unlinkSync } from 'node:fs';
 import { Fault } from '../base/faults.ts';
-import { closeQuietly, readWhole } from './cache-file.ts';
+import { cacheFault, closeQuietly, readWhole } from './cache-file.ts';
 import { type Checksum, foldChecksum } from './checksum.ts';
 import { compareKeys, keyWord } from './keys.ts';
 import { mayHold } from './page-filter.ts';
@@ -26,13 +26,15 @@ const SCAN_PAGES = 64;
 const CACHED_PAGES = 16;
 const LANDMARK_PAGES = 256;
 
-/** Undefined when there is no such file, or it is not a whole run of this shape and number. */
+/** Undefined when there is no such file, or it is not a whole run of this shape and number. A file that cannot be opened for another
+ *  reason (a limit, a permission) is none that may be given up: that is thrown. */
 export function openRun(path: string, shape: RunShape, seed: bigint, checksum: Checksum): OpenRun | undefined {
   let fd: number;
   try {
     fd = openSync(path, 'r');
-  } catch {
-    return undefined;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw cacheFault(cause);
   }
   const run = readRun(fd, path, shape, seed, checksum);
   if (run === undefined) closeSync(fd);

@@ -224,6 +224,30 @@ describe('the local index', () => {
     expect(other.retain([mine.id, later.id])).toEqual([]);
   });
 
+  test('does not add an index object that was declared dead while it was added', async () => {
+    const directory = temporaryDirectory();
+    const random = new Seeded(27);
+    const model = new Model();
+    const [dying, living] = [model.make(random, 3), model.make(random, 3)];
+    const index = await openIndex(directory);
+    index.retain([dying.id, living.id]);
+    const objects = async function* () {
+      yield dying;
+      yield living;
+      index.retain([living.id]);
+    };
+    expect(await index.add(objects())).toEqual([living.id]);
+    expect(runFiles(directory)).toEqual([]);
+    await expectRight(index, new Model(), model.objects.get(dying.id));
+    expect(await index.add([living])).toEqual([]);
+  });
+
+  test('is refused with a name when its directory cannot be one', async () => {
+    const path = join(temporaryDirectory(), 'file');
+    writeFileSync(path, '');
+    await expect(LocalIndex.open({ directory: join(path, 'index') })).rejects.toMatchObject({ code: 'INDEX_CACHE_DENIED' });
+  });
+
   test('removes what dead processes have left unfinished, and nothing of living ones', async () => {
     const directory = temporaryDirectory();
     const child = spawn(process.execPath, ['-e', '']);
