@@ -17,6 +17,8 @@ import { RestoreWindow } from './restore-plan.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 import { RestoreReader } from './restore-reader.ts';
 
+/** The first window is small, so that the workers begin at once; each next one is twice as large. */
+const WINDOW_PIECES_FIRST = 512;
 const WINDOW_PIECES_MAX = 100_000;
 const COMPARES_AHEAD = 8;
 const NO_BLOCK = new Uint8Array(16);
@@ -106,16 +108,23 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
       progress.bytesDone += piece.length;
     }
   };
-  const flush = async (): Promise<void> => {
-    await reader.run(window, files);
+  let piecesMax = WINDOW_PIECES_FIRST;
+  let running: Promise<unknown> = Promise.resolve();
+  /** Hands the window over; the next one is planned while it runs. */
+  const send = async (): Promise<void> => {
+    await running;
+    running = reader.run(window, files);
+    running.catch(() => {});
     window = new RestoreWindow(find);
+    piecesMax = Math.min(WINDOW_PIECES_MAX, piecesMax * 2);
   };
   const differing = isOld ? differingPieces(restore) : undefined;
   for await (const pieces of differing ?? piecesOf(content, sizeBytes, unitBytes, readNode)) {
     for (const piece of pieces) take(piece);
-    if (window.pieces >= WINDOW_PIECES_MAX) await flush();
+    if (window.pieces >= piecesMax) await send();
   }
-  await flush();
+  await send();
+  await running;
   progress.entriesDone = 1;
 }
 
