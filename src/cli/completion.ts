@@ -3,15 +3,14 @@
 import type { Option } from './option.ts';
 import { optionsOf } from './parse.ts';
 import type { Invocation, Verb } from './verb.ts';
-import { VERBS } from './verbs.ts';
 
-export async function completion({ args, output }: Invocation): Promise<number> {
+export async function completion({ args, output, verbs }: Invocation): Promise<number> {
   const scripts: Readonly<Record<string, (verbs: readonly Verb[]) => string>> = {
     bash: bashScript,
     zsh: zshScript,
     fish: fishScript,
   };
-  output.line(scripts[args[0]!]!(VERBS));
+  output.line(scripts[args[0]!]!(verbs));
   return 0;
 }
 
@@ -20,8 +19,8 @@ const longNames = (verb: Verb): string =>
     .map(({ name }) => `--${name}`)
     .join(' ');
 const isPath = ({ kind }: Option): boolean => kind === 'file' || kind === 'directory';
-const argumentWords = (verb: Verb): readonly string[] =>
-  verb.args.flatMap(({ kind, choices = [] }) => (kind === 'verb' ? firstWords(VERBS) : choices));
+const argumentWords = (verb: Verb, verbs: readonly Verb[]): readonly string[] =>
+  verb.args.flatMap(({ kind, choices = [] }) => (kind === 'verb' ? firstWords(verbs) : choices));
 const takesPath = (verb: Verb): boolean => verb.args.some(({ kind }) => kind === 'path');
 const takesSnapshot = (verb: Verb): boolean => verb.args.some(({ kind }) => kind === 'snapshot');
 
@@ -39,7 +38,7 @@ function groups(verbs: readonly Verb[]): string[] {
 
 function bashScript(verbs: readonly Verb[]): string {
   const cases = verbs.map((verb) => {
-    const words = [...argumentWords(verb), ...(takesSnapshot(verb) ? ['latest'] : [])].join(' ');
+    const words = [...argumentWords(verb, verbs), ...(takesSnapshot(verb) ? ['latest'] : [])].join(' ');
     return `    '${verb.name}') options='${longNames(verb)}'; words='${words}'; paths=${takesPath(verb) ? 1 : 0} ;;`;
   });
   const all = verbs.flatMap(optionsOf);
@@ -92,7 +91,7 @@ function zshScript(verbs: readonly Verb[]): string {
     return `${option.many === true ? "'*'" : ''}${names}'[${quote(option.help)}]${value}'`;
   };
   const rest = (verb: Verb): string => {
-    const words = [...argumentWords(verb), ...(takesSnapshot(verb) ? ['latest'] : [])];
+    const words = [...argumentWords(verb, verbs), ...(takesSnapshot(verb) ? ['latest'] : [])];
     if (takesPath(verb)) return "'*:path:_files'";
     return words.length > 0 ? `'*:${verb.args[0]!.name.toLowerCase()}:(${words.join(' ')})'` : '';
   };
@@ -150,7 +149,7 @@ function fishScript(verbs: readonly Verb[]): string {
       lines.push(
         `complete -c holdfast -n ${quote(`__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${secondWords(verbs, first!).join(' ')}`)} -a ${second} -d ${quote(verb.summary)}`,
       );
-    for (const word of [...argumentWords(verb), ...(takesSnapshot(verb) ? ['latest'] : [])])
+    for (const word of [...argumentWords(verb, verbs), ...(takesSnapshot(verb) ? ['latest'] : [])])
       lines.push(`complete -c holdfast -n ${condition} -a ${word}`);
     if (takesPath(verb)) lines.push(`complete -c holdfast -n ${condition} -F`);
     for (const option of optionsOf(verb)) {

@@ -2,7 +2,8 @@
 
 import { EXIT, isFault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
-import { CopyProgress, copySnapshot, missingCopies } from '../engine/copy.ts';
+import { copySnapshot, missingCopies } from '../engine/copy.ts';
+import { CopyProgress } from '../engine/copy-run.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { Repository } from '../repository/repository.ts';
 import { levelOf } from './compression.ts';

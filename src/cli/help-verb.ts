@@ -4,20 +4,19 @@ import { overview, verbHelp, verbList } from './help.ts';
 import { nearest } from './nearest.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
-import { VERBS } from './verbs.ts';
 
-export async function help({ args, output }: Invocation): Promise<number> {
+export async function help({ args, output, verbs: all }: Invocation): Promise<number> {
   if (args.length === 0) {
-    output.line(overview(VERBS));
-    output.record('help', { text: overview(VERBS) });
+    output.line(overview(all));
+    output.record('help', { text: overview(all) });
     return 0;
   }
   const name = args.join(' ');
-  const verbs = VERBS.filter((verb) => verb.name === name || verb.name.startsWith(`${name} `));
+  const verbs = all.filter((verb) => verb.name === name || verb.name.startsWith(`${name} `));
   if (verbs.length === 0) {
     const meant = nearest(
       name,
-      VERBS.map((verb) => verb.name),
+      all.map((verb) => verb.name),
     );
     throw usage(`There is no verb "${name}"`, meant === undefined ? undefined : `Did you mean "holdfast help ${meant}"?`);
   }

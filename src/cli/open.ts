@@ -3,7 +3,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import type { ProcessFacts } from '../format/head.ts';
 import type { RepositoryOptions } from '../repository/repository.ts';
 import { Repository } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -115,7 +114,7 @@ export function locationOf(options: OptionValues, { variables }: Environment): s
   return location;
 }
 
-export function processFacts(): ProcessFacts {
+export function processFacts(): RepositoryOptions['process'] {
   return { host: hostname(), processId: process.pid, bootId: bootId() };
 }
 

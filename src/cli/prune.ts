@@ -2,7 +2,6 @@
 
 import { EXIT } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
-import type { Writer } from '../format/head.ts';
 import { PruneProgress, type PruneReport, prune as pruneRepository } from '../repository/prune.ts';
 import { withRepository } from './open.ts';
 import { usage } from './option.ts';
@@ -77,6 +76,6 @@ function print({ output }: Invocation, report: PruneReport): void {
   if (!report.dryRun) output.line(`  took ${formatDuration(performance.now())}`);
 }
 
-function nameOf({ session, host, processId, startedAt }: Writer): string {
+function nameOf({ session, host, processId, startedAt }: PruneReport['revoked'][number]): string {
   return `${session.slice(0, 8)} on ${host} (process ${processId}, since ${startedAt})`;
 }

@@ -46,7 +46,7 @@ export async function run(environment: Environment): Promise<number> {
       return 0;
     }
     const execute = await verb.load();
-    return await execute({ verb, args, options, environment, output, signal: interruption.signal });
+    return await execute({ verb, verbs: VERBS, args, options, environment, output, signal: interruption.signal });
   } catch (error) {
     return fail(interruption.signal.aborted && !isFault(error) ? interruption.signal.reason : error, output);
   } finally {

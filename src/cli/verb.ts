@@ -15,6 +15,8 @@ export type Argument = {
 
 export type Invocation = {
   readonly verb: Verb;
+  /** All of them: for help and completion. */
+  readonly verbs: readonly Verb[];
   /** As typed; bytes that are not UTF-8 as in arguments.ts. */
   readonly args: readonly string[];
   readonly options: OptionValues;

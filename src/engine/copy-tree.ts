@@ -8,7 +8,7 @@ import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entr
 import type { FileTask } from '../worker/file-task.ts';
 import { BackupPipeline } from './backup-pipeline.ts';
 import { ChunksMapBuilder } from './content-map.ts';
-import { type CopyBase, type CopyRun, counted } from './copy.ts';
+import { type CopyBase, type CopyRun, counted } from './copy-run.ts';
 import { copyUnits, type UnitsBase } from './copy-units.ts';
 import { EntriesCursor, entriesOf } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';

@@ -6,7 +6,7 @@ import { decodeUnitsLeaf, UNITS_PER_LEAF, type UnitsLeaf } from '../format/units
 import { bytesEqual, NO_REFERENCES, type References, referenceAt } from '../model/reference.ts';
 import type { FileTask } from '../worker/file-task.ts';
 import { UnitsMapBuilder, unitsLeaves } from './content-map.ts';
-import type { CopyRun } from './copy.ts';
+import type { CopyRun } from './copy-run.ts';
 import { comparableLeaves, leafReference, type PagedParent } from './large-content.ts';
 
 /** Leaves in flight: 4 MiB each. */

@@ -12,38 +12,19 @@ import type { Snapshot, SnapshotRoot } from '../model/snapshot.ts';
 import { hex } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
-import { backUp, type SourceContext } from './backup.ts';
+import { backUp } from './backup.ts';
 import { BackupProgress } from './backup-progress.ts';
 import { backUpStream } from './backup-stream.ts';
+import { type CopyBase, type CopyProgress, type CopyRun, counted } from './copy-run.ts';
 import { copyTree } from './copy-tree.ts';
 import { copyUnits } from './copy-units.ts';
 import { readContent } from './restore-single.ts';
-
-export class CopyProgress {
-  snapshotsTotal = 0;
-  snapshotsDone = 0;
-  /** Of the snapshot at hand. */
-  bytesTotal = 0;
-  bytesDone = 0;
-  /** Of all. */
-  bytesRead = 0;
-  bytesStored = 0;
-}
 
 export type CopyOptions = {
   readonly threads: number;
   readonly level: number;
   readonly signal: AbortSignal;
   readonly progress: CopyProgress;
-};
-
-/** What every part of a copy needs. */
-export type CopyRun = {
-  readonly from: Repository;
-  readonly to: Repository;
-  readonly pipeline: SourceContext['pipeline'];
-  readonly progress: CopyProgress;
-  readonly signal: AbortSignal;
 };
 
 function originOf({ parameters }: Repository, { id }: Snapshot): string {
@@ -107,9 +88,6 @@ export async function copySnapshot(from: Repository, to: Repository, snapshot: S
   return copied;
 }
 
-/** The parent in `to`, and the snapshot in `from` that it is a copy of. */
-export type CopyBase = { readonly original: SnapshotRoot; readonly copy: SnapshotRoot };
-
 async function baseOf(from: Repository, parent: Snapshot | undefined, signal: AbortSignal): Promise<CopyBase | undefined> {
   if (parent === undefined) return undefined;
   const head = await from.heads.read({ signal });
@@ -158,14 +136,4 @@ async function copyRoot(run: CopyRun, { root }: Snapshot, base: CopyBase | undef
 function mapsOf({ original, copy }: CopyBase) {
   const mapOf = ({ reference, contentBytes }: SnapshotRoot) => ({ root: reference, sizeBytes: contentBytes });
   return { original: mapOf(original), copy: mapOf(copy) };
-}
-
-/** Passes bytes on, counts them, and ends when the copy is to end. */
-export async function* counted(pieces: AsyncIterable<Uint8Array>, { progress, signal }: CopyRun): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) {
-    signal.throwIfAborted();
-    progress.bytesRead += piece.length;
-    progress.bytesDone += piece.length;
-    yield piece;
-  }
 }
