@@ -32,7 +32,6 @@ export const FAULTS = {
   STORE_NO_CONDITIONAL_WRITES: never(
     'Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, or a directory.',
   ),
-  STORE_EXISTS: never('An object of that name is there already and is never overwritten.'),
   STORE_BAD_LOCATION: never('Give a directory, or s3+http(s)://host:port/bucket/prefix.', EXIT.usage),
   STORE_BUCKET_MISSING: never('Create the bucket or directory first, or correct its name.'),
   STORE_BAD_KEY: never(
