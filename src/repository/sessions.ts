@@ -70,11 +70,9 @@ export class BackupSession {
    *  objects it is a sign of life. SESSION_REVOKED when the session cannot go on. */
   async checkpoint(indexes: readonly IndexRef[], options?: CallOptions): Promise<SessionView> {
     this.#mustRun();
-    const fresh = this.#unpublished(indexes);
-    const { head } = await this.#member.advance(
-      { apply: (current) => publish(current, fresh), onDone: () => this.#publish(fresh) },
-      options,
-    );
+    // Filtered when it is applied: by then it is known what became of a checkpoint before this one whose answer was lost.
+    const apply = (current: Head) => publish(current, this.#unpublished(indexes));
+    const { head } = await this.#member.advance({ apply, onDone: () => this.#publish(indexes) }, options);
     this.#view = viewOf(head);
     return this.#view;
   }

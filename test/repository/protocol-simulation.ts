@@ -19,7 +19,8 @@ import { cleanAll, runPrune } from './simulated-prune.ts';
 
 const STEPS_MAX = 50_000;
 const TRIES_MAX = 8;
-const READS_MAX = 30;
+const READS_MAX = 60;
+const KILLED_MAX = 4;
 const CALM = { lost: 0, doubted: 0, failed: 0, missed: 0, stale: 0 };
 
 export type SimulatedAgent = {
@@ -29,17 +30,25 @@ export type SimulatedAgent = {
   readonly heads: HeadKeeper;
   readonly process: ProcessFacts;
   readonly random: (bytes: number) => Uint8Array;
+  readonly counts: Counts;
   /** Tries again while the store fails; undefined when it gives up or the repository refuses. */
   readonly again: <T>(run: () => Promise<T>) => Promise<T | undefined>;
 };
 
-export type SimulationResult = {
-  readonly steps: number;
-  readonly committed: number;
-  readonly condemnations: number;
-  readonly killed: number;
-  readonly strays: number;
+/** What happened, so that a run in which nothing happens is noticed. */
+export type Counts = {
+  committed: number;
+  adopted: number;
+  revoked: number;
+  condemned: number;
+  kept: number;
+  swept: number;
+  read: number;
+  killed: number;
+  strays: number;
 };
+
+export type SimulationResult = Readonly<Counts> & { readonly steps: number };
 
 export type SimulationDetails = {
   readonly seed: number;
@@ -56,24 +65,23 @@ export async function simulate({ seed, onLog, wrapStore }: SimulationDetails): P
   const isCalm = scheduler.chance(0.3);
   const weather = isCalm ? CALM : { lost: 0.04, doubted: 0.02, failed: 0.02, missed: 0.2, stale: 0.3 };
   const shared: SharedStore = { memory, scheduler, weather, deleted: new Set(), ...(onLog === undefined ? {} : { onLog }) };
-  const agent = (name: string, of: SharedStore = shared): SimulatedAgent => makeAgent(of, checker, name, wrapStore);
-  await makeAgent({ ...shared, weather: CALM, scheduler: instant(random) }, checker, 'init').heads.create();
+  const counts: Counts = { committed: 0, adopted: 0, revoked: 0, condemned: 0, kept: 0, swept: 0, read: 0, killed: 0, strays: 0 };
+  const agent = (name: string, of: SharedStore = shared): SimulatedAgent => makeAgent(of, { checker, counts, name, wrapStore });
+  await makeAgent({ ...shared, weather: CALM, scheduler: instant(random) }, { checker, counts, name: 'init' }).heads.create();
   // Some snapshots first, so that there is something to share and to forget.
   for (let i = 0; i < 3; i++) scheduler.spawn(`first ${i}`, () => runBackup(agent(`first ${i}`, { ...shared, weather: CALM })));
   await scheduler.run(() => checker.check(), STEPS_MAX);
   const names = spawnAgents(scheduler, agent);
-  let killed = 0;
   await scheduler.run(() => {
     checker.check();
-    if (killed >= 3 || !scheduler.chance(0.01)) return;
+    if (counts.killed >= KILLED_MAX || !scheduler.chance(0.01)) return;
     const victim = scheduler.pick(names);
     onLog?.(`${victim} dies`);
     scheduler.kill(victim);
-    killed++;
+    counts.killed++;
   }, STEPS_MAX);
-  const condemnations = checker.head().generation;
-  await finish(scheduler, checker, agent('the last prune', { ...shared, weather: CALM }), isCalm && killed === 0);
-  return { steps: scheduler.steps, committed: checker.told.size, condemnations, killed, strays: checker.strays().length };
+  await finish(scheduler, checker, agent('the last prune', { ...shared, weather: CALM }), isCalm && counts.killed === 0);
+  return { ...counts, committed: checker.told.size, strays: checker.strays().length, steps: scheduler.steps };
 }
 
 /** Nobody is left but one prune, which must leave nothing that nobody needs. */
@@ -100,13 +108,13 @@ function spawnAgents(scheduler: Scheduler, agent: (name: string) => SimulatedAge
     scheduler.spawn(name, () => run(agent(name)));
   };
   const count = (max: number) => Math.floor(scheduler.random() * (max + 1));
-  for (let i = 1 + count(3); i > 0; i--) spawn(`backup ${i}`, runBackup);
-  for (let i = 1 + count(1); i > 0; i--) {
+  for (let i = 2 + count(4); i > 0; i--) spawn(`backup ${i}`, runBackup);
+  for (let i = 1 + count(2); i > 0; i--) {
     const patience = scheduler.random();
     spawn(`prune ${i}`, (prune) => runPrune(prune, () => (scheduler.chance(patience) ? 'wait' : 'revoke')));
   }
-  for (let i = count(2); i > 0; i--) spawn(`forget ${i}`, runForget);
-  for (let i = count(1); i > 0; i--) spawn(`reader ${i}`, runReader);
+  for (let i = 1 + count(2); i > 0; i--) spawn(`forget ${i}`, runForget);
+  for (let i = count(2); i > 0; i--) spawn(`reader ${i}`, runReader);
   for (let i = count(1); i > 0; i--) spawn(`finisher ${i}`, runFinisher);
   return names;
 }
@@ -139,7 +147,7 @@ async function runReader(agent: SimulatedAgent): Promise<void> {
   await agent.again(() => unpinSnapshot(heads, pinned.holder));
 }
 
-async function readBlock({ heads, store }: SimulatedAgent, session: string, block: string): Promise<void> {
+async function readBlock({ heads, store, counts }: SimulatedAgent, session: string, block: string): Promise<void> {
   for (let attempt = 0; attempt < READS_MAX; attempt++) {
     try {
       const head = await heads.read();
@@ -149,6 +157,7 @@ async function readBlock({ heads, store }: SimulatedAgent, session: string, bloc
       if (pack === undefined) throw new Error(`Broken: the block ${block} of the pinned snapshot ${session} is in no index`);
       const { blocks } = await readPack(store, pack.id);
       if (!blocks.some(({ id }) => id === block)) throw new Error('Broken: a pack does not hold what the index says');
+      counts.read++;
       return;
     } catch (fault) {
       if (!isFault(fault)) throw fault;
@@ -159,12 +168,12 @@ async function readBlock({ heads, store }: SimulatedAgent, session: string, bloc
 
 const REFUSED: readonly FaultCode[] = ['SESSION_REVOKED', 'SNAPSHOT_NOT_FOUND', 'HEAD_CONTENTION'];
 
-function makeAgent(
-  shared: SharedStore,
-  checker: ProtocolChecker,
-  name: string,
-  wrapStore?: (store: ObjectStore) => ObjectStore,
-): SimulatedAgent {
+type AgentDetails = Pick<SimulatedAgent, 'checker' | 'counts'> & {
+  readonly name: string;
+  readonly wrapStore?: SimulationDetails['wrapStore'] | undefined;
+};
+
+function makeAgent(shared: SharedStore, { checker, counts, name, wrapStore }: AgentDetails): SimulatedAgent {
   const { scheduler } = shared;
   const scheduled = new ScheduledStore(shared, name);
   const store = wrapStore?.(scheduled) ?? scheduled;
@@ -182,7 +191,7 @@ function makeAgent(
     }
     return undefined;
   };
-  return { scheduler, checker, store, heads, process: { host: name, processId: 1, bootId: 'boot' }, random, again };
+  return { scheduler, checker, store, heads, process: { host: name, processId: 1, bootId: 'boot' }, random, counts, again };
 }
 
 /** For what happens before anybody else is there. */

@@ -27,7 +27,10 @@ export async function runBackup(agent: SimulatedAgent): Promise<void> {
         checker.told.add(session.name);
         return;
       } catch (fault) {
-        if (isFault(fault, 'SESSION_REVOKED')) return;
+        if (isFault(fault, 'SESSION_REVOKED')) {
+          agent.counts.revoked++;
+          return;
+        }
         if (!isFault(fault)) throw fault;
         if (scheduler.chance(0.5)) continue;
         if ((await agent.again(() => session.abandon())) === 'committed') checker.told.add(session.name);
@@ -121,7 +124,9 @@ class SimulatedBackup {
     if (orphans.length === 0) return;
     const index = indexBytes({ session: this.#session.name, packs: orphans }, hex(this.#agent.random(4)));
     await this.#agent.again(() => store.put(index.key, index.bytes));
-    if ((await this.#session.adopt(index.ref, orphans)) === 'adopted') this.#learn(orphans);
+    if ((await this.#session.adopt(index.ref, orphans)) !== 'adopted') return;
+    this.#agent.counts.adopted++;
+    this.#learn(orphans);
   }
 
   /** An index object that the head named when this session was a writer is there as long as the session is. */

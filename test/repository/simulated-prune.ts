@@ -67,7 +67,9 @@ class SimulatedPrune {
     for (let plan = 0; plan < PLANS_MAX; plan++) {
       const entry = await this.#condemn();
       if (entry === 'stale') continue;
-      if (entry !== undefined) await this.#settleAndSweep(entry.generation);
+      if (entry === undefined) break;
+      this.#agent.counts.condemned++;
+      await this.#settleAndSweep(entry.generation);
       break;
     }
     await sweepRegisters(heads);
@@ -92,7 +94,9 @@ class SimulatedPrune {
     const { outcome } = await this.#session.settle(generation, details);
     if (outcome !== 'settled') return;
     const entry = (await heads.read()).condemned.find((other) => other.generation === generation);
-    if (entry !== undefined) await sweep(heads, entry);
+    if (entry === undefined) return;
+    await sweep(heads, entry);
+    this.#agent.counts.swept++;
   }
 
   async #condemn(): Promise<Condemned | 'stale' | undefined> {
@@ -181,7 +185,9 @@ class SimulatedPrune {
       for (const pack of present)
         if (condemned.has(pack.id) && pack.blocks.some(({ id }) => needed.has(id))) kept.set(pack.id, pack);
     }
-    return kept.size === 0 ? undefined : { packs: [...kept.keys()], index: await this.#putIndex([...kept.values()]) };
+    if (kept.size === 0) return undefined;
+    this.#agent.counts.kept++;
+    return { packs: [...kept.keys()], index: await this.#putIndex([...kept.values()]) };
   }
 
   async #put(blocks: PackEntry['blocks']): Promise<PackEntry> {
