@@ -8,6 +8,7 @@ import { readRegistered } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot, sealSnapshot } from '../repository/snapshots.ts';
+import { isUnsound } from '../repository/unsound.ts';
 import { adoptOrphans } from './adopt-orphans.ts';
 import { BackupPipeline, type BackupTotals } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
@@ -97,6 +98,8 @@ async function findParent(
   // Registered in the order of their commits: the last few are enough to find the newest start.
   for (const candidate of session.view.parents.filter((one) => one.assetId === name).slice(-3)) {
     const snapshot = openSnapshot(repository, await readRegistered(repository.heads, candidate.session));
+    // What it has lost must be read again.
+    if (await isUnsound(repository.store, candidate.session)) continue;
     if (snapshot.type === type && (parent === undefined || snapshot.startedAt > parent.startedAt)) parent = snapshot;
   }
   return parent;

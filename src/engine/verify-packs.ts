@@ -70,8 +70,7 @@ async function verifyPack(
 ): Promise<number> {
   const { packId, packLength, kind, directory } = pack;
   const id = hex(packId);
-  // Known to be missing or cut off.
-  if (damage.packs.has(id)) return 0;
+  if (damage.missing.has(id)) return 0;
   try {
     const { sessions } = directoryOf(pack);
     const answer = await pool.run({
@@ -84,7 +83,8 @@ async function verifyPack(
       unitBytes: parameters.paged.unitBytes,
     });
     if (answer.kind !== 'verify') return 0;
-    if (!answer.nameHolds) damage.add({ kind: 'pack', id, message: 'its bytes are not those that its name says' });
+    if (!answer.nameHolds && !damage.packs.has(id))
+      damage.add({ kind: 'pack', id, message: 'its bytes are not those that its name says' });
     for (const { block, message } of answer.damaged) damage.add({ kind: 'block', id: hex(block), pack: id, message });
     return answer.bytes;
   } catch (error) {

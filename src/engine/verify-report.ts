@@ -50,6 +50,8 @@ export class DamageList {
   readonly blocks = new Set<string>();
   /** Packs (hex) that are missing or not what their name says. */
   readonly packs = new Set<string>();
+  /** Of those, the missing ones. */
+  readonly missing = new Set<string>();
   /** Digests (hex) of nodes that cannot be read or are not what they must be. */
   readonly nodes = new Set<string>();
   readonly #progress: VerifyProgress;

@@ -47,10 +47,12 @@ export type Structure = {
   readonly bytes: number;
 };
 
+/** `willRead`: every pack is read afterwards, and that will tell which blocks of one with a wrong length are good. */
 export async function verifyStructure(
   repository: Repository,
   damage: DamageList,
   progress: VerifyProgress,
+  willRead: boolean,
   options?: CallOptions,
 ): Promise<Structure> {
   const sort = { directory: sortDirectory(repository.cacheDirectory), checksum: await loadChecksum() };
@@ -61,7 +63,7 @@ export async function verifyStructure(
   const ranges = new LiveRanges(sort);
   try {
     const { indexes, lengths } = await readAllIndexes(repository, head, copies, names, damage, options);
-    const missing = await checkLengths(repository, { names, listing, lengths }, damage, options);
+    const missing = await checkLengths(repository, { names, listing, lengths, willRead }, damage, options);
     const walked = await walkAll(repository, indexes, head, ranges, sort, damage, progress, options);
     await checkRanges(ranges, copies, missing, damage, options);
     let bytes = 0;
@@ -124,12 +126,17 @@ async function readOrReport(
   }
 }
 
-type Named = { readonly names: PackListing; readonly listing: PackListing; readonly lengths: readonly number[] };
+type Named = {
+  readonly names: PackListing;
+  readonly listing: PackListing;
+  readonly lengths: readonly number[];
+  readonly willRead: boolean;
+};
 
 /** Answers the ordinals of packs that are not there with their length. The listing only spares questions: what it lacks is asked for. */
 async function checkLengths(
   { store }: Repository,
-  { names, listing, lengths }: Named,
+  { names, listing, lengths, willRead }: Named,
   damage: DamageList,
   options?: CallOptions,
 ): Promise<Set<number>> {
@@ -151,7 +158,8 @@ async function checkLengths(
   await forEachBounded(doubtful, SIZES_IN_FLIGHT_MAX, async ({ id, pack }) => {
     const size = await store.size(packKey(id), options);
     if (size === lengths[pack]) return;
-    missing.add(pack);
+    if (size === undefined) damage.missing.add(hex(id));
+    if (size === undefined || !willRead) missing.add(pack);
     const message = size === undefined ? 'it is not in the store' : `it has ${size} bytes instead of ${lengths[pack]}`;
     if (!damage.packs.has(hex(id))) damage.add({ kind: 'pack', id: hex(id), message });
   });

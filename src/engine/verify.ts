@@ -69,7 +69,7 @@ export async function verifyWithDamage(repository: Repository, options: VerifyOp
   for (let look = 1; ; look++) {
     const damage = new DamageList(progress);
     progress.phase = 'structure';
-    const structure = await verifyStructure(repository, damage, progress, call);
+    const structure = await verifyStructure(repository, damage, progress, depth.kind === 'full', call);
     if (depth.kind !== 'structure') {
       progress.phase = 'packs';
       const isInDepth = depth.kind === 'full' ? () => true : sampleOf(depth.share, depth.seed);

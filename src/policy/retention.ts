@@ -129,9 +129,9 @@ function planGroup<S extends RetentionSnapshot>(
 ): ForgetGroup<S> {
   const judged = members.map((snapshot): Judged<S> => ({ snapshot, at: momentOf(snapshot), reasons: [] }));
   judged.sort((a, b) => b.at.getTime() - a.at.getTime() || (a.snapshot.id < b.snapshot.id ? 1 : -1));
-  judged
-    .slice(0, policy.keepLast ?? 0)
-    .forEach(({ reasons }, n) => reasons.push(n === 0 ? 'the newest' : `among the newest ${policy.keepLast}`));
+  judged.slice(0, policy.keepLast ?? 0).forEach(({ reasons }, n) => {
+    reasons.push(n === 0 ? 'the newest' : `among the newest ${policy.keepLast}`);
+  });
   for (const [rule, period] of PERIODS) keepPeriods(judged, policy[rule] ?? 0, period, calendar[period]);
   keepWithin(judged, policy.keepWithinMs ?? 0);
   for (const tags of policy.keepTags ?? []) {

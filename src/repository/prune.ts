@@ -26,6 +26,7 @@ import { dropPins } from './registry.ts';
 import type { Repository } from './repository.ts';
 import { deleteStrays, findStrays, listStrayCandidates, type StrayListing } from './strays.ts';
 import { sweep, sweepRegisters, sweepStrayLists } from './sweep.ts';
+import { clearUnsound } from './unsound.ts';
 import { endWriters, silencePolicy, type WriterPolicy } from './writers.ts';
 
 export { type PrunePhase, PruneProgress } from './prune-progress.ts';
@@ -247,7 +248,8 @@ class PruneRun {
     const lists = await sweepStrayLists(heads, this.#call);
     const strays = findStrays(listing, evidenceOf(material, session.name));
     await deleteStrays(store, strays, this.#call);
-    return registers + lists.length + strays.length;
+    const marks = await clearUnsound(store, (marked) => material.roots.has(marked), this.#call);
+    return registers + lists.length + strays.length + marks;
   }
 
   #report(material: PruneMaterial, moves: Moves | undefined, straysDeleted: number): PruneReport {
