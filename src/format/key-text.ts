@@ -16,6 +16,7 @@ const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const LINE_BYTES = 30;
 const GROUP_CHARS = 4;
 const TEXT_CHARS_MAX = 64 * 1024;
+const LINE_CHARS_MAX = 200;
 
 export function encodeKeyText({ kind, bytes }: KeyText): string {
   const lines: string[] = [];
@@ -38,6 +39,7 @@ export function decodeKeyText(text: string): KeyText {
   const pieces: Uint8Array[] = [];
   for (const line of match[2]!.split('\n').map((one) => one.trim())) {
     if (line === '') continue;
+    if (line.length > LINE_CHARS_MAX) throw damaged('a line is too long');
     const number = String(pieces.length + 1).padStart(2, '0');
     // 0, 1 and 8 are not in the alphabet: people write them for O, I and B.
     const [, given, groups, sum] = /^(\d{2,3})\s+([A-Za-z0-9\-\s]+?)\s+([0-9a-fA-F]{4})$/.exec(line) ?? [];

@@ -1,15 +1,25 @@
 // Making and opening a repository: finding out whether the place is one, opening a key with the passphrase.
 
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import { objectId } from '../codec/chunk-id.ts';
-import { DEFAULT_PARAMETERS, decodeRepositoryObject, encodeRepositoryObject, type RepositoryParameters } from '../format/repository-object.ts';
+import { KEY_OBJECT_BYTES_MAX } from '../format/key-object.ts';
+import {
+  DEFAULT_PARAMETERS,
+  decodeRepositoryObject,
+  encodeRepositoryObject,
+  REPOSITORY_OBJECT_BYTES_MAX,
+  type RepositoryParameters,
+} from '../format/repository-object.ts';
 import { bytesEqual } from '../model/reference.ts';
-import { isFault } from '../base/faults.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { Keyring, newOwnerPayload, openKeyObject, type Random, sealKeyObject } from './keyring.ts';
 import { hex, KEYS_PREFIX, keyObjectKey, REPOSITORY_OBJECT } from './layout.ts';
 
-export type OpenedRepository = { readonly store: ObjectStore; readonly parameters: RepositoryParameters; readonly keyring: Keyring };
+export type OpenedRepository = {
+  readonly store: ObjectStore;
+  readonly parameters: RepositoryParameters;
+  readonly keyring: Keyring;
+};
 
 export type InitDetails = {
   readonly passphrase: Uint8Array;
@@ -57,20 +67,51 @@ export async function openRepository(
   const ids = await keyIds(store, options);
   const preferred = preferredKey?.(hex(parameters.id));
   ids.sort((a, b) => Number(b === preferred) - Number(a === preferred) || (a < b ? -1 : 1));
+  let damage: Fault | undefined;
   for (const id of ids) {
-    const opened = await openKeyObject(await store.get(keyObjectKey(id), undefined, options), { id, passphrase, repositoryId: parameters.id });
-    if (opened === undefined) continue;
+    const opened = await openKey(store, id, passphrase, parameters, options);
+    if (opened instanceof Fault) damage ??= opened;
+    if (opened === undefined || opened instanceof Fault) continue;
     if (!bytesEqual(opened.payload.repositoryDigest, objectId(object))) {
-      throw new Fault('FORMAT_DAMAGED', `The object "repository" at ${store.location} is not the one that the key ${id} was made for`);
+      throw new Fault(
+        'FORMAT_DAMAGED',
+        `The object "repository" at ${store.location} is not the one that the key ${id} was made for`,
+      );
     }
     return { store, parameters, keyring: new Keyring(id, opened.payload, parameters) };
   }
-  throw new Fault('KEY_PASSPHRASE_WRONG', `None of the ${ids.length} keys of the repository at ${store.location} opens with this passphrase`);
+  if (damage !== undefined) throw damage;
+  throw new Fault(
+    'KEY_PASSPHRASE_WRONG',
+    `None of the ${ids.length} keys of the repository at ${store.location} opens with this passphrase`,
+  );
 }
 
-async function readParameters(store: ObjectStore, options?: CallOptions): Promise<{ readonly parameters: RepositoryParameters; readonly object: Uint8Array }> {
+/** Undefined when it is another passphrase's; the fault when the key is damaged (one that is must not keep the others from opening). */
+async function openKey(
+  store: ObjectStore,
+  id: string,
+  passphrase: Uint8Array,
+  { id: repositoryId }: RepositoryParameters,
+  options?: CallOptions,
+): Promise<Awaited<ReturnType<typeof openKeyObject>> | Fault> {
   try {
-    const object = await store.get(REPOSITORY_OBJECT, undefined, options);
+    const object = await store.get(keyObjectKey(id), { offset: 0, length: KEY_OBJECT_BYTES_MAX + 1 }, options);
+    return await openKeyObject(object, { id, passphrase, repositoryId });
+  } catch (error) {
+    // Not there: removed since it was listed.
+    if (isFault(error, 'STORE_NOT_FOUND')) return undefined;
+    if (isFault(error, 'FORMAT_DAMAGED', 'FORMAT_TOO_NEW')) return error;
+    throw error;
+  }
+}
+
+async function readParameters(
+  store: ObjectStore,
+  options?: CallOptions,
+): Promise<{ readonly parameters: RepositoryParameters; readonly object: Uint8Array }> {
+  try {
+    const object = await store.get(REPOSITORY_OBJECT, { offset: 0, length: REPOSITORY_OBJECT_BYTES_MAX + 1 }, options);
     return { parameters: decodeRepositoryObject(object, store.location), object };
   } catch (error) {
     if (!isFault(error, 'STORE_NOT_FOUND')) throw error;

@@ -2,7 +2,14 @@
 
 import { Fault } from '../base/faults.ts';
 import { openOnce } from '../codec/aead.ts';
-import { decodeDirectory, decodeTrailer, type PackDirectory, type PackTrailer, TRAILER_BYTES } from '../format/pack.ts';
+import {
+  decodeDirectory,
+  decodeTrailer,
+  type PackDirectory,
+  type PackTrailer,
+  packLengthOf,
+  TRAILER_BYTES,
+} from '../format/pack.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import type { Keyring } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
@@ -20,7 +27,13 @@ export type ReadDirectory = {
 };
 
 /** Reads and opens the directory of a stored pack. `packLength` saves a request when it is known. */
-export async function readPackDirectory(store: ObjectStore, packId: Uint8Array, keyring: Keyring, packLength?: number, options?: CallOptions): Promise<ReadDirectory> {
+export async function readPackDirectory(
+  store: ObjectStore,
+  packId: Uint8Array,
+  keyring: Keyring,
+  packLength?: number,
+  options?: CallOptions,
+): Promise<ReadDirectory> {
   const key = packKey(packId);
   const what = `The pack ${hex(packId)}`;
   const length = packLength ?? (await store.size(key, options));
@@ -32,14 +45,25 @@ export async function readPackDirectory(store: ObjectStore, packId: Uint8Array, 
   const needed = trailer.directoryLength + TRAILER_BYTES;
   if (needed > length) throw new Fault('FORMAT_DAMAGED', `${what} is cut off: its directory is longer than the pack`);
   if (needed > tail.length) tail = await store.get(key, { offset: length - needed, length: needed }, options);
-  return { ...openPackDirectory(tail.subarray(tail.length - needed), trailer, keyring, what), packLength: length };
+  const opened = openPackDirectory(tail.subarray(tail.length - needed), trailer, keyring, what);
+  if (packLengthOf(opened.directory, opened.bytes.length) !== length)
+    throw new Fault('FORMAT_DAMAGED', `${what} is damaged: it has ${length} bytes, which is not what its directory adds up to`);
+  return { ...opened, packLength: length };
 }
 
 /** From the sealed directory and trailer that end a pack. */
-export function openPackDirectory(tail: Uint8Array, trailer: PackTrailer, keyring: Keyring, what: string): Omit<ReadDirectory, 'packLength'> {
+export function openPackDirectory(
+  tail: Uint8Array,
+  trailer: PackTrailer,
+  keyring: Keyring,
+  what: string,
+): Omit<ReadDirectory, 'packLength'> {
   const clear = tail.subarray(tail.length - TRAILER_BYTES);
   const sealed = tail.subarray(0, trailer.directoryLength);
   const bytes = openOnce(keyring.subkey('pack', trailer.salt), ZERO_NONCE, sealed, clear);
   if (bytes === undefined) throw new Fault('FORMAT_DAMAGED', `${what} is damaged: its directory does not open`);
-  return { trailer, bytes, directory: decodeDirectory(bytes, `The directory of pack ${what}`) };
+  const directory = decodeDirectory(bytes, what);
+  if (directory.blocks.length !== trailer.blockCount)
+    throw new Fault('FORMAT_DAMAGED', `${what} is damaged: its directory names another number of blocks than its trailer`);
+  return { trailer, bytes, directory };
 }

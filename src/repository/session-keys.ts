@@ -2,7 +2,7 @@
 
 import { Fault, isFault } from '../base/faults.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
-import type { Keyring } from './keyring.ts';
+import { type Keyring, SESSION_KEY_BYTES } from './keyring.ts';
 import { hex, sessionKeyKey } from './layout.ts';
 
 export class SessionKeyCache {
@@ -43,7 +43,7 @@ export class SessionKeyCache {
   async #fetch(session: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
     for (const pairId of this.#keyring.pairIds) {
       try {
-        const object = await this.#store.get(sessionKeyKey(pairId, session), undefined, options);
+        const object = await this.#store.get(sessionKeyKey(pairId, session), { offset: 0, length: SESSION_KEY_BYTES + 1 }, options);
         return this.#keyring.openSessionKey(pairId, session, object);
       } catch (error) {
         if (!isFault(error, 'STORE_NOT_FOUND')) throw error;

@@ -1,11 +1,12 @@
 // Snapshots as they are kept: sealed with their session's metadata key, signed by the key that made them.
 
-import zlib from 'node:zlib';
 import { Fault, isFault } from '../base/faults.ts';
 import { openOnce, sealOnce } from '../codec/aead.ts';
 import { isSignedBy, signBytes } from '../codec/signature.ts';
+import { compressFrame, decompressFrame } from '../codec/zstd-frame.ts';
 import type { Head, RegisteredSnapshot } from '../format/head.ts';
-import { decodeSnapshot, encodeSnapshot } from '../format/snapshot.ts';
+import { parseJson } from '../format/json.ts';
+import { decodeSnapshot, encodeSnapshot, SNAPSHOT_LIMITS } from '../format/snapshot.ts';
 import type { CommittedRegister, SealedSnapshot } from '../format/snapshot-register.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { CallOptions } from '../store/object-store.ts';
@@ -14,14 +15,13 @@ import { readRegistered } from './registry.ts';
 import type { Repository } from './repository.ts';
 
 const NONCE_BYTES = 12;
-const PLAIN_BYTES_MAX = 16 * 1024 * 1024;
 const READS_PARALLEL = 8;
 
 export function sealSnapshot(repository: Repository, snapshot: Snapshot, assetId: Uint8Array, nonce: Uint8Array): SealedSnapshot {
   const { keyring, parameters } = repository;
   const session = unhex(snapshot.id);
   const key = keyring.metadataKeyOf(session, assetId);
-  const plain = zlib.zstdCompressSync(Buffer.from(JSON.stringify(encodeSnapshot(snapshot))));
+  const plain = compressFrame(Buffer.from(JSON.stringify(encodeSnapshot(snapshot))));
   const sealed = Buffer.concat([nonce, sealOnce(key, nonce, plain, snapshotAad(session))]);
   const signature = signBytes(keyring.payload.signingKey, signedBytes(parameters.id, sealed));
   return { sealed: sealed.toString('base64'), signature: Buffer.from(signature).toString('base64'), keyId: keyring.keyId };
@@ -32,8 +32,8 @@ export function openSnapshot(repository: Repository, register: CommittedRegister
   const session = unhex(register.session);
   const sealed = Buffer.from(register.sealed, 'base64');
   const key = repository.keyring.metadataKeyOf(session, unhex(register.assetId));
-  const plain = openOnce(key, sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES), snapshotAad(session));
-  if (plain === undefined) throw new Fault('FORMAT_DAMAGED', `${what} does not open: it was changed`);
+  const frame = openOnce(key, sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES), snapshotAad(session));
+  if (frame === undefined) throw new Fault('FORMAT_DAMAGED', `${what} does not open: it was changed`);
   const { keyring, parameters } = repository;
   if (
     register.keyId === keyring.keyId &&
@@ -41,7 +41,13 @@ export function openSnapshot(repository: Repository, register: CommittedRegister
   ) {
     throw new Fault('FORMAT_DAMAGED', `${what} does not carry the signature of the key that it names`);
   }
-  return decodeSnapshot(JSON.parse(zlib.zstdDecompressSync(plain, { maxOutputLength: PLAIN_BYTES_MAX }).toString()), what);
+  const json = decompressFrame(frame, SNAPSHOT_LIMITS.bytesMax);
+  if (json === undefined) throw new Fault('FORMAT_DAMAGED', `${what} is damaged: it does not decompress`);
+  const snapshot = decodeSnapshot(parseJson(json, what, SNAPSHOT_LIMITS), what);
+  // Who writes one asset must not be able to speak for another one, or in the name of another session.
+  if (snapshot.id !== register.session || hex(keyring.assetId(snapshot.asset)) !== register.assetId)
+    throw new Fault('FORMAT_DAMAGED', `${what} says that it is ${snapshot.id} of the asset "${snapshot.asset}", which it is not`);
+  return snapshot;
 }
 
 function snapshotAad(session: Uint8Array): Uint8Array {
@@ -88,7 +94,10 @@ export async function resolveSnapshot(repository: Repository, name: string, opti
     const snapshots = await listSnapshots(repository, head, options);
     const found = snapshots[snapshots.length - 1 - Number(latest[1] ?? 0)];
     if (found === undefined)
-      throw new Fault('SNAPSHOT_NOT_FOUND', `The repository at ${repository.store.location} has ${snapshots.length} snapshots, no "${name}"`);
+      throw new Fault(
+        'SNAPSHOT_NOT_FOUND',
+        `The repository at ${repository.store.location} has ${snapshots.length} snapshots, no "${name}"`,
+      );
     return found;
   }
   const matches = head.snapshots.filter(({ session }) => session.startsWith(name.toLowerCase()));
