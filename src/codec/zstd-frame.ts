@@ -18,6 +18,7 @@ export function isPlausible(plainBytes: number, frameBytes: number): boolean {
 
 export function compressFrame(plain: Uint8Array): Uint8Array {
   const frame = zlib.zstdCompressSync(plain);
+  invariant(isPlausible(plain.length, frame.length), 'a frame is one that a reader takes');
   invariant(announcedLength(frame) === plain.length, 'zstd announces the length of what it was given at once');
   return frame;
 }

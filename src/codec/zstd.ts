@@ -86,19 +86,26 @@ export class Decompressor {
 
   /** Decompresses the frame `source` into `target`; true when the frame is whole, valid and fills `target` exactly. */
   decompress(target: Uint8Array, source: Uint8Array): boolean {
+    if (source.length === 0) return false;
     if (this.#native !== undefined) {
       invariant(this.#context !== undefined, 'a closed decompressor is not used');
       const length = this.#native.run(this.#context, target, target.length, source, source.length);
       return !this.#native.isError(length) && Number(length) === target.length;
     }
     try {
-      const result = zlib.zstdDecompressSync(source, {
+      const options = {
+        // Says how much of the source was a frame: zlib takes no notice of what follows.
+        info: true,
         maxOutputLength: Math.max(1, target.length),
         chunkSize: Math.max(64, target.length + 1),
         params: { [zlib.constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
-      });
-      if (result.length !== target.length) return false;
-      target.set(result);
+      };
+      const { buffer, engine } = zlib.zstdDecompressSync(source, options) as unknown as {
+        readonly buffer: Uint8Array;
+        readonly engine: { readonly bytesWritten: number };
+      };
+      if (buffer.length !== target.length || engine.bytesWritten !== source.length) return false;
+      target.set(buffer);
       return true;
     } catch {
       return false;
