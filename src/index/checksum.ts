@@ -13,10 +13,13 @@ export const CHECKSUM_BYTES = 8;
 /** Longer bytes are folded piece by piece: the hash copies its input into memory that never shrinks. */
 export const CHECKSUM_PIECE_BYTES = 64 * 1024;
 
-/** One WebAssembly instance; not shared between threads. */
-export async function loadChecksum(): Promise<Checksum> {
-  const { h64Raw } = await xxhash();
-  return h64Raw;
+let loading: Promise<Checksum> | undefined;
+
+/** One WebAssembly instance a thread. Not one a call: V8's bookkeeping of code pages does not survive it when many are made and dropped in
+ *  several threads (it ends the process: "Check failed: jit_page.has_value()"). */
+export function loadChecksum(): Promise<Checksum> {
+  loading ??= xxhash().then(({ h64Raw }) => h64Raw);
+  return loading;
 }
 
 /** The checksum of bytes of any length, in pieces. */

@@ -51,6 +51,7 @@ export class ExternalSorter {
   #fileEnd = 0;
   #runs: Run[] = [];
   #finished = false;
+  #closed = false;
 
   constructor(options: SorterOptions) {
     const { recordBytes, memoryBytes = SORT_MEMORY_BYTES } = options;
@@ -92,14 +93,11 @@ export class ExternalSorter {
     invariant(!this.#finished, 'a sorter sorts once');
     this.#finished = true;
     try {
-      if (this.#file === undefined) {
-        yield* this.#orderedPieces();
-        return;
+      for (const batch of this.#file === undefined ? this.#orderedPieces() : this.#mergedRuns()) {
+        yield batch;
+        // Otherwise what is left would look like the end.
+        invariant(!this.#closed, 'a sorter is read to its end before it is closed');
       }
-      if (this.#held > 0) this.#spill();
-      yield* this.#mergePasses();
-      const windows = this.#windows(this.#runs.length);
-      yield* this.#merge(this.#runs, windows.inputs, windows.out);
     } finally {
       this.close();
     }
@@ -108,6 +106,7 @@ export class ExternalSorter {
   /** Gives the memory back at once: a collector would come to it late. Batches that were handed out are gone with it. */
   close(): void {
     this.#finished = true;
+    this.#closed = true;
     if (this.#memory.byteLength > 0) this.#memory.transfer(0);
     if (this.#file !== undefined) closeQuietly(this.#file);
     this.#file = undefined;
@@ -156,6 +155,13 @@ export class ExternalSorter {
     writeWhole(this.#file!, sealed, this.#fileEnd);
     this.#fileEnd += sealed.length;
     return piece.length / this.#options.recordBytes;
+  }
+
+  *#mergedRuns(): Generator<Uint8Array> {
+    if (this.#held > 0) this.#spill();
+    yield* this.#mergePasses();
+    const { inputs, out } = this.#windows(this.#runs.length);
+    yield* this.#merge(this.#runs, inputs, out);
   }
 
   #windows(runs: number): { readonly inputs: Uint8Array[]; readonly out: Uint8Array } {

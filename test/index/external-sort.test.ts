@@ -102,6 +102,24 @@ describe('the external sort', () => {
     expect(sortedBy({ recordBytes: 8, keyBytes: 8, directory: temporaryDirectory() }, new Seeded(1), [])).toEqual([]);
   });
 
+  for (const { name, count, memoryBytes, fanInMax } of memories) {
+    test(`does not pretend to be at its end when it is closed too early (${name})`, () => {
+      const sorter = new ExternalSorter({
+        recordBytes: 24,
+        keyBytes: 20,
+        directory: temporaryDirectory(),
+        memoryBytes,
+        fanInMax,
+        checksum,
+      });
+      sorter.push(Buffer.concat(makeRecords(new Seeded(2), 'random', count, 24, 20)));
+      const batches = sorter.sorted();
+      expect(batches.next().done).toBe(false);
+      sorter.close();
+      expect(() => batches.next()).toThrow('before it is closed');
+    });
+  }
+
   test('refuses a spilled run in which any bit was flipped', () => {
     const random = new Seeded(3);
     const records = makeRecords(random, 'random', 9000, 24, 20);
