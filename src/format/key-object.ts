@@ -1,7 +1,6 @@
 // Key objects: what opens a repository, sealed under a passphrase. See README.md, "Keys".
 
 import { Fault } from '../base/faults.ts';
-import type { ScryptCost } from '../codec/derive.ts';
 import { type JsonLimits, parseJson } from './json.ts';
 
 const KEY_VERSION = 1;
@@ -12,11 +11,14 @@ const PAIRS_MAX = 2_000;
 
 export type KeyRole = 'owner' | 'writer';
 
+/** Of scrypt. */
+export type KdfCost = { readonly n: number; readonly r: number; readonly p: number };
+
 export type KeyObject = {
   readonly role: KeyRole;
   readonly label: string;
   readonly createdAt: string;
-  readonly cost: ScryptCost;
+  readonly cost: KdfCost;
   readonly salt: Uint8Array;
   readonly nonce: Uint8Array;
   readonly sealed: Uint8Array;

@@ -13,6 +13,8 @@ export const DIRECTORY_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Of AES-GCM, behind everything that is sealed. */
 const TAG_BYTES = 16;
+/** Writers stay far below: their directories have 1 MiB. */
+const BLOCKS_PER_PACK_MAX = 65_536;
 const MAGIC = [0x48, 0x46, 0x50, 0x4b];
 
 export type PackKind = 'data' | 'metadata';
@@ -90,7 +92,7 @@ export function decodeDirectory(bytes: Uint8Array, what = 'A pack directory'): P
   for (let n = r.count(26); n > 0; n--) sessions.push({ session: r.raw(SESSION_BYTES), assetId: r.raw(16) });
   const blocks: PackBlock[] = [];
   let offset = 0;
-  for (let n = r.count(27); n > 0; n--) {
+  for (let n = r.count(27, BLOCKS_PER_PACK_MAX); n > 0; n--) {
     const id = r.raw(BLOCK_ID_BYTES);
     const storedLength = r.varint(PACK_BYTES_MAX);
     const rawLength = r.varint(BLOCK_RAW_BYTES_MAX);
