@@ -1,0 +1,146 @@
+import { chmodSync, linkSync, readFileSync, symlinkSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { checkContent, checkTree } from '../../src/engine/check-restored.ts';
+import { ReadingPool } from '../../src/engine/reading-pool.ts';
+import { type RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import { newRepository } from '../support/new-repository.ts';
+import { backUpTree, restoreTo, writeFileAt } from '../support/repository.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { seededBytes } from '../support/seeded-random.ts';
+
+const MIB = 1024 * 1024;
+
+async function differences(
+  repository: Repository,
+  { root }: Snapshot,
+  target: string,
+  reported: readonly string[] = [],
+): Promise<RestoreProblem[]> {
+  const found: RestoreProblem[] = [];
+  const pool = new ReadingPool(
+    repository.store,
+    1,
+    { idKey: repository.keyring.payload.idKey, target: undefined },
+    new AbortController().signal,
+  );
+  const check = {
+    unitBytes: repository.parameters.paged.unitBytes,
+    readNode: repository.readNode,
+    pool,
+    progress: new RestoreProgress(),
+    onDifference: (difference: RestoreProblem) => void found.push(difference),
+  };
+  try {
+    await checkTree({ ...check, root: root.reference, below: '', target, reported: new Set(reported) });
+    return found;
+  } finally {
+    await pool.close();
+  }
+}
+
+async function restored(): Promise<{ readonly repository: Repository; readonly snapshot: Snapshot; readonly target: string }> {
+  const directory = scratchDirectory();
+  const repository = await newRepository(directory);
+  const tree = join(directory, 'tree');
+  writeFileAt(tree, 'small', Buffer.from('small'));
+  writeFileAt(tree, 'sub/large', seededBytes(20 * MIB + 1, 1));
+  writeFileAt(tree, 'sub/paged', seededBytes(5 * MIB, 2));
+  linkSync(join(tree, 'small'), join(tree, 'sub/twin'));
+  symlinkSync('small', join(tree, 'link'));
+  const snapshot = await backUpTree(repository, tree);
+  const target = join(directory, 'out');
+  expect(await restoreTo(repository, snapshot.id, target)).toEqual([]);
+  return { repository, snapshot, target };
+}
+
+function flip(path: string, offset: number): void {
+  const bytes = readFileSync(path);
+  bytes[offset] = bytes[offset]! ^ 1;
+  writeFileSync(path, bytes);
+}
+
+describe('a restored tree', () => {
+  it('is found to be what the snapshot holds', async () => {
+    const { repository, snapshot, target } = await restored();
+    expect(await differences(repository, snapshot, target)).toEqual([]);
+  });
+
+  it.each([
+    ['one bit of a small file', 'small', (path: string) => flip(path, 2)],
+    ['one bit in the middle of a large file', 'sub/large', (path: string) => flip(path, 17 * MIB)],
+    ['the last byte of a large file', 'sub/large', (path: string) => flip(path, 20 * MIB)],
+    ['one bit of a file in units', 'sub/paged', (path: string) => flip(path, 3 * MIB)],
+    ['a byte at the end of a file', 'sub/paged', (path: string) => writeFileSync(path, 'x', { flag: 'a' })],
+    ['a file that was cut short', 'sub/paged', (path: string) => truncateSync(path, 4 * MIB)],
+    ['a file that is gone', 'sub/large', (path: string) => unlinkSync(path)],
+    ['a mode', 'sub', (path: string) => chmodSync(path, 0o711)],
+    ['a time', 'sub/large', (path: string) => utimesSync(path, 1, 1)],
+    [
+      'where a link leads',
+      'link',
+      (path: string) => {
+        unlinkSync(path);
+        symlinkSync('other', path);
+      },
+    ],
+    [
+      'a link in the place of a file',
+      'sub/large',
+      (path: string) => {
+        unlinkSync(path);
+        symlinkSync('/etc/passwd', path);
+      },
+    ],
+  ])('is found to differ by %s', async (_, name, change) => {
+    const { repository, snapshot, target } = await restored();
+    change(join(target, name));
+    const paths = (await differences(repository, snapshot, target)).map(({ path }) => path);
+    // Two names of one inode differ together; a directory changes its time with what is in it.
+    expect(paths).toContain(name);
+    expect(paths.filter((path) => path !== name && path !== 'sub/twin' && path !== 'sub' && path !== '')).toEqual([]);
+  });
+
+  it('is not told again what was told when it was restored', async () => {
+    const { repository, snapshot, target } = await restored();
+    chmodSync(join(target, 'sub/large'), 0o600);
+    expect(await differences(repository, snapshot, target, ['sub/large'])).toEqual([]);
+    flip(join(target, 'sub/large'), 0);
+    expect(await differences(repository, snapshot, target, ['sub/large'])).toMatchObject([{ path: 'sub/large', code: 'DIFFERS' }]);
+  });
+});
+
+describe('one restored content', () => {
+  it('is told once, however much of it differs, with the first place', async () => {
+    const { repository, target } = await restored();
+    const path = join(target, 'sub/paged');
+    writeFileSync(path, Buffer.alloc(5 * MIB, 7));
+    const { root } = await backUpTree(repository, target, { asset: 'changed' });
+    writeFileSync(path, Buffer.alloc(5 * MIB, 8));
+    const found: RestoreProblem[] = [];
+    const pool = new ReadingPool(
+      repository.store,
+      1,
+      { idKey: repository.keyring.payload.idKey, target: undefined },
+      new AbortController().signal,
+    );
+    const { findEntry } = await import('../../src/engine/entries-reader.ts');
+    await repository.openIndex();
+    await repository.syncIndex((await repository.heads.read()).indexes);
+    const entry = await findEntry(root.reference, repository.readNode, 'sub/paged');
+    const check = {
+      unitBytes: repository.parameters.paged.unitBytes,
+      readNode: repository.readNode,
+      pool,
+      progress: new RestoreProgress(),
+      onDifference: (difference: RestoreProblem) => void found.push(difference),
+    };
+    await checkContent(check, entry!.content, entry!.sizeBytes, path, 'x');
+    await pool.drain();
+    await pool.close();
+    expect(found).toHaveLength(1);
+    expect(found[0]!.message).toContain('differs from the snapshot at byte ');
+  });
+});
