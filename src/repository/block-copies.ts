@@ -9,8 +9,8 @@ import { ExternalSorter } from '../index/external-sort.ts';
 import type { SortPlace } from './live-ranges.ts';
 import { RecordCursor } from './record-cursor.ts';
 
-/** Block id (16), ordinal of the pack, position in the pack, stored length, raw length (u32 each, big-endian), sealing (16). */
-const RECORD_BYTES = 48;
+/** Block id (16), ordinal of the pack, position in the pack, stored length, raw length, bytes in extents (u32 each, big-endian), sealing (16). */
+const RECORD_BYTES = 52;
 const KEY_BYTES = 24;
 const BLOCK_BYTES = 16;
 
@@ -19,6 +19,8 @@ export type BlockCopy = {
   readonly position: number;
   readonly storedLength: number;
   readonly rawLength: number;
+  /** Of the raw bytes those that are something; the rest was zeroed. */
+  readonly contentBytes: number;
   /** Sealing session and counter, latin1: equal for equal bytes; that of the block's own id when it was never written anew. */
   readonly sealing: string;
 };
@@ -39,7 +41,8 @@ export class BlockCopies {
       this.#numbers.setUint32(20, position);
       this.#numbers.setUint32(24, block.storedLength);
       this.#numbers.setUint32(28, block.rawLength);
-      this.#record.set(sealingOf(directory, block), 32);
+      this.#numbers.setUint32(32, contentBytesOf(block));
+      this.#record.set(sealingOf(directory, block), 36);
       this.#sorter.push(this.#record);
     });
   }
@@ -52,6 +55,12 @@ export class BlockCopies {
   close(): void {
     this.#sorter.close();
   }
+}
+
+export function contentBytesOf({ extents }: PackBlock): number {
+  let sum = 0;
+  for (const { length } of extents) sum += length;
+  return sum;
 }
 
 /** Sealing session and counter, 16 bytes. */
@@ -80,12 +89,13 @@ export class CopyGroups {
     this.copies = [];
     while (records.isThere && records.compare(this.block, BLOCK_BYTES) === 0) {
       const { bytes, at } = records;
-      const sealing = Buffer.from(bytes.buffer, bytes.byteOffset + at + 32, BLOCK_BYTES).toString('latin1');
+      const sealing = Buffer.from(bytes.buffer, bytes.byteOffset + at + 36, BLOCK_BYTES).toString('latin1');
       this.copies.push({
         pack: records.u32(16),
         position: records.u32(20),
         storedLength: records.u32(24),
         rawLength: records.u32(28),
+        contentBytes: records.u32(32),
         sealing,
       });
       records.next();

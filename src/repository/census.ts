@@ -195,9 +195,14 @@ async function joinBlocks(
   if (isLive) throw absent(live.block);
 }
 
-function count(stats: PackStats, { pack, storedLength, rawLength }: BlockCopy, block: Uint8Array, ranges: readonly number[]): void {
+function count(
+  stats: PackStats,
+  { pack, storedLength, rawLength, contentBytes }: BlockCopy,
+  block: Uint8Array,
+  ranges: readonly number[],
+): void {
   if (ranges.at(-1)! > rawLength) throw new Fault('FORMAT_DAMAGED', `A map refers to bytes behind the end of block ${hex(block)}`);
-  const share = rangeBytes(ranges) / rawLength;
+  const share = Math.min(1, rangeBytes(ranges) / contentBytes);
   const lean = share < LEAN_SHARE_MAX ? Math.min(storedLength, share * storedLength + LEAN_OVERHEAD_BYTES) : storedLength;
   stats.addBlock(pack, storedLength, share * storedLength, lean);
 }

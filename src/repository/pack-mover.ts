@@ -28,6 +28,7 @@ import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockOpener } from '../worker/block-opener.ts';
 import { writeCounter } from '../worker/dedup.ts';
 import { appendDirectory, writeBlockAad } from '../worker/pack-writer.ts';
+import { contentBytesOf } from './block-copies.ts';
 import { LEAN_SHARE_MAX } from './census.ts';
 import type { Keyring, Random, SessionKeys } from './keyring.ts';
 import { hex, packKey, sessionKeyKey } from './layout.ts';
@@ -116,7 +117,7 @@ export class PackMover {
       invariant(block !== undefined, 'a plan names blocks of the pack');
       const target = await this.#target(pack.kind, block);
       const sealed = pack.bytes.subarray(block.offset, block.offset + block.storedLength);
-      const isHollow = isLean && rangeBytes(ranges) < LEAN_SHARE_MAX * block.rawLength;
+      const isHollow = isLean && rangeBytes(ranges) < LEAN_SHARE_MAX * contentBytesOf(block);
       const lean = isHollow ? await this.#writeAnew(target, pack, block, sealed, ranges) : undefined;
       const sealing = pack.directory.sessions[block.sealedBy]!;
       if (lean === undefined) this.#append(target, sealing, { ...block, ...this.#copy(target, sealed) });

@@ -53,6 +53,8 @@ export type BackUpOptions = {
   readonly signal?: AbortSignal;
   readonly progress?: BackupProgress;
   readonly problems?: unknown[];
+  /** Awaited when the backup has begun and knows the index, before anything is read. */
+  readonly before?: () => Promise<void>;
 };
 
 /** Backs up the tree at `path`. */
@@ -81,18 +83,21 @@ export function backUpTree(repository: Repository, path: string, options: BackUp
     progress,
     listener,
   };
-  return backUp(repository, details, async ({ pipeline, parent }) => ({
-    root: await backUpFiles({
-      session: pipeline,
-      source: openFileSource([path]),
-      paged: repository.parameters.paged,
-      parentRoot: parent?.root,
-      readNode: repository.readNode,
-      progress,
-      listener,
-      parentStartedMs: parent === undefined ? undefined : Date.parse(parent.startedAt),
-    }),
-  }));
+  return backUp(repository, details, async ({ pipeline, parent }) => {
+    await options.before?.();
+    return {
+      root: await backUpFiles({
+        session: pipeline,
+        source: openFileSource([path]),
+        paged: repository.parameters.paged,
+        parentRoot: parent?.root,
+        readNode: repository.readNode,
+        progress,
+        listener,
+        parentStartedMs: parent === undefined ? undefined : Date.parse(parent.startedAt),
+      }),
+    };
+  });
 }
 
 /** Restores a snapshot of a tree to a new directory; answers what went wrong. */
