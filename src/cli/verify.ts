@@ -41,6 +41,7 @@ export function verify(invocation: Invocation): Promise<number> {
       );
       output.summary('verify', {
         depth: depth.kind,
+        ...(depth.kind === 'sample' ? { share: depth.share, seed: depth.seed } : {}),
         outcome,
         snapshots,
         nodes,
