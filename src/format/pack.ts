@@ -1,5 +1,6 @@
 // Packs: sealed blocks, a sealed directory, a clear trailer. See README.md, "Packs".
 
+import { invariant } from '../base/invariant.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 
 export const PACK_VERSION = 1;
@@ -67,6 +68,7 @@ export type PackTrailer = {
 };
 
 export function encodeDirectory(directory: PackDirectory): Uint8Array {
+  invariant(directory.blocks.length <= BLOCKS_PER_PACK_MAX, 'a pack has at most 65,536 blocks');
   const w = new ByteWriter(4096);
   w.u8(PACK_VERSION).varint(directory.sessions.length);
   for (const { session, assetId } of directory.sessions) w.raw(session).raw(assetId);
@@ -81,6 +83,7 @@ export function encodeDirectory(directory: PackDirectory): Uint8Array {
     w.varint(block.extents.length);
     for (const extent of block.extents) w.varint(extent.offset).varint(extent.length).u8(extent.kind).raw(extent.id);
   }
+  invariant(w.length <= DIRECTORY_BYTES_MAX, 'a directory has at most 4 MiB');
   return w.finish();
 }
 
