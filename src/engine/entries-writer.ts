@@ -41,10 +41,10 @@ export class EntriesWriter {
     if (this.#run.length === 0) this.#parentLeaf = parentLeaf;
     this.#isParentRun &&= parentLeaf !== undefined && parentLeaf === this.#parentLeaf;
     this.#run.push(entry);
-    this.#runBytes += entry.sizeBytes;
+    this.#runBytes = add(this.#runBytes, entry.sizeBytes);
     this.#runWeight += weightOfEntry(entry);
     this.entries++;
-    this.contentBytes += entry.sizeBytes;
+    this.contentBytes = add(this.contentBytes, entry.sizeBytes);
     const n = this.#run.length;
     const isFull = n === ENTRIES_PER_LEAF_MAX || this.#runWeight >= ENTRIES_WEIGHT_MAX;
     if (isFull || (n >= ENTRIES_PER_LEAF_MIN && endsEntriesLeaf(entry.path))) this.#closeLeaf();
@@ -86,7 +86,7 @@ export class EntriesWriter {
   #closeBranch(level: number): void {
     const children = this.#levels[level]!;
     this.#levels[level] = [];
-    const sum = (of: (child: EntriesBranchChild) => number): number => children.reduce((total, child) => total + of(child), 0);
+    const sum = (of: (child: EntriesBranchChild) => number): number => children.reduce((total, child) => add(total, of(child)), 0);
     this.#push(level + 1, {
       firstPath: children[0]!.firstPath,
       reference: this.#putNode(encodeEntriesBranch(children)),
@@ -94,4 +94,9 @@ export class EntriesWriter {
       contentBytes: sum((child) => child.contentBytes),
     });
   }
+}
+
+/** A few sparse files can be longer than a number can say: the sum stays at the largest. */
+function add(a: number, b: number): number {
+  return Math.min(a + b, Number.MAX_SAFE_INTEGER);
 }

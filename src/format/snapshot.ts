@@ -4,7 +4,7 @@
 import { Fault } from '../base/faults.ts';
 import { REFERENCE_BYTES } from '../model/reference.ts';
 import type { Snapshot, SnapshotRoot, SnapshotStatistics, SourceType, VolumeStat } from '../model/snapshot.ts';
-import { isMoment } from './closed-record.ts';
+import { isMoment, mustDecode } from './closed-record.ts';
 import type { JsonLimits } from './json.ts';
 
 const SNAPSHOT_VERSION = 1;
@@ -27,14 +27,22 @@ const STATISTICS = [
   'durationMs',
 ] as const satisfies readonly (keyof SnapshotStatistics)[];
 
+/** Refuses what nobody could read again: a bug then. Counts and times that are larger than a number can say become the largest. */
 export function encodeSnapshot(snapshot: Snapshot): unknown {
-  const { root, parent, ...rest } = snapshot;
-  return {
+  const { root, parent, statistics, volume, ...rest } = snapshot;
+  const capped = (n: number): number => Math.max(-Number.MAX_SAFE_INTEGER, Math.min(n, Number.MAX_SAFE_INTEGER));
+  const value = {
     version: SNAPSHOT_VERSION,
     ...rest,
     ...(parent === undefined ? {} : { parent }),
-    root: { ...root, reference: Buffer.from(root.reference).toString('base64') },
+    ...(volume === undefined
+      ? {}
+      : { volume: { ...volume, mtimeSec: capped(volume.mtimeSec), ctimeSec: capped(volume.ctimeSec) } }),
+    root: { ...root, contentBytes: capped(root.contentBytes), reference: Buffer.from(root.reference).toString('base64') },
+    statistics: Object.fromEntries(STATISTICS.map((name) => [name, capped(statistics[name])])),
   };
+  mustDecode(() => decodeSnapshot(value, 'A snapshot'));
+  return value;
 }
 
 export function decodeSnapshot(value: unknown, what: string): Snapshot {

@@ -186,6 +186,22 @@ describe('comes back as it was:', () => {
   });
 });
 
+test('a snapshot of more bytes, or of a volume of another age, than a number can say is still one that can be read', () => {
+  const snapshot = { ...new Material(1).snapshot(), type: 'volume' as const };
+  const root = { ...snapshot.root, kind: 'units' as const, contentBytes: 2 ** 60 };
+  const volume = { mtimeSec: 2 ** 63, mtimeNsec: 0, ctimeSec: -(2 ** 63), ctimeNsec: 0, inode: '1:2' };
+  const value = encodeSnapshot({ ...snapshot, root, volume, statistics: { ...snapshot.statistics, bytesScanned: 2 ** 60 } });
+  const decoded = decodeSnapshot(throughJson(value), 'A snapshot');
+  const max = Number.MAX_SAFE_INTEGER;
+  expect([decoded.root.contentBytes, decoded.statistics.bytesScanned, decoded.volume?.mtimeSec, decoded.volume?.ctimeSec]).toEqual([
+    max,
+    max,
+    max,
+    -max,
+  ]);
+  expect(() => encodeSnapshot({ ...snapshot, root, id: 'not a session' })).toThrow('Invariant');
+});
+
 describe('is encoded to the same bytes again:', () => {
   test('a node, so that an unchanged one is found by its name', () => {
     for (let seed = 1; seed <= 40; seed++) {
