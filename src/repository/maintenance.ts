@@ -10,7 +10,7 @@ import type { CallOptions } from '../store/object-store.ts';
 import { condemnedKey, putCondemnedList, readCondemned, readCondemnedList } from './condemned-lists.ts';
 import type { HeadKeeper } from './head.ts';
 import { condemn, rootsOf, settle, writerOf } from './head-changes.ts';
-import { Member } from './member.ts';
+import { Member, revoked } from './member.ts';
 import { adoptPacks, type PackOrigin } from './sessions.ts';
 import { endWriters, leaveHead, type WriterPolicy } from './writers.ts';
 
@@ -25,7 +25,8 @@ export type CondemnPlan = {
   readonly drop: readonly string[];
   /** Index objects that come in their place, stored: every pack of the dropped ones but the condemned, and packs with moved blocks. */
   readonly add: readonly IndexRef[];
-  /** Packs that no root needs, or whose needed blocks were moved. Never packs of a session that runs, nor condemned ones. */
+  /** Packs that no root needs, or whose needed blocks were moved. Never packs of a session that runs, nor condemned ones; but packs that
+   *  this session has stored for a plan that was void (others may take them over once it is given up: do not delete them otherwise). */
   readonly packs: readonly PackOrigin[];
 };
 
@@ -74,17 +75,16 @@ export class MaintenanceSession {
   }
 
   /** Takes packs out of the index, or only exchanges index objects (no packs). 'stale': the index or the snapshots have changed since the
-   *  plan was made; make another. SESSION_REVOKED when somebody has given this session up. */
+   *  plan was made, and nothing of it has happened or will; make another. SESSION_REVOKED when somebody has given this session up. */
   async condemn(plan: CondemnPlan, options?: CallOptions): Promise<Condemned | 'stale'> {
     const { heads } = this.#member;
     const seen = await readCondemned(heads, options);
+    if (writerOf(seen.head, this.name) === undefined) throw revoked(this.name);
     if (seen.head.generation !== plan.generation) return 'stale';
     invariant(!plan.packs.some(({ id }) => seen.packs.has(id)), 'a pack is condemned once');
-    const sessions = new Set(plan.packs.map(({ session }) => session));
-    invariant(
-      ![...sessions].some((session) => writerOf(seen.head, session) !== undefined),
-      'packs of a running session are not condemned',
-    );
+    const running = new Set(seen.head.writers.map(({ session }) => session));
+    running.delete(this.name);
+    invariant(!plan.packs.some(({ session }) => running.has(session)), 'packs of a running session are not condemned');
     const list = await putCondemnedList(
       heads,
       this.name,
@@ -96,10 +96,10 @@ export class MaintenanceSession {
       if (list !== null) await heads.store.delete(condemnedKey(list.id), options);
       return 'stale';
     }
-    // Another prune may have settled and swept it already, when our answer was lost.
-    return (
-      head.condemned.find(({ id, generation }) => (list === null ? generation === plan.generation + 1 : id === list.id)) ?? 'stale'
-    );
+    const generation = plan.generation + 1;
+    // When the answer was lost another prune may have settled and swept it already. It happened all the same: what the plan added is live.
+    const swept: Condemned = { generation, id: list?.id ?? null, packs: list?.packs ?? 0, indexes: [], awaits: [] };
+    return head.condemned.find((entry) => entry.generation === generation) ?? swept;
   }
 
   /** As BackupSession.adopt. */

@@ -2,7 +2,6 @@
 
 import {
   B,
-  BACKUP_BITS,
   BACKUP_NAMES,
   backupBit,
   type Change,
@@ -87,7 +86,9 @@ const STEPS: Readonly<Record<number, (agent: Agent) => void>> = {
   [MAKE_REGISTER]: makeRegister,
   [LIST]: ({ world, w, mask, step }) =>
     step('lists packs', CHOOSE, (s) => {
-      s[mask] = s[F.stored]! & BACKUP_BITS & world.scenario.backups[w]!.wants;
+      const { wants } = world.scenario.backups[w]!;
+      for (let rest = s[F.stored]!; rest !== 0; rest &= rest - 1)
+        if (world.blocksOf(s, rest & -rest) & wants) s[mask]! |= rest & -rest;
     }),
   [CHOOSE]: choose,
   [ASK]: ({ state, mask, step }) => {
@@ -180,14 +181,14 @@ function choose({ world, state, bit, mask, step }: Agent): void {
   });
 }
 
-function adopt({ world, state, bit, mask, refs, isWriter, step, swap }: Agent): void {
+function adopt({ world, state, w, bit, mask, refs, isWriter, step, swap }: Agent): void {
   const isFresh = (state[F.fresh]! & bit) !== 0 || world.mutant === 'adopt without checking the generation';
   if (!isWriter) step('learns that it is revoked', ABANDON);
   else if (!isFresh) step('is too late to adopt', UPLOAD);
   else {
     swap('adopts', UPLOAD, ADOPT_UNSURE, (s) => {
       s[F.index]! |= s[mask]!;
-      s[refs]! |= s[mask]!;
+      s[refs]! |= world.blocksOf(s, s[mask]!) & world.scenario.backups[w]!.wants;
       s[F.fresh] = 0;
     });
   }

@@ -36,6 +36,7 @@ const DELETE_REGISTERS = 8;
 const CLEAR_RETIRED = 9;
 const LIST_LATE = 10;
 const DELETE_LISTED = 11;
+const DISCARD = 12;
 
 export function pruneSteps(world: World, state: State, p: number, begin: () => State, done: Done): void {
   const field = (name: number) => world.prune(p, name);
@@ -106,6 +107,10 @@ const STEPS: Readonly<Record<number, (agent: PruneAgent) => void>> = {
   [CLEAR_RETIRED]: ({ state, mask, step }) =>
     step('clears what is retired', HUB, (s) => {
       s[F.retired]! &= ~state[mask]!;
+    }),
+  [DISCARD]: ({ bit, step }) =>
+    step('deletes what it has stored', HUB, (s) => {
+      s[F.stored]! &= ~bit;
     }),
   [DELETE_LISTED]: ({ state, mask, step }) =>
     step('deletes what it listed', HUB, (s) => {
@@ -221,7 +226,7 @@ function condemn({ world, state, p, bit, target, mask, roots, drop, isWriter, st
   const isFresh = (state[F.fresh]! & bit) !== 0 || mutant === 'condemn without checking the generation';
   const isMarked = (world.roots(state) & ~state[roots]!) === 0 || mutant === 'condemn without checking the snapshots';
   if (!isWriter) step('learns that it is dropped', END);
-  else if (!isFresh || !isMarked) step('must plan again', HUB);
+  else if (!isFresh || !isMarked) step('must plan again', mutant === 'delete what a void plan has stored' ? DISCARD : HUB);
   else {
     swap('condemns', (s) => {
       const packs = state[mask]! & ~bit;

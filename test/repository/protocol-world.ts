@@ -36,6 +36,7 @@ export type Mutant =
   | 'condemn overwrites the index'
   | 'condemn ignores pins'
   | 'move blocks without a session'
+  | 'delete what a void plan has stored'
   | 'delete what was only listed'
   | 'learn the index before joining'
   | 'share maps of awaited snapshots'

@@ -94,7 +94,10 @@ class SimulatedBackup {
 
   async #upload(chunks: readonly string[]): Promise<void> {
     const { agent, session } = { agent: this.#agent, session: this.#session.name };
-    const pack = packBytes({ session, blocks: chunks.map((chunk) => ({ id: `${session}:${this.#blocks++}`, chunk })) });
+    const pack = packBytes(
+      { session, blocks: chunks.map((chunk) => ({ id: `${session}:${this.#blocks++}`, chunk })) },
+      hex(agent.random(4)),
+    );
     await agent.again(() => agent.store.put(pack.key, pack.bytes));
     await this.#index([pack.entry]);
     this.#learn([pack.entry]);

@@ -19,8 +19,11 @@ const idOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).d
 
 export const jsonCodec: RegisterCodec = { encode: (_, value) => encode(value), decode: (_, bytes) => decode(bytes) };
 
-export function packBytes(pack: Pack): { readonly entry: PackEntry; readonly key: string; readonly bytes: Uint8Array } {
-  const bytes = encode(pack);
+export function packBytes(
+  pack: Pack,
+  salt: string,
+): { readonly entry: PackEntry; readonly key: string; readonly bytes: Uint8Array } {
+  const bytes = encode({ ...pack, salt });
   const id = idOf(bytes);
   return { entry: { id, ...pack }, key: packKey(unhex(id)), bytes };
 }

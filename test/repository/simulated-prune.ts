@@ -53,6 +53,8 @@ class SimulatedPrune {
   readonly #agent: SimulatedAgent;
   readonly #session: MaintenanceSession;
   readonly #policy: WriterPolicy;
+  /** Stored for plans that are void. */
+  readonly #void: PackEntry[] = [];
 
   constructor(agent: SimulatedAgent, session: MaintenanceSession, policy: WriterPolicy) {
     this.#agent = agent;
@@ -147,7 +149,7 @@ class SimulatedPrune {
   ): Promise<Condemned | 'stale' | undefined> {
     const running = new Set(head.writers.map(({ session }) => session));
     const packs = new Map([...indexes.values()].flatMap((index) => index.packs.map((pack) => [pack.id, pack] as const)));
-    const dead = new Map<string, PackEntry>(garbage.map((pack) => [pack.id, pack]));
+    const dead = new Map<string, PackEntry>([...garbage, ...this.#void].map((pack) => [pack.id, pack]));
     const moved = new Map<string, PackEntry['blocks'][number]>();
     for (const pack of packs.values()) {
       const isNeeded = pack.blocks.filter((block) => needed.has(block.id));
@@ -160,8 +162,10 @@ class SimulatedPrune {
     const drop = [...indexes].filter(([, index]) => isCompaction || index.packs.some(({ id }) => dead.has(id)));
     const dropped = new Map(drop.flatMap(([, index]) => index.packs.map((pack) => [pack.id, pack] as const)));
     const rest = [...dropped.values()].filter(({ id }) => !dead.has(id));
-    if (moved.size > 0) rest.push(await this.#put([...moved.values()]));
-    const add = rest.length === 0 ? [] : [await this.#putIndex(rest)];
+    const newPack = moved.size === 0 ? undefined : await this.#put([...moved.values()]);
+    if (newPack !== undefined) rest.push(newPack);
+    const newIndex = rest.length === 0 ? undefined : await this.#putIndex(rest);
+    const add = newIndex === undefined ? [] : [newIndex];
     const plan: CondemnPlan = {
       generation: head.generation,
       roots: rootsOf(head),
@@ -169,7 +173,13 @@ class SimulatedPrune {
       add,
       packs: [...dead.values()],
     };
-    return this.#session.condemn(plan);
+    const entry = await this.#session.condemn(plan);
+    if (entry === 'stale') {
+      // What was stored for a plan that is void is waste: index objects at once, packs with the next plan.
+      if (newIndex !== undefined) await this.#agent.again(() => this.#agent.store.delete(indexKey(newIndex.id)));
+      if (newPack !== undefined) this.#void.push(newPack);
+    }
+    return entry;
   }
 
   async #examine({ head, entry, packs, snapshots }: Examination): Promise<Kept | undefined> {
@@ -191,7 +201,7 @@ class SimulatedPrune {
   }
 
   async #put(blocks: PackEntry['blocks']): Promise<PackEntry> {
-    const pack = packBytes({ session: this.#session.name, blocks });
+    const pack = packBytes({ session: this.#session.name, blocks }, hex(this.#agent.random(4)));
     await this.#agent.again(() => this.#agent.store.put(pack.key, pack.bytes));
     return pack.entry;
   }
