@@ -1,10 +1,20 @@
 // Keys of a repository: list, add, remove, passwd, rotate. Export and import are in key-safe.ts.
 
 import { Fault } from '../base/faults.ts';
-import { addOwnerKey, addWriterKey, changePassphrase, type KeyInfo, listKeys, removeKey, rotatePair } from '../repository/keys.ts';
+import {
+  addOwnerKey,
+  addWriterKey,
+  changePassphrase,
+  type KeyInfo,
+  listKeys,
+  planRotation,
+  removeKey,
+  rotatePair,
+} from '../repository/keys.ts';
 import { Repository } from '../repository/repository.ts';
 import { closing, locationOf, repositoryOptions, withRepository } from './open.ts';
 import { usage } from './option.ts';
+import type { Output } from './output.ts';
 import { readPassphrase } from './passphrase.ts';
 import { formatTime, tableLines } from './table.ts';
 import type { Invocation } from './verb.ts';
@@ -47,14 +57,16 @@ export function add(invocation: Invocation): Promise<number> {
 }
 
 export function remove(invocation: Invocation): Promise<number> {
-  const { args, output, signal } = invocation;
+  const { args, options, output, signal } = invocation;
+  const dryRun = options.flag('dry-run');
   return withRepository(invocation, async (repository) => {
-    const { id, role, label } = await removeKey(repository, args[0]!, { signal });
-    output.line(`Removed the ${role}'s key ${id} (${label})`);
-    output.notice(
-      'Who has a copy of the key object and knows its passphrase can still open what was written until now; "holdfast key rotate" ends that for session keys.',
-    );
-    output.summary('key remove', { key: id, role });
+    const { id, role, label } = await removeKey(repository, args[0]!, dryRun, { signal });
+    output.line(`${dryRun ? 'Would remove' : 'Removed'} the ${role}'s key ${id} (${label})`);
+    if (!dryRun)
+      output.notice(
+        'Who has a copy of the key object and knows its passphrase can still open what was written until now; "holdfast key rotate" ends that for session keys.',
+      );
+    output.summary('key remove', { dryRun, key: id, role });
     return 0;
   });
 }
@@ -88,32 +100,43 @@ export async function rotate(invocation: Invocation): Promise<number> {
     async (repository) => {
       const current = (await listKeys(repository, { signal })).find(({ isInUse }) => isInUse);
       if (current === undefined) throw new Fault('KEY_NOT_FOUND', `The key ${repository.keyring.keyId} has just been removed`);
-      const { keyId, pairId, sessions, removed, writers } = await rotatePair(
-        repository,
-        {
-          passphrase: details.passphrase,
-          label: current.label,
-          now: new Date(),
-          dropOtherOwners: options.flag('drop-other-owners'),
-          onSession: (done, total) => output.status(`${done} / ${total} session keys`),
-        },
-        { signal },
-      );
+      const rotation = {
+        passphrase: details.passphrase,
+        label: current.label,
+        now: new Date(),
+        dropOtherOwners: options.flag('drop-other-owners'),
+        onSession: (done: number, total: number) => output.status(`${done} / ${total} session keys`),
+      };
+      if (options.flag('dry-run')) {
+        const { foreign, writers, sessions } = await planRotation(repository, rotation, { signal });
+        output.line(`Would seal ${sessions} session keys anew to a new pair`);
+        printRotated(output, foreign, writers, true);
+        output.summary('key rotate', { dryRun: true, sessions, removed: idsOf(foreign), writers: idsOf(writers) });
+        return 0;
+      }
+      const { keyId, pairId, sessions, removed, writers } = await rotatePair(repository, rotation, { signal });
       output.status('');
       output.line(`New pair ${pairId}; ${sessions} session keys were sealed anew; the key is ${keyId} now`);
-      for (const { id, label } of removed) output.line(`  removed the owner's key ${id} (${label})`);
-      for (const { id, label } of writers)
-        output.warning(`The writer's key ${id} (${label}) still seals to the old pair; make it anew`, { key: id });
+      printRotated(output, removed, writers, false);
       output.summary('key rotate', {
+        dryRun: false,
         key: keyId,
         pair: pairId,
         sessions,
-        removed: removed.map(({ id }) => id),
-        writers: writers.map(({ id }) => id),
+        removed: idsOf(removed),
+        writers: idsOf(writers),
       });
       return 0;
     },
   );
+}
+
+const idsOf = (keys: readonly KeyInfo[]): string[] => keys.map(({ id }) => id);
+
+function printRotated(output: Output, removed: readonly KeyInfo[], writers: readonly KeyInfo[], dryRun: boolean): void {
+  for (const { id, label } of removed) output.line(`  ${dryRun ? 'would remove' : 'removed'} the owner's key ${id} (${label})`);
+  for (const { id, label } of writers)
+    output.warning(`The writer's key ${id} (${label}) still seals to the old pair; make it anew`, { key: id });
 }
 
 export function newPassphrase({ options, environment, output }: Invocation): Promise<Uint8Array> {

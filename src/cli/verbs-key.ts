@@ -1,6 +1,6 @@
 // The verbs about keys; see verbs.ts.
 
-import { REPOSITORY } from './common-options.ts';
+import { DRY_RUN, REPOSITORY } from './common-options.ts';
 import type { Option } from './option.ts';
 import type { Verb } from './verb.ts';
 
@@ -44,7 +44,7 @@ export const KEY_VERBS: readonly Verb[] = [
     name: 'key remove',
     summary: 'remove a key; never the one that is in use',
     args: [{ name: 'KEY', min: 1, max: 1, kind: 'text' }],
-    options: REPOSITORY,
+    options: [...REPOSITORY, DRY_RUN],
     examples: [['holdfast key remove 5d1e', 'By the first digits of its id']],
     load: async () => (await import('./key.ts')).remove,
   },
@@ -69,6 +69,7 @@ export const KEY_VERBS: readonly Verb[] = [
         kind: 'flag',
         help: "remove other owners' keys, which would not open what is written from now on",
       },
+      DRY_RUN,
     ],
     examples: [['holdfast key rotate --drop-other-owners', 'Only the key in use stays']],
     load: async () => (await import('./key.ts')).rotate,

@@ -8,7 +8,7 @@ import { forEachBounded } from '../base/bounded.ts';
 import { Fault, isFault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import { generateSigningPair } from '../codec/signature.ts';
-import { decodeKeyObject, type KeyPayload, type KeyRole, type OwnerPayload } from '../format/key-object.ts';
+import { type BoxPair, decodeKeyObject, type KeyPayload, type KeyRole, type OwnerPayload } from '../format/key-object.ts';
 import { bytesEqual } from '../model/reference.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { Keyring, newPair, openKeyObject, sealKeyObject } from './keyring.ts';
@@ -59,7 +59,12 @@ export async function addWriterKey(
 }
 
 /** By id, or the beginning of one. KEY_NOT_FOUND; KEY_IN_USE for the one that opened the repository: so one owner's key always stays. */
-export async function removeKey(repository: OpenedRepository, name: string, options?: CallOptions): Promise<KeyInfo> {
+export async function removeKey(
+  repository: OpenedRepository,
+  name: string,
+  dryRun: boolean,
+  options?: CallOptions,
+): Promise<KeyInfo> {
   const { store, keyring } = repository;
   ownerPayload(repository);
   const matches = (await listKeys(repository, options)).filter(({ id }) => id.startsWith(name.toLowerCase()));
@@ -70,6 +75,7 @@ export async function removeKey(repository: OpenedRepository, name: string, opti
       `${key === undefined ? 'No key' : 'More than one key'} of the repository at ${store.location} begins with "${name}"`,
     );
   if (key.isInUse) throw new Fault('KEY_IN_USE', `The key ${key.id} is the one that opened the repository`);
+  if (dryRun) return key;
   const own = await store.get(keyObjectKey(keyring.keyId), undefined, options);
   await store.delete(keyObjectKey(key.id), options);
   // Somebody with that key may have removed ours at the same time: then both come back.
@@ -99,11 +105,24 @@ export type Rotated = {
   readonly writers: readonly KeyInfo[];
 };
 
-/** A new pair for session keys; all of them are sealed anew to it and the old objects deleted. `passphrase` is that of the key in use.
- *  Order: the new pair is in a key object before anything is sealed to it, and a session's old key object goes only when the new one was
- *  read back. The old pairs stay in the key: a backup that runs meanwhile still seals to one. Run again after an interruption: it goes on. */
-export async function rotatePair(repository: OpenedRepository, details: RotateDetails, options?: CallOptions): Promise<Rotated> {
-  const { store, keyring, parameters } = repository;
+export type RotationPlan = {
+  /** Pairs that sessions may be sealed to now. */
+  readonly pairs: readonly BoxPair[];
+  /** Keys that the new one takes the place of: the one in use, and those that an interrupted rotation has left. */
+  readonly replaced: readonly KeyInfo[];
+  /** Other owners' keys. */
+  readonly foreign: readonly KeyInfo[];
+  /** Keys that go on sealing to the old pair. */
+  readonly writers: readonly KeyInfo[];
+  readonly sessions: number;
+};
+
+/** KEY_OTHER_OWNERS when there are some and they are not to be dropped; KEY_CANNOT_READ with a writer's key. Changes nothing. */
+export async function planRotation(
+  repository: OpenedRepository,
+  details: RotateDetails,
+  options?: CallOptions,
+): Promise<RotationPlan> {
   const payload = ownerPayload(repository);
   const keys = await listKeys(repository, options);
   const owners = keys.filter(({ role, isInUse }) => role === 'owner' && !isInUse);
@@ -116,21 +135,30 @@ export async function rotatePair(repository: OpenedRepository, details: RotateDe
     );
   }
   // An earlier rotation that was interrupted has left its pair in a key of the same passphrase.
-  const old = new Map(payload.pairs.map((pair) => [pair.id, pair]));
-  for (const other of same.values()) for (const pair of other.pairs) if (!old.has(pair.id)) old.set(pair.id, pair);
-  const pair = newPair(randomBytes);
-  const rotated: OwnerPayload = { ...payload, pairs: [...old.values(), pair] };
-  const keyId = await putKey(repository, rotated, details, options);
-  const removed = keys.filter(({ id, isInUse }) => isInUse || same.has(id) || foreign.some((key) => key.id === id));
-  for (const { id } of removed) await store.delete(keyObjectKey(id), options);
-  const sessions = await sealAnew(repository, new Keyring(keyId, rotated, parameters), [...old.keys()], details, options);
+  const pairs = new Map(payload.pairs.map((pair) => [pair.id, pair]));
+  for (const other of same.values()) for (const pair of other.pairs) if (!pairs.has(pair.id)) pairs.set(pair.id, pair);
   return {
-    keyId,
-    pairId: pair.id,
-    sessions,
-    removed: foreign,
-    writers: keys.filter(({ role }) => role === 'writer' && keyring.role === 'owner'),
+    pairs: [...pairs.values()],
+    replaced: keys.filter(({ id, isInUse }) => isInUse || same.has(id)),
+    foreign,
+    writers: keys.filter(({ role }) => role === 'writer'),
+    sessions: (await sealedTo(repository, [...pairs.keys()], options)).length,
   };
+}
+
+/** A new pair for session keys; all of them are sealed anew to it and the old objects deleted. `passphrase` is that of the key in use.
+ *  Order: the new pair is in a key object before anything is sealed to it, and a session's old key object goes only when the new one was
+ *  read back. The old pairs stay in the key: a backup that runs meanwhile still seals to one. Run again after an interruption: it goes on. */
+export async function rotatePair(repository: OpenedRepository, details: RotateDetails, options?: CallOptions): Promise<Rotated> {
+  const { store, parameters } = repository;
+  const { pairs, replaced, foreign, writers } = await planRotation(repository, details, options);
+  const pair = newPair(randomBytes);
+  const rotated: OwnerPayload = { ...ownerPayload(repository), pairs: [...pairs, pair] };
+  const keyId = await putKey(repository, rotated, details, options);
+  for (const { id } of [...replaced, ...foreign]) await store.delete(keyObjectKey(id), options);
+  const old = pairs.map(({ id }) => id);
+  const sessions = await sealAnew(repository, new Keyring(keyId, rotated, parameters), old, details, options);
+  return { keyId, pairId: pair.id, sessions, removed: foreign, writers };
 }
 
 /** Keys that this passphrase opens, too, and that hold the same secrets. */
@@ -158,12 +186,7 @@ async function sealAnew(
 ): Promise<number> {
   const newest = keyring.payload.role === 'owner' ? keyring.payload.pairs.at(-1) : undefined;
   invariant(newest !== undefined, 'an owner has a pair');
-  const found: { readonly pairId: string; readonly session: Uint8Array }[] = [];
-  for (const pairId of oldPairIds) {
-    const prefix = `${SESSION_KEYS_PREFIX}${pairId}/`;
-    for await (const page of store.list(prefix, options))
-      for (const { key } of page) found.push({ pairId, session: unhex(key.slice(prefix.length)) });
-  }
+  const found = await sealedTo({ store }, oldPairIds, options);
   let done = 0;
   await forEachBounded(found, OBJECTS_IN_FLIGHT_MAX, async ({ pairId, session }) => {
     const object = await getIfThere({ store }, sessionKeyKey(pairId, session), options);
@@ -179,6 +202,21 @@ async function sealAnew(
     onSession?.(++done, found.length);
   });
   return found.length;
+}
+
+/** Session keys under these pairs, as far as the listing tells. */
+async function sealedTo(
+  { store }: Pick<OpenedRepository, 'store'>,
+  pairIds: readonly string[],
+  options?: CallOptions,
+): Promise<{ readonly pairId: string; readonly session: Uint8Array }[]> {
+  const found: { readonly pairId: string; readonly session: Uint8Array }[] = [];
+  for (const pairId of pairIds) {
+    const prefix = `${SESSION_KEYS_PREFIX}${pairId}/`;
+    for await (const page of store.list(prefix, options))
+      for (const { key } of page) found.push({ pairId, session: unhex(key.slice(prefix.length)) });
+  }
+  return found;
 }
 
 /** Stores a key object and proves that it opens. Answers its id. */
