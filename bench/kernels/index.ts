@@ -4,7 +4,8 @@
 //   bin/node bench/kernels/index.ts [--count 10000000] [--work DIRECTORY] [--json FILE]
 //
 // 100 million entries need about 20 GB of disk while they are built and 9 GB afterwards; the directory is removed at the end. Rates
-// are per second of wall time and per second of this process's own CPU time: on a shared machine only the latter can be compared.
+// are per second of wall time and per second of this process's own CPU time, medians of rounds of 4,096 probes; bare reads of pages
+// take their turns with them: on a shared machine only the ratio to those can be compared.
 // For scale (design/performance.md 2.5, 10 million entries): better-sqlite3 97,000 lookups a second, built in 62 s.
 
 import { execFileSync } from 'node:child_process';
@@ -23,6 +24,7 @@ import { LocalIndex } from '../../src/index/local-index.ts';
 import type { IndexObject } from '../../src/index/run-maker.ts';
 import { newSessionMemory, newSessionPlace, SessionTable } from '../../src/index/session-table.ts';
 import { newBlockPlace, newChunkPlace } from '../../src/index/tables.ts';
+import { median } from '../report.ts';
 
 const CHUNKS_PER_BLOCK = 4;
 const BLOCKS_PER_PACK = 16;
@@ -31,8 +33,8 @@ const CHUNKS_PER_PACK = CHUNKS_PER_BLOCK * BLOCKS_PER_PACK;
 const CHUNKS_PER_OBJECT = CHUNKS_PER_PACK * PACKS_PER_OBJECT;
 const BATCH = 4096;
 const PAGE_BYTES = 4096;
-const PROBES = 100 * BATCH;
-const GIB_BYTES = 2 ** 30;
+const ROUNDS = 150;
+const WARM_ROUNDS = 10;
 
 type Figures = Record<string, number>;
 type Rate = { readonly wall: number; readonly cpu: number };
@@ -160,79 +162,111 @@ function sampleIds(ids: Uint32Array, count: number, chunks: number, present: boo
   }
 }
 
-async function probeChunks(reader: IndexReader, chunks: number): Promise<Figures> {
+/** Does BATCH units of something; `round` chooses others each time. */
+type Task = { readonly name: string; readonly prepare: (round: number) => void; readonly work: () => void };
+
+function chunkTasks(reader: IndexReader, chunks: number): Task[] {
   const words = new Uint32Array(BATCH * 8);
   const ids = new Uint8Array(words.buffer);
   const found = new Uint8Array(BATCH);
   const places = new Uint8Array(BATCH * PLACE_BYTES);
   const out = newChunkPlace();
-  const figures: Figures = {};
-  for (const present of [true, false]) {
-    for (const single of [true, false]) {
-      let wall = 0;
-      let cpu = 0;
-      let hits = 0;
-      // The first round warms the page cache as far as it goes, and the compiler.
-      for (let round = 0; round < 2 * (PROBES / BATCH); round++) {
-        sampleIds(words, BATCH, chunks, present, round);
-        const one = await rate(BATCH, () => {
-          if (!single) hits += reader.chunkBatch(ids, BATCH, found, places);
-          else for (let n = 0; n < BATCH; n++) if (reader.chunk(ids.subarray(n * 32, n * 32 + 32), out)) hits++;
-        });
-        if (round < PROBES / BATCH) continue;
-        wall += BATCH / one.wall;
-        cpu += BATCH / one.cpu;
-      }
-      if (hits !== (present ? 2 * PROBES : 0))
-        throw new Error(`${hits} hits of ${2 * PROBES} probes of ids that are ${present ? '' : 'not '}there`);
-      const name = `${present ? 'hits' : 'misses'}${single ? 'Single' : 'Batch'}`;
-      figures[`${name}PerSecond`] = PROBES / wall;
-      figures[`${name}PerCpuSecond`] = PROBES / cpu;
-    }
-  }
-  return figures;
+  const batch = () => reader.chunkBatch(ids, BATCH, found, places);
+  const single = () => {
+    let hits = 0;
+    for (let n = 0; n < BATCH; n++) if (reader.chunk(ids.subarray(n * 32, n * 32 + 32), out)) hits++;
+    return hits;
+  };
+  const task = (name: string, present: boolean, probeAll: () => number, salt: number): Task => ({
+    name,
+    prepare: (round) => sampleIds(words, BATCH, chunks, present, 4 * round + salt),
+    work: () => {
+      const hits = probeAll();
+      if (hits !== (present ? BATCH : 0)) throw new Error(`${name}: ${hits} of ${BATCH} were found`);
+    },
+  });
+  return [
+    task('hitsSingle', true, single, 0),
+    task('hitsBatch', true, batch, 1),
+    task('missesSingle', false, single, 2),
+    task('missesBatch', false, batch, 3),
+  ];
 }
 
 /** As a restore asks: the blocks of a session one after the other; and at random. */
-async function probeBlocks(reader: IndexReader, blocks: number): Promise<Figures> {
-  const id = new Uint8Array(16);
+function blockTasks(reader: IndexReader, blocks: number): Task[] {
+  const ids = new Uint8Array(16 * BATCH);
   const out = newBlockPlace();
-  const figures: Figures = {};
-  for (const [name, next] of [
-    ['blocksInOrder', (n: number) => n % blocks],
-    ['blocksAtRandom', (n: number) => Math.floor(((Math.imul(n + 1, 0x9e3779b1) >>> 0) / 2 ** 32) * blocks)],
-  ] as const) {
-    const one = await rate(PROBES, () => {
-      for (let n = 0; n < PROBES; n++) {
-        writeBlockId(id, 0, next(n));
-        if (!reader.block(id, out)) throw new Error('a block is not there');
-      }
-    });
-    figures[`${name}PerSecond`] = one.wall;
-    figures[`${name}PerCpuSecond`] = one.cpu;
-  }
-  return figures;
+  const work = () => {
+    for (let n = 0; n < BATCH; n++)
+      if (!reader.block(ids.subarray(n * 16, n * 16 + 16), out)) throw new Error('a block is not there');
+  };
+  const task = (name: string, blockOf: (n: number) => number): Task => ({
+    name,
+    prepare: (round) => {
+      for (let n = 0; n < BATCH; n++) writeBlockId(ids, n * 16, blockOf(round * BATCH + n));
+    },
+    work,
+  });
+  return [
+    task('blocksInOrder', (n) => n % blocks),
+    task('blocksAtRandom', (n) => Math.floor(((Math.imul(n + 1, 0x9e3779b1) >>> 0) / 2 ** 32) * blocks)),
+  ];
 }
 
-/** Reads everything once, so that the page cache holds what it can; then how fast single pages can be read from the largest file at
- *  random: what any index on disk that reads a page a probe is limited by, here and now. */
-async function warm(directory: string): Promise<Figures> {
-  const buffer = Buffer.alloc(MIB);
+/** Reads single pages at random: what any index on disk that reads a page a probe is limited by, here and now. */
+function bareTask(directory: string): Task & { readonly close: () => void } {
+  const path = runPaths(directory).at(-1)!;
+  const fd = openSync(path, 'r');
+  const pages = Math.floor(statSync(path).size / PAGE_BYTES);
+  const page = Buffer.alloc(PAGE_BYTES);
+  let from = 0;
+  const prepare = (round: number) => {
+    from = round * BATCH;
+  };
+  const work = () => {
+    for (let n = 1; n <= BATCH; n++)
+      readSync(fd, page, 0, PAGE_BYTES, ((Math.imul(from + n, 0x9e3779b1) >>> 0) % pages) * PAGE_BYTES);
+  };
+  return { name: 'bareReads', prepare, work, close: () => closeSync(fd) };
+}
+
+/** All tasks in alternation; medians over the rounds. */
+function measure(tasks: readonly Task[]): Figures {
+  const rates = tasks.map(() => ({ wall: [] as number[], cpu: [] as number[] }));
+  for (let round = 0; round < ROUNDS + WARM_ROUNDS; round++) {
+    for (const [n, task] of tasks.entries()) {
+      task.prepare(round);
+      const [wall, cpu] = [performance.now(), cpuSeconds()];
+      task.work();
+      if (round < WARM_ROUNDS) continue;
+      rates[n]!.wall.push(BATCH / ((performance.now() - wall) / 1000));
+      rates[n]!.cpu.push(BATCH / (cpuSeconds() - cpu));
+    }
+  }
+  const figures = tasks.flatMap(({ name }, n) => [
+    [`${name}PerSecond`, median(rates[n]!.wall)],
+    [`${name}PerCpuSecond`, median(rates[n]!.cpu)],
+  ]);
+  return Object.fromEntries(figures) as Figures;
+}
+
+/** From the smallest to the largest. */
+function runPaths(directory: string): string[] {
   const files = readdirSync(directory).filter((name) => name.endsWith('.run'));
-  const paths = files.map((name) => join(directory, name)).sort((a, b) => statSync(a).size - statSync(b).size);
-  for (const path of paths) {
+  return files.map((name) => join(directory, name)).sort((a, b) => statSync(a).size - statSync(b).size);
+}
+
+/** Reads everything once, so that the page cache holds what it can. */
+function warm(directory: string): Figures {
+  const buffer = Buffer.alloc(MIB);
+  let bytes = 0;
+  for (const path of runPaths(directory)) {
     const fd = openSync(path, 'r');
-    while (readSync(fd, buffer, 0, MIB, null) > 0);
+    for (let n = 1; n > 0; bytes += n) n = readSync(fd, buffer, 0, MIB, null);
     closeSync(fd);
   }
-  const fd = openSync(paths.at(-1)!, 'r');
-  const pages = Math.floor(statSync(paths.at(-1)!).size / PAGE_BYTES);
-  const reads = await rate(PROBES, () => {
-    for (let n = 0; n < PROBES; n++)
-      readSync(fd, buffer, 0, PAGE_BYTES, ((Math.imul(n + 1, 0x9e3779b1) >>> 0) % pages) * PAGE_BYTES);
-  });
-  closeSync(fd);
-  return { bareReadsPerSecond: reads.wall, bareReadsPerCpuSecond: reads.cpu };
+  return { bytes, availableMemoryBytes: process.availableMemory() };
 }
 
 async function probe(directory: string, objects: number, filterBytesMax: number): Promise<Figures> {
@@ -244,12 +278,14 @@ async function probe(directory: string, objects: number, filterBytesMax: number)
   const reader = await openReader(source);
   const openMs = performance.now() - started;
   const rssOpen = process.memoryUsage.rss();
-  const chunks = await probeChunks(reader, objects * CHUNKS_PER_OBJECT);
-  const blocks = await probeBlocks(reader, (objects * CHUNKS_PER_OBJECT) / CHUNKS_PER_BLOCK);
+  const chunks = objects * CHUNKS_PER_OBJECT;
+  const bare = bareTask(directory);
+  const figures = measure([bare, ...chunkTasks(reader, chunks), ...blockTasks(reader, chunks / CHUNKS_PER_BLOCK)]);
+  bare.close();
   const memory = { rssStart, rssOpen, rssEnd: process.memoryUsage.rss(), peakBytes: process.resourceUsage().maxRSS * 1024 };
   release();
   await index.close();
-  return { openMs, ...chunks, ...blocks, ...memory };
+  return { openMs, ...figures, ...memory };
 }
 
 /** The two helpers beside the index: the session's table, and the sort of garbage collection's marks (24 bytes each). */
@@ -294,12 +330,10 @@ function stage(name: string, directory: string, ...parameters: number[]): Figure
 function print(title: string, figures: Figures): void {
   process.stdout.write(`\n${title}\n`);
   for (const [name, value] of Object.entries(figures)) {
-    const isMemory = name.startsWith('rss') || name === 'peakBytes';
+    const isMemory = name.startsWith('rss') || name.toLowerCase().endsWith('bytes');
     const text = isMemory
       ? `${(value / MIB).toFixed(1)} MiB`
-      : name === 'diskBytes'
-        ? `${(value / GIB_BYTES).toFixed(2)} GiB`
-        : value.toLocaleString('en', { maximumFractionDigits: value < 1000 ? 1 : 0 });
+      : value.toLocaleString('en', { maximumFractionDigits: value < 1000 ? 1 : 0 });
     process.stdout.write(`  ${name.padEnd(28)} ${text}\n`);
   }
 }
@@ -317,7 +351,7 @@ async function main(): Promise<void> {
   const directory = values.work;
   const [objects, filterBytes] = positionals.map(Number) as [number, number];
   if (values.stage === 'build') process.stdout.write(JSON.stringify(await build(directory, objects)));
-  else if (values.stage === 'warm') process.stdout.write(JSON.stringify(await warm(directory)));
+  else if (values.stage === 'warm') process.stdout.write(JSON.stringify(warm(directory)));
   else if (values.stage === 'probe') process.stdout.write(JSON.stringify(await probe(directory, objects, filterBytes)));
   else if (values.stage === 'helpers') process.stdout.write(JSON.stringify(await helpers(directory, objects)));
   else {
@@ -329,7 +363,7 @@ async function main(): Promise<void> {
       const run = (title: string, name: string, ...parameters: number[]) =>
         print(title, (report[title] = stage(name, directory, ...parameters)));
       run(`build of ${(wanted * CHUNKS_PER_OBJECT).toLocaleString('en')} chunk entries`, 'build', wanted);
-      run('bare reads of a warm page cache', 'warm');
+      run('page cache', 'warm');
       run('probe, 24 MiB of filters (the default)', 'probe', wanted, 24 * MIB);
       run('probe, no filters', 'probe', wanted, 0);
       run('helpers', 'helpers', 10_000_000);
