@@ -2,7 +2,8 @@
 // of the rounds is printed with the share of the fastest limit. MB are 10^6 bytes. Run: bin/node bench/kernels/chunker.ts
 
 import { Chunker, type ChunkerParameters } from '../../src/codec/chunker.ts';
-import { openScanner, type Scanner } from '../../src/codec/scanner.ts';
+import { openScanner } from '../../src/codec/open-scanner.ts';
+import type { Scanner } from '../../src/codec/scanner.ts';
 import { openPlainScanner } from '../../src/codec/scanner-plain.ts';
 
 const KIB = 1024;

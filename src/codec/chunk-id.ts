@@ -35,3 +35,19 @@ export class IdHasher {
 export function objectId(bytes: Uint8Array): Buffer {
   return blake3(bytes);
 }
+
+/** As `objectId`, of bytes that come in pieces. */
+export class ObjectHasher {
+  readonly #hasher = new Blake3Hasher();
+
+  update(bytes: Uint8Array): void {
+    this.#hasher.update(bytes);
+  }
+
+  /** The name of all that came since the last one. */
+  id(): Buffer {
+    const id = this.#hasher.digestBuffer();
+    this.#hasher.reset();
+    return id;
+  }
+}

@@ -19,7 +19,8 @@
 // can be moved to its front and judged again with no state kept: cuts do not depend on how a stream was split into windows.
 
 import { invariant } from '../base/invariant.ts';
-import { openScanner, type Scanner, WINDOW_BYTES_MAX } from './scanner.ts';
+import { openScanner } from './open-scanner.ts';
+import { type Scanner, WINDOW_BYTES_MAX } from './scanner.ts';
 
 export type ChunkerParameters = {
   readonly minBytes: number;

@@ -1,9 +1,6 @@
 // The two loops that look at every byte of a backup, over a window that its owner reads files into. Both implementations give the
 // same answers; the SIMD one is WebAssembly, the plain one JavaScript for a machine without it.
 
-import { openPlainScanner } from './scanner-plain.ts';
-import { openSimdScanner } from './scanner-simd.ts';
-
 export type Scanner = {
   readonly kind: 'simd' | 'plain';
   /** The bytes that are scanned; never moves, begins at a multiple of 4096 in its buffer. Read straight into it. */
@@ -18,8 +15,3 @@ export type Scanner = {
 };
 
 export const WINDOW_BYTES_MAX = 1024 * 1024 * 1024;
-
-/** A window of `windowBytes` zero bytes and the fastest scanner that this machine has for it. */
-export function openScanner(windowBytes: number): Scanner {
-  return openSimdScanner(windowBytes) ?? openPlainScanner(windowBytes);
-}

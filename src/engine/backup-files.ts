@@ -7,12 +7,13 @@ import type { Xattr } from '../model/entry.ts';
 import { contentLength, NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/reference.ts';
 import type { SnapshotRoot } from '../model/snapshot.ts';
 import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
-import { type ExpectedStat, type FileBatchResult, type FileTask, type FileTaskResult, STAT_FIELDS } from '../worker/file-task.ts';
+import type { FileBatchResult, FileTask, FileTaskResult } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
 import { EntriesCursor, type EntriesLeaf } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
+import { codeOf, expectedOf, hasSameStat, isUnchanged, messageOf, problemOf, statsOf, storedEntry } from './file-entries.ts';
 import type { FileSource, SourceEntry, SourceProblem } from './file-source.ts';
 import {
   backUpLargeContent,
@@ -396,103 +397,4 @@ class FilesRun {
     else if (entry.kind === 'directory') progress.directories++;
     else progress.others++;
   }
-}
-
-/** The content cannot have changed: a change of it changes the time of modification, or at least that of the inode. */
-function isUnchanged(entry: SourceEntry, before: StoredEntry): boolean {
-  return (
-    entry.sizeBytes === before.sizeBytes &&
-    entry.mtimeSec === before.mtimeSec &&
-    entry.mtimeNsec === before.mtimeNsec &&
-    entry.ctimeSec === before.ctimeSec &&
-    entry.ctimeNsec === before.ctimeNsec &&
-    entry.inode === before.inode
-  );
-}
-
-function statsOf(slots: readonly Slot[]): Float64Array {
-  const stats = new Float64Array(slots.length * STAT_FIELDS);
-  slots.forEach(({ entry }, i) => {
-    stats[i * STAT_FIELDS] = entry.sizeBytes;
-    stats[i * STAT_FIELDS + 1] = entry.mtimeSec;
-    stats[i * STAT_FIELDS + 2] = entry.mtimeNsec;
-    stats[i * STAT_FIELDS + 3] = entry.ctimeSec;
-    stats[i * STAT_FIELDS + 4] = entry.ctimeNsec;
-  });
-  return stats;
-}
-
-function expectedOf({ sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec }: SourceEntry): ExpectedStat {
-  return { sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
-}
-
-function problemOf(path: string, outcome: FileTaskResult['outcome']): LargeResult['problem'] {
-  if (outcome === 'read') return undefined;
-  if (outcome === 'changed') return { code: 'CHANGED', message: `"${path}" changed while it was read`, missing: false };
-  return { code: outcome.problem, message: outcome.message, missing: true };
-}
-
-function hasSameStat(entry: SourceEntry, before: StoredEntry): boolean {
-  return (
-    entry.mode === before.mode &&
-    entry.uid === before.uid &&
-    entry.gid === before.gid &&
-    entry.device === before.device &&
-    entry.links === before.links &&
-    entry.rdevMajor === before.rdevMajor &&
-    entry.rdevMinor === before.rdevMinor &&
-    entry.linkTarget === before.linkTarget
-  );
-}
-
-function storedEntry(entry: SourceEntry, content: Content, xattrs: readonly Xattr[], hardLinkTo: string): StoredEntry {
-  const {
-    path,
-    kind,
-    mode,
-    uid,
-    gid,
-    sizeBytes,
-    mtimeSec,
-    mtimeNsec,
-    ctimeSec,
-    ctimeNsec,
-    inode,
-    device,
-    links,
-    rdevMajor,
-    rdevMinor,
-    linkTarget,
-  } = entry;
-  return {
-    path,
-    kind,
-    mode,
-    uid,
-    gid,
-    sizeBytes,
-    mtimeSec,
-    mtimeNsec,
-    ctimeSec,
-    ctimeNsec,
-    inode,
-    device,
-    links,
-    rdevMajor,
-    rdevMinor,
-    linkTarget,
-    content,
-    xattrs,
-    hardLinkTo,
-  };
-}
-
-function codeOf(error: unknown): string {
-  const code = (error as { code?: unknown }).code;
-  if (typeof code !== 'string') throw error;
-  return code;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,8 @@
 // After a restore: what lies at the target is read again and compared with the snapshot. Contents are compared by digest in the workers,
 // the rest here. Nothing of the store but the maps is read.
 
-import { FileStat, HERE, posixCalls } from '../files/posix.ts';
+import { FileStat, HERE } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { joinPaths, nameOfPath } from '../model/entry-path.ts';
 import { packReference, type References } from '../model/reference.ts';

@@ -1,7 +1,8 @@
 // Restoring one content (a volume, a stream, a file of a tree) to a file, a block device or standard output.
 
 import { Fault } from '../base/faults.ts';
-import { FileStat, HERE, OPEN, posixCalls, TYPE, TYPE_MASK } from '../files/posix.ts';
+import { FileStat, HERE, OPEN, TYPE, TYPE_MASK } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import type { BlockPlace } from '../index/tables.ts';
 import { displayPath } from '../model/entry-path.ts';

@@ -3,7 +3,8 @@
 
 import { isFault } from '../base/faults.ts';
 import type { Attributes } from '../files/attributes.ts';
-import { HERE, posixCalls } from '../files/posix.ts';
+import { HERE } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { TargetTree } from '../files/target-tree.ts';
 import type { BlockPlace } from '../index/tables.ts';
 import { isWithinPath, nameOfPath } from '../model/entry-path.ts';

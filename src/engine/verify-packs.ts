@@ -47,7 +47,8 @@ export async function verifyPacks(
       for (const pack of packs) {
         if (!isWanted(pack)) continue;
         await pool.start(async () => {
-          bytesRead += await verifyPack(repository, pool, keys, pack, damage);
+          const bytes = await verifyPack(repository, pool, keys, pack, damage);
+          bytesRead += bytes;
           packsRead++;
           progress.packsDone++;
           progress.bytesDone += pack.packLength;

@@ -8,9 +8,6 @@
 //
 // Every call is synchronous, throws only PosixError, and repeats itself on EINTR.
 
-import { nativePosix } from './posix-native.ts';
-import { plainPosix } from './posix-plain.ts';
-
 export { HERE, OPEN, TYPE, TYPE_MASK } from './posix-constants.ts';
 
 /** Filled by `lstat`; made once and used again, so that a walk makes no garbage. */
@@ -105,15 +102,4 @@ export interface Posix {
   setXattr(at: number, name: string, attribute: string, value: Uint8Array): void;
   /** Removing what is not there succeeds. */
   removeXattr(at: number, name: string, attribute: string): void;
-}
-
-let best: Posix | undefined;
-let plain: Posix | undefined;
-
-/** The calls of this thread, bound on first use (about a millisecond). 'plain' asks for the twin without koffi, which is also the answer
- *  where koffi is missing. */
-export function posixCalls(driver?: 'plain'): Posix {
-  if (driver === undefined) best ??= nativePosix() ?? posixCalls('plain');
-  else plain ??= plainPosix();
-  return driver === undefined ? best! : plain!;
 }

@@ -5,7 +5,8 @@ import type { Xattr } from '../model/entry.ts';
 import { nameOfPath, parentOfPath } from '../model/entry-path.ts';
 import { readXattrs } from './attributes.ts';
 import { DirectoryCache } from './directory-cache.ts';
-import { HERE, OPEN, type Posix, posixCalls } from './posix.ts';
+import { HERE, OPEN, type Posix } from './posix.ts';
+import { posixCalls } from './posix-calls.ts';
 import { isPosixError } from './posix-error.ts';
 
 export class SourceTree {

@@ -17,7 +17,8 @@ import { displayPath, faultOfPath, joinPaths, nameOfPath, parentOfPath } from '.
 import { type AttributeProblem, type Attributes, applyAttributes } from './attributes.ts';
 import { DirectoryCache } from './directory-cache.ts';
 import { kindOfMode } from './kind-of-mode.ts';
-import { FileStat, OPEN, type Posix, posixCalls, TYPE, TYPE_MASK } from './posix.ts';
+import { FileStat, OPEN, type Posix, TYPE, TYPE_MASK } from './posix.ts';
+import { posixCalls } from './posix-calls.ts';
 import { isPosixError } from './posix-error.ts';
 import { targetFault } from './target-fault.ts';
 

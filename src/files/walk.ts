@@ -12,7 +12,8 @@ import { ENTRY_PATH_BYTES_MAX, joinPaths } from '../model/entry-path.ts';
 import { CACHE_TAG, isCacheDirectory } from './cache-directory.ts';
 import type { Exclude } from './exclude.ts';
 import { kindOfMode } from './kind-of-mode.ts';
-import { FileStat, HERE, OPEN, type Posix, posixCalls } from './posix.ts';
+import { FileStat, HERE, OPEN, type Posix } from './posix.ts';
+import { posixCalls } from './posix-calls.ts';
 import { isPosixError, PosixError } from './posix-error.ts';
 
 export const OPEN_DIRECTORIES_MAX = 64;

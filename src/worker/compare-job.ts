@@ -3,7 +3,8 @@
 import { IdHasher } from '../codec/chunk-id.ts';
 import { applyAttributes } from '../files/attributes.ts';
 import { DirectoryCache } from '../files/directory-cache.ts';
-import { HERE, OPEN, posixCalls } from '../files/posix.ts';
+import { HERE, OPEN } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { TargetTree } from '../files/target-tree.ts';
 import { nameOfPath, parentOfPath } from '../model/entry-path.ts';

@@ -47,7 +47,7 @@ export class Dedup {
   /** True when the chunk is known, and then `found` says where. Otherwise the caller must keep it at `counter`, `offset`: others may
    *  already refer to it there. */
   find(id: Uint8Array, counter: number, offset: number, length: number, found: Found): boolean {
-    if (this.#known !== undefined && this.#known.chunk(id, found) && found.length === length) return true;
+    if (this.#known?.chunk(id, found) && found.length === length) return true;
     const hit = this.#hit;
     if (this.#made.findOrInsert(id, counter, offset, length, hit) !== 'found' || hit.length !== length) return false;
     found.block.set(this.#session);

@@ -3,7 +3,8 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Fault, isFault } from '../base/faults.ts';
 import { applyAttributes } from '../files/attributes.ts';
-import { HERE, OPEN, posixCalls } from '../files/posix.ts';
+import { HERE, OPEN } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { TargetTree } from '../files/target-tree.ts';
 import type { BlockOpener } from './block-opener.ts';

@@ -2,7 +2,8 @@
 // goes on and reports it.
 
 import { readXattrs } from '../files/attributes.ts';
-import { FileStat, posixCalls } from '../files/posix.ts';
+import { FileStat } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError, PosixError } from '../files/posix-error.ts';
 import { SourceTree } from '../files/source-tree.ts';
 import { NO_REFERENCES } from '../model/reference.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { Chunker, type ChunkerParameters } from '../../src/codec/chunker.ts';
-import { openScanner, type Scanner } from '../../src/codec/scanner.ts';
+import { openScanner } from '../../src/codec/open-scanner.ts';
+import type { Scanner } from '../../src/codec/scanner.ts';
 import { openPlainScanner } from '../../src/codec/scanner-plain.ts';
 import { cutsByChunker, cutsByRule, MULTIPLIER, periodicData, randomData, seeded, sparseData, textData } from './chunker-cases.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { openScanner, type Scanner } from '../../src/codec/scanner.ts';
+import { openScanner } from '../../src/codec/open-scanner.ts';
+import type { Scanner } from '../../src/codec/scanner.ts';
 import { openPlainScanner } from '../../src/codec/scanner-plain.ts';
 import { hashBySum, MULTIPLIER, randomData, seeded, sparseData, textData } from './chunker-cases.ts';
 

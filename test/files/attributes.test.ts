@@ -2,13 +2,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
-import {
-  type AttributeProblem,
-  type Attributes,
-  applyAttributes,
-  NO_XATTRS,
-  readXattrs,
-} from '../../src/files/attributes.ts';
+import { type AttributeProblem, type Attributes, applyAttributes, NO_XATTRS, readXattrs } from '../../src/files/attributes.ts';
 import { FileStat, HERE, OPEN, type Posix, TYPE } from '../../src/files/posix.ts';
 import { PosixError } from '../../src/files/posix-error.ts';
 import type { Xattr } from '../../src/model/entry.ts';

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Existing, TargetTree } from '../../src/files/target-tree.ts';
 import { FileStat, OPEN, type Posix } from '../../src/files/posix.ts';
 import { SourceTree } from '../../src/files/source-tree.ts';
+import { type Existing, TargetTree } from '../../src/files/target-tree.ts';
 import { walk } from '../../src/files/walk.ts';
 import { faultOfPath } from '../../src/model/entry-path.ts';
 import {

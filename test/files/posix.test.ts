@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FileStat, HERE, OPEN, type Posix, posixCalls, TYPE, TYPE_MASK } from '../../src/files/posix.ts';
+import { FileStat, HERE, OPEN, type Posix, TYPE, TYPE_MASK } from '../../src/files/posix.ts';
+import { posixCalls } from '../../src/files/posix-calls.ts';
 import { codeOfErrno, messageOf } from '../../src/files/posix-error.ts';
 import { bytes, codeOf, DRIVERS, isRoot, keepsUserXattrs, native, openDescriptors, plain, scratch } from './scratch.ts';
 

@@ -5,7 +5,8 @@ import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { type Posix, posixCalls } from '../../src/files/posix.ts';
+import type { Posix } from '../../src/files/posix.ts';
+import { posixCalls } from '../../src/files/posix-calls.ts';
 import { nativePosix } from '../../src/files/posix-native.ts';
 
 export const isRoot = process.getuid?.() === 0;
