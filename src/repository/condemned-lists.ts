@@ -31,11 +31,10 @@ export async function readCondemnedList(store: ObjectStore, id: string, options?
   return decodeCondemnedList(bytes, `The condemned list ${id}`);
 }
 
-/** A head, and every pack that is condemned in it. */
-export async function readCondemned(
-  heads: HeadKeeper,
-  options?: CallOptions,
-): Promise<{ readonly head: Head; readonly packs: ReadonlySet<string> }> {
+/** A head, and every pack (hex) that is condemned in it. */
+export type SeenCondemned = { readonly head: Head; readonly packs: ReadonlySet<string> };
+
+export async function readCondemned(heads: HeadKeeper, options?: CallOptions): Promise<SeenCondemned> {
   for (let head = await heads.read(options); ; ) {
     const packs = new Set<string>();
     const missing = await addAll(heads.store, head.condemned, packs, options);

@@ -11,7 +11,7 @@ import { condemnedKey, putCondemnedList, readCondemned, readCondemnedList } from
 import type { HeadKeeper } from './head.ts';
 import { condemn, rootsOf, settle, writerOf } from './head-changes.ts';
 import { Member, revoked } from './member.ts';
-import { adoptPacks, type PackOrigin } from './sessions.ts';
+import { adoptPacks, areAdoptable, type PackOrigin } from './sessions.ts';
 import { endWriters, leaveHead, type WriterPolicy } from './writers.ts';
 
 const SETTLE_ATTEMPTS_MAX = 20;
@@ -28,6 +28,9 @@ export type CondemnPlan = {
   /** Packs that no root needs, or whose needed blocks were moved. Never packs of a session that runs, nor condemned ones; but packs that
    *  this session has stored for a plan that was void (others may take them over once it is given up: do not delete them otherwise). */
   readonly packs: readonly PackOrigin[];
+  /** Packs that were in no index and that `add` names: found by a repair, and read after the head that the plan was made from. Those that
+   *  this session has stored need not be here. */
+  readonly adopts?: readonly PackOrigin[];
 };
 
 /** What `examine` is asked: which of `packs` do these snapshots need? Their blocks are named by the index objects `entry.indexes`. */
@@ -85,6 +88,7 @@ export class MaintenanceSession {
     const running = new Set(seen.head.writers.map(({ session }) => session));
     running.delete(this.name);
     invariant(!plan.packs.some(({ session }) => running.has(session)), 'packs of a running session are not condemned');
+    if (!areAdoptable(seen, plan.adopts ?? [], this.name)) return 'stale';
     const list = await putCondemnedList(
       heads,
       this.name,

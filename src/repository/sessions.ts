@@ -9,7 +9,7 @@ import { invariant } from '../base/invariant.ts';
 import type { Head, IndexRef, ProcessFacts, RegisteredSnapshot } from '../format/head.ts';
 import { COMMITTED_INDEXES_MAX, type CommittedRegister, type SealedSnapshot } from '../format/snapshot-register.ts';
 import type { CallOptions } from '../store/object-store.ts';
-import { readCondemned } from './condemned-lists.ts';
+import { readCondemned, type SeenCondemned } from './condemned-lists.ts';
 import type { HeadKeeper } from './head.ts';
 import { adopt, publish, writerOf } from './head-changes.ts';
 import { packKey, unhex } from './layout.ts';
@@ -186,6 +186,14 @@ export function parentsOf(head: Head): RegisteredSnapshot[] {
   return head.snapshots.filter(({ session }) => !awaited.has(session));
 }
 
+/** Whether packs that are in no index may come into it, as long as the generation stays what it is in `seen`, and if they were there after
+ *  this generation had begun: they are not condemned, and nobody else may still bring them in. */
+export function areAdoptable({ head, packs: condemned }: SeenCondemned, packs: readonly PackOrigin[], self: string): boolean {
+  const running = new Set(head.writers.map(({ session }) => session));
+  running.delete(self);
+  return packs.every(({ id, session }) => !condemned.has(id) && !running.has(session));
+}
+
 /** Answers the head with the packs in its index. */
 export async function adoptPacks(
   member: Member,
@@ -194,16 +202,16 @@ export async function adoptPacks(
   options?: CallOptions,
 ): Promise<Head | 'stale'> {
   const { heads } = member;
-  const { head: seen, packs: dead } = await readCondemned(heads, options);
-  if (packs.some(({ id }) => dead.has(id))) return 'stale';
-  // Asked after the head was read: what is there now and not condemned then can only go by a condemnation, which changes the generation.
+  const seen = await readCondemned(heads, options);
+  if (!areAdoptable(seen, packs, member.session)) return 'stale';
+  // Asked after the head was read: what is there now and was not condemned then can only go by a condemnation, which changes the generation.
   let isComplete = true;
   await forEachBounded(packs, SIZES_IN_FLIGHT_MAX, async ({ id }) => {
     if ((await heads.store.size(packKey(unhex(id)), options)) === undefined) isComplete = false;
   });
   if (!isComplete) return 'stale';
   const sessions = new Set(packs.map(({ session }) => session));
-  const plan = { generation: seen.generation, drop: [], add: [index] };
+  const plan = { generation: seen.head.generation, drop: [], add: [index] };
   const { outcome, head } = await member.advance({ apply: (current) => adopt(current, plan, sessions) }, options);
   return outcome === 'stale' ? 'stale' : head;
 }

@@ -8,7 +8,7 @@ import { forgetSnapshots, pinSnapshot, readRegistered, unpinSnapshot } from '../
 import { sweep, sweepRegisters, sweepStrayLists, sweepStrays } from '../../src/repository/sweep.ts';
 import { endWriters } from '../../src/repository/writers.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
-import type { MemoryStore } from '../support/memory-store.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { PROCESS, ProtocolFixture, SEALED } from './protocol-fixture.ts';
 
 const WAIT: SettleDetails = { policy: () => 'wait', by: 'a prune', examine: async () => undefined };
@@ -130,6 +130,48 @@ describe('A prune', () => {
     condemned(await maintenance.condemn(plan));
     expect((await fixture.heads.read()).indexes).toEqual([own.index]);
     await expect(maintenance.condemn(await fixture.plan([own]))).rejects.toThrow('packs of a running session');
+  });
+
+  it('brings packs back that it has found, but for condemned ones and those of sessions that run', async () => {
+    const fixture = await ProtocolFixture.make();
+    const [over, running] = [await fixture.begin(), await fixture.begin()];
+    const [found, condemnedPack, others] = [
+      await fixture.pack(over.name),
+      await fixture.pack(over.name),
+      await fixture.pack(running.name),
+    ];
+    await over.abandon();
+    const maintenance = await fixture.maintain();
+    condemned(await maintenance.condemn(await fixture.plan([condemnedPack])));
+    const adopting = async (...packs: (typeof found)[]) =>
+      fixture.plan([], { add: packs.map(({ index }) => index), adopts: packs });
+    expect(await maintenance.condemn(await adopting(found, condemnedPack))).toBe('stale');
+    expect(await maintenance.condemn(await adopting(found, others))).toBe('stale');
+    condemned(await maintenance.condemn(await adopting(found)));
+    expect((await fixture.heads.read()).indexes).toEqual([found.index]);
+  });
+
+  it('has condemned although its answer was lost and another prune has swept meanwhile', async () => {
+    const fixture = await ProtocolFixture.make();
+    const { pack } = await fixture.snapshot();
+    const added = await fixture.index();
+    const late = new MemoryStore();
+    Object.assign(late, {
+      put: (key: string, bytes: Uint8Array) => fixture.memory.put(key, bytes),
+      read: (key: string) => fixture.memory.read(key),
+    });
+    late.swap = async (key, bytes, version) => {
+      const swapped = await fixture.memory.swap(key, bytes, version);
+      const [entry] = (await fixture.heads.read()).condemned;
+      if (entry === undefined) return swapped;
+      await sweep(fixture.heads, entry);
+      return 'conflict';
+    };
+    const maintenance = await fixture.maintain(fixture.headsOn(late));
+    const entry = condemned(await maintenance.condemn(await fixture.plan([pack], { add: [added] })));
+    expect(entry).toMatchObject({ generation: 1, packs: 1, awaits: [] });
+    expect(await fixture.heads.read()).toMatchObject({ indexes: [added], condemned: [] });
+    expect(await maintenance.settle(1, WAIT)).toEqual({ outcome: 'gone' });
   });
 
   it('that somebody has thrown out condemns nothing', async () => {
