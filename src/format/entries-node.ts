@@ -173,7 +173,7 @@ export function decodeEntriesLeaf(bytes: Uint8Array): StoredEntry[] {
     inode += inodes.zigzag();
     device += inodes.zigzag();
     const links = inodes.varint();
-    inodes.check(isSafe(mtimeSec) && isSafe(ctimeSec) && isSafe(inode) && isSafe(device), 'a time or number is out of range');
+    inodes.check(isSafe(mtimeSec) && isSafe(ctimeSec) && isNumber(inode) && isNumber(device), 'a time or number is out of range');
     const linkTarget = kind === 'symlink' ? extras.latin1() : '';
     const isDevice = kind === 'character-device' || kind === 'block-device';
     const rdevMajor = isDevice ? extras.varint() : 0;
@@ -211,6 +211,8 @@ export function decodeEntriesLeaf(bytes: Uint8Array): StoredEntry[] {
 
 const NO_XATTRS: readonly Xattr[] = [];
 const isSafe = Number.isSafeInteger;
+/** Of an inode or a device: the difference of two is safe, too. */
+const isNumber = (n: number): boolean => n >= 0 && n < 2 ** 52;
 
 function readXattrs(r: ByteReader, max: number): Xattr[] {
   const xattrs: Xattr[] = [];
