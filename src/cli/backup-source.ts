@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { Fault } from '../base/faults.ts';
 import type { ReadSource, SourceContext } from '../engine/backup.ts';
 import type { BackupListener, BackupProblem, BackupProgress } from '../engine/backup-progress.ts';
@@ -50,7 +51,7 @@ export async function openSource(paths: readonly string[], invocation: Invocatio
     output.notice(
       `"${displayPath(paths[0]!)}" looks like a volume and is backed up as one (--type files would treat it as a file)`,
     );
-  if (type === 'stream') return openStream(paths[0]!, options.text('name'));
+  if (type === 'stream') return openStream(paths[0]!, options.text('name'), invocation.signal);
   if (type === 'volume') return openVolumeSource(paths[0]!, options.text('changed-ranges'));
   return openFiles(paths, invocation);
 }
@@ -76,7 +77,7 @@ function checkOptions({ options }: Invocation, type: SourceType, paths: readonly
   if (type !== 'stream' && paths.includes('-')) throw usage('"-" (standard input) is backed up alone, as a stream');
 }
 
-function openStream(path: string, name: string | undefined): BackupSource {
+function openStream(path: string, name: string | undefined, signal: AbortSignal): BackupSource {
   const isInput = path === '-';
   const label = name ?? (isInput ? 'stdin' : pathText(resolveLatin1(path)));
   return {
@@ -86,10 +87,10 @@ function openStream(path: string, name: string | undefined): BackupSource {
     problems: [],
     read: async ({ pipeline, repository, progress }) => {
       const { backUpStream } = await import('../engine/backup-stream.ts');
-      const stream = isInput ? process.stdin : createReadStream(Buffer.from(path, 'latin1'));
+      const stream: Readable = isInput ? process.stdin : createReadStream(Buffer.from(path, 'latin1'));
       const { parameters, keyring } = repository;
       progress.files = 1;
-      const pieces = readable(stream, displayPath(isInput ? 'standard input' : path));
+      const pieces = readable(stream, displayPath(isInput ? 'standard input' : path), signal);
       return {
         root: await backUpStream({
           session: pipeline,
@@ -103,10 +104,13 @@ function openStream(path: string, name: string | undefined): BackupSource {
   };
 }
 
-async function* readable(stream: AsyncIterable<unknown>, name: string): AsyncGenerator<Uint8Array> {
+/** Ends with the signal's reason even while nothing comes. */
+async function* readable(stream: Readable, name: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  addAbortSignal(signal, stream);
   try {
     for await (const piece of stream) yield piece as Uint8Array;
   } catch (error) {
+    signal.throwIfAborted();
     throw new Fault('SOURCE_UNREADABLE', `Cannot read ${name}: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -293,6 +293,25 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import('./copy.ts')).copy,
   },
   {
+    name: 'export',
+    summary: 'serve a snapshot over NBD, read-only, without restoring it',
+    details:
+      'Serves a volume, a stream, or with --path one file of a tree, until it is interrupted. Blocks are read from the repository when a client asks for them. There is no password: whoever can connect can read, so it listens on this machine only unless told otherwise.',
+    args: [{ name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' }],
+    options: [
+      ...REPOSITORY,
+      ...FILTERS,
+      { name: 'path', kind: 'text', value: 'PATH', help: 'the file of a snapshot of files' },
+      { name: 'listen', kind: 'text', value: 'HOST:PORT', help: 'where to listen; 127.0.0.1:10809 when absent' },
+      { name: 'socket', kind: 'file', value: 'PATH', help: 'listen on a UNIX socket instead' },
+    ],
+    examples: [
+      ['holdfast export latest --socket /run/disk.sock', 'The newest volume'],
+      ["qemu-img convert 'nbd+unix:///?socket=/run/disk.sock' disk.qcow2", 'A client: another shell'],
+    ],
+    load: async () => (await import('./export.ts')).exportSnapshot,
+  },
+  {
     name: 'stats',
     summary: 'what the repository holds, and what dedup and compression save',
     args: [],
