@@ -83,7 +83,9 @@ export function step(head: Head, session: string, seenAt: string): Head {
 /** A running session's own new packs become visible. Their packs cannot be condemned: nobody condemns packs of a session that runs. */
 export function publish(head: Head, indexes: readonly IndexRef[]): Head {
   const known = new Set(head.indexes.map(({ id }) => id));
-  return { ...head, indexes: [...head.indexes, ...indexes.filter(({ id }) => !known.has(id))] };
+  const next = [...head.indexes, ...indexes.filter(({ id }) => !known.has(id))];
+  if (next.length > INDEXES_MAX) throw new Fault('REPOSITORY_FULL', `The repository would have ${next.length} index objects`);
+  return { ...head, indexes: next };
 }
 
 /** A committed session becomes a snapshot. */

@@ -62,6 +62,14 @@ describe('Joining', () => {
   });
 });
 
+describe('Publishing', () => {
+  it('adds what is not there yet, as far as there is room', () => {
+    const indexes = Array.from({ length: 99_999 }, (_, n) => index(n));
+    expect(publish(head({ indexes }), [index(5), index(200_000)]).indexes).toHaveLength(100_000);
+    expect(codeOf(() => publish(head({ indexes }), [index(200_000), index(200_001)]))).toBe('REPOSITORY_FULL');
+  });
+});
+
 describe('Condemning', () => {
   const plan = { generation: 3, roots: new Set([name(1)]), drop: [index(1).id], add: [index(2)], list };
   const base = head({ generation: 3, snapshots: [{ session: name(1), assetId: ASSET }], indexes: [index(1), index(5)] });
