@@ -1,8 +1,9 @@
 // Proves, without any key, that the objects of a store are those that their names say.
 
-import { EXIT } from '../base/faults.ts';
+import { EXIT, Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { scrub as scrubStore, VerifyProgress } from '../engine/verify.ts';
+import { REPOSITORY_OBJECT } from '../repository/layout.ts';
 import { locationOf, openStoreOf } from './open.ts';
 import { watch } from './progress-line.ts';
 import { threadsOf } from './threads.ts';
@@ -15,6 +16,8 @@ export async function scrub(invocation: Invocation): Promise<number> {
   const progress = new VerifyProgress();
   const stop = watch(output, () => verifyGauge(progress));
   try {
+    if ((await store.size(REPOSITORY_OBJECT, { signal })) === undefined)
+      throw new Fault('FORMAT_NOT_A_REPOSITORY', `There is no repository at ${store.location}`);
     const { outcome, packs, indexes, bytesRead, damaged, damagedCount } = await scrubStore(store, {
       threads: threadsOf(options),
       signal,
