@@ -17,17 +17,13 @@ export class IdHasher {
   /** 32 bytes. */
   id(bytes: Uint8Array): Buffer {
     this.#hasher.update(bytes);
-    const id = this.#hasher.digestBuffer();
-    this.#hasher.reset();
-    return id;
+    return takeDigest(this.#hasher);
   }
 
   /** As `id` of the parts' concatenation. */
   idOf(...parts: readonly Uint8Array[]): Buffer {
     for (const part of parts) this.#hasher.update(part);
-    const id = this.#hasher.digestBuffer();
-    this.#hasher.reset();
-    return id;
+    return takeDigest(this.#hasher);
   }
 }
 
@@ -46,8 +42,14 @@ export class ObjectHasher {
 
   /** The name of all that came since the last one. */
   id(): Buffer {
-    const id = this.#hasher.digestBuffer();
-    this.#hasher.reset();
-    return id;
+    return takeDigest(this.#hasher);
   }
+}
+
+/** By way of hex: a buffer that the hasher makes lies outside of the heap and lives until the collector happens to run (measured: 300,000
+ *  digests held 97 MiB, this way 9, in less time). */
+function takeDigest(hasher: Blake3Hasher): Buffer {
+  const digest = Buffer.from(hasher.digest(), 'hex');
+  hasher.reset();
+  return digest;
 }

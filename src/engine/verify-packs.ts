@@ -77,9 +77,10 @@ async function verifyPack(
     const answer = await pool.run({
       kind: 'verify',
       pack: await pool.packBytes(packId, 0, packLength),
-      packId,
+      // Copies: with a view the whole index object would travel to the worker.
+      packId: packId.slice(),
       packLength,
-      directory,
+      directory: directory.slice(),
       keys: await Promise.all(sessions.map(({ session, assetId }) => keys.find(kind, session, assetId))),
       unitBytes: parameters.paged.unitBytes,
     });
