@@ -43,7 +43,11 @@ function bashScript(verbs: readonly Verb[]): string {
   });
   const all = verbs.flatMap(optionsOf);
   const paths = [...new Set(all.filter(isPath).map(({ name }) => `--${name}`))];
-  const choices = [...new Map(all.filter(({ kind }) => kind === 'choice').map((option) => [option.name, option])).values()];
+  const choices = verbs.flatMap((verb) =>
+    optionsOf(verb).flatMap((option) =>
+      option.kind === 'choice' ? [`    '${verb.name} --${option.name}') words='${(option.choices ?? []).join(' ')}' ;;`] : [],
+    ),
+  );
   const values = [
     ...new Set(
       all.filter((option) => option.kind !== 'flag' && !isPath(option) && option.kind !== 'choice').map(({ name }) => `--${name}`),
@@ -54,7 +58,6 @@ _holdfast() {
   local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} verb='' word options='' words='' paths=0
   case "$before" in
     ${paths.join('|')}) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; return ;;
-${choices.map(({ name, choices: list = [] }) => `    --${name}) mapfile -t COMPREPLY < <(compgen -W '${list.join(' ')}' -- "$current"); return ;;`).join('\n')}
     ${values.join('|')}) COMPREPLY=(); return ;;
   esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -73,6 +76,11 @@ ${groups(verbs)
   .join('\n')}
 ${cases.join('\n')}
   esac
+  case "$verb $before" in
+${choices.join('\n')}
+    *) before='' ;;
+  esac
+  if [[ -n $before ]]; then mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"); return; fi
   if [[ $current == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current"); return; fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   if [[ $paths == 1 ]]; then mapfile -t -O \${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; fi
