@@ -34,7 +34,7 @@ export function decodeKeyText(text: string): KeyText {
   const match =
     text.length > TEXT_CHARS_MAX
       ? null
-      : /-----BEGIN HOLDFAST (KEY|SEALED KEY)-----\r?\n([\s\S]*?)-----END HOLDFAST \1-----/.exec(text);
+      : /-----BEGIN HOLDFAST (KEY|SEALED KEY)-----[ \t]*\r?\n([\s\S]*?)-----END HOLDFAST \1-----/.exec(text);
   if (match === null) throw damaged('it has no lines between "BEGIN HOLDFAST KEY" and "END HOLDFAST KEY"');
   const pieces: Uint8Array[] = [];
   for (const line of match[2]!.split('\n').map((one) => one.trim())) {
