@@ -24,10 +24,8 @@ describe('the text of a key', () => {
   it('is found among other lines, however it was typed', () => {
     const bytes = seededBytes(100, 1);
     const text = encodeKeyText({ kind: 'KEY', bytes });
-    const typed = `Dear reader,\r\n\n${text
-      .replace(/-(?=[A-Z2-7]{1,4}[- ])/g, ' ')
-      .replaceAll('\n', '  \r\n')
-      .replace(/^(\d\d .*)$/m, (line) => line.toLowerCase())}\nregards`;
+    const groupsApart = text.replace(/^\d\d .*$/gm, (line) => line.replaceAll('-', ' ').toLowerCase());
+    const typed = `Dear reader,\r\n\n${groupsApart.replaceAll('\n', '  \r\n')}\nregards`;
     expect(Buffer.from(decodeKeyText(typed).bytes).equals(Buffer.from(bytes))).toBe(true);
     expect(
       Buffer.from(decodeKeyText(text.replace(/^\d\d .*$/gm, (line) => line.replaceAll('O', '0'))).bytes).equals(Buffer.from(bytes)),
