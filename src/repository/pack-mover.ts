@@ -11,7 +11,6 @@ import { Compressor, compressBound } from '../codec/zstd.ts';
 import type { IndexedPack } from '../format/index-object.ts';
 import {
   BLOCK_ID_BYTES,
-  BLOCK_RAW_BYTES_MAX,
   decodeTrailer,
   EXTENT_CHUNK,
   EXTENT_GROUP,
@@ -40,7 +39,7 @@ const LEVEL = 3;
 /** As in a backup: blocks are stored compressed when that saves 3 %. */
 const COMPRESSED_SHARE_MAX = 0.97;
 const DIRECTORY_BYTES_MAX = 1024 * 1024;
-const DIRECTORY_ROOM_BYTES = 4 * 1024 * 1024;
+const DIRECTORY_ROOM_BYTES = 2 * 1024 * 1024;
 
 export type MoverOptions = {
   readonly store: ObjectStore;
@@ -148,8 +147,9 @@ export class PackMover {
       if (!isFull || open.blocks.length === 0) return open;
       await this.#close(kind);
     }
+    const capacity = Math.max(fullBytes[kind], room) + DIRECTORY_ROOM_BYTES;
     const spare = this.#spares.get(kind);
-    const bytes = spare ?? new Uint8Array(fullBytes[kind] + compressBound(BLOCK_RAW_BYTES_MAX) + TAG_BYTES + DIRECTORY_ROOM_BYTES);
+    const bytes = spare !== undefined && spare.length >= capacity ? spare : new Uint8Array(capacity);
     const target = { bytes, length: 0, directoryBytes: 0, sessions: [], blocks: [] };
     this.#targets.set(kind, target);
     return target;

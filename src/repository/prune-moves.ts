@@ -9,7 +9,7 @@ import type { CallOptions } from '../store/object-store.ts';
 import { DETAIL_RECORD_BYTES } from './census.ts';
 import { readIndexes } from './index-stream.ts';
 import { INDEX_BYTES_FULL, IndexWriter } from './index-writer.ts';
-import { hex, indexKey, packKey, unhex } from './layout.ts';
+import { hex, indexKey, unhex } from './layout.ts';
 import type { CondemnPlan } from './maintenance.ts';
 import { type NeededBlock, type OpenPack, PackMover, readPack } from './pack-mover.ts';
 import { fullPackBytes, type PruneMaterial } from './prune-material.ts';
@@ -18,7 +18,7 @@ import { RecordCursor } from './record-cursor.ts';
 import type { Repository } from './repository.ts';
 
 /** Packs that are read ahead of the one whose blocks are moved. */
-const PACKS_AHEAD = 2;
+const PACKS_AHEAD = 1;
 /** Index objects below a quarter of a full one are merged when they are so many. */
 const SMALL_INDEXES_MIN = 8;
 const SMALL_INDEX_BYTES = INDEX_BYTES_FULL / 8;
@@ -64,9 +64,10 @@ export async function makeMoves(
   }
 }
 
-/** After a condemnation that did not come about: nobody else knows of these. */
-export async function discardMoves(repository: Repository, { newPacks, plan }: Moves, call?: CallOptions): Promise<void> {
-  const keys = [...newPacks.map(({ packId }) => packKey(packId)), ...plan.add.map(({ id }) => indexKey(id))];
+/** After a condemnation that did not come about. Only the index objects, of which nobody else can know: the packs with the moved blocks
+ *  may have been listed and adopted by others meanwhile. Who has not been adopted is an orphan for the next prune. */
+export async function discardMoves(repository: Repository, { plan }: Moves, call?: CallOptions): Promise<void> {
+  const keys = plan.add.map(({ id }) => indexKey(id));
   await forEachBounded(keys, DELETES_IN_FLIGHT_MAX, (key) => repository.store.delete(key, call));
 }
 
