@@ -172,13 +172,14 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
     oneFileSystem: options.flag('one-file-system'),
     excludeCaches: options.flag('exclude-caches'),
   });
+  const engine = import('../engine/backup-files.ts');
   return {
     type: 'files',
     paths: source.roots,
     assetName: assetNameOf(paths.map((path) => pathText(resolveLatin1(path)))),
     problems,
     read: async ({ pipeline, parent, repository, rereadAll, progress, listener }) => {
-      const { backUpFiles } = await import('../engine/backup-files.ts');
+      const { backUpFiles } = await engine;
       const { readNode, parameters } = repository;
       const parentStartedMs = parent === undefined || rereadAll ? undefined : Date.parse(parent.startedAt);
       return {

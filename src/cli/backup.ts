@@ -2,7 +2,7 @@
 
 import { EXIT, Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
-import { backUp, type ReadSource } from '../engine/backup.ts';
+import type { ReadSource } from '../engine/backup.ts';
 import { type BackupProblem, BackupProgress } from '../engine/backup-progress.ts';
 import { displayPath } from '../model/entry-path.ts';
 import type { Snapshot, SourceType } from '../model/snapshot.ts';
@@ -26,7 +26,10 @@ export async function backup(invocation: Invocation): Promise<number> {
   const level = levelOf(options.text('compression'));
   // Before the repository is opened: what is wrong with the source is told at once.
   const source = await openSource(args.map(pathOfArgument), invocation);
+  // Loaded while the key is derived from the passphrase, which takes longer.
+  const engine = import('../engine/backup.ts');
   return withRepository(invocation, async (repository) => {
+    const { backUp } = await engine;
     const progress = new BackupProgress();
     const listener = { onProblem: (problem: BackupProblem) => reportProblem(output, problem) };
     for (const problem of source.problems) {
@@ -48,9 +51,12 @@ export async function backup(invocation: Invocation): Promise<number> {
       progress,
       listener,
     };
-    const read: ReadSource = (context) =>
-      source.read({ ...context, repository, progress, listener, rereadAll: options.flag('force') });
-    const stop = watch(output, () => gaugeOf(progress));
+    let storedBytes = (): number => 0;
+    const read: ReadSource = (context) => {
+      storedBytes = () => context.pipeline.bytesStored;
+      return source.read({ ...context, repository, progress, listener, rereadAll: options.flag('force') });
+    };
+    const stop = watch(output, () => gaugeOf(progress, storedBytes()));
     try {
       const snapshot = await backUp(repository, details, read);
       stop();
@@ -76,15 +82,15 @@ function assetOf(options: OptionValues, source: BackupSource, { keyring }: Repos
 }
 
 function reportProblem(output: Output, { path, code, message, missing }: BackupProblem): void {
-  output.warning(`${missing ? 'left out' : 'taken as far as possible'}: ${displayPath(path)}: ${displayPath(message)}`, {
+  output.warning(`${missing ? 'left out' : 'taken as far as possible'}: ${displayPath(path)}: ${message}`, {
     ...pathFields(path),
     code,
     missing,
   });
 }
 
-function gaugeOf(progress: BackupProgress): Gauge {
-  const { bytesDone, bytesScanned, scanned, bytesRead, bytesStored, entriesDone, entriesScanned, problems } = progress;
+function gaugeOf(progress: BackupProgress, bytesStored: number): Gauge {
+  const { bytesDone, bytesScanned, scanned, bytesRead, entriesDone, entriesScanned, problems } = progress;
   const notes = [
     `${entriesDone}${scanned ? ` / ${entriesScanned}` : ''} files`,
     `read ${formatBytes(bytesRead)}`,
@@ -95,7 +101,7 @@ function gaugeOf(progress: BackupProgress): Gauge {
     bytesDone,
     bytesTotal: scanned ? bytesScanned : undefined,
     notes,
-    fields: { bytesScanned, bytesRead, bytesStored, entriesDone, entriesScanned, problems },
+    fields: { bytesScanned, bytesRead, entriesDone, entriesScanned, problems },
   };
 }
 

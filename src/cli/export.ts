@@ -32,8 +32,10 @@ export function exportSnapshot(invocation: Invocation): Promise<number> {
     const exported = {
       name,
       content: new ContentReader(content, sizeBytes, parameters.paged.unitBytes, readNode, reader),
-      onFault: (error: unknown) =>
-        output.warning(error instanceof Error ? error.message : String(error), isFault(error) ? { code: error.code } : {}),
+      onFault: (error: unknown) => {
+        output.warning(error instanceof Error ? error.message : String(error), isFault(error) ? { code: error.code } : {});
+        output.flush();
+      },
     };
     return pinned(invocation, repository, snapshot, async () => {
       const server = createServer((socket) => void serveNbdClient(socket, exported));

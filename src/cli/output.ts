@@ -2,6 +2,7 @@
 // standard error, and the status line of a terminal, which is taken away before anything else is written there.
 
 import type { Fault } from '../base/faults.ts';
+import { inLine, printable } from './printable.ts';
 
 export type OutputOptions = {
   readonly json: boolean;
@@ -58,7 +59,7 @@ export class Output {
 
   /** A result for people; nothing with --json. */
   line(text: string): void {
-    if (!this.options.json) this.#result(text);
+    if (!this.options.json) this.#result(printable(text));
   }
 
   /** A result for programs; nothing without --json. `fields` may not hold secrets. */
@@ -83,13 +84,13 @@ export class Output {
   /** Something that is not fatal, and must be seen. */
   warning(text: string, fields: Readonly<Record<string, unknown>>): void {
     if (this.options.json) this.record('warning', { message: text, ...fields });
-    else this.#toErr(`warning: ${text}`);
+    else this.#toErr(`warning: ${inLine(text)}`);
   }
 
   fault(fault: Fault): void {
     const { code, message, hint, exit, retry } = fault;
     if (this.options.json) this.record('error', { code, message, hint, exit, retry });
-    else this.#toErr(`holdfast: ${message}\n  ${hint} [${code}]`);
+    else this.#toErr(`holdfast: ${printable(message)}\n  ${hint} [${code}]`);
   }
 
   /** Replaces the status line of the terminal; '' takes it away. */

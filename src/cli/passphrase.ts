@@ -90,8 +90,9 @@ function openTerminal(): ReadStream | undefined {
 }
 
 async function ask(terminal: ReadStream, prompt: string): Promise<Buffer> {
-  process.stderr.write(prompt);
+  // Before the prompt: what is typed at once must not be echoed either.
   terminal.setRawMode(true);
+  process.stderr.write(prompt);
   try {
     return await readLine(terminal);
   } finally {

@@ -23,6 +23,8 @@ export function restore(invocation: Invocation): Promise<number> {
   const toStdout = options.flag('stdout') || options.text('target') === '-';
   checkOptions(invocation, toStdout);
   if (toStdout) output.keepStandardOutputForData();
+  // Loaded while the key is derived from the passphrase, which takes longer.
+  void import('../engine/restore-tree.ts');
   return withRepository(invocation, async (repository) => {
     if (repository.keyring.role !== 'owner')
       throw new Fault('KEY_CANNOT_READ', `This key of the repository at ${repository.store.location} is for writing only`);
@@ -81,7 +83,7 @@ async function check(run: Restore, { check: compare }: Restored): Promise<number
 }
 
 function reportProblem(output: Output, { path, code, message }: RestoreProblem): void {
-  output.warning(`${displayPath(path)}: ${displayPath(message)}`, { ...pathFields(path), code });
+  output.warning(`${displayPath(path)}: ${message}`, { ...pathFields(path), code });
 }
 
 function report(

@@ -1,9 +1,12 @@
 // Columns for people.
 
+import { inLine } from './printable.ts';
+
 export type Column = { readonly title: string; readonly align?: 'right' };
 
 /** Lines without blanks at their ends. */
-export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+export function tableLines(columns: readonly Column[], texts: readonly (readonly string[])[]): string[] {
+  const rows = texts.map((row) => row.map(inLine));
   const widths = columns.map(({ title }, c) =>
     rows.reduce((most, row) => Math.max(most, displayWidth(row[c] ?? '')), displayWidth(title)),
   );

@@ -256,7 +256,11 @@ export const VERBS: readonly Verb[] = [
         help: 'another copy of this repository: damaged packs are taken from there',
       },
       { name: 'quick', kind: 'flag', help: 'do not read every pack to find damage' },
-      { name: 'rebuild-head', kind: 'flag', help: 'when the head is lost: make one from what the store lists' },
+      {
+        name: 'rebuild-head',
+        kind: 'flag',
+        help: 'when the head is lost: make one from what the store lists. No backup and no prune may run anywhere meanwhile',
+      },
       DRY_RUN,
       THREADS,
     ],

@@ -1,6 +1,7 @@
 // What a backup says about single entries: whether they are as before, what a worker must know of them, what is kept of them.
 
 import type { Xattr } from '../model/entry.ts';
+import { displayPath } from '../model/entry-path.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
 import { type ExpectedStat, type FileTaskResult, STAT_FIELDS } from '../worker/file-task.ts';
 import type { SourceEntry } from './file-source.ts';
@@ -36,7 +37,8 @@ export function expectedOf({ sizeBytes, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec
 
 export function problemOf(path: string, outcome: FileTaskResult['outcome']): LargeResult['problem'] {
   if (outcome === 'read') return undefined;
-  if (outcome === 'changed') return { code: 'CHANGED', message: `"${path}" changed while it was read`, missing: false };
+  if (outcome === 'changed')
+    return { code: 'CHANGED', message: `"${displayPath(path)}" changed while it was read`, missing: false };
   return { code: outcome.problem, message: outcome.message, missing: true };
 }
 

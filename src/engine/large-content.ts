@@ -3,6 +3,7 @@
 
 import { Fault } from '../base/faults.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
+import { displayPath } from '../model/entry-path.ts';
 import { NO_REFERENCES, type References } from '../model/reference.ts';
 import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { ExpectedStat, FileTask, FileTaskResult, PagedLeaf } from '../worker/file-task.ts';
@@ -72,7 +73,7 @@ class Outcome {
     if (outcome === 'read' || this.problem?.missing === true) return;
     this.problem =
       outcome === 'changed'
-        ? { code: 'CHANGED', message: `"${path}" changed while it was read`, missing: false }
+        ? { code: 'CHANGED', message: `"${displayPath(path)}" changed while it was read`, missing: false }
         : { code: outcome.problem, message: outcome.message, missing: true };
   }
 }

@@ -229,6 +229,19 @@ describe('output', () => {
     expect(err.text).toBe('warning: careful\n');
   });
 
+  it('lets nobody else drive the terminal', () => {
+    const { out, err, output: to } = output({});
+    to.line('asset \x1b[2Jx\u202e');
+    for (const line of tableLines([{ title: 'a' }], [['b\nc\x07']])) to.line(line);
+    to.warning('file \x1b]0;title\x07\nsecond', {});
+    to.fault(new Fault('KEY_NOT_FOUND', 'key \x9b31m'));
+    to.flush();
+    expect(out.text).toBe('asset \\x1b[2Jx\\u{202e}\na\nb\\x0ac\\x07\n');
+    expect(err.text).toBe(
+      'warning: file \\x1b]0;title\\x07\\x0asecond\nholdfast: key \\x9b31m\n  See "holdfast key list". [KEY_NOT_FOUND]\n',
+    );
+  });
+
   it('takes the status line away before it writes anything there, and never writes more than fits', () => {
     const { err, output: to } = output({ terminal: true });
     to.status('x'.repeat(100));
