@@ -1,6 +1,6 @@
 // Verbs that take away and prove: forget, prune, verify, scrub, repair.
 
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { objectsIn } from '../support/repository.ts';
@@ -133,6 +133,53 @@ describe('scrub', () => {
     expect(holdfast.summary(['scrub'], without)).toMatchObject({ outcome: 'clean', indexes: 1, damaged: 0 });
     flipLargestPack(holdfast);
     expect(holdfast.summary(['scrub'], { ...without, status: 4 })).toMatchObject({ outcome: 'damaged', damaged: 1 });
+  });
+});
+
+describe('repair', () => {
+  it('tells with --dry-run, isolates what is lost, names it with 4, and the next backup makes it whole', () => {
+    const { holdfast, ids } = withSnapshots(2);
+    flipLargestPack(holdfast);
+    expect(holdfast.summary(['repair', '--dry-run'], { status: 4 })).toMatchObject({ dryRun: true, outcome: 'lost' });
+    const lines = holdfast.lines(['repair'], { status: 4 });
+    expect(lines.at(-1)).toMatchObject({ kind: 'summary', verb: 'repair', dryRun: false, outcome: 'lost', affected: 1 });
+    const lost = lines.find(({ kind }) => kind === 'affected')!.snapshot;
+    expect(ids).toContain(lost);
+    holdfast.ok(['backup', holdfast.path('tree'), '--asset', 'tree', '--force']);
+    holdfast.ok(['forget', lost as string]);
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
+    expect(holdfast.summary(['repair'])).toMatchObject({ outcome: 'clean' });
+  });
+
+  it('takes what is damaged from another copy', () => {
+    const { holdfast } = withSnapshots(2);
+    cpSync(holdfast.repository, holdfast.path('replica'), { recursive: true, preserveTimestamps: true });
+    flipLargestPack(holdfast);
+    expect(holdfast.summary(['repair', '--from', holdfast.path('replica')])).toMatchObject({
+      outcome: 'mended',
+      packsFetched: 1,
+      affected: 0,
+    });
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
+  });
+
+  it('makes a lost index anew', () => {
+    const { holdfast } = withSnapshots(2);
+    for (const key of objectsIn(holdfast.directory, 'index/').keys()) rmSync(join(holdfast.repository, key));
+    rmSync(holdfast.path('cache'), { recursive: true });
+    expect(holdfast.summary(['repair'])).toMatchObject({ outcome: 'mended' });
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
+  });
+
+  it('makes a lost head anew, when it is told to', () => {
+    const { holdfast, ids } = withSnapshots(2);
+    for (const name of readdirSync(holdfast.repository))
+      if (name.startsWith('head')) rmSync(join(holdfast.repository, name), { recursive: true });
+    expect(holdfast.fault(['repair'])).toMatchObject({ code: 'HEAD_MISSING', status: 4 });
+    const lines = holdfast.lines(['repair', '--rebuild-head']);
+    expect(lines.find(({ kind }) => kind === 'head')).toMatchObject({ snapshots: 2 });
+    expect(snapshotsOf(holdfast).sort()).toEqual([...ids].sort());
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
   });
 });
 
