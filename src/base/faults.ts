@@ -93,6 +93,9 @@ export const FAULTS = {
     EXIT.usage,
   ),
 
+  // Export
+  EXPORT_CANNOT_LISTEN: never('Choose another --listen or --socket: something else is there, or this user may not listen there.'),
+
   // Keys
   KEY_PASSPHRASE_MISSING: never(
     'Name a file with the passphrase in HOLDFAST_PASSPHRASE_FILE, or use --passphrase-file.',

@@ -2,6 +2,7 @@
 // make everything durable, commit.
 
 import { randomBytes } from 'node:crypto';
+import { isFault } from '../base/faults.ts';
 import type { Snapshot, SnapshotRoot, SourceType, VolumeStat } from '../model/snapshot.ts';
 import { hex, unhex } from '../repository/layout.ts';
 import { readRegistered } from '../repository/registry.ts';
@@ -44,6 +45,7 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
   const session = await BackupSession.begin(repository.heads, { assetId: hex(assetId), process: repository.process }, { signal });
   const journal = new UploadJournal(repository.cacheDirectory, session.name);
   let pipeline: BackupPipeline | undefined;
+  let snapshot: Snapshot | undefined;
   try {
     await repository.syncIndex(session.view.indexes, { signal });
     await adoptOrphans(repository, session, { signal });
@@ -65,13 +67,14 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
     const read = await readSource({ pipeline, parent });
     const totals = await pipeline.finish();
     progress.bytesStored = totals.bytesStored;
-    const snapshot = describe(session.name, details, startedAt, parent, read, totals);
+    snapshot = describe(session.name, details, startedAt, parent, read, totals);
     const unpublished = totals.indexes.filter(({ id }) => !session.view.indexes.some((index) => index.id === id));
     await session.commit(sealSnapshot(repository, snapshot, assetId, randomBytes(12)), unpublished, { signal });
     removeJournal(repository.cacheDirectory, session.name);
     return snapshot;
   } catch (error) {
-    await giveUp(session, pipeline);
+    // The commit may have happened although its answer was lost.
+    if ((await giveUp(session, pipeline)) === 'committed' && snapshot !== undefined) return snapshot;
     throw error;
   } finally {
     journal.close();
@@ -81,9 +84,12 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
 
 /** Leaves what was uploaded to the next backup, as far as the store still answers; the journal stays for the rest. The fault that led here
  *  is the one to report. */
-async function giveUp(session: BackupSession, pipeline: BackupPipeline | undefined): Promise<void> {
+async function giveUp(
+  session: BackupSession,
+  pipeline: BackupPipeline | undefined,
+): Promise<'abandoned' | 'committed' | 'unknown'> {
   await pipeline?.salvage().catch(() => {});
-  await session.abandon().catch(() => {});
+  return session.abandon().catch(() => 'unknown' as const);
 }
 
 /** The newest snapshot of the asset whose map may be shared. */
@@ -97,12 +103,22 @@ async function findParent(
   let parent: Snapshot | undefined;
   // Registered in the order of their commits: the last few are enough to find the newest start.
   for (const candidate of session.view.parents.filter((one) => one.assetId === name).slice(-3)) {
-    const snapshot = openSnapshot(repository, await readRegistered(repository.heads, candidate.session));
+    const snapshot = await readUnlessForgotten(repository, candidate.session);
+    if (snapshot === undefined) continue;
     // What it has lost must be read again.
     if (await isUnsound(repository.store, candidate.session)) continue;
     if (snapshot.type === type && (parent === undefined || snapshot.startedAt > parent.startedAt)) parent = snapshot;
   }
   return parent;
+}
+
+async function readUnlessForgotten(repository: Repository, session: string): Promise<Snapshot | undefined> {
+  try {
+    return openSnapshot(repository, await readRegistered(repository.heads, session));
+  } catch (error) {
+    if (isFault(error, 'SNAPSHOT_NOT_FOUND')) return undefined;
+    throw error;
+  }
 }
 
 function describe(

@@ -31,6 +31,8 @@ export type FindDetails = {
   readonly indexes: readonly IndexRef[];
   /** Packs (hex) that must not be named. */
   readonly excluded: ReadonlySet<string>;
+  /** Sessions (hex) that run: their packs are their own affair until they have committed or ended. */
+  readonly running: ReadonlySet<string>;
   readonly random: (bytes: number) => Uint8Array;
   readonly cacheDirectory: string;
   /** Takes blocks out of packs that cannot be named. */
@@ -62,6 +64,7 @@ export async function findPacks(place: OpenedRepository, details: FindDetails, o
       unreadable.push(id);
       return;
     }
+    if (details.running.has(hex(pack.session))) return;
     if (details.wanted !== undefined && !directoryOf(pack).blocks.some((block) => details.wanted!.has(hex(block.id)))) return;
     packs++;
     turn = turn.then(() => writer.add(pack));

@@ -40,7 +40,7 @@ export async function rebuildHead(repository: Repository, options: RebuildHeadOp
   // What was condemned cannot be told; it comes back, and the next prune finds it unused.
   const found = await findPacks(
     repository,
-    { indexes: [], excluded: new Set(), random: randomBytes, cacheDirectory, mover: undefined },
+    { indexes: [], excluded: new Set(), running: new Set(), random: randomBytes, cacheDirectory, mover: undefined },
     call,
   );
   const snapshots = await findSnapshots(repository, await sessionsOf(repository, found.indexes, call), call);

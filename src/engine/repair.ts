@@ -18,7 +18,7 @@ import { rootsOf } from '../repository/head-changes.ts';
 import { encodeIndexObject } from '../repository/index-objects.ts';
 import { readIndexes } from '../repository/index-stream.ts';
 import { IndexWriter } from '../repository/index-writer.ts';
-import { hex, indexKey, packKey, sessionKeyKey, unhex } from '../repository/layout.ts';
+import { hex, indexKey, sessionKeyKey, unhex } from '../repository/layout.ts';
 import { type CondemnPlan, type Examination, type Kept, MaintenanceSession } from '../repository/maintenance.ts';
 import { mustBeOwner } from '../repository/owner-only.ts';
 import { PackMover } from '../repository/pack-mover.ts';
@@ -170,7 +170,7 @@ class RepairRun {
           await this.#settle(session);
           return mend.numbers;
         }
-        for (const { packId } of mend.newPacks) await store.delete(packKey(packId), this.#call);
+        // Not the packs: others may have listed and adopted them meanwhile. The next prune finds those that nobody names.
         for (const { id } of plan.add) await store.delete(indexKey(id), this.#call);
         if (attempt === ATTEMPTS_MAX)
           throw new Fault('HEAD_CONTENTION', `Others changed the index ${attempt} times while it was repaired`);
@@ -230,7 +230,8 @@ class RepairRun {
       );
       const isIndexLost = good.length < head.indexes.length;
       const wanted = isIndexLost ? undefined : damage.blocks;
-      const details = { indexes: good, excluded: condemned, random, cacheDirectory, mover, wanted };
+      const running = new Set(head.writers.map((one) => one.session));
+      const details = { indexes: good, excluded: condemned, running, random, cacheDirectory, mover, wanted };
       const found = isIndexLost || damage.blocks.size > 0 ? await findPacks(this.#repository, details, this.#call) : undefined;
       await mover.finish();
       for (const pack of mover.packs) await writer.add(pack);

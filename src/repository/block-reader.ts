@@ -2,11 +2,11 @@
 // Restore and verify read whole packs in parallel instead (src/engine/restore.ts).
 
 import { Fault, isFault } from '../base/faults.ts';
-import { bytesEqual, blockOf, digestOf, lengthOf, offsetOf, type References } from '../model/reference.ts';
-import type { BlockPlace } from '../index/tables.ts';
 import { DIGEST_BYTES } from '../codec/chunk-id.ts';
-import { BlockOpener } from '../worker/block-opener.ts';
+import type { BlockPlace } from '../index/tables.ts';
+import { blockOf, bytesEqual, digestOf, lengthOf, offsetOf, type References } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { BlockOpener } from '../worker/block-opener.ts';
 import type { Keyring } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
 import type { SessionKeyCache } from './session-keys.ts';
@@ -41,7 +41,10 @@ export class BlockReader {
     const blockId = blockOf(reference);
     const block = await this.block(blockId, options);
     const bytes = block.subarray(offsetOf(reference), offsetOf(reference) + lengthOf(reference));
-    if (bytes.length !== lengthOf(reference) || !bytesEqual(this.#keyring.ids.id(bytes).subarray(0, DIGEST_BYTES), digestOf(reference))) {
+    if (
+      bytes.length !== lengthOf(reference) ||
+      !bytesEqual(this.#keyring.ids.id(bytes).subarray(0, DIGEST_BYTES), digestOf(reference))
+    ) {
       throw new Fault('FORMAT_DAMAGED', `Block ${hex(blockId)} does not hold what a map says at ${offsetOf(reference)}`);
     }
     return bytes;

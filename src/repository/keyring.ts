@@ -3,14 +3,21 @@
 
 import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
+import { openOnce, sealOnce } from '../codec/aead.ts';
 import { DIGEST_BYTES, IdHasher, objectId } from '../codec/chunk-id.ts';
 import { chunkMultiplier } from '../codec/chunk-multiplier.ts';
 import { deriveFromPassphrase, deriveKey, isScryptCostBearable, SCRYPT_COST } from '../codec/derive.ts';
-import { openOnce, sealOnce } from '../codec/aead.ts';
 import { BOX_BYTES, generateBoxPair, openWithPrivateKey, PUBLIC_KEY_BYTES, sealToPublicKey } from '../codec/sealed-box.ts';
 import { generateSigningPair } from '../codec/signature.ts';
 import {
-  decodeKeyObject, decodeKeyPayload, encodeKeyObject, encodeKeyPayload, type KeyObject, type KeyPayload, type KeyRole, type OwnerPayload,
+  decodeKeyObject,
+  decodeKeyPayload,
+  encodeKeyObject,
+  encodeKeyPayload,
+  type KeyObject,
+  type KeyPayload,
+  type KeyRole,
+  type OwnerPayload,
 } from '../format/key-object.ts';
 import type { RepositoryParameters } from '../format/repository-object.ts';
 
@@ -37,13 +44,28 @@ export function newPair(random: Random): { readonly id: string; readonly publicK
 /** Seals `payload` under a passphrase. */
 export async function sealKeyObject(
   payload: KeyPayload,
-  details: { readonly id: string; readonly label: string; readonly createdAt: string; readonly passphrase: Uint8Array; readonly repositoryId: Uint8Array; readonly random: Random },
+  details: {
+    readonly id: string;
+    readonly label: string;
+    readonly createdAt: string;
+    readonly passphrase: Uint8Array;
+    readonly repositoryId: Uint8Array;
+    readonly random: Random;
+  },
 ): Promise<Uint8Array> {
   const salt = details.random(16);
   const nonce = details.random(12);
   const kek = await deriveFromPassphrase(details.passphrase, salt, SCRYPT_COST);
   const sealed = sealOnce(kek, nonce, encodeKeyPayload(payload), keyAad(details.repositoryId, details.id, payload.role));
-  return encodeKeyObject({ role: payload.role, label: details.label, createdAt: details.createdAt, cost: SCRYPT_COST, salt, nonce, sealed });
+  return encodeKeyObject({
+    role: payload.role,
+    label: details.label,
+    createdAt: details.createdAt,
+    cost: SCRYPT_COST,
+    salt,
+    nonce,
+    sealed,
+  });
 }
 
 /** The payload, or undefined when the passphrase is not this key's. */
@@ -110,7 +132,11 @@ export class Keyring {
   }
 
   /** Draws a data key and seals it: the object to be stored under `session-keys/<pair>/<session>` before any block is. */
-  newSession(session: Uint8Array, assetId: Uint8Array, random: Random): { readonly keys: SessionKeys; readonly pairId: string; readonly sealed: Uint8Array } {
+  newSession(
+    session: Uint8Array,
+    assetId: Uint8Array,
+    random: Random,
+  ): { readonly keys: SessionKeys; readonly pairId: string; readonly sealed: Uint8Array } {
     const dataKey = random(32);
     const keys = { session, assetId, dataKey, metadataKey: this.metadataKeyOf(session, assetId) };
     const sealTo = this.payload.role === 'owner' ? this.payload.pairs.at(-1) : this.payload.sealTo;
@@ -125,11 +151,17 @@ export class Keyring {
   /** The data key inside a session key object. */
   openSessionKey(pairId: string, session: Uint8Array, object: Uint8Array): Uint8Array {
     const what = `The key of session ${Buffer.from(session).toString('hex')}`;
-    if (this.payload.role !== 'owner') throw new Fault('KEY_CANNOT_READ', `${what} is sealed to the tenant; this key is for writing`);
+    if (this.payload.role !== 'owner')
+      throw new Fault('KEY_CANNOT_READ', `${what} is sealed to the tenant; this key is for writing`);
     const pair = this.payload.pairs.find(({ id }) => id === pairId);
-    if (pair === undefined) throw new Fault('KEY_NOT_FOUND', `${what} is sealed to the pair ${pairId}, which this key does not hold`);
-    const isObject = object.length === SESSION_KEY_MAGIC.length + BOX_BYTES && SESSION_KEY_MAGIC.equals(object.subarray(0, SESSION_KEY_MAGIC.length));
-    const dataKey = isObject ? openWithPrivateKey(pair, object.subarray(SESSION_KEY_MAGIC.length), this.#repositoryId, session) : undefined;
+    if (pair === undefined)
+      throw new Fault('KEY_NOT_FOUND', `${what} is sealed to the pair ${pairId}, which this key does not hold`);
+    const isObject =
+      object.length === SESSION_KEY_MAGIC.length + BOX_BYTES &&
+      SESSION_KEY_MAGIC.equals(object.subarray(0, SESSION_KEY_MAGIC.length));
+    const dataKey = isObject
+      ? openWithPrivateKey(pair, object.subarray(SESSION_KEY_MAGIC.length), this.#repositoryId, session)
+      : undefined;
     if (dataKey === undefined) throw new Fault('FORMAT_DAMAGED', `${what} does not open: it was changed`);
     return dataKey;
   }
@@ -154,8 +186,13 @@ export class Keyring {
     const newest = this.payload.pairs.at(-1);
     invariant(newest !== undefined, 'an owner has a pair');
     return {
-      role: 'writer', repositoryDigest, idKey, ...generateSigningPair(), asset,
-      assetKey: this.#assetKey(this.assetId(asset)), sealTo: { id: newest.id, publicKey: newest.publicKey },
+      role: 'writer',
+      repositoryDigest,
+      idKey,
+      ...generateSigningPair(),
+      asset,
+      assetKey: this.#assetKey(this.assetId(asset)),
+      sealTo: { id: newest.id, publicKey: newest.publicKey },
     };
   }
 }

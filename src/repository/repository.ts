@@ -1,15 +1,13 @@
 // An open repository: its keys, its head, its index on local disk, and reading single blocks.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../base/faults.ts';
-import type { ProcessFacts } from '../format/head.ts';
-import type { IndexRef } from '../format/head.ts';
+import type { IndexRef, ProcessFacts } from '../format/head.ts';
 import type { RepositoryParameters } from '../format/repository-object.ts';
-import { IndexReader, openReader } from '../index/index-reader.ts';
+import { type IndexReader, openReader } from '../index/index-reader.ts';
 import { LocalIndex } from '../index/local-index.ts';
 import type { AcquiredSource } from '../index/run-set.ts';
 import { type BlockPlace, newBlockPlace } from '../index/tables.ts';
@@ -17,6 +15,7 @@ import type { References } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockReader } from './block-reader.ts';
 import { HeadKeeper } from './head.ts';
+import { readableIndexes } from './head-changes.ts';
 import { readIndexObject } from './index-objects.ts';
 import type { Keyring } from './keyring.ts';
 import { hex } from './layout.ts';
@@ -61,9 +60,15 @@ export class Repository implements OpenedRepository {
     const pause = async (durationMs: number, call?: CallOptions): Promise<void> => {
       await sleep(durationMs, undefined, call?.signal === undefined ? {} : { signal: call.signal });
     };
-    this.heads = new HeadKeeper({ store: this.store, codec, random: randomBytes, now: () => new Date(), sleep: pause }, sequenceSeen);
+    this.heads = new HeadKeeper(
+      { store: this.store, codec, random: randomBytes, now: () => new Date(), sleep: pause },
+      sequenceSeen,
+    );
     this.keys = new SessionKeyCache(this.store, this.keyring);
-    this.reader = new BlockReader(this.store, this.keyring, this.keys, { find: (id) => this.#find(id), refresh: () => this.#refresh() });
+    this.reader = new BlockReader(this.store, this.keyring, this.keys, {
+      find: (id) => this.#find(id),
+      refresh: () => this.#refresh(),
+    });
   }
 
   static async init(options: RepositoryOptions & { readonly label: string }): Promise<Repository> {
@@ -99,7 +104,7 @@ export class Repository implements OpenedRepository {
 
   /** Syncs the index with the head's, once, for reading. */
   async openIndex(options?: CallOptions): Promise<void> {
-    if (this.#synced === undefined) await this.syncIndex((await this.heads.read(options)).indexes, options);
+    if (this.#synced === undefined) await this.syncIndex(readableIndexes(await this.heads.read(options)), options);
   }
 
   /** The index as workers open it; held until the next sync or the end. */
@@ -134,14 +139,17 @@ export class Repository implements OpenedRepository {
   }
 
   async #refresh(): Promise<boolean> {
-    const { indexes } = await this.heads.read();
+    const indexes = readableIndexes(await this.heads.read());
     const before = new Set(this.#synced?.map(({ id }) => id));
     if (this.#synced !== undefined && indexes.length === before.size && indexes.every(({ id }) => before.has(id))) return false;
     await this.syncIndex(indexes);
     return true;
   }
 
-  async *#fetch(ids: readonly string[], options?: CallOptions): AsyncGenerator<{ readonly id: string; readonly packs: Awaited<ReturnType<typeof readIndexObject>> }> {
+  async *#fetch(
+    ids: readonly string[],
+    options?: CallOptions,
+  ): AsyncGenerator<{ readonly id: string; readonly packs: Awaited<ReturnType<typeof readIndexObject>> }> {
     const ahead: Promise<{ id: string; packs: Awaited<ReturnType<typeof readIndexObject>> }>[] = [];
     let next = 0;
     const start = (): void => {
@@ -174,7 +182,10 @@ function recall(directory: string): Remembered {
   try {
     const value = JSON.parse(readFileSync(join(directory, 'remembered.json'), 'utf8')) as Record<string, unknown>;
     const { keyId, sequence } = value;
-    return { ...(typeof keyId === 'string' ? { keyId } : {}), ...(Number.isSafeInteger(sequence) ? { sequence: sequence as number } : {}) };
+    return {
+      ...(typeof keyId === 'string' ? { keyId } : {}),
+      ...(Number.isSafeInteger(sequence) ? { sequence: sequence as number } : {}),
+    };
   } catch {
     return {};
   }

@@ -41,6 +41,8 @@ export class SessionKeyCache {
   }
 
   async #fetch(session: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    if (this.#keyring.role !== 'owner')
+      throw new Fault('KEY_CANNOT_READ', `The key of session ${hex(session)} is sealed to the tenant; this key is for writing`);
     for (const pairId of this.#keyring.pairIds) {
       try {
         const object = await this.#store.get(sessionKeyKey(pairId, session), { offset: 0, length: SESSION_KEY_BYTES + 1 }, options);

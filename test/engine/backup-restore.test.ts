@@ -262,7 +262,9 @@ test('a sub-tree and a single file can be restored, a hard link without its orig
   await restore(repository, snapshot, join(scratch, 'tree'), { below: 'd4' });
   expect(readTree(join(scratch, 'tree'))).toEqual(readTree(join(source, 'd4')));
   await restore(repository, snapshot, join(scratch, 'file'), { below: 'd0/original' });
-  expect(readTree(join(scratch, 'file'))).toEqual(new Map([['original', Buffer.from(seededBytes(300_000, 16)).toString('latin1')]]));
+  expect(readTree(join(scratch, 'file'))).toEqual(
+    new Map([['original', Buffer.from(seededBytes(300_000, 16)).toString('latin1')]]),
+  );
 });
 
 test('a delta restore fetches only what differs and mends the rest', async () => {
