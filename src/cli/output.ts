@@ -2,6 +2,7 @@
 // standard error, and the status line of a terminal, which is taken away before anything else is written there.
 
 import type { Fault } from '../base/faults.ts';
+import type { Sink } from './descriptor.ts';
 import { inLine, printable } from './printable.ts';
 
 export type OutputOptions = {
@@ -9,14 +10,6 @@ export type OutputOptions = {
   readonly quiet: boolean;
   readonly verbose: boolean;
   readonly progress: boolean;
-};
-
-/** The part of a stream that is needed here. */
-export type Sink = {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  readonly write: (text: string) => unknown;
-  readonly on: (event: 'error', listener: (error: NodeJS.ErrnoException) => void) => unknown;
 };
 
 const BUFFERED_CHARS_MAX = 64 * 1024;
@@ -29,14 +22,12 @@ export class Output {
   #status = '';
   #isClosed = false;
   #resultsToErr = false;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(options: OutputOptions, out: Sink, err: Sink) {
     this.options = options;
     this.#out = out;
     this.#err = err;
-    // A reader that has seen enough ("| head") is no failure.
-    out.on('error', (error) => this.#onError(error));
-    err.on('error', () => {});
   }
 
   get isJson(): boolean {
@@ -49,7 +40,7 @@ export class Output {
   }
 
   get isTerminal(): boolean {
-    return this.#err.isTTY === true;
+    return this.#err.isTTY;
   }
 
   /** Data goes to standard output: everything else must not. */
@@ -89,15 +80,15 @@ export class Output {
 
   fault(fault: Fault): void {
     const { code, message, hint, exit, retry } = fault;
-    if (this.options.json) this.record('error', { code, message, hint, exit, retry });
+    if (this.options.json && this.#failure === undefined) this.record('error', { code, message, hint, exit, retry });
     else this.#toErr(`holdfast: ${printable(message)}\n  ${hint} [${code}]`);
   }
 
   /** Replaces the status line of the terminal; '' takes it away. */
   status(text: string): void {
     if (text === this.#status || !this.isTerminal) return;
-    const width = (this.#err.columns ?? 80) - 1;
-    this.#err.write(`\r\x1b[2K${text.length > width ? text.slice(0, width) : text}`);
+    const width = this.#err.columns - 1;
+    this.#tell(`\r\x1b[2K${text.length > width ? text.slice(0, width) : text}`);
     this.#status = text;
   }
 
@@ -105,24 +96,44 @@ export class Output {
     if (this.#buffered === '') return;
     const text = this.#buffered;
     this.#buffered = '';
-    if (this.#resultsToErr) this.#err.write(text);
-    else if (!this.#isClosed) this.#out.write(text);
+    if (this.#resultsToErr) this.#tell(text);
+    else if (!this.#isClosed) this.#write(text);
   }
 
   #result(text: string): void {
     this.status('');
     this.#buffered += `${text}\n`;
-    if (this.#buffered.length > BUFFERED_CHARS_MAX || this.#out.isTTY === true) this.flush();
+    if (this.#buffered.length > BUFFERED_CHARS_MAX || this.#out.isTTY) this.flush();
   }
 
   #toErr(text: string): void {
     this.flush();
     this.status('');
-    this.#err.write(`${text}\n`);
+    this.#tell(`${text}\n`);
   }
 
-  #onError(error: NodeJS.ErrnoException): void {
-    this.#isClosed = true;
-    if (error.code !== 'EPIPE') this.#err.write(`holdfast: standard output failed: ${error.message}\n`);
+  /** Throws what writing has failed with: a run whose results were lost has failed, but it is not stopped for that. */
+  end(): void {
+    this.flush();
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #write(text: string): void {
+    try {
+      // A reader that has seen enough ("| head") is no failure.
+      this.#isClosed = !this.#out.write(text);
+    } catch (error) {
+      this.#isClosed = true;
+      this.#failure = { error };
+    }
+  }
+
+  /** What cannot be told is not worth failing for. */
+  #tell(text: string): void {
+    try {
+      this.#err.write(text);
+    } catch {
+      // Nobody is there.
+    }
   }
 }

@@ -2,6 +2,7 @@
 
 import { EXIT, Fault, isFault } from '../base/faults.ts';
 import { decodeArguments } from './arguments.ts';
+import { openSink } from './descriptor.ts';
 import type { Environment } from './environment.ts';
 import { Output } from './output.ts';
 import type { Parsed } from './parse.ts';
@@ -13,12 +14,9 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Answers the exit status. */
 export async function run(environment: Environment): Promise<number> {
   const argv = decodeArguments(environment.argv);
+  const [out, err] = [openSink(1), openSink(2)];
   // Known before anything is parsed, so that a wrong option is reported in the right form.
-  const early = new Output(
-    { json: argv.includes('--json'), quiet: false, verbose: false, progress: false },
-    process.stdout,
-    process.stderr,
-  );
+  const early = new Output({ json: argv.includes('--json'), quiet: false, verbose: false, progress: false }, out, err);
   let parsed: Parsed;
   try {
     const answered = await answerWithoutVerb(argv, early);
@@ -35,23 +33,25 @@ export async function run(environment: Environment): Promise<number> {
       verbose: options.flag('verbose'),
       progress: !options.flag('no-progress'),
     },
-    process.stdout,
-    process.stderr,
+    out,
+    err,
   );
   const interruption = listenForSignals();
   try {
     if (options.flag('help')) {
       const { verbHelp } = await import('./help.ts');
       output.line(verbHelp(verb));
+      output.end();
       return 0;
     }
     const execute = await verb.load();
-    return await execute({ verb, verbs: VERBS, args, options, environment, output, signal: interruption.signal });
+    const status = await execute({ verb, verbs: VERBS, args, options, environment, output, signal: interruption.signal });
+    output.end();
+    return status;
   } catch (error) {
     return fail(interruption.signal.aborted && !isFault(error) ? interruption.signal.reason : error, output);
   } finally {
     output.status('');
-    output.flush();
     interruption.stop();
   }
 }
@@ -65,7 +65,7 @@ async function answerWithoutVerb(argv: readonly string[], output: Output): Promi
     const { overview } = await import('./help.ts');
     output.line(overview(VERBS));
   } else return undefined;
-  output.flush();
+  output.end();
   return argv.length === 0 ? EXIT.usage : 0;
 }
 
@@ -73,7 +73,7 @@ function fail(error: unknown, output: Output): number {
   const fault = asFault(error);
   output.fault(fault);
   output.flush();
-  if (fault.code === 'INTERNAL' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (fault.code === 'INTERNAL' && error instanceof Error) output.notice(String(error.stack));
   return fault.exit;
 }
 

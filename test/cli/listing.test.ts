@@ -1,5 +1,7 @@
 // Verbs that look: snapshots, ls, find, diff, stats.
 
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { seededBytes } from '../support/seeded-random.ts';
@@ -216,11 +218,53 @@ describe('stats', () => {
   });
 });
 
-describe('a reader that has seen enough', () => {
-  it('is no failure', async () => {
-    const child = holdfast.start(['find', '*']);
-    child.stdout!.destroy();
-    const [status] = (await new Promise<unknown[]>((resolve) => child.on('exit', (...args) => resolve(args)))) as [number];
-    expect(status).toBe(0);
+describe('standard output', () => {
+  const shell = (script: string, ...args: string[]) => {
+    const env = {
+      ...process.env,
+      HOLDFAST_REPO: holdfast.repository,
+      HOLDFAST_PASSPHRASE_FILE: at('secrets/passphrase'),
+      HOLDFAST_CACHE_DIR: at('cache'),
+    };
+    return spawnSync('bash', ['-c', script, new URL('../../bin/holdfast', import.meta.url).pathname, ...args], {
+      env,
+      encoding: 'utf8',
+    });
+  };
+
+  it('loses nothing to a slow reader', () => {
+    for (let n = 0; n < 6000; n++) holdfast.file(`many/${n}`, '');
+    const { entries } = holdfast.summary(['backup', at('many'), '--asset', 'many']);
+    const { stdout } = shell('"$0" ls latest --asset many --json | while read -r line; do echo "$line"; done | wc -l');
+    expect(Number(stdout)).toBe((entries as number) + 1);
+    // Where the other end has made it a pipe that does not block, too.
+    const reader =
+      'const fs = require("fs"); process.stdin.on("data", (d) => { n += d.length; process.stdin.pause(); setImmediate(() => process.stdin.resume()); }); let n = 0; process.stdin.on("end", () => console.log(n));';
+    const all = shell('"$0" ls latest --asset many --json | wc -c').stdout;
+    expect(shell(`"$0" ls latest --asset many --json | "$1" -e '${reader}'`, process.execPath).stdout.trim()).toBe(all.trim());
+  });
+
+  it('of data loses nothing to a slow reader either', () => {
+    const data = seededBytes(2 * MIB, 9);
+    holdfast.ok(['backup', '-', '--asset', 'data'], { input: Buffer.from(data) });
+    const reader =
+      'const hash = require("crypto").createHash("sha256"); process.stdin.on("data", (d) => { hash.update(d); process.stdin.pause(); setImmediate(() => process.stdin.resume()); }); process.stdin.on("end", () => console.log(hash.digest("hex")));';
+    const { stdout } = shell(`"$0" restore latest --asset data --stdout | "$1" -e '${reader}'`, process.execPath);
+    expect(stdout.trim()).toBe(createHash('sha256').update(data).digest('hex'));
+  });
+
+  it('that nobody reads any more is no failure of a listing', () => {
+    expect(shell('"$0" ls latest --asset many | head -n 1; echo "$PIPESTATUS"').stdout).toBe('.\n0\n');
+  });
+
+  it.each([
+    ['ls', 'latest'],
+    ['ls', 'latest', '--json'],
+    ['restore', 'latest', '--asset', 'dump', '--stdout'],
+    ['backup', '/etc/hostname', '--json'],
+  ])('that is full is a failure of %s %s %s %s', (...args) => {
+    const { status, stderr } = shell('"$0" "$@" > /dev/full', ...args);
+    expect(status).toBe(1);
+    expect(stderr).toContain('Cannot write to standard output: ENOSPC');
   });
 });

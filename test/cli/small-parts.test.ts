@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
 import { decodeArguments, pathOfArgument } from '../../src/cli/arguments.ts';
+import type { Sink } from '../../src/cli/descriptor.ts';
 import { parseSpan } from '../../src/cli/forget.ts';
 import { modeText } from '../../src/cli/ls.ts';
 import { editDistance, nearest } from '../../src/cli/nearest.ts';
 import { faultOfValue, parseBytes } from '../../src/cli/option.ts';
-import { Output, type Sink } from '../../src/cli/output.ts';
+import { Output } from '../../src/cli/output.ts';
 import { pathFields } from '../../src/cli/paths.ts';
 import { lineOf, Rate } from '../../src/cli/progress-line.ts';
 import { parseShare } from '../../src/cli/prune.ts';
@@ -172,11 +173,10 @@ class Recorder implements Sink {
     this.isTTY = isTTY;
   }
 
-  write(text: string): void {
+  write(text: string): boolean {
     this.text += text;
+    return true;
   }
-
-  on(): void {}
 }
 
 function output(options: { readonly json?: boolean; readonly quiet?: boolean; readonly terminal?: boolean }) {
