@@ -22,6 +22,7 @@ export class Output {
   #status = '';
   #isClosed = false;
   #resultsToErr = false;
+  #willFlush = false;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(options: OutputOptions, out: Sink, err: Sink) {
@@ -104,6 +105,14 @@ export class Output {
     this.status('');
     this.#buffered += `${text}\n`;
     if (this.#buffered.length > BUFFERED_CHARS_MAX || this.#out.isTTY) this.flush();
+    else if (!this.#willFlush) {
+      // Many lines at once are written at once, and none waits for more to come.
+      this.#willFlush = true;
+      setImmediate(() => {
+        this.#willFlush = false;
+        this.flush();
+      });
+    }
   }
 
   #toErr(text: string): void {
