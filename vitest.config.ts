@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    // As bin/node says.
+    execArgv: ['--wasm-wrapper-tiering-budget=1000000000'],
   },
 });

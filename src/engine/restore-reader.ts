@@ -1,5 +1,6 @@
 // Runs a window's plan: every range of every pack once, in parallel, and tells which files lost a piece.
 
+import { isFault } from '../base/faults.ts';
 import type { Attributes } from '../files/attributes.ts';
 import type { BlockPlace } from '../index/tables.ts';
 import { hex } from '../repository/layout.ts';
@@ -49,7 +50,7 @@ export class RestoreReader {
             };
           }),
         );
-        await this.#runRange(range, blocks, files, failed);
+        await this.#runRange(range, blocks, files, failed).catch((error: unknown) => this.#reportLoss(range, error, files, failed));
       });
     }
     await pool.drain();
@@ -114,6 +115,13 @@ export class RestoreReader {
       if (what === 'file') for (const [file, position] of local) if (jobFiles[position]!.path === path) failed.add(file);
     }
     if (answer.damaged.length > 0) this.#reportDamage(range, answer.damaged, files, failed);
+  }
+
+  /** A pack that is not there, or not whole: the files that need it are lost, the others are restored. */
+  #reportLoss(range: PackRangePlan, error: unknown, files: readonly WindowFile[], failed: Set<number>): void {
+    if (!isFault(error, 'STORE_NOT_FOUND', 'FORMAT_DAMAGED')) throw error;
+    const damaged = range.blocks.map(({ id }) => ({ block: id, message: error.message }));
+    this.#reportDamage(range, damaged, files, failed);
   }
 
   #reportDamage(

@@ -64,6 +64,8 @@ type TreeWindow = {
   readonly finished: { readonly attributes: Attributes; readonly file: number }[];
   readonly closedDirectories: Attributes[];
   readonly links: { readonly path: string; readonly original: string }[];
+  /** Files of which a piece is nowhere to be found. */
+  readonly lost: Set<number>;
   entries: number;
 };
 
@@ -104,9 +106,11 @@ class TreeRun {
     for await (const entry of entriesOf(root, readNode, below)) {
       progress.entriesTotal++;
       const path = this.#pathOf(entry);
+      const filesBefore = this.#window.files.length;
       try {
         await this.#take(entry, path);
       } catch (error) {
+        for (let file = filesBefore; file < this.#window.files.length; file++) this.#window.lost.add(file);
         this.#failed(path, error);
       }
       this.#window.entries++;
@@ -267,7 +271,15 @@ class TreeRun {
   }
 
   #newWindow(): TreeWindow {
-    return { plan: new RestoreWindow(this.#restore.find), files: [], finished: [], closedDirectories: [], links: [], entries: 0 };
+    return {
+      plan: new RestoreWindow(this.#restore.find),
+      files: [],
+      finished: [],
+      closedDirectories: [],
+      links: [],
+      lost: new Set(),
+      entries: 0,
+    };
   }
 
   /** Hands the window over; the next one is planned while it runs. */
@@ -279,8 +291,9 @@ class TreeRun {
     this.#windowEntriesMax = Math.min(WINDOW_ENTRIES_MAX, this.#windowEntriesMax * 2);
   }
 
-  async #run({ plan, files, finished, closedDirectories, links, entries }: TreeWindow): Promise<void> {
+  async #run({ plan, files, finished, closedDirectories, links, lost, entries }: TreeWindow): Promise<void> {
     const failed = await this.#reader.run(plan, files);
+    for (const file of lost) failed.add(file);
     for (const { path, original } of links) {
       try {
         if (this.#restore.delta) this.#tree.remove(path);
@@ -310,8 +323,12 @@ class TreeRun {
   }
 
   #failed(path: string, error: unknown): void {
-    if (!isFault(error) || !error.code.startsWith('TARGET_') || error.code === 'TARGET_FULL' || error.code === 'TARGET_NOT_FOUND')
-      throw error;
+    if (!isFault(error)) throw error;
+    const { code } = error;
+    const isOfOneEntry = code.startsWith('TARGET_')
+      ? code !== 'TARGET_FULL' && code !== 'TARGET_NOT_FOUND'
+      : code === 'STORE_NOT_FOUND' || code === 'FORMAT_DAMAGED';
+    if (!isOfOneEntry) throw error;
     this.#restore.onProblem({ path, code: error.code, message: error.message });
   }
 

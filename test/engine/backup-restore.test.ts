@@ -404,3 +404,22 @@ test('a damaged pack costs the files in it, by name, and never gives wrong bytes
   const original = readTree(source);
   for (const [path, content] of readTree(join(scratch, 'target'))) if (!lost.has(path)) expect(content).toBe(original.get(path));
 });
+
+test('a pack that is gone costs the files in it, by name, and the rest is restored', async () => {
+  const scratch = scratchDirectory();
+  const source = join(scratch, 'source');
+  writeSampleTree(source, 31, 60);
+  const repository = await newRepository(scratch);
+  const first = await backUpTree(repository, source);
+  writeFileAt(source, 'd0/later', seededBytes(100_000, 32));
+  const second = await backUpTree(repository, source);
+  const before = new Set(objectsIn(scratch, 'packs/').keys());
+  expect(first.id).not.toBe(second.id);
+  // The largest pack is the first backup's content.
+  const [key] = [...objectsIn(scratch, 'packs/')].sort((a, b) => b[1] - a[1])[0]!;
+  fs.rmSync(objectPath(scratch, key));
+  expect(before.size).toBeGreaterThan(2);
+  const problems = await restoreTo(repository, second.id, join(scratch, 'target'));
+  expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['FORMAT_DAMAGED']));
+  expect(readTree(join(scratch, 'target')).get('d0/later')).toBe(readTree(source).get('d0/later'));
+});
