@@ -52,9 +52,9 @@ export class HeadKeeper {
     return this.ports.now().toISOString();
   }
 
-  /** For a new repository; an existing head stays as it is. */
-  async create(options?: CallOptions): Promise<void> {
-    await this.registers.swapHead(EMPTY_HEAD, undefined, options);
+  /** For a new repository; an existing head stays as it is, whosever it is. */
+  async create(options?: CallOptions): Promise<'created' | 'exists'> {
+    return (await this.registers.swapHead(EMPTY_HEAD, undefined, options)) === 'conflict' ? 'exists' : 'created';
   }
 
   async read(options?: CallOptions): Promise<Head> {

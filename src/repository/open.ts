@@ -28,12 +28,13 @@ export type InitDetails = {
   readonly random: Random;
 };
 
-/** Makes a repository in an empty place. `makeHead` writes what else belongs to one; the object `repository` is written last: a place
- *  without it is not a repository yet. */
+/** Makes a repository in an empty place. The object `repository` is written last: a place without it is not a repository yet. `makeHead`
+ *  makes the head, before. One that is there already is never replaced, though nobody can open it: it may be all that is left of a
+ *  repository that lost its object, or belong to somebody who is making one here now. FORMAT_REPOSITORY_EXISTS. */
 export async function initRepository(
   store: ObjectStore,
   details: InitDetails,
-  makeHead: (opened: OpenedRepository) => Promise<void>,
+  makeHead: (opened: OpenedRepository) => Promise<'created' | 'exists'>,
   options?: CallOptions,
 ): Promise<OpenedRepository> {
   await store.probe(options);
@@ -48,12 +49,17 @@ export async function initRepository(
   const key = await sealKeyObject(payload, { id: keyId, label, createdAt, passphrase, repositoryId: parameters.id, random });
   const opened = { store, parameters, keyring: new Keyring(keyId, payload, parameters) };
   await store.put(keyObjectKey(keyId), key, options);
-  await makeHead(opened);
-  if ((await store.put(REPOSITORY_OBJECT, object, options)) === 'exists') {
-    await store.delete(keyObjectKey(keyId), options);
-    throw exists();
-  }
-  return opened;
+  const head = await makeHead(opened);
+  if (head === 'created' && (await store.put(REPOSITORY_OBJECT, object, options)) === 'created') return opened;
+  await store.delete(keyObjectKey(keyId), options);
+  if (head === 'created' || (await store.size(REPOSITORY_OBJECT, options)) !== undefined) throw exists();
+  throw new Fault(
+    'FORMAT_REPOSITORY_EXISTS',
+    `There is the head of a repository at ${store.location}, but not its object "repository"`,
+    {
+      hint: 'Either an init was interrupted there: empty the place, then run it again. Or the object was lost: get it back from a copy.',
+    },
+  );
 }
 
 /** `preferredKey`: the id of the key that opened it last time here, tried first. */

@@ -76,7 +76,7 @@ export class Repository implements OpenedRepository {
     let repository: Repository | undefined;
     await initRepository(store, { passphrase, label, now: new Date(), random: randomBytes }, async (opened) => {
       repository = new Repository(opened, options, 0);
-      await repository.heads.create();
+      return repository.heads.create();
     });
     return repository!;
   }
