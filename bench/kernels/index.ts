@@ -6,7 +6,7 @@
 // 100 million entries need about 20 GB of disk while they are built and 9 GB afterwards; the directory is removed at the end. Rates
 // are per second of wall time and per second of this process's own CPU time, medians of rounds of 4,096 probes; bare reads of pages
 // take their turns with them: on a shared machine only the ratio to those can be compared.
-// For scale (design/performance.md 2.5, 10 million entries): better-sqlite3 97,000 lookups a second, built in 62 s.
+// For scale, measured once with 10 million entries on a machine of this kind: better-sqlite3 97,000 lookups a second, built in 62 s.
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
