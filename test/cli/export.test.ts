@@ -74,7 +74,7 @@ test.skipIf(!hasClients)('clients read the volume byte for byte, see its holes, 
   const { child } = await serve(env, socket);
   const uri = `nbd+unix:///?socket=${socket}`;
   const info = JSON.parse(execFileSync('nbdinfo', ['--json', uri], { encoding: 'utf8' }));
-  expect(info.exports[0]).toMatchObject({ 'export-name': 'disk.img', 'export-size': bytes.length, is_read_only: true });
+  expect(info.exports[0]).toMatchObject({ 'export-size': bytes.length, is_read_only: true });
   const map = JSON.parse(execFileSync('nbdinfo', ['--map', '--json', uri], { encoding: 'utf8' })) as {
     offset: number;
     length: number;
@@ -124,7 +124,7 @@ test.skipIf(!hasClients)('a damaged block is an i/o error at the client, and the
   const uri = `nbd+unix:///?socket=${socket}`;
   expect(() => execFileSync('nbdcopy', [uri, 'null:'], { stdio: 'pipe' })).toThrow();
   execFileSync('nbdinfo', ['--map', uri]);
-  expect(lines.some((line) => line.includes('FORMAT_DAMAGED'))).toBe(true);
+  await expect.poll(() => lines.some((line) => line.includes('FORMAT_DAMAGED'))).toBe(true);
 });
 
 test('bytes that are no NBD end that client only', async () => {

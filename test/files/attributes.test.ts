@@ -239,7 +239,8 @@ function applyAsNobody(groups: readonly number[], path: string, wanted: Attribut
   const module = (name: string) => new URL(`../../src/files/${name}`, import.meta.url).href;
   const script = `
     import { applyAttributes } from '${module('attributes.ts')}';
-    import { posixCalls, HERE } from '${module('posix.ts')}';
+    import { HERE } from '${module('posix.ts')}';
+    import { posixCalls } from '${module('posix-calls.ts')}';
     process.setgroups(${JSON.stringify(groups)}); process.setgid(65534); process.setuid(65534);
     const wanted = ${JSON.stringify({ ...wanted, xattrs: wanted.xattrs.map(({ name, value }) => ({ name, value: [...value] })) })};
     const xattrs = wanted.xattrs.map(({ name, value }) => ({ name, value: new Uint8Array(value) }));
