@@ -54,25 +54,22 @@ async function expectDamaged(work: Promise<unknown>): Promise<void> {
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 describe('a map of units', () => {
-  test.each([1, 2, 255, 256, 257, 300, 65_535, 65_536, 65_537, 66_000])(
-    'of %i leaves gives back its leaves, from any one on',
-    async (leaves) => {
-      const random = seededRandom(leaves);
-      const nodes = new Nodes();
-      const builder = new UnitsMapBuilder(nodes.put);
-      const expected = Array.from({ length: leaves }, (_, i) =>
-        random() < 0.5 ? NO_REFERENCES : packReference(new Uint8Array(16), seededBytes(16, i), 0, 1),
-      );
-      for (const leaf of expected) builder.add(leaf);
-      const units = (leaves - 1) * 256 + 1 + Math.floor(random() * 256);
-      const root = builder.finish(units);
-      for (const from of [0, 1, Math.floor(random() * leaves), leaves - 1]) {
-        const found = await collect(unitsLeaves(root, units, nodes.read, from));
-        expect(found.length).toBe(Math.max(0, leaves - from));
-        expect(found.every((leaf, i) => Buffer.compare(leaf, expected[from + i]!) === 0)).toBe(true);
-      }
-    },
-  );
+  test.each([1, 2, 255, 256, 257, 300, 65_536, 65_537])('of %i leaves gives back its leaves, from any one on', async (leaves) => {
+    const random = seededRandom(leaves);
+    const nodes = new Nodes();
+    const builder = new UnitsMapBuilder(nodes.put);
+    const expected = Array.from({ length: leaves }, (_, i) =>
+      random() < 0.5 ? NO_REFERENCES : packReference(new Uint8Array(16), seededBytes(16, i), 0, 1),
+    );
+    for (const leaf of expected) builder.add(leaf);
+    const units = (leaves - 1) * 256 + 1 + Math.floor(random() * 256);
+    const root = builder.finish(units);
+    for (const from of [0, 1, Math.floor(random() * leaves), leaves - 1]) {
+      const found = await collect(unitsLeaves(root, units, nodes.read, from));
+      expect(found.length).toBe(Math.max(0, leaves - from));
+      expect(found.every((leaf, i) => Buffer.compare(leaf, expected[from + i]!) === 0)).toBe(true);
+    }
+  });
 
   test('of zeros has no node, however large', async () => {
     const nodes = new Nodes();

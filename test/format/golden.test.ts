@@ -3,7 +3,7 @@
 import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { isFault } from '../../src/base/faults.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
 import { readContent } from '../../src/engine/restore-single.ts';
@@ -37,18 +37,27 @@ describe.each(goldenNames())('the golden repository %s', (name) => {
   const expected = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as Expected;
   const trees = expected.snapshots.filter(({ type }) => type === 'files');
 
-  async function open(passphrase = expected.passphrase): Promise<Repository> {
-    const scratch = scratchDirectory();
-    cpSync(join(golden, 'repository'), join(scratch, 'repository'), { recursive: true });
+  let scratch: string;
+  let repository: Repository;
+
+  const open = async (passphrase: string): Promise<Repository> => {
     const store = await openFsStore(join(scratch, 'repository'));
-    const details = { store, passphrase: Buffer.from(passphrase), cacheDirectory: join(scratch, 'cache'), process: processFacts() };
-    const repository = await Repository.open(details);
-    onTestFinished(() => repository.close());
-    return repository;
-  }
+    const cacheDirectory = join(scratch, 'cache');
+    return Repository.open({ store, passphrase: Buffer.from(passphrase), cacheDirectory, process: processFacts() });
+  };
+
+  beforeAll(async () => {
+    scratch = mkdtempSync(join(tmpdir(), 'holdfast-golden-'));
+    cpSync(join(golden, 'repository'), join(scratch, 'repository'), { recursive: true });
+    repository = await open(expected.passphrase);
+  });
+
+  afterAll(async () => {
+    await repository.close();
+    rmSync(scratch, { recursive: true, force: true });
+  });
 
   test('lists its snapshots', async () => {
-    const repository = await open();
     const snapshots = await listSnapshots(repository, await repository.heads.read());
     const listed = expected.snapshots.filter(({ id }) => !expected.pinned.includes(id));
     const described = snapshots.map(({ id, asset, type, parent, tags, root }) => ({
@@ -63,7 +72,6 @@ describe.each(goldenNames())('the golden repository %s', (name) => {
   });
 
   test('is whole', async () => {
-    const repository = await open();
     const report = await verify(repository, { depth: { kind: 'full' }, threads: 1 });
     expect(report).toMatchObject({ outcome: 'clean', damaged: [] });
     expect(report.packsRead).toBe(report.packs);
@@ -71,13 +79,11 @@ describe.each(goldenNames())('the golden repository %s', (name) => {
   });
 
   test('gives every entry and every content, byte for byte', async () => {
-    const repository = await open();
     await repository.syncIndex(readableIndexes(await repository.heads.read()));
     for (const snapshot of expected.snapshots) expect(await describeSnapshot(repository, snapshot.id)).toEqual(snapshot);
   });
 
   test.each(trees.map(({ id, asset }) => ({ id, asset })))('restores the tree $id of the asset "$asset"', async ({ id }) => {
-    const repository = await open();
     const target = join(scratchDirectory(), 'target');
     const problems = await restoreTo(repository, id, target);
     const { entries } = trees.find((tree) => tree.id === id)!;
@@ -92,21 +98,22 @@ describe.each(goldenNames())('the golden repository %s', (name) => {
 
   test('opens with the key that writes one asset, which reads the names of that one and nothing else', async () => {
     const { asset, passphrase } = expected.writer;
-    const repository = await open(passphrase);
-    await repository.openIndex();
-    const snapshots = await listSnapshots(repository, await repository.heads.read(), undefined, repository.keyring.assetId(asset));
+    const writer = await open(passphrase);
+    onTestFinished(() => writer.close());
+    await writer.openIndex();
+    const snapshots = await listSnapshots(writer, await writer.heads.read(), undefined, writer.keyring.assetId(asset));
     expect(snapshots.map(({ id }) => id)).toEqual(expected.snapshots.filter((one) => one.asset === asset).map(({ id }) => id));
     for (const snapshot of snapshots) {
       const paths: string[] = [];
-      for await (const entry of entriesOf(snapshot.root.reference, repository.readNode)) {
+      for await (const entry of entriesOf(snapshot.root.reference, writer.readNode)) {
         paths.push(entry.path);
         if (entry.content.kind !== 'chunks') continue;
-        expect(await faultOf(repository.reader.read(entry.content.references))).toBe('KEY_CANNOT_READ');
+        expect(await faultOf(writer.reader.read(entry.content.references))).toBe('KEY_CANNOT_READ');
       }
       expect(paths).toEqual(expected.snapshots.find(({ id }) => id === snapshot.id)!.entries!.map(({ path }) => path));
     }
     for (const { id } of trees.filter((one) => one.asset !== asset))
-      expect(await faultOf(readSnapshot(repository, id))).toBe('KEY_CANNOT_READ');
+      expect(await faultOf(readSnapshot(writer, id))).toBe('KEY_CANNOT_READ');
   });
 
   test('is read by the second reader to the same listing and contents', () => {
