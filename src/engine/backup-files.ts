@@ -75,6 +75,8 @@ class FilesRun {
   readonly #writer: EntriesWriter;
   readonly #slots: Slot[] = [];
   #head = 0;
+  /** First names of inodes that are left out: the name that took the place of each, '' when there was none yet. */
+  readonly #leftOut = new Map<string, string>();
   readonly #linkedFirst = new Map<string, { readonly path: string; left: number; omitted: boolean }>();
   #tasks: FileTask[] = [];
   #taskSlots: Slot[] = [];
@@ -355,23 +357,46 @@ class FilesRun {
   }
 
   async #settle(): Promise<void> {
-    await Promise.all(this.#running);
-    this.#throwIfFailed();
-    this.#writeReady();
+    do {
+      await Promise.all(this.#running);
+      this.#throwIfFailed();
+      this.#writeReady();
+    } while (this.#running.size > 0);
   }
 
   #writeReady(): void {
     const { progress } = this.#backup;
     for (; this.#head < this.#slots.length; this.#head++) {
       const slot = this.#slots[this.#head]!;
-      if (slot.content === undefined) break;
+      if (slot.content === undefined || (slot.hardLinkTo !== '' && this.#becomesFirst(slot))) break;
       progress.entriesDone++;
-      if (slot.content === 'omit') continue;
+      if (slot.content === 'omit') {
+        if (slot.entry.hardLinkKey !== '') this.#leftOut.set(slot.entry.path, '');
+        continue;
+      }
       if (slot.unchanged !== undefined) this.#writer.add(slot.unchanged, slot.parentLeaf);
       else this.#writer.add(storedEntry(slot.entry, slot.content, slot.xattrs, slot.hardLinkTo));
     }
     if (this.#head > 10_000) this.#slots.splice(0, this.#head);
     if (this.#head > 10_000) this.#head = 0;
+  }
+
+  /** True when the name that was to hold the content of this one is left out: then this one holds it, and is being read. */
+  #becomesFirst(slot: Slot): boolean {
+    let first = slot.hardLinkTo;
+    for (let next = this.#leftOut.get(first); next !== undefined; next = this.#leftOut.get(first)) {
+      if (next === '') {
+        this.#leftOut.set(first, slot.entry.path);
+        slot.hardLinkTo = '';
+        slot.unchanged = undefined;
+        slot.content = undefined;
+        this.#start(this.#readLarge(slot, this.#isPaged(slot.entry), undefined));
+        return true;
+      }
+      first = next;
+    }
+    slot.hardLinkTo = first;
+    return false;
   }
 
   #expectNodes(): void {

@@ -7,7 +7,7 @@ import { HERE } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { TargetTree } from '../files/target-tree.ts';
 import type { BlockPlace } from '../index/tables.ts';
-import { isWithinPath, nameOfPath } from '../model/entry-path.ts';
+import { displayPath, isWithinPath, nameOfPath } from '../model/entry-path.ts';
 import { blockOf, bytesEqual, lengthOf, offsetOf, packReference, type References, referenceCount } from '../model/reference.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
 import type { SessionKeyCache } from '../repository/session-keys.ts';
@@ -159,8 +159,11 @@ class TreeRun {
       this.#tree.makeSymlink(path, entry.linkTarget, this.#existing);
       this.#window.finished.push({ attributes, file: -1 });
     } else if (entry.kind === 'file') {
-      const content = entry.hardLinkTo === '' ? entry : await this.#originalOf(entry);
-      await this.#takeFile(content.content, content.sizeBytes, path, attributes);
+      const original = entry.hardLinkTo === '' ? entry : await this.#originalOf(entry);
+      if (original === undefined) {
+        const message = `It is another name of "${displayPath(entry.hardLinkTo)}", which the snapshot does not hold`;
+        this.#restore.onProblem({ path, code: 'FORMAT_DAMAGED', message });
+      } else await this.#takeFile(original.content, original.sizeBytes, path, attributes);
     } else {
       if (this.#restore.delta) this.#tree.remove(path);
       this.#tree.makeNode(path, entry.kind, entry.rdevMajor, entry.rdevMinor, this.#existing);
@@ -184,9 +187,10 @@ class TreeRun {
     return false;
   }
 
-  async #originalOf(entry: StoredEntry): Promise<StoredEntry> {
+  /** Undefined when there is none: its content is unknown, which is not the same as zeros. */
+  #originalOf(entry: StoredEntry): Promise<StoredEntry | undefined> {
     const { root, readNode } = this.#restore;
-    return (await findEntry(root, readNode, entry.hardLinkTo)) ?? entry;
+    return findEntry(root, readNode, entry.hardLinkTo);
   }
 
   async #takeFile(content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {

@@ -1,7 +1,7 @@
 // Entries that are hard to put into a map: each of these once made a snapshot that could not be read again, or no snapshot.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openFileSource } from '../../agents/files/source.ts';
@@ -11,6 +11,8 @@ import { BackupProgress } from '../../src/engine/backup-progress.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
 import { HERE } from '../../src/files/posix.ts';
 import { posixCalls } from '../../src/files/posix-calls.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { Repository } from '../../src/repository/repository.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { backUpTree, readTree, restoreTo, writeFileAt } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -67,16 +69,17 @@ test.skipIf(!existsSync(TMPFS) || !posixCalls().can.xattrs)(
   },
 );
 
-test('a large file that is cut off between being seen and being read is kept as what is left of it, even when that is nothing', async () => {
-  const scratch = scratchDirectory();
-  const source = join(scratch, 'source');
-  mkdirSync(source);
-  const large = seededBytes(17 * 1024 * 1024 + 1, 1);
-  for (const name of ['to nothing', 'to a part', 'whole']) writeFileAt(source, name, large);
-  const repository = await newRepository(scratch);
-  const problems: { readonly path: string; readonly code: string }[] = [];
+type Problem = { readonly path: string; readonly code: string };
+
+/** Backs up a tree of which something changes just when it has been seen: `seen` is told of each path before it is read. */
+async function backUpChanging(
+  repository: Repository,
+  source: string,
+  seen: (path: string) => void,
+): Promise<{ snapshot: Snapshot; problems: string[] }> {
+  const problems: string[] = [];
   const progress = new BackupProgress();
-  const listener = { onProblem: (problem: { readonly path: string; readonly code: string }) => void problems.push(problem) };
+  const listener = { onProblem: ({ path, code }: Problem) => void problems.push(`${path}: ${code}`) };
   const details = {
     asset: 'tree',
     type: 'files' as const,
@@ -92,21 +95,19 @@ test('a large file that is cut off between being seen and being read is kept as 
     progress,
     listener,
   };
-  const snapshot = await backUp(repository, details, async ({ pipeline }) => {
+  const snapshot = await backUp(repository, details, async ({ pipeline, parent }) => {
     const files = openFileSource([source]);
     function* items() {
       for (const item of files.items()) {
-        if (item.path === 'to nothing') truncateSync(join(source, item.path), 0);
-        if (item.path === 'to a part') truncateSync(join(source, item.path), 5_000_000);
+        seen(item.path);
         yield item;
       }
     }
-    const { paged } = repository.parameters;
     const root = await backUpFiles({
       session: pipeline,
       source: { ...files, items },
-      paged,
-      parentRoot: undefined,
+      paged: repository.parameters.paged,
+      parentRoot: parent?.root,
       readNode: repository.readNode,
       progress,
       listener,
@@ -114,8 +115,21 @@ test('a large file that is cut off between being seen and being read is kept as 
     });
     return { root };
   });
-  expect(problems.map(({ path, code }) => `${path}: ${code}`).sort()).toEqual(['to a part: CHANGED', 'to nothing: CHANGED']);
   await repository.syncIndex((await repository.heads.read()).indexes);
+  return { snapshot, problems: [...new Set(problems)].sort() };
+}
+
+test('a large file that is cut off between being seen and being read is kept as what is left of it, even when that is nothing', async () => {
+  const scratch = scratchDirectory();
+  const source = join(scratch, 'source');
+  const large = seededBytes(17 * 1024 * 1024 + 1, 1);
+  for (const name of ['to nothing', 'to a part', 'whole']) writeFileAt(source, name, large);
+  const repository = await newRepository(scratch);
+  const { snapshot, problems } = await backUpChanging(repository, source, (path) => {
+    if (path === 'to nothing') truncateSync(join(source, path), 0);
+    if (path === 'to a part') truncateSync(join(source, path), 5_000_000);
+  });
+  expect(problems).toEqual(['to a part: CHANGED', 'to nothing: CHANGED']);
   const sizes: Record<string, number> = {};
   for await (const entry of entriesOf(snapshot.root.reference, repository.readNode)) sizes[entry.path] = entry.sizeBytes;
   expect(sizes).toEqual({ '': 0, 'to a part': 5_000_000, 'to nothing': 0, whole: large.length });
@@ -124,4 +138,28 @@ test('a large file that is cut off between being seen and being read is kept as 
   expect(readFileSync(join(target, 'to nothing')).length).toBe(0);
   expect(readFileSync(join(target, 'to a part')).equals(large.subarray(0, 5_000_000))).toBe(true);
   expect(readFileSync(join(target, 'whole')).equals(large)).toBe(true);
+});
+
+test('when the first name of a file is gone before it is read, the next one holds the content, and the others are links to that', async () => {
+  const scratch = scratchDirectory();
+  const source = join(scratch, 'source');
+  const contents = [Buffer.from('short'), seededBytes(200_000, 2), seededBytes(256 * 1024, 3)];
+  contents.forEach((content, n) => {
+    writeFileAt(source, `a${n}`, content);
+    for (const name of ['b', 'c', 'd', 'e']) linkSync(join(source, `a${n}`), join(source, `${name}${n}`));
+  });
+  const repository = await newRepository(scratch);
+  // The first two names of each.
+  const { snapshot, problems } = await backUpChanging(repository, source, (path) => {
+    if (/^[ab]\d$/.test(path)) rmSync(join(source, path));
+  });
+  expect(problems).toEqual(['a0: ENOENT', 'a1: ENOENT', 'a2: ENOENT', 'b0: ENOENT', 'b1: ENOENT', 'b2: ENOENT']);
+  const links: Record<string, string> = {};
+  for await (const entry of entriesOf(snapshot.root.reference, repository.readNode)) links[entry.path] = entry.hardLinkTo;
+  expect(links).toEqual({ '': '', c0: '', c1: '', c2: '', d0: 'c0', d1: 'c1', d2: 'c2', e0: 'c0', e1: 'c1', e2: 'c2' });
+  const target = join(scratch, 'target');
+  expect(await restoreTo(repository, snapshot.id, target)).toEqual([]);
+  for (const name of ['c', 'd', 'e'])
+    for (const [n, content] of contents.entries()) expect(readFileSync(join(target, `${name}${n}`)).equals(content)).toBe(true);
+  expect(lstatSync(join(target, 'c0')).ino).toBe(lstatSync(join(target, 'e0')).ino);
 });
