@@ -6,7 +6,7 @@ import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished } from 'vitest';
+import { afterAll, expect, onTestFinished } from 'vitest';
 import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import { type RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
 import { restoreTree } from '../../src/engine/restore-tree.ts';
@@ -20,11 +20,16 @@ import { backUpTree, type EngineTask, openEngine, PASSPHRASE } from './engine-pr
 import { makeSmallRepository } from './small-repository.ts';
 
 const PROCESS = fileURLToPath(new URL('./engine-process.ts', import.meta.url));
+/** Not `process.execPath`: the launcher knows which flags Node needs. It becomes Node, so the process id is Node's. */
+const NODE = fileURLToPath(new URL('../../bin/node', import.meta.url));
 
-/** In memory where the machine has that: hundreds of repositories are written here, each fsynced again and again. */
-export function memoryDirectory(): string {
+/** In memory where the machine has that: hundreds of repositories are written here, each fsynced again and again. It is removed when the
+ *  test ends, or all tests of the file when it is for all. */
+export function memoryDirectory(of: 'test' | 'all' = 'test'): string {
   const path = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'holdfast-faults-'));
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  const remove = (): void => rmSync(path, { recursive: true, force: true });
+  if (of === 'all') afterAll(remove);
+  else onTestFinished(remove);
   return path;
 }
 
@@ -75,7 +80,7 @@ export function runProcess(task: EngineTask): Promise<Ended> {
 }
 
 export function startProcess(task: EngineTask): { readonly pid: number; readonly ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [PROCESS, JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(NODE, [PROCESS, JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = new Promise<Ended>((resolve, reject) => {
     let stdout = '';
     let stderr = '';
