@@ -5,11 +5,13 @@ import { randomBytes } from 'node:crypto';
 import { isFault } from '../base/faults.ts';
 import type { Snapshot, SnapshotRoot, SourceType, VolumeStat } from '../model/snapshot.ts';
 import { hex, unhex } from '../repository/layout.ts';
+import { isDeadFrom } from '../repository/process-state.ts';
 import { readRegistered } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot, sealSnapshot } from '../repository/snapshots.ts';
 import { isUnsound } from '../repository/unsound.ts';
+import { endWriters, silencePolicy } from '../repository/writers.ts';
 import { adoptOrphans } from './adopt-orphans.ts';
 import { BackupPipeline, type BackupTotals } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
@@ -42,6 +44,7 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
   const { signal, progress } = details;
   const startedAt = details.now();
   const assetId = repository.keyring.assetId(details.asset);
+  await endDeadWriters(repository, details);
   const session = await BackupSession.begin(repository.heads, { assetId: hex(assetId), process: repository.process }, { signal });
   const journal = new UploadJournal(repository.cacheDirectory, session.name);
   let pipeline: BackupPipeline | undefined;
@@ -80,6 +83,13 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
     journal.close();
     await pipeline?.close();
   }
+}
+
+/** A writer that died between its commit and the registry is finished first, so that its chunks are known; others that are dead for certain
+ *  leave what they uploaded to be adopted. */
+async function endDeadWriters({ heads, process }: Repository, { now, signal }: BackupDetails): Promise<void> {
+  const policy = silencePolicy({ now: now(), silenceMsMax: Number.POSITIVE_INFINITY, isDead: isDeadFrom(process) });
+  await endWriters(heads, policy, 'a backup that found it dead', ({ kind }) => kind === 'backup', { signal });
 }
 
 /** Leaves what was uploaded to the next backup, as far as the store still answers; the journal stays for the rest. The fault that led here
