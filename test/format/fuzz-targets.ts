@@ -40,6 +40,8 @@ export type Target = {
   readonly decode: (bytes: Uint8Array) => unknown;
   /** Beginnings of the codes that it may answer. */
   readonly codes: readonly string[];
+  /** Of counts and lengths, each of which is to have its turn. */
+  readonly hasNumbers?: boolean;
   /** No change may be taken: it is sealed. */
   readonly isSealed?: boolean;
 };
@@ -117,6 +119,7 @@ const binary = (name: string, valid: Target['valid'], decode: Target['decode']):
   valid,
   decode,
   codes: FORMAT,
+  hasNumbers: !/sealed|frame|session key/.test(name),
 });
 const ofJson = (name: string, valid: Target['valid'], decode: Target['decode']): Target => ({
   name,

@@ -54,28 +54,42 @@ export type Case = {
   readonly originals: readonly Uint8Array[];
 };
 
-export function makeCase(target: Target, seed: number): Case {
+/** Made from the same two valid inputs. */
+const CASES_PER_SEED = 12;
+
+export function makeCases(target: Target, seed: number): Case[] {
   const m = new Material(seed);
-  const originals: Uint8Array[] = [];
-  const valid = (): Uint8Array => {
-    const bytes = target.valid(m);
-    originals.push(Uint8Array.from(bytes));
-    return Uint8Array.from(bytes);
-  };
-  return { bytes: makeBytes(target, m, valid), originals };
+  const originals = [target.valid(m), target.valid(m)].map((bytes) => Uint8Array.from(bytes)) as [Uint8Array, Uint8Array];
+  return Array.from({ length: CASES_PER_SEED }, () => ({ bytes: makeBytes(target, m, originals), originals }));
 }
 
-function makeBytes(target: Target, m: Material, valid: () => Uint8Array): Uint8Array {
-  const strategy = m.below(target.kind === 'json' ? 10 : 7);
+function makeBytes(target: Target, m: Material, originals: readonly [Uint8Array, Uint8Array]): Uint8Array {
+  const strategy = m.below(target.kind === 'json' ? 10 : 8);
+  const bytes = originals[0].slice();
   if (strategy === 0) return m.bytes(m.below(400));
-  const bytes = valid();
-  if (strategy === 1) return changed(bytes, m);
-  if (strategy === 2) return bytes.subarray(0, m.below(bytes.length));
-  if (strategy === 3) return joined(bytes, m.bytes(1 + m.below(40)));
-  if (strategy === 4) return withEdge(bytes, m);
-  if (strategy === 5) return joined(bytes.subarray(0, cut(bytes, m)), fromCut(valid(), m));
-  if (strategy === 6) return repeated(bytes, m);
+  if (strategy === 1) return bytes.subarray(0, m.below(bytes.length));
+  if (strategy === 2) return joined(bytes, m.bytes(1 + m.below(40)));
+  if (strategy === 3) return withEdge(bytes, m);
+  if (strategy === 4) return joined(bytes.subarray(0, cut(bytes, m)), fromCut(originals[1], m));
+  if (strategy === 5) return repeated(bytes, m);
+  if (strategy <= 7) return changed(bytes, m);
   return withHostileValue(bytes, m);
+}
+
+/** Positions that are looked at in one sweep. */
+const SWEEP_BYTES_MAX = 1500;
+
+/** Every position of one valid input with a giant number written over it: each count and each length has its turn. */
+export function* sweepCases(target: Target, seed: number): Generator<Case> {
+  const original = Uint8Array.from(target.valid(new Material(seed)));
+  const giants = EDGES.filter((edge) => edge.length >= 3);
+  for (let at = 0; at < Math.min(original.length, SWEEP_BYTES_MAX); at++) {
+    for (const giant of giants) {
+      const bytes = original.slice();
+      bytes.set(giant.slice(0, bytes.length - at), at);
+      yield { bytes, originals: [original] };
+    }
+  }
 }
 
 export function runCase(target: Target, { bytes, originals }: Case): Outcome {
@@ -94,7 +108,7 @@ const cut = (bytes: Uint8Array, m: Material): number => Math.floor((m.below(1000
 const joined = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 
 function changed(bytes: Uint8Array, m: Material): Uint8Array {
-  for (let n = 1 + m.below(6); n > 0 && bytes.length > 0; n--) {
+  for (let n = 1 + m.below(4); n > 0 && bytes.length > 0; n--) {
     const at = Math.min(bytes.length - 1, cut(bytes, m));
     bytes[at] = m.chance(0.5) ? bytes[at]! ^ (1 << m.below(8)) : m.pick([0, 1, 0x7f, 0x80, 0xff, m.below(256)]);
   }

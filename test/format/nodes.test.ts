@@ -112,6 +112,18 @@ describe('a leaf of entries', () => {
     expect(decodeEntriesLeaf(bytes)).toHaveLength(2);
   });
 
+  test('whose differences add up to an inode that no file can have is damage', () => {
+    const [a, b] = ['a', 'b'].map((path) => ({ ...FILE, path, inode: 2 ** 52 - 1 })) as [StoredEntry, StoredEntry];
+    const bytes = encodeEntriesLeaf([a, b]);
+    const inode = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    const at = Buffer.from(bytes).indexOf(Buffer.from([...inode, 12, 1, 0, 0, 1])) + 10;
+    expect(at).toBeGreaterThan(10);
+    expect(decodeEntriesLeaf(bytes)).toEqual([a, b]);
+    const changed = Uint8Array.from(bytes);
+    changed[at] = 2;
+    expectDamaged(() => decodeEntriesLeaf(changed));
+  });
+
   test('with a flag that is not known is damage', () => {
     const bytes = encodeEntriesLeaf([FILE]);
     const at = Buffer.from(bytes).indexOf(Buffer.from([1, 1, 3])) + 1;
