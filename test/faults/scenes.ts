@@ -2,9 +2,20 @@
 // is lost.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, onTestFinished } from 'vitest';
 import { ReadingPool } from '../../src/engine/reading-pool.ts';
@@ -161,7 +172,13 @@ export async function expectRestores(
   rmSync(target, { recursive: true });
 }
 
-export async function restoreInto(repository: Repository, session: string, target: string): Promise<readonly RestoreProblem[]> {
+/** Answers what could not be restored. `beforeReading` is waited for before each look at a pack. */
+export async function restoreInto(
+  repository: Repository,
+  session: string,
+  target: string,
+  beforeReading?: () => Promise<unknown>,
+): Promise<readonly RestoreProblem[]> {
   const snapshot = await readSnapshot(repository, session);
   await repository.syncIndex(readableIndexes(await repository.heads.read()));
   const problems: RestoreProblem[] = [];
@@ -171,6 +188,11 @@ export async function restoreInto(repository: Repository, session: string, targe
     { idKey: repository.keyring.payload.idKey, target },
     new AbortController().signal,
   );
+  const packBytes = pool.packBytes.bind(pool);
+  pool.packBytes = async (packId, offset, length) => {
+    await beforeReading?.();
+    return packBytes(packId, offset, length);
+  };
   try {
     await restoreTree({
       root: snapshot.root.reference,
@@ -189,6 +211,22 @@ export async function restoreInto(repository: Repository, session: string, targe
     await pool.close();
   }
   return problems;
+}
+
+/** Files of the tree that are not, or not the same, in the other directory. */
+export function filesUnlike(tree: string, other: string): readonly string[] {
+  return readdirSync(tree, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(tree, join(entry.parentPath, entry.name)))
+    .filter((path) => !holds(join(other, path), readFileSync(join(tree, path))));
+}
+
+function holds(path: string, content: Buffer): boolean {
+  try {
+    return readFileSync(path).equals(content);
+  } catch {
+    return false;
+  }
 }
 
 export function expectSameTree(expected: string, actual: string, when: string): void {
