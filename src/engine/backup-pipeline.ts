@@ -195,6 +195,11 @@ export class BackupPipeline {
     if (reference.length > 0) this.#known.set(Buffer.from(reference.subarray(16, 32)).toString('latin1'), reference);
   }
 
+  /** What went wrong first. Whatever else fails afterwards fails because of it. */
+  get failure(): unknown {
+    return this.#failure?.error;
+  }
+
   throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }

@@ -78,7 +78,7 @@ export async function backUp(repository: Repository, details: BackupDetails, rea
   } catch (error) {
     // The commit may have happened although its answer was lost.
     if ((await giveUp(session, pipeline)) === 'committed' && snapshot !== undefined) return snapshot;
-    throw error;
+    throw pipeline?.failure ?? error;
   } finally {
     journal.close();
     await pipeline?.close();

@@ -1,7 +1,9 @@
 // What a restore must read: the pieces of every content, sorted by where they lie, joined to ranges of packs. Each range is fetched once,
 // whichever files it serves. A plan covers a window of the tree, so that memory stays bounded.
 
+import { Fault } from '../base/faults.ts';
 import type { BlockPlace } from '../index/tables.ts';
+import type { BlockFinder } from '../repository/block-reader.ts';
 import { hex } from '../repository/layout.ts';
 
 /** Neighbouring blocks of a pack are fetched with one request up to this size. */
@@ -17,14 +19,14 @@ export type PackRangePlan = { readonly packId: Uint8Array; readonly blocks: read
 
 export class RestoreWindow {
   readonly #blocks = new Map<string, NeededBlock>();
-  readonly #find: (blockId: Uint8Array) => BlockPlace;
+  readonly #index: BlockFinder;
   #latestKey = '';
   #latest: NeededBlock | undefined;
   pieces = 0;
   bytes = 0;
 
-  constructor(find: (blockId: Uint8Array) => BlockPlace) {
-    this.#find = find;
+  constructor(index: BlockFinder) {
+    this.#index = index;
   }
 
   add(block: Uint8Array, file: number, fileOffset: number, blockOffset: number, length: number): void {
@@ -32,7 +34,9 @@ export class RestoreWindow {
     let needed = this.#latestKey === key ? this.#latest : this.#blocks.get(key);
     if (needed === undefined) {
       const id = block.slice();
-      needed = { id, place: this.#find(id), writes: [] };
+      const place = this.#index.find(id);
+      if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(id)} is in no pack of the index`);
+      needed = { id, place, writes: [] };
       this.#blocks.set(key, needed);
     }
     this.#latestKey = key;
@@ -54,26 +58,30 @@ export class RestoreWindow {
     this.pieces++;
   }
 
-  /** In the order of the packs, each in the order of its bytes. */
   ranges(): PackRangePlan[] {
-    const blocks = [...this.#blocks.values()].map((block) => ({ block, pack: hex(block.place.pack) }));
-    blocks.sort((a, b) => (a.pack < b.pack ? -1 : a.pack > b.pack ? 1 : a.block.place.offset - b.block.place.offset));
-    const ranges: { packId: Uint8Array; pack: string; blocks: NeededBlock[]; begin: number; end: number }[] = [];
-    for (const { block, pack } of blocks) {
-      const { offset, storedLength } = block.place;
-      const last = ranges.at(-1);
-      if (
-        last !== undefined &&
-        last.pack === pack &&
-        offset - last.end <= GAP_BYTES_MAX &&
-        offset + storedLength - last.begin <= RANGE_BYTES_MAX
-      ) {
-        last.blocks.push(block);
-        last.end = offset + storedLength;
-      } else ranges.push({ packId: block.place.pack, pack, blocks: [block], begin: offset, end: offset + storedLength });
-    }
-    return ranges;
+    return rangesOf(this.#blocks.values());
   }
+}
+
+/** In the order of the packs, each in the order of its bytes. */
+export function rangesOf(needed: Iterable<NeededBlock>): PackRangePlan[] {
+  const blocks = [...needed].map((block) => ({ block, pack: hex(block.place.pack) }));
+  blocks.sort((a, b) => (a.pack < b.pack ? -1 : a.pack > b.pack ? 1 : a.block.place.offset - b.block.place.offset));
+  const ranges: { packId: Uint8Array; pack: string; blocks: NeededBlock[]; begin: number; end: number }[] = [];
+  for (const { block, pack } of blocks) {
+    const { offset, storedLength } = block.place;
+    const last = ranges.at(-1);
+    if (
+      last !== undefined &&
+      last.pack === pack &&
+      offset - last.end <= GAP_BYTES_MAX &&
+      offset + storedLength - last.begin <= RANGE_BYTES_MAX
+    ) {
+      last.blocks.push(block);
+      last.end = offset + storedLength;
+    } else ranges.push({ packId: block.place.pack, pack, blocks: [block], begin: offset, end: offset + storedLength });
+  }
+  return ranges;
 }
 
 export function writeCount(block: NeededBlock): number {

@@ -1,13 +1,15 @@
-// Runs a window's plan: every range of every pack once, in parallel, and tells which files lost a piece.
+// Runs a window's plan: every range of every pack once, in parallel, and tells which files lost a piece. A pack that is gone may have been
+// rewritten by a prune meanwhile: what was to be read of it is looked for in the newer index, and only what is nowhere is lost.
 
-import { isFault } from '../base/faults.ts';
+import { type Fault, isFault } from '../base/faults.ts';
 import type { Attributes } from '../files/attributes.ts';
 import type { BlockPlace } from '../index/tables.ts';
+import { type BlockFinder, hasMoved } from '../repository/block-reader.ts';
 import { hex } from '../repository/layout.ts';
 import type { SessionKeyCache } from '../repository/session-keys.ts';
 import type { BlockToRead, RestoreFile, RestoreJob } from '../worker/read-task.ts';
 import type { ReadingPool } from './reading-pool.ts';
-import type { PackRangePlan, RestoreWindow } from './restore-plan.ts';
+import { type NeededBlock, type PackRangePlan, type RestoreWindow, rangesOf } from './restore-plan.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 
 export type WindowFile = { readonly path: string; readonly whole: Attributes | undefined };
@@ -15,12 +17,15 @@ export type WindowFile = { readonly path: string; readonly whole: Attributes | u
 export type RestoreReaderOptions = {
   readonly pool: ReadingPool;
   readonly keys: SessionKeyCache;
+  readonly blocks: BlockFinder;
   readonly progress: RestoreProgress;
   readonly onProblem: (problem: RestoreProblem) => void;
   readonly single: string | undefined;
   readonly overZeros: boolean;
   readonly existing: 'refuse' | 'replace';
 };
+
+type GoneRange = { readonly range: PackRangePlan; readonly error: Fault };
 
 export class RestoreReader {
   readonly #options: RestoreReaderOptions;
@@ -31,30 +36,63 @@ export class RestoreReader {
 
   /** Restores what the window needs. Answers the files that are not complete: they were reported. */
   async run(window: RestoreWindow, files: readonly WindowFile[]): Promise<Set<number>> {
-    const { pool, keys } = this.#options;
     const failed = new Set<number>();
+    let ranges = window.ranges();
+    while (ranges.length > 0) {
+      const gone = await this.#runRanges(ranges, files, failed);
+      ranges = gone.length === 0 ? [] : await this.#lookAgain(gone, files, failed);
+    }
+    return failed;
+  }
+
+  /** Answers the ranges whose pack is not there. */
+  async #runRanges(ranges: readonly PackRangePlan[], files: readonly WindowFile[], failed: Set<number>): Promise<GoneRange[]> {
+    const { pool, keys } = this.#options;
+    const gone: GoneRange[] = [];
     const metadataKey = (place: BlockPlace) => keys.metadataKey(place.session, place.assetId);
-    for (const range of window.ranges()) {
-      await pool.start(async () => {
-        const blocks = await Promise.all(
-          range.blocks.map(async ({ id, place }): Promise<BlockToRead> => {
-            const { offset, storedLength, rawLength, codec, sealingCounter, kind, session } = place;
-            return {
-              id,
-              offset,
-              storedLength,
-              rawLength,
-              codec,
-              sealingCounter,
-              key: kind === 'data' ? await keys.dataKey(session) : metadataKey(place),
-            };
-          }),
-        );
-        await this.#runRange(range, blocks, files, failed).catch((error: unknown) => this.#reportLoss(range, error, files, failed));
-      });
+    const run = async (range: PackRangePlan): Promise<void> => {
+      const blocks = await Promise.all(
+        range.blocks.map(async ({ id, place }): Promise<BlockToRead> => {
+          const { offset, storedLength, rawLength, codec, sealingCounter, kind, session } = place;
+          return {
+            id,
+            offset,
+            storedLength,
+            rawLength,
+            codec,
+            sealingCounter,
+            key: kind === 'data' ? await keys.dataKey(session) : metadataKey(place),
+          };
+        }),
+      );
+      await this.#runRange(range, blocks, files, failed);
+    };
+    for (const range of ranges) {
+      await pool.start(() =>
+        run(range).catch((error: unknown) => {
+          if (isFault(error, 'STORE_NOT_FOUND')) gone.push({ range, error });
+          else if (isFault(error, 'FORMAT_DAMAGED')) this.#reportLoss(range.blocks, error, files, failed);
+          else throw error;
+        }),
+      );
     }
     await pool.drain();
-    return failed;
+    return gone;
+  }
+
+  /** Where the blocks of packs that are gone lie now. What has not moved is lost, and reported. */
+  async #lookAgain(gone: readonly GoneRange[], files: readonly WindowFile[], failed: Set<number>): Promise<PackRangePlan[]> {
+    const { blocks } = this.#options;
+    await blocks.refresh();
+    const moved: NeededBlock[] = [];
+    for (const { range, error } of gone) {
+      for (const block of range.blocks) {
+        const place = blocks.find(block.id);
+        if (place !== undefined && hasMoved(block.place, place)) moved.push({ ...block, place });
+        else this.#reportLoss([block], error, files, failed);
+      }
+    }
+    return rangesOf(moved);
   }
 
   async #runRange(
@@ -114,24 +152,27 @@ export class RestoreReader {
       onProblem({ path, code, message });
       if (what === 'file') for (const [file, position] of local) if (jobFiles[position]!.path === path) failed.add(file);
     }
-    if (answer.damaged.length > 0) this.#reportDamage(range, answer.damaged, files, failed);
+    if (answer.damaged.length > 0) this.#reportDamage(range.blocks, answer.damaged, files, failed);
   }
 
-  /** A pack that is not there, or not whole: the files that need it are lost, the others are restored. */
-  #reportLoss(range: PackRangePlan, error: unknown, files: readonly WindowFile[], failed: Set<number>): void {
-    if (!isFault(error, 'STORE_NOT_FOUND', 'FORMAT_DAMAGED')) throw error;
-    const damaged = range.blocks.map(({ id }) => ({ block: id, message: error.message }));
-    this.#reportDamage(range, damaged, files, failed);
+  /** The files that need these blocks are lost, the others are restored. */
+  #reportLoss(blocks: readonly NeededBlock[], { message }: Fault, files: readonly WindowFile[], failed: Set<number>): void {
+    this.#reportDamage(
+      blocks,
+      blocks.map(({ id }) => ({ block: id, message })),
+      files,
+      failed,
+    );
   }
 
   #reportDamage(
-    range: PackRangePlan,
+    blocks: readonly NeededBlock[],
     damaged: readonly { readonly block: Uint8Array; readonly message: string }[],
     files: readonly WindowFile[],
     failed: Set<number>,
   ): void {
     for (const { block, message } of damaged) {
-      const needed = range.blocks.find(({ id }) => Buffer.compare(id, block) === 0);
+      const needed = blocks.find(({ id }) => Buffer.compare(id, block) === 0);
       for (let i = 0; needed !== undefined && i < needed.writes.length; i += 4) {
         const file = needed.writes[i]!;
         if (failed.has(file)) continue;

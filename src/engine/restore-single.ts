@@ -4,11 +4,10 @@ import { Fault } from '../base/faults.ts';
 import { FileStat, HERE, OPEN, TYPE, TYPE_MASK } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
-import type { BlockPlace } from '../index/tables.ts';
 import { displayPath } from '../model/entry-path.ts';
 import { blockOf, offsetOf, packReference } from '../model/reference.ts';
 import type { Content } from '../model/stored-entry.ts';
-import type { BlockReader } from '../repository/block-reader.ts';
+import type { BlockFinder, BlockReader } from '../repository/block-reader.ts';
 import type { SessionKeyCache } from '../repository/session-keys.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
@@ -34,7 +33,7 @@ export type SingleRestore = {
   readonly delta: boolean;
   readonly unitBytes: number;
   readonly readNode: ReadNode;
-  readonly find: (blockId: Uint8Array) => BlockPlace;
+  readonly blocks: BlockFinder;
   readonly keys: SessionKeyCache;
   readonly pool: ReadingPool;
   readonly progress: RestoreProgress;
@@ -95,13 +94,13 @@ function targetFault(error: unknown, name: string): unknown {
 }
 
 async function writeContent(restore: SingleRestore, fd: number, isOld: boolean): Promise<void> {
-  const { content, sizeBytes, path, unitBytes, readNode, find, keys, pool, progress, onProblem } = restore;
+  const { content, sizeBytes, path, unitBytes, readNode, blocks, keys, pool, progress, onProblem } = restore;
   progress.bytesTotal = sizeBytes;
   progress.entriesTotal = 1;
   progress.current = displayPath(path);
-  const reader = new RestoreReader({ pool, keys, progress, onProblem, single: path, overZeros: isOld, existing: 'refuse' });
+  const reader = new RestoreReader({ pool, keys, blocks, progress, onProblem, single: path, overZeros: isOld, existing: 'refuse' });
   const files = [{ path: displayPath(path), whole: undefined }];
-  let window = new RestoreWindow(find);
+  let window = new RestoreWindow(blocks);
   const take = (piece: Piece): void => {
     if (piece.kind === 'data') window.add(blockOf(piece.reference), 0, piece.offset, offsetOf(piece.reference), piece.length);
     else {
@@ -116,7 +115,7 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
     await running;
     running = reader.run(window, files);
     running.catch(() => {});
-    window = new RestoreWindow(find);
+    window = new RestoreWindow(blocks);
     piecesMax = Math.min(WINDOW_PIECES_MAX, piecesMax * 2);
   };
   const differing = isOld ? differingPieces(restore) : undefined;

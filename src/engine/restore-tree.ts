@@ -6,10 +6,10 @@ import type { Attributes } from '../files/attributes.ts';
 import { HERE } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { TargetTree } from '../files/target-tree.ts';
-import type { BlockPlace } from '../index/tables.ts';
 import { displayPath, isWithinPath, nameOfPath } from '../model/entry-path.ts';
 import { blockOf, bytesEqual, lengthOf, offsetOf, packReference, type References, referenceCount } from '../model/reference.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
+import type { BlockFinder } from '../repository/block-reader.ts';
 import type { SessionKeyCache } from '../repository/session-keys.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
@@ -38,7 +38,7 @@ export type TreeRestore = {
   readonly delta: boolean;
   readonly unitBytes: number;
   readonly readNode: ReadNode;
-  readonly find: (blockId: Uint8Array) => BlockPlace;
+  readonly blocks: BlockFinder;
   readonly keys: SessionKeyCache;
   readonly pool: ReadingPool;
   readonly progress: RestoreProgress;
@@ -88,10 +88,11 @@ class TreeRun {
     this.#restore = restore;
     this.#tree = new TargetTree(restore.target);
     this.#existing = restore.delta ? 'replace' : 'refuse';
-    const { pool, keys, progress, onProblem, delta } = restore;
+    const { pool, keys, blocks, progress, onProblem, delta } = restore;
     this.#reader = new RestoreReader({
       pool,
       keys,
+      blocks,
       progress,
       onProblem,
       single: undefined,
@@ -276,7 +277,7 @@ class TreeRun {
 
   #newWindow(): TreeWindow {
     return {
-      plan: new RestoreWindow(this.#restore.find),
+      plan: new RestoreWindow(this.#restore.blocks),
       files: [],
       finished: [],
       closedDirectories: [],

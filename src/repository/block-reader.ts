@@ -11,12 +11,16 @@ import type { Keyring } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
 import type { SessionKeyCache } from './session-keys.ts';
 
-/** Answers where a block lies. `refresh` after a miss: a prune may have moved it. */
+/** Answers where a block lies. `refresh` after a miss, since a prune may have moved it: brings what `find` answers up to date. */
 export type BlockFinder = {
   readonly find: (blockId: Uint8Array) => BlockPlace | undefined;
-  /** Looks for a newer index; false when there is none. */
-  readonly refresh: () => Promise<boolean>;
+  readonly refresh: () => Promise<void>;
 };
+
+/** Whether a block lies elsewhere by now: only then is it worth another look. */
+export function hasMoved(before: BlockPlace | undefined, now: BlockPlace | undefined): boolean {
+  return now !== undefined && (before === undefined || !bytesEqual(before.pack, now.pack) || before.offset !== now.offset);
+}
 
 export class BlockReader {
   readonly #store: ObjectStore;
@@ -84,14 +88,16 @@ export class BlockReader {
   }
 
   async #fetch(blockId: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
-    for (let attempt = 0; ; attempt++) {
+    for (;;) {
       const place = this.#finder.find(blockId);
       try {
         if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(blockId)} is in no pack of the index`);
         return await this.#open(blockId, place, options);
       } catch (error) {
         // A prune may have moved the block since the index was read.
-        if (!isFault(error, 'STORE_NOT_FOUND') || attempt > 0 || !(await this.#finder.refresh())) throw error;
+        if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
+        await this.#finder.refresh();
+        if (!hasMoved(place, this.#finder.find(blockId))) throw error;
       }
     }
   }

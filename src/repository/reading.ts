@@ -13,7 +13,6 @@ export class MapReader {
   readonly #blocks: BlockReader;
   readonly #options: CallOptions | undefined;
   #isFixed = false;
-  #indexes: readonly IndexRef[] = [];
 
   private constructor(repository: Repository, options: CallOptions | undefined) {
     this.#repository = repository;
@@ -27,32 +26,21 @@ export class MapReader {
 
   static async open(repository: Repository, head: Head, options?: CallOptions): Promise<MapReader> {
     const reader = new MapReader(repository, options);
-    await reader.#sync(readableIndexes(head));
+    await repository.syncIndex(readableIndexes(head), options);
     return reader;
   }
 
   /** Reads by these index objects and no newer ones. */
   static async fixed(repository: Repository, indexes: readonly IndexRef[], options?: CallOptions): Promise<MapReader> {
     const reader = new MapReader(repository, options);
-    await reader.#sync(indexes);
+    await repository.syncIndex(indexes, options);
     reader.#isFixed = true;
     return reader;
   }
 
   readonly readNode = (reference: References): Promise<Uint8Array> => this.#blocks.read(reference, this.#options);
 
-  async #sync(indexes: readonly IndexRef[]): Promise<void> {
-    this.#indexes = indexes;
-    await this.#repository.syncIndex(this.#indexes, this.#options);
-  }
-
-  async #refresh(): Promise<boolean> {
-    if (this.#isFixed) return false;
-    const head = await this.#repository.heads.read(this.#options);
-    const before = new Set(this.#indexes.map(({ id }) => id));
-    const now = readableIndexes(head);
-    if (now.length === before.size && now.every(({ id }) => before.has(id))) return false;
-    await this.#sync(now);
-    return true;
+  async #refresh(): Promise<void> {
+    if (!this.#isFixed) await this.#repository.refreshIndex(this.#options);
   }
 }

@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault } from '../base/faults.ts';
 import type { IndexRef, ProcessFacts } from '../format/head.ts';
 import type { RepositoryParameters } from '../format/repository-object.ts';
 import { type IndexReader, openReader } from '../index/index-reader.ts';
@@ -13,7 +12,7 @@ import type { AcquiredSource } from '../index/run-set.ts';
 import { type BlockPlace, newBlockPlace } from '../index/tables.ts';
 import type { References } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
-import { BlockReader } from './block-reader.ts';
+import { type BlockFinder, BlockReader } from './block-reader.ts';
 import { HeadKeeper } from './head.ts';
 import { readableIndexes } from './head-changes.ts';
 import { readIndexObject } from './index-objects.ts';
@@ -42,11 +41,14 @@ export class Repository implements OpenedRepository {
   readonly keyring: Keyring;
   readonly heads: HeadKeeper;
   readonly keys: SessionKeyCache;
+  /** Where blocks lie. */
+  readonly blocks: BlockFinder;
   readonly reader: BlockReader;
   readonly process: ProcessFacts;
   readonly cacheDirectory: string;
   #index: LocalIndex | undefined;
   #synced: readonly IndexRef[] | undefined;
+  #refreshing: Promise<void> | undefined;
   #acquired: AcquiredSource | undefined;
   #places: IndexReader | undefined;
 
@@ -65,10 +67,8 @@ export class Repository implements OpenedRepository {
       sequenceSeen,
     );
     this.keys = new SessionKeyCache(this.store, this.keyring);
-    this.reader = new BlockReader(this.store, this.keyring, this.keys, {
-      find: (id) => this.#find(id),
-      refresh: () => this.#refresh(),
-    });
+    this.blocks = { find: (id) => this.findPlace(id), refresh: () => this.refreshIndex() };
+    this.reader = new BlockReader(this.store, this.keyring, this.keys, this.blocks);
   }
 
   static async init(options: RepositoryOptions & { readonly label: string }): Promise<Repository> {
@@ -107,20 +107,23 @@ export class Repository implements OpenedRepository {
     if (this.#synced === undefined) await this.syncIndex(readableIndexes(await this.heads.read(options)), options);
   }
 
+  /** Brings the index to the head as it is now. Those who ask at the same time share one look. */
+  refreshIndex(options?: CallOptions): Promise<void> {
+    this.#refreshing ??= this.#refresh(options).finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
   /** The index as workers open it; held until the next sync or the end. */
   get source(): AcquiredSource['source'] | undefined {
     return this.#acquired?.source;
   }
 
-  /** Where a block lies; STORE_NOT_FOUND when it is in no pack of the index. */
-  place(blockId: Uint8Array): BlockPlace {
-    const place = this.#find(blockId);
-    if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(blockId)} is in no pack of the index`);
-    return place;
-  }
-
+  /** Where a block lies; undefined when it is in no pack of the index. */
   findPlace(blockId: Uint8Array): BlockPlace | undefined {
-    return this.#find(blockId);
+    const place = newBlockPlace();
+    return this.#places?.block(blockId, place) === true ? place : undefined;
   }
 
   readonly readNode = (reference: References): Promise<Uint8Array> => this.reader.read(reference);
@@ -133,17 +136,11 @@ export class Repository implements OpenedRepository {
     await this.store.close();
   }
 
-  #find(blockId: Uint8Array): BlockPlace | undefined {
-    const place = newBlockPlace();
-    return this.#places?.block(blockId, place) === true ? place : undefined;
-  }
-
-  async #refresh(): Promise<boolean> {
-    const indexes = readableIndexes(await this.heads.read());
+  async #refresh(options?: CallOptions): Promise<void> {
+    const indexes = readableIndexes(await this.heads.read(options));
     const before = new Set(this.#synced?.map(({ id }) => id));
-    if (this.#synced !== undefined && indexes.length === before.size && indexes.every(({ id }) => before.has(id))) return false;
-    await this.syncIndex(indexes);
-    return true;
+    if (this.#synced !== undefined && indexes.length === before.size && indexes.every(({ id }) => before.has(id))) return;
+    await this.syncIndex(indexes, options);
   }
 
   async *#fetch(

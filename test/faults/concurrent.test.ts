@@ -20,6 +20,7 @@ import {
   expectSameTree,
   makeRepository,
   memoryDirectory,
+  restoreInto,
   runProcess,
   snapshotIds,
   startProcess,
@@ -114,6 +115,33 @@ async function restoreByCommand(root: string, directory: string, { session, stat
   expectSameTree(state, target, 'restored while others wrote and pruned');
   rmSync(target, { recursive: true });
 }
+
+it('a restore whose packs are rewritten under its hands goes on in the new ones', async () => {
+  const root = memoryDirectory();
+  const directory = join(root, 'place');
+  mkdirSync(directory);
+  await makeRepository(directory);
+  const tree = join(root, 'tree');
+  writeTree(tree, 1, 4 * MIB);
+  await withEngine(directory, async (repository) => {
+    const { id: first } = await backUpTree(repository, tree);
+    rmSync(join(tree, 'd0'), { recursive: true });
+    const { id: second } = await backUpTree(repository, tree);
+    let moved: Promise<number> | undefined;
+    const rewrite = (): Promise<number> => {
+      moved ??= withEngine(directory, async (other) => {
+        await forgetSnapshots(other.heads, new Set([first]));
+        return (await prune(other, { by: 'test', unusedShareMax: 0 })).packsMoved;
+      });
+      return moved;
+    };
+    const target = join(root, 'restored');
+    mkdirSync(target);
+    expect(await restoreInto(repository, second, target, rewrite)).toEqual([]);
+    expect(await moved).toBeGreaterThan(0);
+    expectSameTree(tree, target, 'restored while it was rewritten');
+  });
+}, 120_000);
 
 it('a backup that sleeps while a prune gives it up cannot commit afterwards, wherever it slept, and loses nothing', async () => {
   const root = memoryDirectory();

@@ -201,7 +201,7 @@ export async function restoreInto(
       delta: false,
       unitBytes: repository.parameters.paged.unitBytes,
       readNode: repository.readNode,
-      find: (block) => repository.place(block),
+      blocks: repository.blocks,
       keys: repository.keys,
       pool,
       progress: new RestoreProgress(),

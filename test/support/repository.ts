@@ -125,7 +125,7 @@ export async function restoreTo(repository: Repository, session: string, target:
       delta: false,
       unitBytes: repository.parameters.paged.unitBytes,
       readNode: repository.readNode,
-      find: (block) => repository.place(block),
+      blocks: repository.blocks,
       keys: repository.keys,
       pool,
       progress: new RestoreProgress(),
