@@ -1,0 +1,337 @@
+// The catalogue port: what exists, in SQL. A cache where the repository is the truth (recovery points), the truth for what the service
+// itself decides (people, policies, the queue, the audit).
+//
+// - Every method that changes something is one transaction by itself, or part of the one given by `transaction`. What it answered is durable.
+// - Everything of a tenant takes the tenant's id first, and answers undefined for what belongs to another: from outside a thing of
+//   somebody else and a thing that does not exist are the same.
+// - `version` guards changes of what people edit: a change from an older version answers 'stale'.
+// - The queue gives a run to one claimer at a time. Each claim has a greater `fence`; whatever the holder of an older one says is refused
+//   with 'fenced'. Leases only decide when another may try, never whether two may.
+// - Lists come in pages, in the order of their ids unless it says otherwise.
+//
+// One conformance suite (test/conformance/catalog.ts) for every driver.
+
+import type { Agent, HostFacts } from '../model/agent.ts';
+import type { Approval } from '../model/approval.ts';
+import type { Asset } from '../model/asset.ts';
+import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
+import type { Event, NewEvent } from '../model/event.ts';
+import type { Instant } from '../model/instant.ts';
+import type { Page, PageRequest } from '../model/page.ts';
+import type { Grant, Person, Token } from '../model/principal.ts';
+import type { RecoveryPoint } from '../model/recovery-point.ts';
+import type { Progress, Run, RunFault, RunKind, RunState } from '../model/run.ts';
+import type { Tenant } from '../model/tenant.ts';
+
+export type Changed<T> = T | 'stale' | 'missing';
+
+export interface Catalog extends CatalogTables {
+  /** Runs `work` with everything in one transaction; what it throws undoes all of it. Not nested. */
+  transaction<T>(work: (tables: CatalogTables) => Promise<T>): Promise<T>;
+  /** A consistent copy of the whole catalogue as one file, while others go on. */
+  backUpTo(path: string, signal?: AbortSignal): Promise<void>;
+  /** For health checks: throws when it cannot be read or written. */
+  check(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface CatalogTables {
+  readonly tenants: TenantTable;
+  readonly people: PersonTable;
+  readonly tokens: TokenTable;
+  readonly agents: AgentTable;
+  readonly assets: AssetTable;
+  readonly policies: PolicyTable;
+  readonly runs: RunTable;
+  readonly recoveryPoints: RecoveryPointTable;
+  readonly sessions: SessionTable;
+  readonly schedules: ScheduleTable;
+  readonly promises: PromiseTable;
+  readonly events: EventTable;
+  readonly deliveries: DeliveryTable;
+  readonly approvals: ApprovalTable;
+  readonly audit: AuditTable;
+  readonly usage: UsageTable;
+  readonly answers: AnswerTable;
+  readonly settings: SettingTable;
+}
+
+export interface TenantTable {
+  /** 'exists': the name is taken. */
+  add(tenant: Tenant): Promise<'added' | 'exists'>;
+  get(id: string): Promise<Tenant | undefined>;
+  byName(name: string): Promise<Tenant | undefined>;
+  list(page: PageRequest): Promise<Page<Tenant>>;
+  /** `tenant.version` is the one that the caller read. */
+  change(tenant: Tenant): Promise<Changed<Tenant>>;
+}
+
+/** A person with what proves who they are: never leaves src/trust. */
+export type PersonSecrets = { readonly passwordHash: string; readonly totpSecret?: string };
+
+export interface PersonTable {
+  add(person: Person, secrets: PersonSecrets): Promise<'added' | 'exists'>;
+  get(id: string): Promise<Person | undefined>;
+  byLogin(login: string): Promise<{ readonly person: Person; readonly secrets: PersonSecrets } | undefined>;
+  list(page: PageRequest): Promise<Page<Person>>;
+  change(person: Person, secrets?: PersonSecrets): Promise<Changed<Person>>;
+}
+
+export interface TokenTable {
+  /** `digest`: SHA-256 of the secret, hex. */
+  add(token: Token, digest: string): Promise<void>;
+  byDigest(digest: string): Promise<Token | undefined>;
+  get(id: string): Promise<Token | undefined>;
+  list(page: PageRequest, tenantId?: string): Promise<Page<Token>>;
+  revoke(id: string, at: Instant): Promise<boolean>;
+  used(id: string, at: Instant): Promise<void>;
+  /** One-time tokens for enrolment: taken at most once. */
+  addEnrolment(enrolment: Enrolment, digest: string): Promise<void>;
+  takeEnrolment(digest: string, at: Instant): Promise<Enrolment | undefined>;
+}
+
+export type Enrolment = {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly label: string;
+  readonly expiresAt: Instant;
+  readonly createdBy: string;
+};
+
+export interface AgentTable {
+  add(agent: Agent): Promise<'added' | 'exists'>;
+  get(id: string, tenantId?: string): Promise<Agent | undefined>;
+  list(tenantId: string, page: PageRequest): Promise<Page<Agent>>;
+  seen(id: string, at: Instant, host?: HostFacts): Promise<void>;
+  revoke(id: string, at: Instant): Promise<boolean>;
+}
+
+export interface AssetTable {
+  add(asset: Asset): Promise<'added' | 'exists'>;
+  get(tenantId: string, id: string): Promise<Asset | undefined>;
+  byName(tenantId: string, name: string): Promise<Asset | undefined>;
+  list(tenantId: string, page: PageRequest): Promise<Page<Asset>>;
+  /** Of every tenant: for the scheduler. */
+  listAll(page: PageRequest): Promise<Page<Asset>>;
+  change(asset: Asset): Promise<Changed<Asset>>;
+}
+
+/** A stored policy. `level` and `scope` say for whom: a city's name, "city/district", a tenant's id, or 'asset' for one that assets name. */
+export type StoredPolicy = {
+  readonly id: string;
+  /** Absent for policies of the provider (city and district). */
+  readonly tenantId?: string;
+  readonly name: string;
+  readonly level: 'city' | 'district' | 'tenant' | 'asset';
+  readonly scope?: string;
+  /** As it was given: YAML, comments and all. */
+  readonly text: string;
+  readonly version: number;
+  readonly changedAt: Instant;
+  readonly changedBy: string;
+};
+
+export interface PolicyTable {
+  add(policy: StoredPolicy): Promise<'added' | 'exists'>;
+  get(id: string): Promise<StoredPolicy | undefined>;
+  byName(tenantId: string | undefined, name: string): Promise<StoredPolicy | undefined>;
+  list(tenantId: string | undefined, page: PageRequest): Promise<Page<StoredPolicy>>;
+  change(policy: StoredPolicy): Promise<Changed<StoredPolicy>>;
+  delete(id: string, version: number): Promise<'deleted' | 'stale' | 'missing'>;
+}
+
+export type NewRun = Omit<Run, 'state' | 'attempt' | 'fence' | 'createdAt'>;
+export type RunFilter = {
+  readonly assetId?: string;
+  readonly kind?: RunKind;
+  readonly states?: readonly RunState[];
+  readonly since?: Instant;
+};
+export type Claim = {
+  /** 'agent:<id>' or 'service:<name of the process>'. */
+  readonly by: string;
+  readonly kinds: readonly RunKind[];
+  /** Only runs of this agent; absent: runs that belong to no agent. */
+  readonly agentId?: string;
+  readonly at: Instant;
+  readonly leaseMs: number;
+  /** Runs of one agent, of one tenant and of all that may run at once. */
+  readonly perAgentMax: number;
+  readonly perTenantMax: number;
+  readonly totalMax: number;
+};
+export type RunEnd = {
+  readonly state: 'succeeded' | 'warned' | 'failed' | 'canceled';
+  readonly result?: Readonly<Record<string, unknown>>;
+  readonly fault?: RunFault;
+  /** For a failure that is to be tried again: when. The run is queued again unless its attempts are used up. */
+  readonly retryAt?: Instant;
+};
+
+export interface RunTable {
+  /** 'exists' with the run that has the key already: nothing is queued twice. */
+  add(run: NewRun, at: Instant): Promise<{ readonly outcome: 'added' | 'exists'; readonly run: Run }>;
+  get(tenantId: string, id: string): Promise<Run | undefined>;
+  byKey(tenantId: string, key: string): Promise<Run | undefined>;
+  /** Newest first. */
+  list(tenantId: string, filter: RunFilter, page: PageRequest): Promise<Page<Run>>;
+  /** The best queued run that may start now: by priority, then by due time. Overdue past `startBy` ones are failed by `expire`. */
+  claim(claim: Claim): Promise<Run | undefined>;
+  /** A sign of life. Answers the run (whoever holds it looks for `cancelRequestedAt`), or 'fenced'. */
+  extend(id: string, fence: number, at: Instant, leaseMs: number, progress?: Progress): Promise<Run | 'fenced'>;
+  /** Ends the attempt. Saying the same twice is answered as the first time. */
+  end(id: string, fence: number, at: Instant, end: RunEnd): Promise<Run | 'fenced'>;
+  /** A queued run is canceled at once, a running one is asked to stop. */
+  cancel(tenantId: string, id: string, at: Instant): Promise<Run | undefined>;
+  /** Runs whose lease ran out: queued again or, after their last attempt, failed; and queued ones past `startBy`. Answers what changed. */
+  expire(at: Instant, retryAt: Instant, countMax: number): Promise<readonly Run[]>;
+  /** For metrics. */
+  counts(): Promise<readonly { readonly kind: RunKind; readonly state: RunState; readonly count: number }[]>;
+  /** The newest run of that kind that ended in one of these states. */
+  latest(assetId: string, kind: RunKind, states: readonly RunState[]): Promise<Run | undefined>;
+}
+
+export interface RecoveryPointTable {
+  /** Adds or replaces what is known of a snapshot. */
+  put(point: RecoveryPoint): Promise<void>;
+  get(tenantId: string, snapshot: string): Promise<RecoveryPoint | undefined>;
+  /** Newest first. */
+  list(tenantId: string, assetId: string | undefined, page: PageRequest): Promise<Page<RecoveryPoint>>;
+  latest(assetId: string): Promise<RecoveryPoint | undefined>;
+  remove(tenantId: string, snapshot: string): Promise<boolean>;
+}
+
+/** A backup session of an agent: whose chunks are whose, and which are proved. */
+export type WriteSession = {
+  /** 20 hex digits. */
+  readonly session: string;
+  readonly tenantId: string;
+  readonly agentId: string;
+  readonly runId: string;
+  readonly state: 'open' | 'committed' | 'abandoned';
+  /** Every pack of it was read back and proved: its chunks may be offered to other agents. */
+  readonly verifiedAt?: Instant;
+  readonly openedAt: Instant;
+};
+
+export interface SessionTable {
+  put(session: WriteSession): Promise<void>;
+  get(session: string): Promise<WriteSession | undefined>;
+  list(tenantId: string): Promise<readonly WriteSession[]>;
+  /** A single-use grant: true when it was there and unused, and now is used. */
+  addGrants(grants: readonly StoreGrant[]): Promise<void>;
+  takeGrant(digest: string, at: Instant): Promise<StoreGrant | undefined>;
+}
+
+export type StoreGrant = {
+  /** SHA-256 of the grant's secret, hex. */
+  readonly digest: string;
+  readonly session: string;
+  readonly key: string;
+  readonly lengthBytes: number;
+  readonly sha256: string;
+  readonly expiresAt: Instant;
+};
+
+/** How far the schedule of an asset was followed: due times up to and including `doneUntil` have their runs. */
+export interface ScheduleTable {
+  get(assetId: string, kind: RunKind): Promise<Instant | undefined>;
+  /** Compare-and-swap: 'lost' when another scheduler was first. */
+  advance(assetId: string, kind: RunKind, from: Instant | undefined, to: Instant): Promise<'advanced' | 'lost'>;
+}
+
+/** What is promised of an asset and how it stands, as last judged. */
+export type PromiseState = {
+  readonly assetId: string;
+  readonly tenantId: string;
+  readonly objective: 'rpo' | 'window' | 'proof' | 'copies';
+  readonly isKept: boolean;
+  /** Seconds: measured and promised. */
+  readonly measured?: number;
+  readonly promised: number;
+  readonly since: Instant;
+  readonly judgedAt: Instant;
+};
+
+export interface PromiseTable {
+  /** Answers whether `isKept` changed by this (a first broken one counts). */
+  put(state: PromiseState): Promise<'changed' | 'same'>;
+  list(tenantId: string | undefined): Promise<readonly PromiseState[]>;
+}
+
+export interface EventTable {
+  /** Its id and sequence are made here. */
+  add(event: NewEvent, at: Instant): Promise<Event>;
+  /** After a sequence, oldest first; `tenantId` undefined: all. */
+  after(sequence: number, tenantId: string | undefined, limit: number): Promise<readonly Event[]>;
+}
+
+/** An event on its way to one receiver. */
+export type Delivery = {
+  readonly id: string;
+  readonly eventId: string;
+  readonly channel: string;
+  readonly attempt: number;
+  readonly notBefore: Instant;
+  readonly state: 'waiting' | 'delivered' | 'given-up';
+  readonly lastError?: string;
+};
+
+export interface DeliveryTable {
+  add(delivery: Delivery): Promise<void>;
+  due(at: Instant, limit: number): Promise<readonly { readonly delivery: Delivery; readonly event: Event }[]>;
+  change(delivery: Delivery): Promise<void>;
+}
+
+export interface ApprovalTable {
+  add(approval: Approval): Promise<void>;
+  get(tenantId: string, id: string): Promise<Approval | undefined>;
+  list(tenantId: string, page: PageRequest): Promise<Page<Approval>>;
+  /** Moves it from one state to another; false when it was in none of `from`. */
+  move(id: string, from: readonly Approval['state'][], to: Approval['state'], by: string, at: Instant): Promise<boolean>;
+}
+
+export interface AuditTable {
+  /** Appends to the chain. Two at once are one after the other. */
+  append(entry: NewAuditEntry, hashOf: (entry: Omit<AuditEntry, 'hash'>) => string): Promise<AuditEntry>;
+  after(sequence: number, tenantId: string | undefined, limit: number): Promise<readonly AuditEntry[]>;
+  last(): Promise<AuditEntry | undefined>;
+}
+
+export type UsageDay = {
+  readonly tenantId: string;
+  /** "2026-11-21" */
+  readonly day: string;
+  readonly protectedBytes: number;
+  readonly storedBytes: number;
+  readonly egressBytes: number;
+  readonly runs: number;
+};
+
+export interface UsageTable {
+  put(day: UsageDay): Promise<void>;
+  addEgress(tenantId: string, day: string, bytes: number): Promise<void>;
+  list(tenantId: string, from: string, to: string): Promise<readonly UsageDay[]>;
+}
+
+/** Answers of POSTs that had an Idempotency-Key. */
+export interface AnswerTable {
+  /** 'new': it is ours to do. A stored answer: it was done. 'busy': another is at it. 'other': the key was used for another request. */
+  begin(
+    scope: string,
+    key: string,
+    requestDigest: string,
+    at: Instant,
+  ): Promise<'new' | 'busy' | 'other' | { readonly status: number; readonly body: string; readonly headers: string }>;
+  finish(scope: string, key: string, status: number, body: string, headers: string): Promise<void>;
+  /** So that it can be tried again. */
+  drop(scope: string, key: string): Promise<void>;
+  forgetBefore(at: Instant): Promise<void>;
+}
+
+export interface SettingTable {
+  get(name: string): Promise<string | undefined>;
+  set(name: string, value: string): Promise<void>;
+}
+
+export type { Grant };

@@ -1,0 +1,35 @@
+// A host agent: enrolled once with a short-lived token, known by its public key from then on.
+
+import { type Static, Type } from 'typebox';
+import { Id, Label } from './identifier.ts';
+import { Instant } from './instant.ts';
+
+export const HostFacts = Type.Object(
+  {
+    hostname: Type.String({ maxLength: 253 }),
+    platform: Type.String({ maxLength: 100 }),
+    version: Type.String({ maxLength: 40, description: 'of Holdfast' }),
+    cpus: Type.Integer({ minimum: 1 }),
+    memoryBytes: Type.Integer({ minimum: 0 }),
+    bootId: Type.Optional(Type.String({ maxLength: 64 })),
+  },
+  { additionalProperties: false },
+);
+export type HostFacts = Static<typeof HostFacts>;
+
+export const Agent = Type.Object(
+  {
+    id: Id,
+    tenantId: Id,
+    label: Label,
+    /** Ed25519, 32 bytes, base64url. */
+    publicKey: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+    host: HostFacts,
+    state: Type.Union([Type.Literal('active'), Type.Literal('revoked')]),
+    enrolledAt: Instant,
+    lastSeenAt: Type.Optional(Instant),
+    revokedAt: Type.Optional(Instant),
+  },
+  { additionalProperties: false, $id: 'Agent' },
+);
+export type Agent = Static<typeof Agent>;

@@ -1,0 +1,37 @@
+// A dangerous request that waits for a second person. Nobody approves their own.
+
+import { type Static, Type } from 'typebox';
+import { Id } from './identifier.ts';
+import { Instant } from './instant.ts';
+
+export const APPROVAL_ACTIONS = [
+  'asset.delete',
+  'snapshot.delete',
+  'policy.weaken',
+  'hold.release',
+  'tenant.close',
+  'failover',
+  'break-glass',
+] as const;
+export type ApprovalAction = (typeof APPROVAL_ACTIONS)[number];
+
+export const Approval = Type.Object(
+  {
+    id: Id,
+    tenantId: Id,
+    action: Type.Unsafe<ApprovalAction>(Type.Union(APPROVAL_ACTIONS.map((one) => Type.Literal(one)))),
+    /** What exactly is approved: the resource and the whole change. Executed as it stands here, never as it is repeated later. */
+    request: Type.Record(Type.String(), Type.Unknown()),
+    reason: Type.String({ minLength: 1, maxLength: 1000 }),
+    requestedBy: Type.String(),
+    requestedAt: Instant,
+    expiresAt: Instant,
+    state: Type.Union(['pending', 'approved', 'rejected', 'expired', 'executed'].map((state) => Type.Literal(state))),
+    decidedBy: Type.Optional(Type.String()),
+    decidedAt: Type.Optional(Instant),
+  },
+  { additionalProperties: false, $id: 'Approval' },
+);
+export type Approval = Omit<Static<typeof Approval>, 'state'> & {
+  readonly state: 'pending' | 'approved' | 'rejected' | 'expired' | 'executed';
+};

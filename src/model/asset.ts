@@ -1,0 +1,40 @@
+// A thing that is protected: a directory tree, a disk image or device, a stream that a command prints.
+
+import { type Static, Type } from 'typebox';
+import { Id, Label } from './identifier.ts';
+import { Instant } from './instant.ts';
+
+const AbsolutePath = Type.String({ pattern: '^/', maxLength: 4096 });
+
+export const AssetSource = Type.Union([
+  Type.Object(
+    {
+      kind: Type.Literal('files'),
+      paths: Type.Array(AbsolutePath, { minItems: 1, maxItems: 100 }),
+      excludes: Type.Optional(Type.Array(Type.String({ maxLength: 1000 }), { maxItems: 100 })),
+      oneFileSystem: Type.Optional(Type.Boolean()),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object({ kind: Type.Literal('volume'), path: AbsolutePath }, { additionalProperties: false }),
+]);
+export type AssetSource = Static<typeof AssetSource>;
+
+export const Asset = Type.Object(
+  {
+    id: Id,
+    tenantId: Id,
+    agentId: Id,
+    /** Unique in the tenant; "host/name". */
+    name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$' }),
+    label: Type.Optional(Label),
+    source: AssetSource,
+    /** The policy attached to the asset itself; absent: what its tenant, district and city say. */
+    policyId: Type.Optional(Id),
+    state: Type.Union([Type.Literal('active'), Type.Literal('paused'), Type.Literal('retired')]),
+    createdAt: Instant,
+    version: Type.Integer({ minimum: 1 }),
+  },
+  { additionalProperties: false, $id: 'Asset' },
+);
+export type Asset = Static<typeof Asset>;

@@ -1,0 +1,31 @@
+// What the catalogue knows of a snapshot: a cache of what the repository says.
+
+import { type Static, Type } from 'typebox';
+import { Id } from './identifier.ts';
+import { Instant } from './instant.ts';
+
+export const RecoveryPoint = Type.Object(
+  {
+    /** 20 hex digits: the session's name in the repository. */
+    snapshot: Type.String({ pattern: '^[0-9a-f]{20}$' }),
+    tenantId: Id,
+    assetId: Type.Optional(Id),
+    assetName: Type.String({ maxLength: 300 }),
+    runId: Type.Optional(Id),
+    startedAt: Instant,
+    endedAt: Instant,
+    bytesScanned: Type.Integer({ minimum: 0 }),
+    bytesStored: Type.Integer({ minimum: 0 }),
+    hasWarnings: Type.Boolean(),
+    tags: Type.Array(Type.String({ maxLength: 200 })),
+    /** A hold keeps it whatever the policy says. */
+    isHeld: Type.Boolean(),
+    /** The last time that its content was read back and proved. */
+    provenAt: Type.Optional(Instant),
+    proof: Type.Optional(Type.String({ maxLength: 40, description: 'verify, restore-test' })),
+    /** False: a verify found damage in it. */
+    isSound: Type.Boolean(),
+  },
+  { additionalProperties: false, $id: 'RecoveryPoint' },
+);
+export type RecoveryPoint = Static<typeof RecoveryPoint>;

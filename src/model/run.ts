@@ -1,0 +1,76 @@
+// One execution of a task, with progress and outcome. Its idempotency key is asset + kind + due time: no crash, restart or second
+// scheduler makes it twice.
+
+import { type Static, Type } from 'typebox';
+import { Id } from './identifier.ts';
+import { Instant } from './instant.ts';
+
+export const RUN_KINDS = ['backup', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'] as const;
+export type RunKind = (typeof RUN_KINDS)[number];
+/** Kinds that a host agent executes; the service executes the others. */
+export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'restore', 'restore-test'];
+
+export const RUN_STATES = ['queued', 'running', 'succeeded', 'warned', 'failed', 'canceled'] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+export function isOver(state: RunState): boolean {
+  return state !== 'queued' && state !== 'running';
+}
+
+export const Progress = Type.Object(
+  {
+    phase: Type.String({ maxLength: 40 }),
+    bytesDone: Type.Integer({ minimum: 0 }),
+    bytesTotal: Type.Optional(Type.Integer({ minimum: 0 })),
+    bytesStored: Type.Optional(Type.Integer({ minimum: 0 })),
+    entriesDone: Type.Optional(Type.Integer({ minimum: 0 })),
+    current: Type.Optional(Type.String({ maxLength: 1000 })),
+    at: Instant,
+  },
+  { additionalProperties: false },
+);
+export type Progress = Static<typeof Progress>;
+
+export const RunFault = Type.Object(
+  { code: Type.String({ maxLength: 60 }), message: Type.String({ maxLength: 4000 }), hint: Type.String({ maxLength: 1000 }) },
+  { additionalProperties: false },
+);
+export type RunFault = Static<typeof RunFault>;
+
+export const Run = Type.Object(
+  {
+    id: Id,
+    tenantId: Id,
+    /** Absent for a run on a whole repository (prune). */
+    assetId: Type.Optional(Id),
+    agentId: Type.Optional(Id),
+    kind: Type.Unsafe<RunKind>(Type.Union(RUN_KINDS.map((kind) => Type.Literal(kind)))),
+    key: Type.String({ maxLength: 300, description: 'idempotency key, unique in the tenant' }),
+    /** What the kind needs: a restore's snapshot and target, ... */
+    parameters: Type.Record(Type.String(), Type.Unknown()),
+    /** Greater goes first. */
+    priority: Type.Integer({ minimum: 0, maximum: 100 }),
+    state: Type.Unsafe<RunState>(Type.Union(RUN_STATES.map((state) => Type.Literal(state)))),
+    dueAt: Instant,
+    /** Not to be claimed before. */
+    notBefore: Instant,
+    /** Not to be started after; absent: whenever. */
+    startBy: Type.Optional(Instant),
+    attempt: Type.Integer({ minimum: 0 }),
+    attemptsMax: Type.Integer({ minimum: 1 }),
+    /** Grows with each claim of this run; whoever holds an older one is refused. */
+    fence: Type.Integer({ minimum: 0 }),
+    claimedBy: Type.Optional(Type.String()),
+    leaseUntil: Type.Optional(Instant),
+    cancelRequestedAt: Type.Optional(Instant),
+    progress: Type.Optional(Progress),
+    result: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    fault: Type.Optional(RunFault),
+    requestedBy: Type.String(),
+    createdAt: Instant,
+    startedAt: Type.Optional(Instant),
+    endedAt: Type.Optional(Instant),
+  },
+  { additionalProperties: false, $id: 'Run' },
+);
+export type Run = Static<typeof Run>;
