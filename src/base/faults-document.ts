@@ -37,6 +37,8 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   KEY: 'Keys',
   TARGET: 'The target of a restore',
   EXPORT: 'Export',
+  SERVICE: 'The service',
+  TENANT: 'The service',
 };
 
 /** Markdown. */

@@ -115,6 +115,10 @@ export const FAULTS = {
   KEY_TEXT_DAMAGED: never('Compare the line with the paper. Letters O and I are never digits; every line ends with its checksum.'),
   KEY_OF_OTHER_REPOSITORY: never('Check the location of the repository, and which key this is.'),
 
+  // Service
+  SERVICE_STOPPING: later('The service is being stopped or restarted. Try again in a moment.'),
+  TENANT_NOT_FOUND: never('Check the id or name of the tenant.'),
+
   // The place that is restored to
   TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),
   TARGET_PATH_ESCAPES: never(
