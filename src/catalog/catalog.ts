@@ -4,10 +4,13 @@
 // - Every method that changes something is one transaction by itself, or part of the one given by `transaction`. What it answered is durable.
 // - Everything of a tenant takes the tenant's id first, and answers undefined for what belongs to another: from outside a thing of
 //   somebody else and a thing that does not exist are the same.
-// - `version` guards changes of what people edit: a change from an older version answers 'stale'.
+// - `version` guards changes of what people edit: a change from an older version answers 'stale'; the answer of a change carries the next
+//   one. What names a thing (id, tenant, name, login, level, scope) stays as it was added.
 // - The queue gives a run to one claimer at a time. Each claim has a greater `fence`; whatever the holder of an older one says is refused
 //   with 'fenced'. Leases only decide when another may try, never whether two may.
 // - Lists come in pages, in the order of their ids unless it says otherwise.
+// - What cannot be is a fault (INTERNAL): a thing of a tenant that does not exist, an asset on another tenant's agent. The catalogue being
+//   busy, full, damaged or unreachable is a fault of the CATALOG_ family. No fault holds a value that was to be stored.
 //
 // One conformance suite (test/conformance/catalog.ts) for every driver.
 
@@ -26,7 +29,8 @@ import type { Tenant } from '../model/tenant.ts';
 export type Changed<T> = T | 'stale' | 'missing';
 
 export interface Catalog extends CatalogTables {
-  /** Runs `work` with everything in one transaction; what it throws undoes all of it. Not nested. */
+  /** Runs `work` with everything in one transaction; what it throws undoes all of it. Other writers wait for it, so `work` awaits nothing
+   *  but the tables it is given (30 s at most, then all is undone). Not nested: writing through the catalogue itself in there throws. */
   transaction<T>(work: (tables: CatalogTables) => Promise<T>): Promise<T>;
   /** A consistent copy of the whole catalogue as one file, while others go on. */
   backUpTo(path: string, signal?: AbortSignal): Promise<void>;
@@ -73,7 +77,8 @@ export interface PersonTable {
   add(person: Person, secrets: PersonSecrets): Promise<'added' | 'exists'>;
   get(id: string): Promise<Person | undefined>;
   byLogin(login: string): Promise<{ readonly person: Person; readonly secrets: PersonSecrets } | undefined>;
-  list(page: PageRequest): Promise<Page<Person>>;
+  /** `tenantId`: only those with a role in that tenant. */
+  list(page: PageRequest, tenantId?: string): Promise<Page<Person>>;
   change(person: Person, secrets?: PersonSecrets): Promise<Changed<Person>>;
 }
 
@@ -82,6 +87,7 @@ export interface TokenTable {
   add(token: Token, digest: string): Promise<void>;
   byDigest(digest: string): Promise<Token | undefined>;
   get(id: string): Promise<Token | undefined>;
+  /** `tenantId`: only those with a role in that tenant. */
   list(page: PageRequest, tenantId?: string): Promise<Page<Token>>;
   revoke(id: string, at: Instant): Promise<boolean>;
   used(id: string, at: Instant): Promise<void>;
@@ -102,6 +108,7 @@ export interface AgentTable {
   add(agent: Agent): Promise<'added' | 'exists'>;
   get(id: string, tenantId?: string): Promise<Agent | undefined>;
   list(tenantId: string, page: PageRequest): Promise<Page<Agent>>;
+  /** A sign of life, the one change that is not durable at once: written with others within a second, seen at once by this process. */
   seen(id: string, at: Instant, host?: HostFacts): Promise<void>;
   revoke(id: string, at: Instant): Promise<boolean>;
 }
@@ -137,7 +144,8 @@ export interface PolicyTable {
   byName(tenantId: string | undefined, name: string): Promise<StoredPolicy | undefined>;
   list(tenantId: string | undefined, page: PageRequest): Promise<Page<StoredPolicy>>;
   change(policy: StoredPolicy): Promise<Changed<StoredPolicy>>;
-  delete(id: string, version: number): Promise<'deleted' | 'stale' | 'missing'>;
+  /** 'in-use': an asset names it. */
+  delete(id: string, version: number): Promise<'deleted' | 'stale' | 'missing' | 'in-use'>;
 }
 
 export type NewRun = Omit<Run, 'state' | 'attempt' | 'fence' | 'createdAt'>;
@@ -175,11 +183,12 @@ export interface RunTable {
   byKey(tenantId: string, key: string): Promise<Run | undefined>;
   /** Newest first. */
   list(tenantId: string, filter: RunFilter, page: PageRequest): Promise<Page<Run>>;
-  /** The best queued run that may start now: by priority, then by due time. Overdue past `startBy` ones are failed by `expire`. */
+  /** The best queued run that may start now: by priority, then by due time. Overdue past `startBy` ones are failed by `expire`. Of one
+   *  asset (or of a tenant's repository, for runs without an asset) one run of a kind is under way at a time, restores excepted. */
   claim(claim: Claim): Promise<Run | undefined>;
   /** A sign of life. Answers the run (whoever holds it looks for `cancelRequestedAt`), or 'fenced'. */
   extend(id: string, fence: number, at: Instant, leaseMs: number, progress?: Progress): Promise<Run | 'fenced'>;
-  /** Ends the attempt. Saying the same twice is answered as the first time. */
+  /** Ends the attempt. Saying the same twice is answered as the first time. A run that was asked to stop is not tried again. */
   end(id: string, fence: number, at: Instant, end: RunEnd): Promise<Run | 'fenced'>;
   /** A queued run is canceled at once, a running one is asked to stop. */
   cancel(tenantId: string, id: string, at: Instant): Promise<Run | undefined>;
@@ -197,6 +206,7 @@ export interface RecoveryPointTable {
   get(tenantId: string, snapshot: string): Promise<RecoveryPoint | undefined>;
   /** Newest first. */
   list(tenantId: string, assetId: string | undefined, page: PageRequest): Promise<Page<RecoveryPoint>>;
+  /** The newest sound one. */
   latest(assetId: string): Promise<RecoveryPoint | undefined>;
   remove(tenantId: string, snapshot: string): Promise<boolean>;
 }
@@ -218,8 +228,8 @@ export interface SessionTable {
   put(session: WriteSession): Promise<void>;
   get(session: string): Promise<WriteSession | undefined>;
   list(tenantId: string): Promise<readonly WriteSession[]>;
-  /** A single-use grant: true when it was there and unused, and now is used. */
   addGrants(grants: readonly StoreGrant[]): Promise<void>;
+  /** A single-use grant: answered when it was there, unused and not expired, and now is used. */
   takeGrant(digest: string, at: Instant): Promise<StoreGrant | undefined>;
 }
 
@@ -254,7 +264,7 @@ export type PromiseState = {
 };
 
 export interface PromiseTable {
-  /** Answers whether `isKept` changed by this (a first broken one counts). */
+  /** Answers whether `isKept` changed by this (a first broken one counts). While it does not change, `since` stays what it was. */
   put(state: PromiseState): Promise<'changed' | 'same'>;
   list(tenantId: string | undefined): Promise<readonly PromiseState[]>;
 }
@@ -279,7 +289,12 @@ export type Delivery = {
 
 export interface DeliveryTable {
   add(delivery: Delivery): Promise<void>;
-  due(at: Instant, limit: number): Promise<readonly { readonly delivery: Delivery; readonly event: Event }[]>;
+  /** Waiting ones whose time has come. With `holdUntil` they are taken: nobody else finds them due before that. */
+  due(
+    at: Instant,
+    limit: number,
+    holdUntil?: Instant,
+  ): Promise<readonly { readonly delivery: Delivery; readonly event: Event }[]>;
   change(delivery: Delivery): Promise<void>;
 }
 
@@ -287,7 +302,9 @@ export interface ApprovalTable {
   add(approval: Approval): Promise<void>;
   get(tenantId: string, id: string): Promise<Approval | undefined>;
   list(tenantId: string, page: PageRequest): Promise<Page<Approval>>;
-  /** Moves it from one state to another; false when it was in none of `from`. */
+  /** Pending and approved ones of every tenant whose time is over. */
+  overdue(at: Instant, limit: number): Promise<readonly Approval[]>;
+  /** Moves it from one state to another; false when it was in none of `from`. Who decided is kept when it is executed. */
   move(id: string, from: readonly Approval['state'][], to: Approval['state'], by: string, at: Instant): Promise<boolean>;
 }
 
@@ -309,14 +326,16 @@ export type UsageDay = {
 };
 
 export interface UsageTable {
-  put(day: UsageDay): Promise<void>;
+  /** What was measured of a day, in place of what was known of it; egress only grows by `addEgress`. */
+  put(day: Omit<UsageDay, 'egressBytes'>): Promise<void>;
   addEgress(tenantId: string, day: string, bytes: number): Promise<void>;
   list(tenantId: string, from: string, to: string): Promise<readonly UsageDay[]>;
 }
 
 /** Answers of POSTs that had an Idempotency-Key. */
 export interface AnswerTable {
-  /** 'new': it is ours to do. A stored answer: it was done. 'busy': another is at it. 'other': the key was used for another request. */
+  /** 'new': it is ours to do. A stored answer: it was done. 'busy': another is at it (for ten minutes: then it died, and it is ours). 'other':
+   *  the key was used for another request. */
   begin(
     scope: string,
     key: string,
