@@ -119,6 +119,34 @@ export const FAULTS = {
   SERVICE_STOPPING: later('The service is being stopped or restarted. Try again in a moment.'),
   TENANT_NOT_FOUND: never('Check the id or name of the tenant.'),
 
+  // Requests to the service
+  REQUEST_INVALID: never('Correct the field that the message names. /openapi.json says what each request takes.', EXIT.usage),
+  REQUEST_UNAUTHENTICATED: never('Send "Authorization: Bearer SECRET" with a token that is neither revoked nor expired.'),
+  REQUEST_FORBIDDEN: never(
+    'None of the roles of this principal allows it. Ask an owner of the tenant or the security administrator.',
+  ),
+  REQUEST_SOURCE_REFUSED: never('The tenant allows requests from certain addresses only. See its allowedSources.'),
+  REQUEST_NOT_FOUND: never('Check the address and the id. What belongs to others cannot be seen either.'),
+  REQUEST_CONFLICT: never('Something of that name exists, or its state does not allow the change. Read it again.'),
+  REQUEST_STALE: never(
+    'Somebody changed it meanwhile. Read it again, look at what changed, and send the change with its new ETag.',
+  ),
+  REQUEST_NEEDS_VERSION: never('Read it first and send its ETag in If-Match, so that no change of others is lost.'),
+  REQUEST_KEY_REUSED: never('This Idempotency-Key was used for another request. Use a new key for each thing that is to be done.'),
+  REQUEST_KEY_BUSY: later('The same request is being answered. Send it again in a moment.'),
+  REQUEST_TOO_LARGE: never('The body is larger than this route takes.'),
+  REQUEST_MEDIA_TYPE: never('Send JSON with "Content-Type: application/json".'),
+  REQUEST_RATE_LIMITED: later('Too many requests. Wait as long as Retry-After says.'),
+  REQUEST_TIMEOUT: later(
+    'The request took too long to arrive or to be answered. Send it again; an Idempotency-Key makes that safe.',
+  ),
+  LOGIN_REFUSED: never('Login, password or code is wrong, or the account is disabled.'),
+  LOGIN_CODE_NEEDED: never('This account has a second factor. Send the code that its device shows.'),
+  SERVICE_NOT_READY: later(
+    'The service is starting or stopping, or its catalogue does not answer. Try again in a moment; see /readyz.',
+  ),
+  SERVICE_UNREACHABLE: later('No answer from the service. Check HOLDFAST_SERVICE, the network and that "holdfast serve" runs.'),
+
   // The place that is restored to
   TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),
   TARGET_PATH_ESCAPES: never(

@@ -36,12 +36,15 @@ export const Person = Type.Object(
 );
 export type Person = Static<typeof Person>;
 
-/** A service token. Its secret is shown once and stored as a digest. */
+/** A service token, or the login session of a person. Its secret is shown once and stored as a digest. */
 export const Token = Type.Object(
   {
     id: Id,
     label: Label,
-    grants: Type.Array(Grant, { minItems: 1, maxItems: 20 }),
+    /** Present: a login session of this person, whose own grants count. */
+    personId: Type.Optional(Id),
+    /** Empty for a session. */
+    grants: Type.Array(Grant, { maxItems: 20 }),
     createdBy: Type.String(),
     createdAt: Instant,
     expiresAt: Type.Optional(Instant),
