@@ -37,6 +37,10 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   KEY: 'Keys',
   TARGET: 'The target of a restore',
   EXPORT: 'Export',
+  AGENT: 'Agents',
+  MESSAGE: 'Agents',
+  RUN: 'Runs',
+  RESTORE: 'Runs',
   SERVICE: 'The service',
   TENANT: 'The service',
 };

@@ -147,6 +147,44 @@ export const FAULTS = {
   ),
   SERVICE_UNREACHABLE: later('No answer from the service. Check HOLDFAST_SERVICE, the network and that "holdfast serve" runs.'),
 
+  // Agents
+  AGENT_UNKNOWN: never('Enrol the agent again with a new token: "holdfast agent --enroll TOKEN --service URL".'),
+  AGENT_REVOKED: never('An administrator revoked this agent. Enrol it again with a new token if that was not meant.'),
+  AGENT_SIGNATURE_BAD: never(
+    'The request was changed on its way, or the key in the home of the agent is not the one that was enrolled.',
+  ),
+  AGENT_REPLAYED: later('The same signed request came twice. A proxy that repeats requests does that; ask it not to.'),
+  AGENT_CLOCK_SKEW: later("Set the clock of the agent's host (NTP). Clocks may differ by five minutes."),
+  AGENT_VERSION_UNSUPPORTED: never('Upgrade the older side. Agents work with a service that is one minor version older or newer.'),
+  AGENT_ENROLMENT_REFUSED: never('A token works once and for a short time. Ask an operator for a new one.'),
+  AGENT_SOURCE_DENIED: never(
+    'The tenant admits agents from listed addresses only. Add this one to the list, or connect from another.',
+  ),
+  AGENT_BUSY: later('The service has too many requests at once. The agent tries again by itself.'),
+  AGENT_NOT_ENROLLED: never('Enrol it first: "holdfast agent --enroll TOKEN --service URL".', EXIT.usage),
+  AGENT_ENROLLED_ALREADY: never('Choose another --home, or remove this one if its agent is not needed any more.', EXIT.usage),
+  AGENT_HOME_BUSY: never('Another agent runs with this home. Stop it first, or choose another --home.'),
+  AGENT_HOME_DAMAGED: never('Restore the file, or remove the home and enrol the agent again.'),
+  AGENT_INTERRUPTED: later('The agent stopped during the run. What was uploaded is kept; the run is tried again.'),
+  AGENT_RUN_CRASHED: later(
+    'The process of the run died. What was uploaded is kept; the run is tried again. See the log of the agent.',
+  ),
+  AGENT_RESTORE_DENIED: never('Start the agent with --allow-restore DIR to admit restores below DIR.'),
+  AGENT_HOOK_DENIED: never('Start the agent with --allow-hooks DIR to admit commands in DIR.'),
+  AGENT_HOOK_FAILED: later('A command of the policy failed. See its output in the message, and run it by hand on the host.'),
+  MESSAGE_INVALID: never('The two sides do not understand each other. Check the versions of agent and service.'),
+  RUN_FENCED: never('The run was given to somebody else, or is over. Nothing of this attempt counts any more.'),
+  RUN_CANCELED: never('Somebody canceled the run.'),
+  RUN_KIND_UNKNOWN: never('Upgrade the agent: it does not know runs of this kind.'),
+  RESTORE_TEST_DIFFERS: never(
+    'What was restored differs from the snapshot. Run "holdfast verify --full" on the repository.',
+    EXIT.damage,
+  ),
+  SERVICE_BAD_ANSWER: later('Something else than the service answered, or a proxy changed it. Check the address.'),
+  SERVICE_UNTRUSTED: never(
+    'The certificate of the service is not trusted. Give its authority with --ca FILE, or correct the address.',
+  ),
+
   // The place that is restored to
   TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),
   TARGET_PATH_ESCAPES: never(
