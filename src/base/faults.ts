@@ -93,6 +93,10 @@ export const FAULTS = {
     EXIT.usage,
   ),
 
+  // Policies
+  POLICY_INVALID: never('Correct the policy at the lines named above; "holdfast policy validate" checks it.', EXIT.usage),
+  POLICY_NOT_FOUND: never('A policy extends another by its name: put NAME.yaml beside it, or correct the name.', EXIT.usage),
+
   // Export
   EXPORT_CANNOT_LISTEN: never('Choose another --listen or --socket: something else is there, or this user may not listen there.'),
 
@@ -184,6 +188,10 @@ export const FAULTS = {
   SERVICE_UNTRUSTED: never(
     'The certificate of the service is not trusted. Give its authority with --ca FILE, or correct the address.',
   ),
+
+  // Channels that events go to
+  CHANNEL_INVALID: never('Correct the channels; the form is in the API document under "ChannelList".', EXIT.usage),
+  CHANNEL_SECRET_MISSING: later('Put the secret into a file of that name in secrets/notify below the home of the service.'),
 
   // The place that is restored to
   TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),
