@@ -208,6 +208,22 @@ export const FAULTS = {
   TARGET_DENIED: never('Run the restore as root, or choose a target that this user may write to.'),
   TARGET_UNSUPPORTED: never('The file system of the target cannot hold such an entry. Choose another file system for it.'),
   TARGET_FAILED: never('The file system of the target failed. See the message and the kernel log.'),
+
+  // Catalogue
+  CATALOG_TOO_NEW: never('This catalogue was made by a newer Holdfast. Upgrade this program.'),
+  CATALOG_NOT_ONE: never('The file is something else. Check its path; nothing was changed.'),
+  CATALOG_DAMAGED: never(
+    'Stop the service, keep the file, and put a copy back with "holdfast catalog restore" or make it anew with "holdfast catalog rebuild".',
+    EXIT.damage,
+  ),
+  CATALOG_BUSY: later('Another process held the catalogue for too long. Run it again; if it stays, look for a process that hangs.'),
+  CATALOG_FULL: never('Free space on the disk of the catalogue. Nothing that was acknowledged is lost.'),
+  CATALOG_DENIED: never('Check that the directory exists and that this user may write to the file and beside it.'),
+  CATALOG_FAILED: never('The disk of the catalogue failed. See the message and the kernel log.'),
+
+  // Runs
+  RUN_LOST: later('Whoever ran it fell silent. Check that its host and the agent on it are up.'),
+  RUN_TOO_LATE: never('Nobody could start it in its window. Check its agent, the limits of concurrency and the length of the window.'),
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -1,0 +1,102 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { SMTPServer } from 'smtp-server';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { MailChannel } from '../../src/notify/channel.ts';
+import { sendMail } from '../../src/notify/mail.ts';
+import { contextOf, EVENT } from './scene.ts';
+
+type Mailbox = { readonly port: number; readonly mails: { readonly to: string[]; readonly text: string }[] };
+
+async function startMailbox(options: { readonly password?: string; readonly refuse?: number } = {}): Promise<Mailbox> {
+  const mails: { to: string[]; text: string }[] = [];
+  const { password, refuse } = options;
+  const server = new SMTPServer({
+    authOptional: password === undefined,
+    allowInsecureAuth: true,
+    disabledCommands: password === undefined ? ['AUTH', 'STARTTLS'] : ['STARTTLS'],
+    onAuth: (auth, _session, done) =>
+      auth.password === password ? done(null, { user: auth.username ?? '' }) : done(new Error(`no: ${auth.password}`)),
+    onRcptTo: (_address, _session, done) =>
+      done(refuse === undefined ? null : Object.assign(new Error('no'), { responseCode: refuse })),
+    onData: (stream, session, done) => {
+      const pieces: Buffer[] = [];
+      stream.on('data', (piece: Buffer) => pieces.push(piece));
+      stream.on('end', () => {
+        mails.push({ to: session.envelope.rcptTo.map(({ address }) => address), text: Buffer.concat(pieces).toString() });
+        done();
+      });
+    },
+  });
+  server.on('error', () => {});
+  const listener = server.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  return { port: (listener.address() as AddressInfo).port, mails };
+}
+
+const channel = (port: number, more: Partial<MailChannel> = {}): MailChannel => ({
+  kind: 'mail',
+  name: 'ops',
+  host: '127.0.0.1',
+  port,
+  security: 'none',
+  from: 'holdfast@example.org',
+  to: ['ops@example.org', 'chief@example.org'],
+  ...more,
+});
+
+describe('a mail', () => {
+  it('arrives at all addresses with what happened, why, and what to do', async () => {
+    const { port, mails } = await startMailbox();
+    expect(await sendMail(channel(port), contextOf())).toEqual({ kind: 'sent' });
+    const [mail] = mails;
+    expect(mail!.to).toEqual(['ops@example.org', 'chief@example.org']);
+    const text = mail!.text.replace(/=\r\n/g, '').replace(/\r\n /g, ' ');
+    expect(text).toContain('Subject: [Holdfast critical] objective.broken');
+    expect(text).toContain(`Holdfast-Event: ${EVENT.id}`);
+    expect(text).toContain('What to do: Start the agent on web1');
+  });
+
+  it('has the same message id at each attempt', async () => {
+    const { port, mails } = await startMailbox();
+    for (let n = 0; n < 2; n++) await sendMail(channel(port), contextOf());
+    const ids = mails.map(({ text }) => /^Message-ID: (.+?)\r$/im.exec(text)?.[1]);
+    expect(ids[0]).toContain(EVENT.id);
+    expect(ids[1]).toBe(ids[0]);
+  });
+
+  it('cannot carry headers that a name brought along', async () => {
+    const { port, mails } = await startMailbox();
+    await sendMail(channel(port), contextOf({}, { ...EVENT, message: 'a\r\nBcc: other@example.org\r\n\r\nb' }));
+    const [head] = mails[0]!.text.split('\r\n\r\n');
+    expect(head).not.toMatch(/^Bcc:/im);
+    expect(mails[0]!.to).toHaveLength(2);
+  });
+
+  it('logs in with its secret, and a wrong one is in no message', async () => {
+    const { port, mails } = await startMailbox({ password: 'right' });
+    const login = { user: 'holdfast', password: 'smtp' };
+    expect(await sendMail(channel(port, login), contextOf({ smtp: 'right' }))).toEqual({ kind: 'sent' });
+    const refused = await sendMail(channel(port, login), contextOf({ smtp: 'wrong-secret' }));
+    expect(refused).toMatchObject({ kind: 'failed', final: false, message: expect.not.stringContaining('wrong-secret') });
+    expect(mails).toHaveLength(1);
+  });
+
+  it('is not sent in the open when the channel says STARTTLS', async () => {
+    const { port, mails } = await startMailbox();
+    expect(await sendMail(channel(port, { security: 'starttls' }), contextOf())).toMatchObject({ kind: 'failed' });
+    expect(mails).toEqual([]);
+  });
+
+  it('that no address takes for good is not tried again; one that a server defers is', async () => {
+    const never = await startMailbox({ refuse: 550 });
+    const later = await startMailbox({ refuse: 450 });
+    expect(await sendMail(channel(never.port), contextOf())).toMatchObject({ kind: 'failed', final: true });
+    expect(await sendMail(channel(later.port), contextOf())).toMatchObject({ kind: 'failed', final: false });
+  });
+
+  it('to a server that is not there fails and is tried again', async () => {
+    expect(await sendMail(channel(1, { timeoutMs: 2000 }), contextOf())).toMatchObject({ kind: 'failed', final: false });
+  });
+});
