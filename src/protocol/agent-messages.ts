@@ -62,8 +62,10 @@ export type PollRequest = Static<typeof PollRequest>;
 
 /** A command of the policy: executed as it is, without a shell. */
 export const HookCommand = Type.Object({
-  argv: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { minItems: 1, maxItems: 100 }),
-  timeoutSeconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
+  command: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { minItems: 1, maxItems: 100 }),
+  timeoutMs: Type.Integer({ minimum: 1, maximum: 86_400_000 }),
+  /** What its failure makes of the run. */
+  onFailure: Type.Union([Type.Literal('fail'), Type.Literal('warn')]),
 });
 export type HookCommand = Static<typeof HookCommand>;
 
@@ -71,10 +73,14 @@ export type HookCommand = Static<typeof HookCommand>;
 export const RunTerms = Type.Object({
   uploadBytesPerSecond: Type.Optional(Type.Integer({ minimum: 1 })),
   downloadBytesPerSecond: Type.Optional(Type.Integer({ minimum: 1 })),
-  /** Before the source is read; a failure of one ends the run. */
-  before: Type.Optional(Type.Array(HookCommand, { maxItems: 10 })),
-  /** Afterwards, whatever the outcome was. */
-  after: Type.Optional(Type.Array(HookCommand, { maxItems: 10 })),
+  hooks: Type.Optional(
+    Type.Object({
+      /** Before the source is read. */
+      before: Type.Array(HookCommand, { maxItems: 20 }),
+      /** Afterwards, whatever the outcome was. */
+      after: Type.Array(HookCommand, { maxItems: 20 }),
+    }),
+  ),
 });
 export type RunTerms = Static<typeof RunTerms>;
 

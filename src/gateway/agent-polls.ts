@@ -1,0 +1,197 @@
+// A poll: the agent's sign of life, the lease of what it holds, and how it gets work. It waits until there is something to say.
+//
+// Claims are the catalogue's: whichever poll comes first gets a run, with a fence of its own. An answer that was lost on its way is said
+// again: a run that was told and does not appear among what the same process of the agent holds is told once more, as long as it is
+// still this claim's. (After a restart of the service the lease tells instead.)
+
+import type { Logger } from 'pino';
+import { Fault } from '../base/faults.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Agent } from '../model/agent.ts';
+import type { Asset } from '../model/asset.ts';
+import { instantOf } from '../model/instant.ts';
+import { AGENT_RUN_KINDS, type Run, type RunKind } from '../model/run.ts';
+import type { ClaimedRun, HeldRun, PollAnswer, PollRequest, RunTerms } from '../protocol/agent-messages.ts';
+import type { AgentWaker } from './agent-waker.ts';
+
+/** Claims in one answer. */
+const CLAIMS_MAX = 8;
+/** Claims whose arrival is not known yet, of all agents. */
+const UNCONFIRMED_MAX = 20_000;
+
+export type PollLimits = {
+  /** How long a run stays the agent's after a poll. */
+  readonly leaseMs: number;
+  /** How long a poll waits at most, whatever the agent asks for. */
+  readonly waitMsMax: number;
+  /** Between two looks of a waiting poll. */
+  readonly lookMs: number;
+  readonly perAgentMax: number;
+  readonly perTenantMax: number;
+  readonly totalMax: number;
+};
+
+export const POLL_LIMITS: PollLimits = {
+  leaseMs: 60_000,
+  waitMsMax: 30_000,
+  lookMs: 5_000,
+  perAgentMax: 4,
+  perTenantMax: 200,
+  totalMax: 2_000,
+};
+
+export type PollsOptions = {
+  readonly catalog: Catalog;
+  readonly waker: AgentWaker;
+  readonly now: () => Date;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly log: Logger;
+  readonly limits: PollLimits;
+  /** What the policy says of how this run is done. */
+  readonly termsOf: (run: Run, asset: Asset | undefined) => Promise<RunTerms>;
+};
+
+type Held = HeldRun & { readonly run: Run };
+type Look = { readonly claimed: readonly ClaimedRun[]; readonly cancel: readonly string[]; readonly fenced: readonly string[] };
+
+export class AgentPolls {
+  readonly #options: PollsOptions;
+  /** "agent/instance/run" -> fence. */
+  readonly #unconfirmed = new Map<string, number>();
+
+  constructor(options: PollsOptions) {
+    this.#options = options;
+  }
+
+  /** AGENT_REVOKED when that happens while it waits. */
+  async poll(agent: Agent, request: PollRequest, signal: AbortSignal): Promise<PollAnswer> {
+    const { catalog, limits, now, waker } = this.#options;
+    const startedMs = performance.now();
+    const waitMs = Math.min(request.waitMs, limits.waitMsMax);
+    await catalog.agents.seen(agent.id, instantOf(now()), request.host);
+    const { held, fenced } = await this.#extend(agent, request.running);
+    const claimed = await this.#sayAgain(agent, request);
+    let look: Look = { claimed, cancel: held.flatMap((one) => (isToCancel(one, one.run) ? [one.runId] : [])), fenced };
+    for (;;) {
+      if (!signal.aborted) look = await this.#claim(agent, request, look);
+      const leftMs = waitMs - (performance.now() - startedMs);
+      if (isNews(look) || leftMs <= 0 || signal.aborted || waker.isClosed) break;
+      await waker.wait(agent.id, Math.min(leftMs, this.#lookMs()), signal);
+      look = await this.#lookAtHeld(agent, held);
+    }
+    return { ...copyOf(look), leaseMs: limits.leaseMs, at: instantOf(now()) };
+  }
+
+  /** Between 0.75 and 1.25 of the time, so that a thousand polls do not look in step. */
+  #lookMs(): number {
+    const { limits, random } = this.#options;
+    return limits.lookMs * (0.75 + random(1)[0]! / 512);
+  }
+
+  async #extend(agent: Agent, running: readonly HeldRun[]): Promise<{ held: readonly Held[]; fenced: readonly string[] }> {
+    const { catalog, now, limits } = this.#options;
+    const held: Held[] = [];
+    const fenced: string[] = [];
+    for (const one of running) {
+      const { runId, fence, progress } = one;
+      // The fence alone is no proof: it is a small number.
+      const run = await this.#runOf(agent, runId);
+      const extended =
+        run === undefined ? 'fenced' : await catalog.runs.extend(runId, fence, instantOf(now()), limits.leaseMs, progress);
+      if (extended === 'fenced') fenced.push(runId);
+      else held.push({ ...one, run: extended });
+    }
+    return { held, fenced };
+  }
+
+  async #runOf(agent: Agent, runId: string): Promise<Run | undefined> {
+    const run = await this.#options.catalog.runs.get(agent.tenantId, runId);
+    return run?.agentId === agent.id ? run : undefined;
+  }
+
+  /** Claims that were told to this process of the agent and have not arrived. */
+  async #sayAgain(agent: Agent, { instance, running }: PollRequest): Promise<readonly ClaimedRun[]> {
+    const claimed: ClaimedRun[] = [];
+    const prefix = `${agent.id}/${instance}/`;
+    for (const [key, fence] of this.#unconfirmedOf(prefix)) {
+      const runId = key.slice(prefix.length);
+      this.#unconfirmed.delete(key);
+      if (running.some((one) => one.runId === runId)) continue;
+      const run = await this.#runOf(agent, runId);
+      if (run?.state !== 'running' || run.fence !== fence || run.claimedBy !== claimerOf(agent)) continue;
+      claimed.push(await this.#tell(agent, instance, run));
+    }
+    return claimed;
+  }
+
+  #unconfirmedOf(prefix: string): readonly (readonly [string, number])[] {
+    return this.#unconfirmed.size === 0 ? [] : [...this.#unconfirmed].filter(([key]) => key.startsWith(prefix));
+  }
+
+  async #claim(agent: Agent, request: PollRequest, look: Look): Promise<Look> {
+    const { catalog, now, limits } = this.#options;
+    const kinds = AGENT_RUN_KINDS.filter((kind: RunKind) => request.kinds?.includes(kind) ?? true);
+    const claimed = [...look.claimed];
+    while (claimed.length < Math.min(request.capacity, CLAIMS_MAX)) {
+      const { leaseMs, perAgentMax, perTenantMax, totalMax } = limits;
+      const at = instantOf(now());
+      const run = await catalog.runs.claim({
+        by: claimerOf(agent),
+        kinds,
+        agentId: agent.id,
+        at,
+        leaseMs,
+        perAgentMax,
+        perTenantMax,
+        totalMax,
+      });
+      if (run === undefined) break;
+      claimed.push(await this.#tell(agent, request.instance, run));
+    }
+    return { ...look, claimed };
+  }
+
+  async #tell(agent: Agent, instance: string, run: Run): Promise<ClaimedRun> {
+    const { catalog, termsOf, log } = this.#options;
+    if (this.#unconfirmed.size >= UNCONFIRMED_MAX)
+      for (const oldest of this.#unconfirmed.keys()) {
+        this.#unconfirmed.delete(oldest);
+        break;
+      }
+    this.#unconfirmed.set(`${agent.id}/${instance}/${run.id}`, run.fence);
+    const asset = run.assetId === undefined ? undefined : await catalog.assets.get(run.tenantId, run.assetId);
+    log.info({ runId: run.id, agentId: agent.id, kind: run.kind, fence: run.fence, attempt: run.attempt }, 'run claimed');
+    return { run, ...(asset === undefined ? {} : { asset }), terms: await termsOf(run, asset) };
+  }
+
+  /** What happened while the poll waited. */
+  async #lookAtHeld(agent: Agent, held: readonly Held[]): Promise<Look> {
+    const { catalog } = this.#options;
+    const current = await catalog.agents.get(agent.id);
+    if (current?.state !== 'active') throw new Fault('AGENT_REVOKED', `The agent ${agent.id} was revoked`);
+    const cancel: string[] = [];
+    const fenced: string[] = [];
+    for (const one of held) {
+      const run = await this.#runOf(agent, one.runId);
+      if (run === undefined || run.fence !== one.fence || run.state !== 'running') fenced.push(one.runId);
+      else if (isToCancel(one, run)) cancel.push(one.runId);
+    }
+    return { claimed: [], cancel, fenced };
+  }
+}
+
+export function claimerOf(agent: Agent): string {
+  return `agent:${agent.id}`;
+}
+
+function isToCancel({ isStopping }: HeldRun, run: Run): boolean {
+  return isStopping !== true && run.cancelRequestedAt !== undefined;
+}
+
+function isNews({ claimed, cancel, fenced }: Look): boolean {
+  return claimed.length + cancel.length + fenced.length > 0;
+}
+
+function copyOf({ claimed, cancel, fenced }: Look): Pick<PollAnswer, 'claimed' | 'cancel' | 'fenced'> {
+  return { claimed: [...claimed], cancel: [...cancel], fenced: [...fenced] };
+}
