@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
+import { ID_BYTES } from '../codec/chunk-id.ts';
 import { NODE_BYTES_MAX } from '../format/block-table.ts';
 import type { IndexedPack } from '../format/index-object.ts';
 import { BLOCK_ID_BYTES, EXTENT_NODE, SESSION_BYTES } from '../format/pack.ts';
@@ -13,6 +14,8 @@ import { packReference, type References } from '../model/reference.ts';
 import { encodeIndexObject } from '../repository/index-objects.ts';
 import { indexKey, sessionKeyKey } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
+import type { ObjectStore } from '../store/object-store.ts';
+import { newQuestionMemory, type PresenceAnswer, Question, type QuestionMemory } from '../worker/asked-chunks.ts';
 import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from '../worker/backup-thread.ts';
 import { writeCounter } from '../worker/dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
@@ -45,12 +48,20 @@ export type WriteSession = {
   readonly onUpload: (pack: FinishedPack) => void;
 };
 
+/** Answers which of `count` chunks (ids of 32 bytes) are known, and where they lie. */
+export type AskPresence = (ids: Uint8Array, count: number, signal: AbortSignal) => Promise<PresenceAnswer>;
+
+/** Where a backup goes: parameters, keys, and a store of which only `put` is used. */
+export type BackupPlace = Pick<OpenedRepository, 'parameters' | 'keyring'> & { readonly store: Pick<ObjectStore, 'put'> };
+
 export type BackupPipelineOptions = {
-  readonly repository: OpenedRepository;
+  readonly repository: BackupPlace;
   readonly write: WriteSession;
   readonly assetId: Uint8Array;
   /** The repository's index; held open by the caller. */
   readonly known: IndexSource | undefined;
+  /** Where the index is somewhere else: asks for many chunks at once. */
+  readonly ask?: AskPresence | undefined;
   /** A local directory for what the session itself makes. */
   readonly privateRuns: string;
   readonly threads: number;
@@ -67,6 +78,8 @@ export class BackupPipeline {
   readonly #uploads: UploadQueue;
   readonly #metadata: PackWriter;
   readonly #tables: SessionTables;
+  /** Of each thread. */
+  readonly #questions: Question[] = [];
   #rotating: Promise<void> | undefined;
   readonly #aborted = new AbortController();
   readonly #known = new Map<string, References>();
@@ -124,9 +137,11 @@ export class BackupPipeline {
         paged: parameters.paged,
         buffers,
         tables: this.#tables.current,
+        question: options.ask === undefined ? undefined : this.#newQuestion(thread),
       }),
-      onMessage: (answer) => {
-        if (answer.kind === 'pack') {
+      onMessage: (answer, thread) => {
+        if (answer.kind === 'ask') this.#answer(thread, answer.count, anySignal);
+        else if (answer.kind === 'pack') {
           const { pack } = answer;
           this.#uploads.add(pack, this.#buffers.bytes(pack.buffer).subarray(0, pack.length), () => this.#buffers.free(pack.buffer));
         } else if (answer.kind === 'finished') {
@@ -235,11 +250,33 @@ export class BackupPipeline {
 
   async close(): Promise<void> {
     this.#aborted.abort(new Fault('INTERRUPTED', 'The backup ended'));
-    this.#buffers.giveUp();
+    this.#giveUpWaiting();
     await this.#rotating;
     await this.#pool.close();
     this.#metadata.close();
     this.#tables.close();
+  }
+
+  #newQuestion(thread: number): QuestionMemory {
+    const memory = newQuestionMemory();
+    this.#questions[thread] = new Question(memory);
+    if (this.#failure !== undefined) this.#questions[thread].giveUp();
+    return memory;
+  }
+
+  #answer(thread: number, count: number, signal: AbortSignal): void {
+    const question = this.#questions[thread]!;
+    // A copy: what is sent must not lie in shared memory.
+    const ids = question.ids.slice(0, count * ID_BYTES);
+    this.#options.ask!(ids, count, signal).then(
+      (answer) => question.answer(answer),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #giveUpWaiting(): void {
+    this.#buffers.giveUp();
+    for (const question of this.#questions) question.giveUp();
   }
 
   #rotateTables(): void {
@@ -263,7 +300,7 @@ export class BackupPipeline {
   #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
     this.#failure = { error };
-    this.#buffers.giveUp();
+    this.#giveUpWaiting();
     this.#aborted.abort(error);
     for (const reject of this.#rejectors) reject(error);
   }

@@ -12,7 +12,7 @@ export type StoredPack = {
 };
 
 export class UploadQueue {
-  readonly #store: ObjectStore;
+  readonly #store: Pick<ObjectStore, 'put'>;
   readonly #signal: AbortSignal;
   readonly #parallel: number;
   readonly #before: (pack: FinishedPack) => Promise<void>;
@@ -26,7 +26,7 @@ export class UploadQueue {
 
   /** `before` is awaited before each pack is stored. */
   constructor(
-    store: ObjectStore,
+    store: Pick<ObjectStore, 'put'>,
     parallel: number,
     signal: AbortSignal,
     before: (pack: FinishedPack) => Promise<void>,

@@ -48,9 +48,14 @@ export function newBlockPlace(): BlockPlace {
 }
 
 export function readChunkRecord(record: Uint8Array, at: number, place: ChunkPlace): void {
-  copy(place.block, record, at + 32);
-  place.offset = readU32(record, at + 48);
-  place.length = readU32(record, at + 52);
+  readPlace(record, at + 32, place);
+}
+
+/** From the end of a chunk record: block id, offset, length. */
+export function readPlace(bytes: Uint8Array, at: number, place: ChunkPlace): void {
+  copy(place.block, bytes, at);
+  place.offset = readU32(bytes, at + 16);
+  place.length = readU32(bytes, at + 20);
 }
 
 export function writeChunkRecord(

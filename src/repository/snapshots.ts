@@ -11,14 +11,22 @@ import type { CommittedRegister, SealedSnapshot } from '../format/snapshot-regis
 import type { Snapshot } from '../model/snapshot.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { hex, unhex } from './layout.ts';
+import type { OpenedRepository } from './open.ts';
 import { readRegistered } from './registry.ts';
 import type { Repository } from './repository.ts';
 
 const NONCE_BYTES = 12;
 const READS_PARALLEL = 8;
 
-export function sealSnapshot(repository: Repository, snapshot: Snapshot, assetId: Uint8Array, nonce: Uint8Array): SealedSnapshot {
-  const { keyring, parameters } = repository;
+/** What opens and seals snapshots. */
+export type SnapshotKeys = Pick<OpenedRepository, 'keyring' | 'parameters'>;
+
+export function sealSnapshot(
+  { keyring, parameters }: SnapshotKeys,
+  snapshot: Snapshot,
+  assetId: Uint8Array,
+  nonce: Uint8Array,
+): SealedSnapshot {
   const session = unhex(snapshot.id);
   const key = keyring.metadataKeyOf(session, assetId);
   const plain = compressFrame(Buffer.from(JSON.stringify(encodeSnapshot(snapshot))));
@@ -27,7 +35,7 @@ export function sealSnapshot(repository: Repository, snapshot: Snapshot, assetId
   return { sealed: sealed.toString('base64'), signature: Buffer.from(signature).toString('base64'), keyId: keyring.keyId };
 }
 
-export function openSnapshot(repository: Repository, register: CommittedRegister): Snapshot {
+export function openSnapshot(repository: SnapshotKeys, register: CommittedRegister): Snapshot {
   const what = `The snapshot ${register.session}`;
   const session = unhex(register.session);
   const sealed = Buffer.from(register.sealed, 'base64');

@@ -6,12 +6,13 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { IdHasher } from '../codec/chunk-id.ts';
 import { Chunker, type ChunkerParameters } from '../codec/chunker.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
+import { AskedChunks, type QuestionMemory } from './asked-chunks.ts';
 import { type ChunkTables, openKnownChunks, openSessionChunks } from './chunk-tables.ts';
 import { ContentCutter } from './content-cutter.ts';
 import { Dedup } from './dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
 import { PackBuffers, type PackBuffersSpec } from './pack-buffers.ts';
-import { type FinishedPack, PackWriter, type PackWriterSpec } from './pack-writer.ts';
+import { type FinishedPack, GivenUp, PackWriter, type PackWriterSpec } from './pack-writer.ts';
 import { PagedCutter } from './paged-cutter.ts';
 import { readFileBatch, readFileTask } from './source-file.ts';
 import { encodeThreadFault } from './thread-fault.ts';
@@ -25,6 +26,8 @@ export type BackupThreadSpec = {
   readonly paged: PagedChunking;
   readonly buffers: PackBuffersSpec;
   readonly tables: ChunkTables;
+  /** Where this thread asks for chunks; undefined when `tables` say all. */
+  readonly question: QuestionMemory | undefined;
 };
 
 export type BackupRequest =
@@ -43,6 +46,8 @@ export type BackupAnswer =
   | { readonly kind: 'chunks'; readonly job: number; readonly references: Uint8Array }
   | { readonly kind: 'pack'; readonly pack: FinishedPack }
   | { readonly kind: 'tables' }
+  /** The thread waits for an answer to so many ids in its question's memory. */
+  | { readonly kind: 'ask'; readonly count: number }
   | { readonly kind: 'finished'; readonly totals: WorkerTotals };
 
 async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
@@ -59,7 +64,8 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   const { session } = spec.packs;
   const ids = new IdHasher(spec.idKey);
   const chunker = new Chunker(spec.chunker, CHUNKER_WINDOW_BYTES);
-  const dedup = new Dedup(session, openSessionChunks(spec.tables.made), await openKnownChunks(spec.tables.known));
+  const asked = spec.question === undefined ? undefined : askedChunks(spec.question, send);
+  const dedup = new Dedup(session, openSessionChunks(spec.tables.made), await openKnownChunks(spec.tables.known, asked));
   const content = new ContentCutter(chunker, spec.chunker.minBytes, session, ids, dedup, packs);
   const isZero = (bytes: Uint8Array): boolean => isZeroInWindow(chunker, bytes);
   const paged = new PagedCutter(spec.paged, chunker.window, session, ids, dedup, packs, isZero);
@@ -84,7 +90,7 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
       bytesRead += from;
       send({ kind: 'chunks', job: request.job, references: content.takeReferences() });
     } else if (request.kind === 'tables') {
-      dedup.exchange(openSessionChunks(request.tables.made), await openKnownChunks(request.tables.known));
+      dedup.exchange(openSessionChunks(request.tables.made), await openKnownChunks(request.tables.known, asked));
       send({ kind: 'tables' });
     } else {
       packs.flush();
@@ -110,6 +116,13 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
         port.postMessage({ ...encodeThreadFault(error), job: request.job });
       });
   });
+}
+
+function askedChunks(memory: QuestionMemory, send: (answer: BackupAnswer) => void): AskedChunks {
+  const giveUp = (): never => {
+    throw new GivenUp('The backup was given up');
+  };
+  return new AskedChunks(memory, (count) => send({ kind: 'ask', count }), giveUp);
 }
 
 function isZeroInWindow({ scanner, window }: Chunker, bytes: Uint8Array): boolean {

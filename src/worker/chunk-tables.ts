@@ -3,6 +3,7 @@
 import { type IndexReader, type IndexSource, openReader } from '../index/index-reader.ts';
 import { newSessionPlace, SessionTable } from '../index/session-table.ts';
 import { newChunkPlace } from '../index/tables.ts';
+import type { AskedChunks } from './asked-chunks.ts';
 import type { KnownChunks, SessionChunks } from './dedup.ts';
 
 export type KnownChunksSpec = IndexSource;
@@ -10,7 +11,20 @@ export type SessionChunksSpec = SharedArrayBuffer;
 
 export type ChunkTables = { readonly known: KnownChunksSpec | undefined; readonly made: SessionChunksSpec };
 
-export async function openKnownChunks(spec: KnownChunksSpec | undefined): Promise<KnownChunks | undefined> {
+/** `asked`: what is known elsewhere, beside these tables. */
+export async function openKnownChunks(
+  spec: KnownChunksSpec | undefined,
+  asked: AskedChunks | undefined,
+): Promise<KnownChunks | undefined> {
+  const known = await openTables(spec);
+  if (asked === undefined || known === undefined) return asked ?? known;
+  return {
+    chunk: (id, found) => known.chunk(id, found) || asked.chunk(id, found),
+    ask: (ids, count) => asked.ask(ids, count),
+  };
+}
+
+async function openTables(spec: KnownChunksSpec | undefined): Promise<KnownChunks | undefined> {
   if (spec === undefined || spec.chunks.length === 0) return undefined;
   const reader: IndexReader = await openReader(spec);
   const place = newChunkPlace();

@@ -7,6 +7,7 @@ import { EXTENT_CHUNK, SESSION_BYTES } from '../format/pack.ts';
 import { REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
 import { type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { PackWriter } from './pack-writer.ts';
+import { Stage } from './stage.ts';
 
 /** Reads at most `length` bytes at `position` into `target`; fewer only at the end. */
 export type ReadAt = (target: Uint8Array, length: number, position: number) => number;
@@ -52,6 +53,8 @@ export class ContentCutter {
   readonly #found = newFound();
   readonly #ownBlock: Uint8Array;
   readonly #references = new ReferenceList();
+  /** Where chunks wait, if many must be asked for at once. Each becomes one reference, in order. */
+  readonly #stage: Stage | undefined;
   chunks = 0;
   newChunks = 0;
   newBytes = 0;
@@ -65,12 +68,13 @@ export class ContentCutter {
     this.#cuts = new Uint32Array(Math.ceil(chunker.window.length / 64) + 1);
     this.#ownBlock = new Uint8Array(16);
     this.#ownBlock.set(session);
+    this.#stage = dedup.isAsked ? new Stage(chunker.window.length) : undefined;
   }
 
   /** Cuts `length` bytes from `offset` on. Answers the references and how many bytes there were (fewer when the file is shorter). */
   cut(read: ReadAt, offset: number, length: number): { readonly references: References; readonly bytesRead: number } {
     const bytesRead = this.cutInto(read, offset, length);
-    return { references: this.#references.take(), bytesRead };
+    return { references: this.takeReferences(), bytesRead };
   }
 
   /** As `cut`, but leaves the references to `takeReferences`. */
@@ -106,31 +110,48 @@ export class ContentCutter {
 
   /** Adds one chunk from anywhere to the references. */
   addChunk(chunk: Uint8Array): void {
+    const id = this.#ids.id(chunk);
+    if (this.#stage === undefined) this.#addNamed(chunk, id);
+    else this.#addToStage(this.#stage, chunk, id);
+  }
+
+  #addNamed(chunk: Uint8Array, id: Uint8Array): void {
     const room = this.#packs.room(chunk.length);
-    if (this.#refer(chunk, room.length)) return;
+    if (this.#refer(id, room.length)) return;
     room.set(chunk);
-    this.#packs.keep(chunk.length, EXTENT_CHUNK, this.#lastId!);
+    this.#packs.keep(chunk.length, EXTENT_CHUNK, id);
+  }
+
+  #addToStage(stage: Stage, chunk: Uint8Array, id: Uint8Array): void {
+    if (!stage.hasRoom(chunk.length)) this.#settle(stage);
+    stage.add(chunk, id);
+  }
+
+  /** Asks for what waits, and keeps what is not known. */
+  #settle(stage: Stage): void {
+    if (stage.count === 0) return;
+    this.#dedup.ask(stage.ids, stage.count);
+    for (let i = 0; i < stage.count; i++) this.#addNamed(stage.chunk(i), stage.id(i));
+    stage.shorten(0);
   }
 
   /** References that wait to be taken. */
   get referenceCount(): number {
-    return this.#references.count;
+    return this.#references.count + (this.#stage?.count ?? 0);
   }
 
   dropReferences(count: number): void {
-    this.#references.shorten(count);
+    this.#stage?.shorten(Math.max(0, count - this.#references.count));
+    if (count < this.#references.count) this.#references.shorten(count);
   }
 
   takeReferences(): References {
+    if (this.#stage !== undefined) this.#settle(this.#stage);
     return this.#references.take();
   }
 
-  #lastId: Uint8Array | undefined;
-
-  /** Names a chunk that would stand where `room` was given; true when it is known already. */
-  #refer(chunk: Uint8Array, length: number): boolean {
-    const id = this.#ids.id(chunk);
-    this.#lastId = id;
+  /** Refers to a chunk that would stand where `room` was given; true when it is known already. */
+  #refer(id: Uint8Array, length: number): boolean {
     this.chunks++;
     const digest = id.subarray(0, DIGEST_BYTES);
     const offset = this.#packs.blockLength;
@@ -146,11 +167,13 @@ export class ContentCutter {
   }
 
   #cutSmall(read: ReadAt, offset: number, length: number): number {
-    const room = this.#packs.room(length);
+    const room = this.#stage === undefined ? this.#packs.room(length) : this.#chunker.window.subarray(0, length);
     const got = read(room, length, offset);
     if (got === 0) return 0;
     const chunk = room.subarray(0, got);
-    if (!this.#refer(chunk, got)) this.#packs.keep(got, EXTENT_CHUNK, this.#lastId!);
+    const id = this.#ids.id(chunk);
+    if (this.#stage !== undefined) this.#addToStage(this.#stage, chunk, id);
+    else if (!this.#refer(id, got)) this.#packs.keep(got, EXTENT_CHUNK, id);
     return got;
   }
 }

@@ -24,7 +24,11 @@ export type SessionChunks = {
 };
 
 /** Chunks of the repository. */
-export type KnownChunks = { readonly chunk: (id: Uint8Array, found: Found) => boolean };
+export type KnownChunks = {
+  readonly chunk: (id: Uint8Array, found: Found) => boolean;
+  /** Where asking takes a while: `chunk` knows of those only that were asked for before, many at once (`count` ids of 32 bytes). */
+  readonly ask?: (ids: Uint8Array, count: number) => void;
+};
 
 export class Dedup {
   readonly #session: Uint8Array;
@@ -36,6 +40,15 @@ export class Dedup {
     this.#session = session;
     this.#made = made;
     this.#known = known;
+  }
+
+  /** Ids must be given to `ask`, many at once, before `find` is asked for them. */
+  get isAsked(): boolean {
+    return this.#known?.ask !== undefined;
+  }
+
+  ask(ids: Uint8Array, count: number): void {
+    this.#known?.ask?.(ids, count);
   }
 
   /** Goes on with a fresh table; what the old one knew is in `known` now. */

@@ -14,6 +14,16 @@ import type { PackWriter } from './pack-writer.ts';
 
 const GROUP_CONTEXT = Buffer.from('group\0', 'latin1');
 const READ_BYTES = 1024 * 1024;
+const ID_BYTES = 32;
+
+/** A group whose new units stand in the buffer. */
+type PlannedGroup = {
+  /** The new units: position in the leaf, where in the buffer, length. */
+  readonly units: { unit: number; at: number; length: number }[];
+  readonly digests: Uint8Array;
+  bytes: number;
+  id: Uint8Array;
+};
 
 export class PagedCutter {
   readonly #paged: PagedChunking;
@@ -24,9 +34,11 @@ export class PagedCutter {
   readonly #buffer: Uint8Array;
   readonly #found = newFound();
   readonly #ownBlock = new Uint8Array(16);
-  /** The new units of the group at hand: position in the leaf, bytes, digest. */
-  readonly #newUnits: { unit: number; at: number; length: number }[] = [];
-  readonly #newDigests: Uint8Array;
+  /** Groups that wait to be stored: one, or as many as stand in the buffer where many must be asked for at once. */
+  readonly #planned: PlannedGroup[] = [];
+  #plannedCount = 0;
+  readonly #plannedMax: number;
+  readonly #plannedIds: Uint8Array;
   chunks = 0;
   newChunks = 0;
   newBytes = 0;
@@ -49,7 +61,8 @@ export class PagedCutter {
     this.#packs = packs;
     this.#isZero = isZero;
     this.#ownBlock.set(session);
-    this.#newDigests = new Uint8Array(paged.groupUnits * DIGEST_BYTES);
+    this.#plannedMax = dedup.isAsked ? Math.floor(buffer.length / (paged.groupUnits * paged.unitBytes)) : 1;
+    this.#plannedIds = new Uint8Array(this.#plannedMax * ID_BYTES);
   }
 
   cut(read: ReadAt, task: FileTask): { readonly leaves: PagedLeaf[]; readonly bytesRead: number } {
@@ -87,7 +100,8 @@ export class PagedCutter {
 
   #cutWhole(builder: LeafBuilder, read: ReadAt, offset: number, length: number): number {
     const groupBytes = this.#paged.groupUnits * this.#paged.unitBytes;
-    const readBytes = Math.max(groupBytes, Math.floor(Math.min(READ_BYTES, this.#buffer.length) / groupBytes) * groupBytes);
+    const most = this.#dedup.isAsked ? this.#buffer.length : Math.min(READ_BYTES, this.#buffer.length);
+    const readBytes = Math.max(groupBytes, Math.floor(most / groupBytes) * groupBytes);
     let bytes = 0;
     for (let from = 0; from < length; from += readBytes) {
       const want = Math.min(readBytes, length - from);
@@ -95,6 +109,7 @@ export class PagedCutter {
       for (let at = 0; at < want; at += groupBytes) {
         this.#cutGroup(builder, (from + at) / this.#paged.unitBytes, at, Math.min(groupBytes, want - at), undefined);
       }
+      this.#storePlanned(builder);
     }
     return bytes;
   }
@@ -104,6 +119,7 @@ export class PagedCutter {
     const { unitBytes, groupUnits } = this.#paged;
     let bytes = 0;
     for (let unit = 0; unit < changed.length; unit += groupUnits) {
+      const slot = this.#plannedCount * groupUnits * unitBytes;
       const end = Math.min(unit + groupUnits, changed.length);
       const first = changed.indexOf(1, unit);
       if (first === -1 || first >= end) {
@@ -114,9 +130,10 @@ export class PagedCutter {
       const at = (first - unit) * unitBytes;
       const groupLength = Math.min(end * unitBytes, length) - unit * unitBytes;
       const want = Math.min((last + 1) * unitBytes, length) - first * unitBytes;
-      bytes += this.#readZeroed(read, at, want, offset + first * unitBytes);
-      this.#cutGroup(builder, unit, 0, groupLength, changed);
+      bytes += this.#readZeroed(read, slot + at, want, offset + first * unitBytes);
+      this.#cutGroup(builder, unit, slot, groupLength, changed);
     }
+    this.#storePlanned(builder);
     return bytes;
   }
 
@@ -130,9 +147,10 @@ export class PagedCutter {
   /** The group whose first unit is `firstUnit` and whose bytes stand at `at` in the buffer. */
   #cutGroup(builder: LeafBuilder, firstUnit: number, at: number, length: number, changed: Uint8Array | undefined): void {
     const { unitBytes } = this.#paged;
-    const fresh = this.#newUnits;
-    fresh.length = 0;
-    let freshBytes = 0;
+    const group = (this.#planned[this.#plannedCount] ??= this.#newGroup());
+    const { units, digests } = group;
+    units.length = 0;
+    group.bytes = 0;
     for (let u = 0, from = 0; from < length; u++, from += unitBytes) {
       const unit = firstUnit + u;
       if (changed !== undefined && changed[unit] === 0) {
@@ -146,37 +164,51 @@ export class PagedCutter {
       }
       const id = this.#ids.id(bytes);
       if (builder.keepParentIfSame(unit, id)) continue;
-      this.#newDigests.set(id.subarray(0, DIGEST_BYTES), fresh.length * DIGEST_BYTES);
-      fresh.push({ unit, at: at + from, length: bytes.length });
-      freshBytes += bytes.length;
+      digests.set(id.subarray(0, DIGEST_BYTES), units.length * DIGEST_BYTES);
+      units.push({ unit, at: at + from, length: bytes.length });
+      group.bytes += bytes.length;
     }
-    if (fresh.length > 0) this.#storeGroup(builder, freshBytes);
+    if (units.length === 0) return;
+    group.id = this.#ids.idOf(GROUP_CONTEXT, digests.subarray(0, units.length * DIGEST_BYTES));
+    if (++this.#plannedCount === this.#plannedMax) this.#storePlanned(builder);
   }
 
-  #storeGroup(builder: LeafBuilder, freshBytes: number): void {
-    const fresh = this.#newUnits;
-    const id = this.#ids.idOf(GROUP_CONTEXT, this.#newDigests.subarray(0, fresh.length * DIGEST_BYTES));
+  #newGroup(): PlannedGroup {
+    return { units: [], digests: new Uint8Array(this.#paged.groupUnits * DIGEST_BYTES), bytes: 0, id: this.#plannedIds };
+  }
+
+  #storePlanned(builder: LeafBuilder): void {
+    const count = this.#plannedCount;
+    this.#plannedCount = 0;
+    if (this.#dedup.isAsked && count > 0) {
+      for (let i = 0; i < count; i++) this.#plannedIds.set(this.#planned[i]!.id, i * ID_BYTES);
+      this.#dedup.ask(this.#plannedIds, count);
+    }
+    for (let i = 0; i < count; i++) this.#storeGroup(builder, this.#planned[i]!);
+  }
+
+  #storeGroup(builder: LeafBuilder, { units, digests, bytes, id }: PlannedGroup): void {
     this.chunks++;
-    const room = this.#packs.room(freshBytes);
+    const room = this.#packs.room(bytes);
     let block = this.#found.block;
     let offset = this.#packs.blockLength;
-    if (this.#dedup.find(id, this.#packs.blockCounter, offset, freshBytes, this.#found)) {
+    if (this.#dedup.find(id, this.#packs.blockCounter, offset, bytes, this.#found)) {
       offset = this.#found.offset;
     } else {
       let to = 0;
-      for (const { at, length } of fresh) {
+      for (const { at, length } of units) {
         room.set(this.#buffer.subarray(at, at + length), to);
         to += length;
       }
-      this.#packs.keep(freshBytes, EXTENT_GROUP, id);
+      this.#packs.keep(bytes, EXTENT_GROUP, id);
       writeCounter(this.#ownBlock, SESSION_BYTES, this.#packs.blockCounter);
       block = this.#ownBlock;
       this.newChunks++;
-      this.newBytes += freshBytes;
+      this.newBytes += bytes;
     }
-    for (let i = 0; i < fresh.length; i++) {
-      const { unit, length } = fresh[i]!;
-      builder.set(unit, block, this.#newDigests.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES), offset, length);
+    for (let i = 0; i < units.length; i++) {
+      const { unit, length } = units[i]!;
+      builder.set(unit, block, digests.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES), offset, length);
       offset += length;
     }
   }

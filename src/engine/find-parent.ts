@@ -1,0 +1,43 @@
+// The snapshot that a backup compares with: the newest one of its asset whose map may be shared.
+
+import { isFault } from '../base/faults.ts';
+import type { CommittedRegister } from '../format/snapshot-register.ts';
+import type { Snapshot, SourceType } from '../model/snapshot.ts';
+import { hex } from '../repository/layout.ts';
+import { readRegistered } from '../repository/registry.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { SessionView } from '../repository/sessions.ts';
+import { openSnapshot } from '../repository/snapshots.ts';
+import { isUnsound } from '../repository/unsound.ts';
+
+export type Parent = { readonly register: CommittedRegister; readonly snapshot: Snapshot };
+
+export async function findParent(
+  repository: Repository,
+  view: SessionView,
+  assetId: Uint8Array,
+  type: SourceType,
+): Promise<Parent | undefined> {
+  const name = hex(assetId);
+  let parent: Parent | undefined;
+  // Registered in the order of their commits: the last few are enough to find the newest start.
+  for (const candidate of view.parents.filter((one) => one.assetId === name).slice(-3)) {
+    const found = await readUnlessForgotten(repository, candidate.session);
+    if (found === undefined) continue;
+    // What it has lost must be read again.
+    if (await isUnsound(repository.store, candidate.session)) continue;
+    const { snapshot } = found;
+    if (snapshot.type === type && (parent === undefined || snapshot.startedAt > parent.snapshot.startedAt)) parent = found;
+  }
+  return parent;
+}
+
+async function readUnlessForgotten(repository: Repository, session: string): Promise<Parent | undefined> {
+  try {
+    const register = await readRegistered(repository.heads, session);
+    return { register, snapshot: openSnapshot(repository, register) };
+  } catch (error) {
+    if (isFault(error, 'SNAPSHOT_NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
