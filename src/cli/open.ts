@@ -41,7 +41,7 @@ export type RepositoryPlace = { readonly location: string; readonly passphraseFi
 
 /** The passphrase is read before the store is touched. */
 export async function repositoryOptions(invocation: Invocation, place: RepositoryPlace): Promise<RepositoryOptions> {
-  const { environment, output } = invocation;
+  const { environment, output, derive } = invocation;
   const passphrase = await readPassphrase(
     { ...REPOSITORY_PASSPHRASE, file: place.passphraseFile, isNew: place.isNew },
     environment,
@@ -53,6 +53,7 @@ export async function repositoryOptions(invocation: Invocation, place: Repositor
     passphrase,
     cacheDirectory: cacheDirectoryOf(invocation),
     process: processFacts(),
+    ...(derive === undefined ? {} : { derive }),
   };
 }
 

@@ -27,12 +27,10 @@ export const REPOSITORY_PASSPHRASE = {
 } as const;
 
 /** KEY_PASSPHRASE_MISSING when there is none. */
-export async function readPassphrase(source: PassphraseSource, { variables }: Environment, output: Output): Promise<Uint8Array> {
-  const { fileVariable, variable, prompt, isNew } = source;
-  const file = source.file ?? variables[fileVariable];
-  if (file !== undefined && file !== '') return notEmpty(readFile(file), `The passphrase file "${file}"`);
-  const text = variables[variable];
-  if (text !== undefined && text !== '') return notEmpty(trimmed(Buffer.from(text)), `The variable ${variable}`);
+export async function readPassphrase(source: PassphraseSource, environment: Environment, output: Output): Promise<Uint8Array> {
+  const { fileVariable, prompt, isNew } = source;
+  const stated = statedPassphrase(source, environment);
+  if (stated !== undefined) return stated;
   const terminal = output.isTerminal ? openTerminal() : undefined;
   if (terminal === undefined) {
     throw new Fault('KEY_PASSPHRASE_MISSING', 'No passphrase was given, and there is no terminal to ask at', {
@@ -47,6 +45,17 @@ export async function readPassphrase(source: PassphraseSource, { variables }: En
   } finally {
     terminal.destroy();
   }
+}
+
+/** From a file or a variable; undefined when a person must be asked. */
+export function statedPassphrase(
+  { file: given, fileVariable, variable }: Pick<PassphraseSource, 'file' | 'fileVariable' | 'variable'>,
+  { variables }: Environment,
+): Uint8Array | undefined {
+  const file = given ?? variables[fileVariable];
+  if (file !== undefined && file !== '') return notEmpty(readFile(file), `The passphrase file "${file}"`);
+  const text = variables[variable];
+  return text === undefined || text === '' ? undefined : notEmpty(trimmed(Buffer.from(text)), `The variable ${variable}`);
 }
 
 function readFile(file: string): Buffer {

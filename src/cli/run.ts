@@ -1,6 +1,7 @@
 // The command line from its arguments to the exit status: parse, load the verb, run it, print the fault if there is one.
 
 import { EXIT, Fault, isFault } from '../base/faults.ts';
+import type { Derive } from '../codec/derive.ts';
 import { decodeArguments } from './arguments.ts';
 import { openSink } from './descriptor.ts';
 import type { Environment } from './environment.ts';
@@ -44,8 +45,10 @@ export async function run(environment: Environment): Promise<number> {
       output.end();
       return 0;
     }
+    const derive = await headStart(parsed, environment);
     const execute = await verb.load();
-    const status = await execute({ verb, verbs: VERBS, args, options, environment, output, signal: interruption.signal });
+    const { signal } = interruption;
+    const status = await execute({ verb, verbs: VERBS, args, options, environment, output, signal, derive });
     output.end();
     return status;
   } catch (error) {
@@ -54,6 +57,13 @@ export async function run(environment: Environment): Promise<number> {
     output.status('');
     interruption.stop();
   }
+}
+
+/** Verbs that open a repository wait for the key from the passphrase longest. */
+async function headStart({ verb, options }: Parsed, environment: Environment): Promise<Derive | undefined> {
+  if (verb.name === 'init' || !verb.options.some(({ name }) => name === 'passphrase-file')) return undefined;
+  const { deriveEarly } = await import('./early-key.ts');
+  return deriveEarly(options, environment);
 }
 
 async function answerWithoutVerb(argv: readonly string[], output: Output): Promise<number | undefined> {

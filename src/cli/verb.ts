@@ -1,5 +1,6 @@
 // What a verb is: data for help, parsing and completion, and where its code lies, which is loaded only when it runs.
 
+import type { Derive } from '../codec/derive.ts';
 import type { Environment } from './environment.ts';
 import type { Option, OptionValues } from './option.ts';
 import type { Output } from './output.ts';
@@ -23,6 +24,8 @@ export type Invocation = {
   readonly environment: Environment;
   readonly output: Output;
   readonly signal: AbortSignal;
+  /** Of the key from the passphrase: with a head start, see early-key.ts. */
+  readonly derive?: Derive | undefined;
 };
 
 /** Answers the exit status: 0, or 3 (warnings) or 4 (damage). Everything else is thrown. */

@@ -24,6 +24,8 @@ export function isScryptCostBearable(cost: ScryptCost): boolean {
   return n >= 16384 && Number.isInteger(Math.log2(n)) && 128 * n * r <= SCRYPT_MEMORY_MAX && n * r * p <= SCRYPT_WORK_MAX;
 }
 
+export type Derive = (passphrase: Uint8Array, salt: Uint8Array, cost: ScryptCost) => Promise<Uint8Array>;
+
 /** 32 bytes from a passphrase, off the main thread. */
 export function deriveFromPassphrase(passphrase: Uint8Array, salt: Uint8Array, cost: ScryptCost): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@ import { invariant } from '../base/invariant.ts';
 import { openOnce, sealOnce } from '../codec/aead.ts';
 import { DIGEST_BYTES, IdHasher, objectId } from '../codec/chunk-id.ts';
 import { chunkMultiplier } from '../codec/chunk-multiplier.ts';
-import { deriveFromPassphrase, deriveKey, isScryptCostBearable, SCRYPT_COST } from '../codec/derive.ts';
+import { type Derive, deriveFromPassphrase, deriveKey, isScryptCostBearable, SCRYPT_COST } from '../codec/derive.ts';
 import { BOX_BYTES, generateBoxPair, openWithPrivateKey, PUBLIC_KEY_BYTES, sealToPublicKey } from '../codec/sealed-box.ts';
 import { generateSigningPair } from '../codec/signature.ts';
 import {
@@ -72,11 +72,12 @@ export async function sealKeyObject(
 export async function openKeyObject(
   bytes: Uint8Array,
   details: { readonly id: string; readonly passphrase: Uint8Array; readonly repositoryId: Uint8Array },
+  derive: Derive = deriveFromPassphrase,
 ): Promise<{ readonly key: KeyObject; readonly payload: KeyPayload } | undefined> {
   const what = `The key ${details.id}`;
   const key = decodeKeyObject(bytes, what);
   if (!isScryptCostBearable(key.cost)) throw new Fault('FORMAT_DAMAGED', `${what} asks for an unbearable scrypt cost`);
-  const kek = await deriveFromPassphrase(details.passphrase, key.salt, key.cost);
+  const kek = await derive(details.passphrase, key.salt, key.cost);
   const plain = openOnce(kek, key.nonce, key.sealed, keyAad(details.repositoryId, details.id, key.role));
   return plain === undefined ? undefined : { key, payload: decodeKeyPayload(plain, what) };
 }

@@ -2,6 +2,7 @@
 
 import { Fault, isFault } from '../base/faults.ts';
 import { objectId } from '../codec/chunk-id.ts';
+import type { Derive } from '../codec/derive.ts';
 import { KEY_OBJECT_BYTES_MAX } from '../format/key-object.ts';
 import {
   DEFAULT_PARAMETERS,
@@ -68,6 +69,7 @@ export async function openRepository(
   passphrase: Uint8Array,
   preferredKey?: (repositoryId: string) => string | undefined,
   options?: CallOptions,
+  derive?: Derive,
 ): Promise<OpenedRepository> {
   const { parameters, object } = await readParameters(store, options);
   const ids = await keyIds(store, options);
@@ -75,7 +77,7 @@ export async function openRepository(
   ids.sort((a, b) => Number(b === preferred) - Number(a === preferred) || (a < b ? -1 : 1));
   let damage: Fault | undefined;
   for (const id of ids) {
-    const opened = await openKey(store, id, passphrase, parameters, options);
+    const opened = await openKey(store, id, passphrase, parameters, options, derive);
     if (opened instanceof Fault) damage ??= opened;
     if (opened === undefined || opened instanceof Fault) continue;
     if (!bytesEqual(opened.payload.repositoryDigest, objectId(object))) {
@@ -99,11 +101,12 @@ async function openKey(
   id: string,
   passphrase: Uint8Array,
   { id: repositoryId }: RepositoryParameters,
-  options?: CallOptions,
+  options: CallOptions | undefined,
+  derive: Derive | undefined,
 ): Promise<Awaited<ReturnType<typeof openKeyObject>> | Fault> {
   try {
     const object = await store.get(keyObjectKey(id), { offset: 0, length: KEY_OBJECT_BYTES_MAX + 1 }, options);
-    return await openKeyObject(object, { id, passphrase, repositoryId });
+    return await openKeyObject(object, { id, passphrase, repositoryId }, derive);
   } catch (error) {
     // Not there: removed since it was listed.
     if (isFault(error, 'STORE_NOT_FOUND')) return undefined;

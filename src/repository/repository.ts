@@ -1,9 +1,9 @@
 // An open repository: its keys, its head, its index on local disk, and reading single blocks.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Derive } from '../codec/derive.ts';
 import type { IndexRef, ProcessFacts } from '../format/head.ts';
 import type { RepositoryParameters } from '../format/repository-object.ts';
 import { type IndexReader, openReader } from '../index/index-reader.ts';
@@ -20,6 +20,7 @@ import type { Keyring } from './keyring.ts';
 import { hex } from './layout.ts';
 import { initRepository, type OpenedRepository, openRepository } from './open.ts';
 import { registerCodec } from './register-codec.ts';
+import { type Remembered, recall, remember } from './remembered.ts';
 import { SessionKeyCache } from './session-keys.ts';
 
 const INDEX_FETCHES_PARALLEL = 8;
@@ -30,10 +31,9 @@ export type RepositoryOptions = {
   /** Of all repositories; made when it is not there. */
   readonly cacheDirectory: string;
   readonly process: ProcessFacts;
+  /** Instead of `deriveFromPassphrase`. */
+  readonly derive?: Derive;
 };
-
-/** What is remembered of a repository between runs. */
-type Remembered = { readonly keyId?: string; readonly sequence?: number };
 
 export class Repository implements OpenedRepository {
   readonly store: ObjectStore;
@@ -83,10 +83,11 @@ export class Repository implements OpenedRepository {
 
   static async open(options: RepositoryOptions): Promise<Repository> {
     let remembered: Remembered = {};
-    const opened = await openRepository(options.store, options.passphrase, (repositoryId) => {
+    const preferredKey = (repositoryId: string): string | undefined => {
       remembered = recall(join(options.cacheDirectory, repositoryId));
       return remembered.keyId;
-    });
+    };
+    const opened = await openRepository(options.store, options.passphrase, preferredKey, undefined, options.derive);
     return new Repository(opened, options, remembered.sequence ?? 0);
   }
 
@@ -129,7 +130,7 @@ export class Repository implements OpenedRepository {
   readonly readNode = (reference: References): Promise<Uint8Array> => this.reader.read(reference);
 
   async close(): Promise<void> {
-    this.#remember();
+    remember(this.cacheDirectory, { keyId: this.keyring.keyId, sequence: this.heads.sequenceSeen }, process.pid);
     this.#acquired?.release();
     this.#acquired = undefined;
     await this.#index?.close();
@@ -159,31 +160,5 @@ export class Repository implements OpenedRepository {
       while (next < ids.length && ahead.length < INDEX_FETCHES_PARALLEL) start();
       yield await ahead.shift()!;
     }
-  }
-
-  #remember(): void {
-    const remembered: Remembered = { keyId: this.keyring.keyId, sequence: this.heads.sequenceSeen };
-    try {
-      mkdirSync(this.cacheDirectory, { recursive: true, mode: 0o700 });
-      const path = join(this.cacheDirectory, 'remembered.json');
-      const draft = `${path}.${process.pid}`;
-      writeFileSync(draft, JSON.stringify(remembered));
-      renameSync(draft, path);
-    } catch {
-      // A cache: without it the next run tries the keys in turn and knows no older head.
-    }
-  }
-}
-
-function recall(directory: string): Remembered {
-  try {
-    const value = JSON.parse(readFileSync(join(directory, 'remembered.json'), 'utf8')) as Record<string, unknown>;
-    const { keyId, sequence } = value;
-    return {
-      ...(typeof keyId === 'string' ? { keyId } : {}),
-      ...(Number.isSafeInteger(sequence) ? { sequence: sequence as number } : {}),
-    };
-  } catch {
-    return {};
   }
 }

@@ -37,6 +37,11 @@ describe('the passphrase', () => {
     expect(holdfast.run(['snapshots'], { variables: { HOLDFAST_PASSPHRASE_FILE: path } }).status).toBe(status);
   });
 
+  it('may come out of a pipe, which can be read only once', () => {
+    const variables = { HOLDFAST_PASSPHRASE_FILE: '/dev/stdin' };
+    expect(initialised().run(['snapshots'], { variables, input: 'the passphrase\n' }).status).toBe(0);
+  });
+
   it('that is wrong is a fault of its own, and says nothing of what was tried', () => {
     const holdfast = initialised();
     const variables = { HOLDFAST_PASSPHRASE_FILE: holdfast.secret('wrong', 'hunter2') };
