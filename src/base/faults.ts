@@ -184,7 +184,12 @@ export const FAULTS = {
     'What was restored differs from the snapshot. Run "holdfast verify --full" on the repository.',
     EXIT.damage,
   ),
-  SERVICE_BAD_ANSWER: later('Something else than the service answered, or a proxy changed it. Check the address.'),
+  SERVICE_TIMEOUT: later(
+    'The service did not answer in time. The network or the service is slow; the agent tries again by itself.',
+  ),
+  SERVICE_CORRUPT_ANSWER: later(
+    'Something else than the service answered, or the answer was cut on its way. Check the address and proxies.',
+  ),
   SERVICE_UNTRUSTED: never(
     'The certificate of the service is not trusted. Give its authority with --ca FILE, or correct the address.',
   ),
@@ -223,7 +228,9 @@ export const FAULTS = {
 
   // Runs
   RUN_LOST: later('Whoever ran it fell silent. Check that its host and the agent on it are up.'),
-  RUN_TOO_LATE: never('Nobody could start it in its window. Check its agent, the limits of concurrency and the length of the window.'),
+  RUN_TOO_LATE: never(
+    'Nobody could start it in its window. Check its agent, the limits of concurrency and the length of the window.',
+  ),
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultCode = keyof typeof FAULTS;
