@@ -1,3 +1,4 @@
+import { execFileSync, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { initialised, newHoldfast } from './holdfast.ts';
@@ -38,8 +39,12 @@ describe('the passphrase', () => {
   });
 
   it('may come out of a pipe, which can be read only once', () => {
-    const variables = { HOLDFAST_PASSPHRASE_FILE: '/dev/stdin' };
-    expect(initialised().run(['snapshots'], { variables, input: 'the passphrase\n' }).status).toBe(0);
+    const holdfast = initialised();
+    const pipe = holdfast.path('pipe');
+    execFileSync('mkfifo', [pipe]);
+    const writer = spawn('sh', ['-c', 'echo "the passphrase" >"$0"', pipe], { stdio: 'ignore' });
+    expect(holdfast.run(['snapshots'], { variables: { HOLDFAST_PASSPHRASE_FILE: pipe } }).status).toBe(0);
+    writer.kill();
   });
 
   it('that is wrong is a fault of its own, and says nothing of what was tried', () => {
