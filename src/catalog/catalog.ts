@@ -290,11 +290,7 @@ export type Delivery = {
 export interface DeliveryTable {
   add(delivery: Delivery): Promise<void>;
   /** Waiting ones whose time has come. With `holdUntil` they are taken: nobody else finds them due before that. */
-  due(
-    at: Instant,
-    limit: number,
-    holdUntil?: Instant,
-  ): Promise<readonly { readonly delivery: Delivery; readonly event: Event }[]>;
+  due(at: Instant, limit: number, holdUntil?: Instant): Promise<readonly { readonly delivery: Delivery; readonly event: Event }[]>;
   change(delivery: Delivery): Promise<void>;
 }
 

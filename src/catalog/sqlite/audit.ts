@@ -1,0 +1,45 @@
+import type { AuditEntry } from '../../model/audit-entry.ts';
+import type { AuditTable } from '../catalog.ts';
+import type { Executor } from './executor.ts';
+import { recordCodec } from './record.ts';
+
+const ENTRY = recordCodec<AuditEntry>('audit', {
+  sequence: 'integer',
+  at: 'text',
+  tenantId: 'text',
+  actor: 'text',
+  actorLabel: 'text',
+  source: 'text',
+  action: 'text',
+  subject: 'text',
+  outcome: 'text',
+  details: 'json',
+  previous: 'text',
+  hash: 'text',
+});
+const HASH_OF_NOTHING = '0'.repeat(64);
+
+const APPEND = ENTRY.insert();
+const LAST = `SELECT ${ENTRY.columns} FROM audit ORDER BY sequence DESC LIMIT 1`;
+const OF_ALL = `SELECT ${ENTRY.columns} FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?`;
+const OF_TENANT = `SELECT ${ENTRY.columns} FROM audit WHERE tenant_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`;
+
+export function auditTable(executor: Executor): AuditTable {
+  return {
+    append: (entry, hashOf) =>
+      executor.write((sql) => {
+        const last = ENTRY.decodeOne(sql(LAST).get());
+        const linked = { ...entry, sequence: (last?.sequence ?? 0) + 1, previous: last?.hash ?? HASH_OF_NOTHING };
+        const appended: AuditEntry = { ...linked, hash: hashOf(linked) };
+        sql(APPEND).run(ENTRY.encode(appended));
+        return appended;
+      }),
+    after: (sequence, tenantId, limit) =>
+      executor.read((sql) =>
+        (tenantId === undefined ? sql(OF_ALL).all(sequence, limit) : sql(OF_TENANT).all(tenantId, sequence, limit)).map(
+          ENTRY.decode,
+        ),
+      ),
+    last: () => executor.read((sql) => ENTRY.decodeOne(sql(LAST).get())),
+  };
+}

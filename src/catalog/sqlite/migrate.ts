@@ -1,0 +1,48 @@
+// Brings a file to the newest schema. `user_version` is the number of the last migration, `application_id` says that the file is ours.
+// Forward only: a file from a newer program is left alone.
+
+import { Fault } from '../../base/faults.ts';
+import type { Connection } from './connection.ts';
+import { SQL as FIRST } from './migrations/0001-first.ts';
+
+/** "Hold" */
+export const APPLICATION_ID = 0x486f6c64;
+
+/** Number n is at n - 1. */
+export const MIGRATIONS: readonly string[] = [FIRST];
+
+/** Each migration is one transaction; two processes that open at once do each once. */
+export function migrate(connection: Connection, path: string, migrations: readonly string[] = MIGRATIONS): void {
+  const { database } = connection;
+  // Before anything is changed in it: the file may be another program's, or newer.
+  schemaVersion(connection, path, migrations);
+  connection.prepareForWriting();
+  for (;;) {
+    if (schemaVersion(connection, path, migrations) === migrations.length) return;
+    database.exec('BEGIN IMMEDIATE');
+    try {
+      const version = schemaVersion(connection, path, migrations);
+      const next = migrations[version];
+      if (next !== undefined) {
+        database.exec(next);
+        database.pragma(`application_id = ${APPLICATION_ID}`);
+        database.pragma(`user_version = ${version + 1}`);
+      }
+      database.exec('COMMIT');
+    } catch (error) {
+      connection.rollBack();
+      throw error;
+    }
+  }
+}
+
+function schemaVersion({ database }: Connection, path: string, migrations: readonly string[]): number {
+  const version = database.pragma('user_version', { simple: true }) as number;
+  const application = database.pragma('application_id', { simple: true }) as number;
+  const isEmpty = database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
+  if (application !== APPLICATION_ID && !(isEmpty && version === 0))
+    throw new Fault('CATALOG_NOT_ONE', `"${path}" is a database of another program, not a catalogue.`);
+  if (version > migrations.length)
+    throw new Fault('CATALOG_TOO_NEW', `The catalogue "${path}" has schema ${version}, this program knows ${migrations.length}.`);
+  return version;
+}

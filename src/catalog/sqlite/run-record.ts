@@ -1,0 +1,30 @@
+import type { Run } from '../../model/run.ts';
+import { recordCodec } from './record.ts';
+
+export const RUN = recordCodec<Run>('runs', {
+  id: 'text',
+  tenantId: 'text',
+  assetId: 'text',
+  agentId: 'text',
+  kind: 'text',
+  key: 'text',
+  parameters: 'json',
+  priority: 'integer',
+  state: 'text',
+  dueAt: 'text',
+  notBefore: 'text',
+  startBy: 'text',
+  attempt: 'integer',
+  attemptsMax: 'integer',
+  fence: 'integer',
+  claimedBy: 'text',
+  leaseUntil: 'text',
+  cancelRequestedAt: 'text',
+  progress: 'json',
+  result: 'json',
+  fault: 'json',
+  requestedBy: 'text',
+  createdAt: 'text',
+  startedAt: 'text',
+  endedAt: 'text',
+});
