@@ -81,6 +81,8 @@ export class BackupPipeline {
   /** Of each thread. */
   readonly #questions: Question[] = [];
   #rotating: Promise<void> | undefined;
+  /** Threads that may still use the tables before the last rotation. */
+  #exchanging = 0;
   readonly #aborted = new AbortController();
   readonly #known = new Map<string, References>();
   readonly #finished: Promise<readonly WorkerTotals[]>;
@@ -144,7 +146,8 @@ export class BackupPipeline {
         else if (answer.kind === 'pack') {
           const { pack } = answer;
           this.#uploads.add(pack, this.#buffers.bytes(pack.buffer).subarray(0, pack.length), () => this.#buffers.free(pack.buffer));
-        } else if (answer.kind === 'finished') {
+        } else if (answer.kind === 'tables') this.#onTablesExchanged();
+        else if (answer.kind === 'finished') {
           totals.push(answer.totals);
           if (totals.length === this.#pool.started) done(totals);
         }
@@ -283,11 +286,18 @@ export class BackupPipeline {
     if (!this.#tables.isFull || this.#rotating !== undefined) return;
     this.#rotating = this.#tables
       .rotate()
-      .then(() => this.#pool.broadcast({ kind: 'tables', tables: this.#tables.current } satisfies BackupRequest))
-      .catch((error: unknown) => this.#fail(error))
-      .finally(() => {
-        this.#rotating = undefined;
-      });
+      .then(() => {
+        this.#exchanging = this.#pool.started;
+        this.#pool.broadcast({ kind: 'tables', tables: this.#tables.current } satisfies BackupRequest);
+      })
+      .catch((error: unknown) => this.#fail(error));
+  }
+
+  /** The next rotation may begin when no thread uses the old tables any more. */
+  #onTablesExchanged(): void {
+    if (--this.#exchanging > 0) return;
+    this.#tables.exchanged();
+    this.#rotating = undefined;
   }
 
   #failed(): Promise<never> {

@@ -1,11 +1,10 @@
 // What the running session has stored, in bounded memory: a table shared by its workers; when it is full, its content becomes a sorted run
-// on local disk and the workers go on with a fresh one.
+// on local disk and the workers go on with a fresh one. The runs are merged, so that they are few however long the session is.
 
 import { loadChecksum } from '../index/checksum.ts';
 import type { IndexSource } from '../index/index-reader.ts';
-import { writePrivateRun } from '../index/private-run.ts';
+import { PrivateRuns } from '../index/private-run.ts';
 import { newSessionMemory, SessionTable } from '../index/session-table.ts';
-import { closeRun, type OpenRun } from '../index/sorted-run.ts';
 import { CHUNKS } from '../index/tables.ts';
 import type { ChunkTables } from '../worker/chunk-tables.ts';
 
@@ -17,18 +16,22 @@ export class SessionTables {
   readonly #session: Uint8Array;
   readonly #directory: string;
   readonly #known: IndexSource | undefined;
-  readonly #runs: OpenRun[] = [];
-  #memory = newSessionMemory(SLOTS);
-  #table = new SessionTable(this.#memory);
+  readonly #slots: number;
+  #runs: PrivateRuns | undefined;
+  #memory: SharedArrayBuffer;
+  #table: SessionTable;
 
-  constructor(session: Uint8Array, directory: string, known: IndexSource | undefined) {
+  constructor(session: Uint8Array, directory: string, known: IndexSource | undefined, slots = SLOTS) {
     this.#session = session;
     this.#directory = directory;
     this.#known = known;
+    this.#slots = slots;
+    this.#memory = newSessionMemory(slots);
+    this.#table = new SessionTable(this.#memory);
   }
 
   get current(): ChunkTables {
-    const known = { chunks: [...this.#runs, ...(this.#known?.chunks ?? [])], blocks: [] };
+    const known = { chunks: [...(this.#runs?.runs ?? []), ...(this.#known?.chunks ?? [])], blocks: [] };
     return { known, made: this.#memory };
   }
 
@@ -36,22 +39,25 @@ export class SessionTables {
     return this.#table.isFull;
   }
 
-  /** Empties the table into a run. The workers must be given `current` then. */
+  /** Empties the table into a run. The workers must be given `current` then; when all of them use it, call `exchanged`. */
   async rotate(): Promise<void> {
-    const checksum = await loadChecksum();
-    this.#runs.unshift(
-      writePrivateRun(CHUNKS, this.#table.drain(this.#session), {
-        directory: this.#directory,
-        checksum,
-        memoryBytes: SORT_MEMORY_BYTES,
-      }),
-    );
-    this.#memory = newSessionMemory(SLOTS);
+    this.#runs ??= new PrivateRuns(CHUNKS, {
+      directory: this.#directory,
+      checksum: await loadChecksum(),
+      memoryBytes: SORT_MEMORY_BYTES,
+    });
+    this.#runs.add(this.#table.drain(this.#session));
+    this.#memory = newSessionMemory(this.#slots);
     this.#table = new SessionTable(this.#memory);
+  }
+
+  /** Every worker uses what `current` answered last. Not to be rotated again before. */
+  exchanged(): void {
+    this.#runs?.closeReplaced();
   }
 
   /** When no worker reads any more. */
   close(): void {
-    for (const run of this.#runs.splice(0)) closeRun(run);
+    this.#runs?.close();
   }
 }

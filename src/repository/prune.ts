@@ -9,7 +9,7 @@
 //
 // Dying anywhere leaves a head that is right and objects that it does not name: the next prune deletes those.
 
-import { invariant } from '../base/invariant.ts';
+import { Fault } from '../base/faults.ts';
 import type { Condemned, ProcessFacts, Writer } from '../format/head.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { neededPacks } from './examine.ts';
@@ -218,7 +218,12 @@ class PruneRun {
       if (moves.plan.packs.length === 0 && moves.dropped.length === 0) return { material, moves: undefined, strays };
       if (await this.#condemnOnce(session, moves)) return { material, moves, strays };
       await discardMoves(this.#repository, moves, this.#call);
-      invariant(n < PLANS_MAX, `others change the index less than ${PLANS_MAX} times while a prune plans`);
+      if (n >= PLANS_MAX) {
+        throw new Fault(
+          'REPOSITORY_BUSY',
+          `Others changed the index ${PLANS_MAX} times while this prune planned: nothing was deleted`,
+        );
+      }
     }
   }
 
