@@ -11,14 +11,18 @@ import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 
 type Root = { readonly location: string; readonly prefix: string };
 
+/** Of all roots, or of each: `root` is absolute, latin1. */
+export type SourceOptions = WalkOptions | ((root: string) => WalkOptions);
+
 /** `paths`: latin1, absolute or relative to the working directory. */
-export function openFileSource(paths: readonly string[], options: WalkOptions = {}): FileSource {
+export function openFileSource(paths: readonly string[], options: SourceOptions = {}): FileSource {
   const locations = [...new Set(paths.map((path) => absolute(path)))].sort(comparePaths);
   const tops = locations.filter((location) => !locations.some((other) => other !== location && isWithinPath(location, other)));
   if (tops.length === 0) throw new Fault('USAGE', 'Nothing to back up was named');
   const single = tops.length === 1;
   const roots = tops.map((location): Root => ({ location, prefix: single ? '' : location.slice(1) }));
   const trees = new Map<string, SourceTree>();
+  const optionsOf = (root: string): WalkOptions => (typeof options === 'function' ? options(root) : options);
 
   const rootOf = (path: string): Root => {
     if (single) return roots[0]!;
@@ -35,7 +39,7 @@ export function openFileSource(paths: readonly string[], options: WalkOptions = 
     const made = new Set<string>();
     for (const { location, prefix } of roots) {
       if (!single) yield* above(prefix, made);
-      for (const item of walk([location], options)) {
+      for (const item of walk([location], optionsOf(location))) {
         if (prefix === '') yield item;
         else yield { ...item, path: item.path === '' ? prefix : `${prefix}/${item.path}` };
       }
@@ -47,7 +51,7 @@ export function openFileSource(paths: readonly string[], options: WalkOptions = 
       const path = prefix.slice(0, slash);
       if (made.has(path)) continue;
       made.add(path);
-      for (const item of walk([`/${path}`], options)) {
+      for (const item of walk([`/${path}`], optionsOf(`/${path}`))) {
         yield { ...item, path };
         break;
       }
