@@ -86,6 +86,30 @@ export const FAULTS = {
   SOURCE_UNREADABLE: never('Check the path and the rights of this user.'),
   SOURCE_NOT_FOUND: never('There is nothing at this path. Check it; nothing was backed up.'),
 
+  // PostgreSQL and its log
+  PG_UNREACHABLE: later('Check that the server runs, its address and the network. What was captured is kept.'),
+  PG_DENIED: never('Check user, password and pg_hba.conf. "holdfast pg preflight" prints what is missing.'),
+  PG_REFUSED: never('See the message, and the log of the server. "holdfast pg preflight" prints what is missing.'),
+  PG_PROTOCOL: never('The server speaks in a way that is not known here. Is it PostgreSQL 13 or newer?'),
+  PG_NOT_READY: never('Run what "holdfast pg preflight" prints, then try again.'),
+  PG_OTHER_CLUSTER: never(
+    'This is another cluster than the one whose log the asset holds. Protect it under another --asset; the old one stays restorable.',
+  ),
+  PG_SLOT_BUSY: later('Another capture reads from this replication slot. End it, or give this one a --slot of its own.'),
+  PG_LOG_REMOVED: never(
+    'The server has removed log that was not captured yet. The gap is recorded; a new base backup begins a new window.',
+  ),
+  PG_PAGES_CORRUPT: never(
+    'The server found pages with wrong checksums. The last clean backup stays; find the tables with pg_amcheck before anything else.',
+  ),
+  PG_RECOVERY_FAILED: never('See the log of the restored server. Nothing was handed over; production was not touched.'),
+  LOG_FORKED: never(
+    'There are two different logs under one name: two servers wrote as the same timeline. Both are kept. Find out which one is production.',
+    EXIT.damage,
+  ),
+  LOG_GAP: never('Log is missing there. See "holdfast pg window" for the intervals that can be restored.'),
+  RECOVERY_REFUSED: never('See "holdfast pg window" for the intervals that can be restored.', EXIT.usage),
+
   // Retention
   RETENTION_EMPTY: never('Give at least one rule, e.g. --keep-daily 7.', EXIT.usage),
   RETENTION_DROPS_ALL: never(
@@ -180,6 +204,13 @@ export const FAULTS = {
   RUN_FENCED: never('The run was given to somebody else, or is over. Nothing of this attempt counts any more.'),
   RUN_CANCELED: never('Somebody canceled the run.'),
   RUN_KIND_UNKNOWN: never('Upgrade the agent: it does not know runs of this kind.'),
+  SESSION_GONE: later(
+    'The service was restarted or had given this session up. What was uploaded is kept; the run is tried again and finds it.',
+  ),
+  SESSION_REFUSED: never('What the agent sent does not belong to its session. Upgrade the agent; if it stays, look at its host.'),
+  GRANT_REFUSED: later('The grant is used, over or unknown. The agent asks for a new one by itself.'),
+  QUOTA_EXCEEDED: never('The tenant has used up its quota. Raise it, or forget snapshots that are not needed and prune.'),
+  READING_NOT_READY: later('The service is still finding out what the snapshot needs. The agent asks again by itself.'),
   RESTORE_TEST_DIFFERS: never(
     'What was restored differs from the snapshot. Run "holdfast verify --full" on the repository.',
     EXIT.damage,
@@ -225,6 +256,16 @@ export const FAULTS = {
   CATALOG_FULL: never('Free space on the disk of the catalogue. Nothing that was acknowledged is lost.'),
   CATALOG_DENIED: never('Check that the directory exists and that this user may write to the file and beside it.'),
   CATALOG_FAILED: never('The disk of the catalogue failed. See the message and the kernel log.'),
+
+  // Audit and approvals
+  AUDIT_BROKEN: never(
+    'Somebody removed, changed or moved entries. Keep the catalogue and its backups as they are and find out who; an older backup of it shows what was there.',
+    EXIT.damage,
+  ),
+  APPROVAL_NOT_FOUND: never('See the list of approvals of the tenant.'),
+  APPROVAL_NOT_OPEN: never('It was decided, executed or expired meanwhile. Make a new request if it is still needed.'),
+  APPROVAL_OWN_REQUEST: never('A second person has to approve it.'),
+  APPROVAL_OF_PERSONS: never('A person has to log in and decide.'),
 
   // Runs
   RUN_LOST: later('Whoever ran it fell silent. Check that its host and the agent on it are up.'),
