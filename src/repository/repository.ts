@@ -47,6 +47,7 @@ export class Repository implements OpenedRepository {
   readonly process: ProcessFacts;
   readonly cacheDirectory: string;
   #index: LocalIndex | undefined;
+  #syncing: Promise<void> = Promise.resolve();
   #synced: readonly IndexRef[] | undefined;
   #refreshing: Promise<void> | undefined;
   #acquired: AcquiredSource | undefined;
@@ -91,15 +92,22 @@ export class Repository implements OpenedRepository {
     return new Repository(opened, options, remembered.sequence ?? 0);
   }
 
-  /** Brings the index on local disk to these index objects. `find` and `source` answer from it afterwards. */
-  async syncIndex(indexes: readonly IndexRef[], options?: CallOptions): Promise<void> {
+  /** Brings the index on local disk to these index objects. `find` and `source` answer from it afterwards. One at a time: those who ask
+   *  meanwhile wait. */
+  syncIndex(indexes: readonly IndexRef[], options?: CallOptions): Promise<void> {
+    const synced = this.#syncing.then(() => this.#sync(indexes, options));
+    this.#syncing = synced.catch(() => {});
+    return synced;
+  }
+
+  async #sync(indexes: readonly IndexRef[], options?: CallOptions): Promise<void> {
     this.#index ??= await LocalIndex.open({ directory: join(this.cacheDirectory, 'index') });
     const missing = this.#index.retain(indexes.map(({ id }) => id));
     if (missing.length > 0) await this.#index.add(this.#fetch(missing, options));
     const acquired = this.#index.acquire();
+    this.#places = await openReader(acquired.source);
     this.#acquired?.release();
     this.#acquired = acquired;
-    this.#places = await openReader(acquired.source);
     this.#synced = indexes;
   }
 
