@@ -1,6 +1,6 @@
 // References inside a node name their block by its position in the node's block table: nodes have many references into few blocks.
 
-import { bytesEqual, lengthOf, offsetOf, REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
+import { bytesEqual, lengthOf, offsetOf, REFERENCE_BYTES, type References, writeRange } from '../model/reference.ts';
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { BLOCK_ID_BYTES, BLOCK_RAW_BYTES_MAX } from './pack.ts';
 
@@ -61,11 +61,14 @@ export class BlockTableReader {
 
   /** Reads one reference into `target` at byte `at`. */
   reference(r: ByteReader, target: Uint8Array, at: number): void {
-    const block = this.block(r.varint());
+    const block = r.varint() * BLOCK_ID_BYTES;
+    if (block >= this.#blocks.length) this.#reader.damaged('a reference names a block that is not in the table');
+    for (let i = 0; i < BLOCK_ID_BYTES; i++) target[at + i] = this.#blocks[block + i]!;
     const offset = r.varint(BLOCK_RAW_BYTES_MAX);
     const length = r.varint(BLOCK_RAW_BYTES_MAX);
     r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, 'a reference leaves its block');
-    writeReference(target, at, block, r.raw(16), offset, length);
+    r.copy(16, target, at + 16);
+    writeRange(target, at, offset, length);
   }
 
   references(r: ByteReader, max?: number): References {

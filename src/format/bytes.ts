@@ -101,13 +101,14 @@ export class ByteWriter {
 }
 
 export class ByteReader {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   readonly #what: string;
   #at = 0;
 
   /** `what` names the record in faults. */
   constructor(bytes: Uint8Array, what: string) {
-    this.#bytes = bytes;
+    // A view that can make strings by itself: views for each field would cost more than the fields.
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#what = what;
   }
 
@@ -129,8 +130,9 @@ export class ByteReader {
   }
 
   u32(): number {
-    const b = this.raw(4);
-    return (b[0]! | (b[1]! << 8) | (b[2]! << 16) | (b[3]! << 24)) >>> 0;
+    const at = this.#take(4);
+    const b = this.#bytes;
+    return (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
   }
 
   varint(max: number = VARINT_MAX): number {
@@ -155,10 +157,14 @@ export class ByteReader {
 
   /** A view, not a copy. */
   raw(length: number): Uint8Array {
-    if (length > this.left) this.damaged('it ends too early');
-    const view = this.#bytes.subarray(this.#at, this.#at + length);
-    this.#at += length;
-    return view;
+    const at = this.#take(length);
+    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + at, length);
+  }
+
+  /** As `raw`, copied. */
+  copy(length: number, target: Uint8Array, to: number): void {
+    const at = this.#take(length);
+    for (let i = 0; i < length; i++) target[to + i] = this.#bytes[at + i]!;
   }
 
   bytes(max: number = this.left): Uint8Array {
@@ -166,8 +172,9 @@ export class ByteReader {
   }
 
   latin1(max: number = this.left): string {
-    const bytes = this.bytes(max);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+    const length = this.varint(max);
+    const at = this.#take(length);
+    return length === 0 ? '' : this.#bytes.toString('latin1', at, at + length);
   }
 
   /** The number of items that follow, each of at least `itemBytesMin` bytes: nothing is allocated for more than can be there. */
@@ -179,5 +186,13 @@ export class ByteReader {
 
   end(): void {
     if (this.left !== 0) this.damaged('bytes follow its end');
+  }
+
+  /** Where the next `length` bytes begin. */
+  #take(length: number): number {
+    if (length > this.left) this.damaged('it ends too early');
+    const at = this.#at;
+    this.#at += length;
+    return at;
   }
 }

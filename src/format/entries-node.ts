@@ -157,7 +157,7 @@ export function decodeEntriesLeaf(bytes: Uint8Array): StoredEntry[] {
     const before = path;
     const shared = paths.varint(before.length);
     path = before.slice(0, shared) + paths.latin1(ENTRY_PATH_BYTES_MAX - shared);
-    paths.check(i === 0 || comparePaths(before, path) < 0, 'its paths are not in order');
+    paths.check(i === 0 || comparePaths(before, path, shared) < 0, 'its paths are not in order');
     const flags = kinds.u8();
     const kind = KINDS[flags & 0x0f];
     if (kind === undefined || flags >= 0x40) return kinds.damaged('unknown kind of entry');

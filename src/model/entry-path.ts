@@ -13,10 +13,10 @@ export const ENTRY_NAME_BYTES_MAX = 255;
 const SLASH = 47;
 
 /** Canonical order of entries: depth first, a directory right before its content, siblings by the bytes of their names. On whole
- *  paths that is the order of bytes with "/" below every other byte. Answers < 0, 0 or > 0. */
-export function comparePaths(a: EntryPath, b: EntryPath): number {
+ *  paths that is the order of bytes with "/" below every other byte. Answers < 0, 0 or > 0. The first `known` bytes are the same. */
+export function comparePaths(a: EntryPath, b: EntryPath, known = 0): number {
   const common = Math.min(a.length, b.length);
-  for (let i = 0; i < common; i++) {
+  for (let i = known; i < common; i++) {
     const x = a.charCodeAt(i);
     const y = b.charCodeAt(i);
     if (x === y) continue;

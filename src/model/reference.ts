@@ -48,6 +48,11 @@ export function writeReference(
 ): void {
   target.set(block, at);
   for (let i = 0; i < 16; i++) target[at + 16 + i] = digest[i]!;
+  writeRange(target, at, offset, length);
+}
+
+/** The second half of the reference at byte `at`. */
+export function writeRange(target: Uint8Array, at: number, offset: number, length: number): void {
   for (let i = 0; i < 4; i++) {
     target[at + 32 + i] = offset >>> (8 * i);
     target[at + 36 + i] = length >>> (8 * i);
