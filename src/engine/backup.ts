@@ -40,10 +40,15 @@ export type SourceContext = {
   readonly keyring: Keyring;
 };
 
+export type SourceRead = {
+  readonly root: SnapshotRoot;
+  readonly volume?: VolumeStat;
+  readonly facts?: Readonly<Record<string, string>>;
+  readonly filesUnchanged?: number;
+};
+
 /** Reads the source into the pipeline. Answers the root of its map. */
-export type ReadSource = (
-  context: SourceContext,
-) => Promise<{ readonly root: SnapshotRoot; readonly volume?: VolumeStat; readonly filesUnchanged?: number }>;
+export type ReadSource = (context: SourceContext) => Promise<SourceRead>;
 
 /** Into a repository that is opened here. */
 export function backUp(repository: Repository, details: BackupDetails, readSource: ReadSource): Promise<Snapshot> {
@@ -104,7 +109,7 @@ function describe(
   details: BackupDetails,
   startedAt: Date,
   parent: Snapshot | undefined,
-  read: { readonly root: SnapshotRoot; readonly volume?: VolumeStat },
+  read: SourceRead,
   totals: BackupTotals,
 ): Snapshot {
   const { asset, type, host, user, paths, tags, program, progress } = details;
@@ -136,6 +141,7 @@ function describe(
     },
     problems: progress.problems,
     ...(read.volume === undefined ? {} : { volume: read.volume }),
+    ...(read.facts === undefined ? {} : { facts: read.facts }),
     program,
   };
 }

@@ -90,6 +90,11 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
   check(kind === ROOT_OF_TYPE[type], 'its map is of another kind than its source');
   const statistics = record(s['statistics'], 'statistics');
   const volume = s['volume'] === undefined ? undefined : record(s['volume'], 'volume');
+  const facts = s['facts'] === undefined ? undefined : record(s['facts'], 'facts');
+  check(
+    Object.values(facts ?? {}).every((fact) => typeof fact === 'string'),
+    'a fact is no text',
+  );
   return {
     id: session('id'),
     asset: text(s, 'asset'),
@@ -105,6 +110,7 @@ export function decodeSnapshot(value: unknown, what: string): Snapshot {
     statistics: Object.fromEntries(STATISTICS.map((name) => [name, count(statistics, name)])) as SnapshotStatistics,
     problems: count(s, 'problems'),
     ...(volume === undefined ? {} : { volume: decodeVolume(volume) }),
+    ...(facts === undefined ? {} : { facts: facts as Record<string, string> }),
     program: text(s, 'program'),
   };
 

@@ -62,5 +62,7 @@ export type Snapshot = {
   /** Entries that could not be read or changed while they were. */
   readonly problems: number;
   readonly volume?: VolumeStat;
+  /** What the source says of its own state, by name: log positions of a base backup and the like. */
+  readonly facts?: Readonly<Record<string, string>>;
   readonly program: string;
 };

@@ -1,0 +1,86 @@
+// Bytes of a socket, cut into what the caller asks for. What nobody has asked for yet is bounded: the socket is paused above it.
+
+import type { Socket } from 'node:net';
+
+const QUEUED_BYTES_MAX = 1024 * 1024;
+
+export class MessageReader {
+  readonly #socket: Socket;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #wake: (() => void) | undefined;
+  #isPaused = false;
+
+  constructor(socket: Socket, onEnd: () => Error) {
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.#bytes += chunk.length;
+      if (this.#bytes > QUEUED_BYTES_MAX && !this.#isPaused) {
+        this.#isPaused = true;
+        socket.pause();
+      }
+      this.#wake?.();
+    });
+    socket.on('error', (error) => this.fail(error));
+    socket.on('close', () => this.fail(onEnd()));
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake?.();
+  }
+
+  /** True when `length` bytes can be taken without waiting. */
+  has(length: number): boolean {
+    return this.#bytes >= length;
+  }
+
+  /** Waits for the bytes; what was received before a failure is still given. */
+  async read(length: number): Promise<Buffer> {
+    while (this.#bytes < length) {
+      if (this.#failure !== undefined) throw this.#failure.error;
+      if (this.#isPaused) this.#resume();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+    }
+    return this.#take(length);
+  }
+
+  /** Stops listening; the socket is handed on (to TLS). */
+  release(): void {
+    for (const event of ['data', 'error', 'close']) this.#socket.removeAllListeners(event);
+  }
+
+  #take(length: number): Buffer {
+    this.#bytes -= length;
+    if (this.#isPaused && this.#bytes < QUEUED_BYTES_MAX / 2) this.#resume();
+    const first = this.#chunks[0];
+    if (first !== undefined && first.length >= length) {
+      if (first.length === length) this.#chunks.shift();
+      else this.#chunks[0] = first.subarray(length);
+      return first.subarray(0, length);
+    }
+    const whole = Buffer.allocUnsafe(length);
+    let at = 0;
+    let used = 0;
+    while (at < length) {
+      const chunk = this.#chunks[used]!;
+      const n = Math.min(chunk.length, length - at);
+      chunk.copy(whole, at, 0, n);
+      at += n;
+      if (n === chunk.length) used++;
+      else this.#chunks[used] = chunk.subarray(n);
+    }
+    this.#chunks.splice(0, used);
+    return whole;
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#socket.resume();
+  }
+}

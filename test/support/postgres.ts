@@ -1,0 +1,199 @@
+// Real PostgreSQL servers for tests: a cluster in a scratch directory, reached by its socket only, run as a user that is not root (the
+// server refuses root). Without vitest: child processes and benchmarks use it too.
+
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PgConnection } from '../../agents/postgres/connection.ts';
+import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
+
+const START_TIMEOUT_MS = 60_000;
+export const TEST_PORT = 5433;
+
+/** The newest PostgreSQL's programs here; undefined, after a printed line, where there is none (in CI that is an error). */
+export function postgresPrograms(): string | undefined {
+  const root = '/usr/lib/postgresql';
+  const versions = existsSync(root) ? readdirSync(root).filter((name) => existsSync(join(root, name, 'bin/initdb'))) : [];
+  const newest = versions.sort((a, b) => Number(b) - Number(a))[0];
+  if (newest !== undefined) return join(root, newest, 'bin');
+  const line = 'PostgreSQL is not installed: apt-get install -y postgresql';
+  if (process.env.CI === 'true') throw new Error(line);
+  console.log(`SKIPPED, tests against a real PostgreSQL: ${line}`);
+  return undefined;
+}
+
+/** Who runs the servers: this user, or "postgres" when this is root. */
+export function serverUser(): { readonly uid: number; readonly gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((one) => one.startsWith('postgres:'));
+  const [, , uid, gid] = (line ?? '').split(':');
+  if (gid === undefined) throw new Error('There is no user "postgres" to run a server as');
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** A directory that the server's user owns, in memory when there is such a place. */
+export function serverScratch(): string {
+  const path = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'holdfast-pg-'));
+  const user = serverUser();
+  if (user !== undefined) chownSync(path, user.uid, user.gid);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+export type NewServer = {
+  readonly walSegmentMib?: number;
+  readonly checksums?: boolean;
+  readonly settings?: Readonly<Record<string, string>>;
+};
+
+export class TestServer {
+  readonly directory: string;
+  readonly socketDirectory: string;
+  readonly port: number;
+  readonly #programs: string;
+  #child: ChildProcess | undefined;
+
+  constructor(programs: string, directory: string, socketDirectory: string, port: number = TEST_PORT) {
+    this.#programs = programs;
+    this.directory = directory;
+    this.socketDirectory = socketDirectory;
+    this.port = port;
+  }
+
+  /** initdb, and a start. */
+  static async create(programs: string, scratch: string, name = 'production', options: NewServer = {}): Promise<TestServer> {
+    const { walSegmentMib = 16, checksums = true, settings = {} } = options;
+    const directory = join(scratch, name);
+    const socketDirectory = join(scratch, `${name}-socket`);
+    makeOwned(socketDirectory);
+    const args = [
+      '-D',
+      directory,
+      '-U',
+      'postgres',
+      '-A',
+      'trust',
+      '-N',
+      '--locale=C',
+      '-E',
+      'UTF8',
+      `--wal-segsize=${walSegmentMib}`,
+    ];
+    execFileSync(join(programs, 'initdb'), [...args, ...(checksums ? ['-k'] : [])], { ...serverUser(), stdio: 'pipe', cwd: '/' });
+    const server = new TestServer(programs, directory, socketDirectory);
+    server.configure({ listen_addresses: '', fsync: 'off', shared_buffers: '32MB', max_wal_size: '256MB', ...settings });
+    await server.start();
+    return server;
+  }
+
+  configure(settings: Readonly<Record<string, string>>): void {
+    for (const [name, value] of Object.entries(settings))
+      appendFileSync(join(this.directory, 'postgresql.conf'), `${name} = '${value}'\n`);
+  }
+
+  async start(): Promise<void> {
+    const log = openSync(join(this.directory, 'server.log'), 'a');
+    const args = ['-D', this.directory, '-k', this.socketDirectory, '-p', String(this.port)];
+    this.#child = spawn(join(this.#programs, 'postgres'), args, { ...serverUser(), stdio: ['ignore', log, log], cwd: '/' });
+    closeSync(log);
+    await this.ready();
+  }
+
+  /** Until it answers. */
+  async ready(): Promise<void> {
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    for (;;) {
+      if (this.#child?.exitCode !== null && this.#child !== undefined)
+        throw new Error(`The server ended: ${this.log().slice(-2000)}`);
+      try {
+        (await this.connect()).close();
+        return;
+      } catch (error) {
+        if (Date.now() > deadline) throw new Error(`The server does not answer: ${this.log().slice(-2000)}`, { cause: error });
+        await sleep(20);
+      }
+    }
+  }
+
+  /** "fast" unless it is to die at once. */
+  async stop(how: 'SIGINT' | 'SIGQUIT' | 'SIGKILL' = 'SIGINT'): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill(how);
+    await ended;
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  address(database = 'postgres'): ServerAddress {
+    return { host: this.socketDirectory, port: this.port, user: 'postgres', password: undefined, database, tls: 'disable' };
+  }
+
+  get connectionString(): string {
+    return `host=${this.socketDirectory} port=${this.port} user=postgres`;
+  }
+
+  connect(database?: string): Promise<PgConnection> {
+    return PgConnection.open({ address: this.address(database) });
+  }
+
+  /** Rows of the last statement that has any. */
+  async sql(text: string, database?: string): Promise<readonly (readonly (string | null)[])[]> {
+    const connection = await this.connect(database);
+    try {
+      return (await connection.query(text)).rows;
+    } finally {
+      connection.close();
+    }
+  }
+
+  log(): string {
+    try {
+      return readFileSync(join(this.directory, 'server.log'), 'utf8');
+    } catch {
+      return '';
+    }
+  }
+
+  /** pg_ctl and its like, as the server's user. */
+  run(program: string, args: readonly string[]): string {
+    const { status, stdout, stderr } = spawnSync(join(this.#programs, program), args, {
+      ...serverUser(),
+      cwd: '/',
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status}: ${stdout}${stderr}`);
+    return stdout;
+  }
+}
+
+export function makeOwned(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  const user = serverUser();
+  if (user !== undefined) chownSync(path, user.uid, user.gid);
+  return path;
+}
+
+export function removeScratch(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+}
