@@ -1,0 +1,119 @@
+// Dangerous requests: written down whole, decided by a second person, and then executed exactly as they were written down - never as they are
+// repeated later.
+
+import { Fault } from '../base/faults.ts';
+import type { CatalogTables } from '../catalog/catalog.ts';
+import type { Approval, ApprovalAction } from '../model/approval.ts';
+import type { Asset } from '../model/asset.ts';
+import { newId } from '../model/identifier.ts';
+import { instantOf, laterBy } from '../model/instant.ts';
+import { APPROVAL_MS } from '../trust/approvals.ts';
+import { notFound } from './problem.ts';
+import type { Answer, Call } from './route.ts';
+import { changed } from './versioned.ts';
+
+export type ApprovalRequest = {
+  readonly action: ApprovalAction;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly reason: string;
+};
+
+/** 202 with the approval that is now waited for. */
+export async function requestApproval(call: Call, { action, request, reason }: ApprovalRequest): Promise<Answer> {
+  const { at, random, tenant, actor } = call;
+  const approval: Approval = {
+    id: newId('approval', at, random),
+    tenantId: tenant.id,
+    action,
+    request: { ...request },
+    reason,
+    requestedBy: actor,
+    requestedAt: instantOf(at),
+    expiresAt: laterBy(instantOf(at), APPROVAL_MS),
+    state: 'pending',
+  };
+  return call.change({ action: 'approval.request', subject: approval.id, details: { action, reason } }, async (tables) => {
+    await tables.approvals.add(approval);
+    await tables.events.add(
+      {
+        tenantId: tenant.id,
+        kind: 'approval.requested',
+        severity: 'warning',
+        message: `${call.principal.label} asks for ${action}: ${reason}`,
+        action: 'Approve or reject it.',
+        details: { approval: approval.id },
+      },
+      instantOf(at),
+    );
+    return { status: 202, body: approval };
+  });
+}
+
+type Executor = (tables: CatalogTables, approval: Approval, call: Call) => Promise<void>;
+
+const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
+  'asset.delete': async ({ assets }, { tenantId, request }) => {
+    const asset = await assets.get(tenantId, String(request['assetId']));
+    if (asset === undefined) throw notFound();
+    changed(await assets.change({ ...asset, state: 'retired' }));
+  },
+  'policy.weaken': async (tables, approval, call) => {
+    const { request } = approval;
+    if (request['change'] === 'asset') {
+      const asset = request['asset'] as Asset;
+      changed(await tables.assets.change({ ...asset, version: Number(request['baseVersion']) }));
+      return;
+    }
+    const policy = await tables.policies.get(String(request['policyId']));
+    if (policy === undefined || policy.tenantId !== approval.tenantId) throw notFound();
+    const text = String(request['text']);
+    changed(
+      await tables.policies.change({
+        ...policy,
+        text,
+        version: Number(request['baseVersion']),
+        changedAt: instantOf(call.at),
+        changedBy: approval.requestedBy,
+      }),
+    );
+  },
+  'hold.release': async ({ recoveryPoints }, { tenantId, request }) => {
+    const point = await recoveryPoints.get(tenantId, String(request['snapshot']));
+    if (point === undefined) throw notFound();
+    await recoveryPoints.put({ ...point, isHeld: false });
+  },
+  'snapshot.delete': async (tables, { id, tenantId, request, requestedBy }, call) => {
+    const at = instantOf(call.at);
+    const snapshot = String(request['snapshot']);
+    const point = await tables.recoveryPoints.get(tenantId, snapshot);
+    if (point === undefined) throw notFound();
+    if (point.isHeld) throw new Fault('REQUEST_CONFLICT', 'It is held; release the hold first');
+    await tables.runs.add(
+      {
+        id: newId('run', call.at, call.random),
+        tenantId,
+        kind: 'forget',
+        key: `approval:${id}`,
+        parameters: { snapshots: [snapshot] },
+        priority: 50,
+        dueAt: at,
+        notBefore: at,
+        attemptsMax: 5,
+        requestedBy,
+      },
+      at,
+    );
+  },
+  'tenant.close': async ({ tenants }, { tenantId }) => {
+    const tenant = await tenants.get(tenantId);
+    if (tenant === undefined) throw notFound();
+    changed(await tenants.change({ ...tenant, state: 'closed' }));
+  },
+};
+
+/** Within the transaction of the decision: REQUEST_STALE when what was to be changed has changed since it was asked for. */
+export async function executeApproved(tables: CatalogTables, approval: Approval, call: Call): Promise<void> {
+  const execute = EXECUTORS[approval.action];
+  if (execute === undefined) throw new Fault('REQUEST_CONFLICT', `"${approval.action}" cannot be executed by this version`);
+  await execute(tables, approval, call);
+}

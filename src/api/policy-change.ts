@@ -1,0 +1,72 @@
+// What a change of policies would mean: the policies in force before and after it, for everything of a tenant that it touches. A change that
+// takes something away from what is promised needs a second person.
+
+import type { CatalogTables, StoredPolicy } from '../catalog/catalog.ts';
+import type { Asset } from '../model/asset.ts';
+import type { Tenant } from '../model/tenant.ts';
+import { type PolicyProblem, weakenings } from '../policy/effective-policy.ts';
+import type { PolicyDocument } from '../policy/policy-document.ts';
+import { readPolicy } from '../policy/read-policy.ts';
+import { PolicyBook, type PolicyInForce } from '../scheduler/policy-book.ts';
+import { FieldFault } from './problem.ts';
+
+type Source = { readonly tables: Pick<CatalogTables, 'policies'>; readonly shipped: readonly PolicyDocument[] };
+
+/** The policies of one tenant and of the provider, with `instead` in place of the stored one of its id. */
+export async function bookOf({ tables, shipped }: Source, tenant: Tenant, instead?: StoredPolicy): Promise<PolicyBook> {
+  const list: CatalogTables['policies']['list'] = async (tenantId, page) => {
+    const { items, ...rest } = await tables.policies.list(tenantId, page);
+    if (instead === undefined || instead.tenantId !== tenantId) return { items, ...rest };
+    const others = items.filter(({ id }) => id !== instead.id);
+    return { items: page.after === undefined ? [...others, instead] : others, ...rest };
+  };
+  const catalog = { tenants: { ...NO_TENANTS, list: async () => ({ items: [tenant] }) }, policies: { ...tables.policies, list } };
+  const book = new PolicyBook({ catalog, shipped });
+  await book.refresh();
+  return book;
+}
+
+/** What replacing (or adding) a policy takes away, from assets under any of the tenant's policies. */
+export async function weakeningsOf(source: Source, tenant: Tenant, after: StoredPolicy): Promise<readonly PolicyProblem[]> {
+  const [old, changed] = [await bookOf(source, tenant), await bookOf(source, tenant, after)];
+  const own = (await source.tables.policies.list(tenant.id, { limit: 500 })).items.filter(({ level }) => level === 'asset');
+  const found = new Map<string, PolicyProblem>();
+  for (const asset of [{}, ...own.map(({ id }) => ({ policyId: id }))])
+    for (const problem of weakenings(old.inForce(tenant, asset).policy, changed.inForce(tenant, asset).policy))
+      found.set(problem.message, problem);
+  return [...found.values()];
+}
+
+/** Whether an asset would be promised less under another policy, or paused. */
+export async function attachmentWeakens(
+  source: Source,
+  tenant: Tenant,
+  before: Asset,
+  after: Asset,
+): Promise<readonly PolicyProblem[]> {
+  if (before.policyId === after.policyId) return [];
+  const book = await bookOf(source, tenant);
+  return weakenings(book.inForce(tenant, before).policy, book.inForce(tenant, after).policy);
+}
+
+export async function policyInForce(source: Source, tenant: Tenant, asset: Asset): Promise<PolicyInForce> {
+  return (await bookOf(source, tenant)).inForce(tenant, asset);
+}
+
+/** The document, or REQUEST_INVALID with a line and column for every problem. */
+export function readDocument(text: string): { readonly document: PolicyDocument; readonly warnings: readonly string[] } {
+  const read = readPolicy(text);
+  if (read.kind === 'policy')
+    return { document: read.document, warnings: read.warnings.map(({ line, message }) => `line ${line}: ${message}`) };
+  throw new FieldFault(
+    read.problems.slice(0, 20).map(({ line, column, field, message }) => ({
+      field: `body/text${field === '' ? '' : `/${field.replaceAll('.', '/')}`}`,
+      message: `(line ${line}, column ${column}) ${message}`,
+    })),
+  );
+}
+
+const unused = async (): Promise<never> => {
+  throw new Error('Invariant broken: a policy book asks for a list of tenants only');
+};
+const NO_TENANTS: Omit<CatalogTables['tenants'], 'list'> = { add: unused, get: unused, byName: unused, change: unused };
