@@ -3,29 +3,22 @@
 
 import { createHash } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
-import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
+import type { Catalog } from '../catalog/catalog.ts';
 import type { Agent } from '../model/agent.ts';
-import type { NewAuditEntry } from '../model/audit-entry.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf } from '../model/instant.ts';
 import type { EnrolAnswer, EnrolRequest } from '../protocol/agent-messages.ts';
+import { appendAudit } from '../trust/audit-chain.ts';
 import { checkTenant } from './agent-auth.ts';
-
-export type AppendAudit = (tables: CatalogTables, entry: NewAuditEntry) => Promise<unknown>;
 
 export type Enrolment = {
   readonly catalog: Catalog;
-  readonly audit: AppendAudit;
   readonly now: () => Date;
   readonly random: (bytes: number) => Uint8Array;
 };
 
 /** AGENT_ENROLMENT_REFUSED, AGENT_SOURCE_DENIED. */
-export async function enrol(
-  { catalog, audit, now, random }: Enrolment,
-  request: EnrolRequest,
-  address: string,
-): Promise<EnrolAnswer> {
+export async function enrol({ catalog, now, random }: Enrolment, request: EnrolRequest, address: string): Promise<EnrolAnswer> {
   const date = now();
   const at = instantOf(date);
   const digest = createHash('sha256').update(request.token).digest('hex');
@@ -48,7 +41,7 @@ export async function enrol(
     checkTenant(await tables.tenants.get(made.tenantId), address);
     if ((await tables.agents.add(made)) === 'exists')
       throw new Fault('AGENT_ENROLMENT_REFUSED', 'An agent with this key is enrolled already');
-    await audit(tables, {
+    await appendAudit(tables, {
       at,
       tenantId: made.tenantId,
       actor: `enrolment:${enrolment.id}`,

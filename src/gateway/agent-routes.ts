@@ -12,7 +12,7 @@ import { readMessage } from '../protocol/read-message.ts';
 import { PROTOCOL_VERSION, VERSION_HEADER } from '../protocol/version.ts';
 import { AgentAuth, type Claimed } from './agent-auth.ts';
 import { type EndsOptions, endRun } from './agent-ends.ts';
-import { type AppendAudit, enrol } from './agent-enrolment.ts';
+import { enrol } from './agent-enrolment.ts';
 import { AgentPolls, POLL_LIMITS, type PollLimits, type PollsOptions } from './agent-polls.ts';
 import { sendAgentProblem } from './agent-problem.ts';
 import type { AgentWaker } from './agent-waker.ts';
@@ -40,7 +40,6 @@ export type AgentRoutesOptions = {
   readonly random: (bytes: number) => Uint8Array;
   readonly log: Logger;
   readonly wake: AgentWaker;
-  readonly audit: AppendAudit;
   readonly onRunEnded: EndsOptions['onRunEnded'];
   readonly termsOf?: PollsOptions['termsOf'];
   readonly limits?: Partial<PollLimits>;

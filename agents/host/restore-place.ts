@@ -1,0 +1,54 @@
+// Where a restore may write on this host: below directories that whoever started the agent allowed, and nowhere else. What the service asks
+// for is judged by where it really leads, links followed, and judged again after the directory was made.
+
+import { mkdirSync, realpathSync } from 'node:fs';
+import { dirname, isAbsolute, normalize } from 'node:path';
+import { Fault } from '../../src/base/faults.ts';
+
+/** Makes the directory when it is not there. Answers its real path. AGENT_RESTORE_DENIED, TARGET_DENIED, TARGET_OCCUPIED. */
+export function makeRestoreDirectory(target: string, allowed: readonly string[]): string {
+  checkPlace(target, allowed);
+  try {
+    mkdirSync(target, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const isOccupied = code === 'EEXIST' || code === 'ENOTDIR';
+    throw new Fault(isOccupied ? 'TARGET_OCCUPIED' : 'TARGET_DENIED', `Cannot make the directory "${target}": ${code}`, {
+      cause: error,
+    });
+  }
+  return checkPlace(target, allowed);
+}
+
+/** Where `target`, or as much of its way as is there, really lies. AGENT_RESTORE_DENIED. */
+export function checkPlace(target: string, allowed: readonly string[]): string {
+  const isPlain =
+    isAbsolute(target) && normalize(target).replace(/(?<=.)\/$/, '') === target.replace(/(?<=.)\/$/, '') && !target.includes('\0');
+  if (!isPlain) throw new Fault('AGENT_RESTORE_DENIED', `"${target}" is not a plain absolute path`);
+  const real = realAncestor(target);
+  for (const directory of allowed) {
+    const root = realOf(directory);
+    if (root !== undefined && (real === root || real.startsWith(root === '/' ? root : `${root}/`))) return real;
+  }
+  throw new Fault(
+    'AGENT_RESTORE_DENIED',
+    `This agent does not restore to "${target}"${real === target ? '' : ` (which is in "${real}")`}: it is below none of ${allowed.join(', ')}`,
+  );
+}
+
+function realAncestor(path: string): string {
+  for (let at = path; ; at = dirname(at)) {
+    const real = realOf(at);
+    if (real !== undefined || at === '/') return real ?? '/';
+  }
+}
+
+function realOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw new Fault('TARGET_DENIED', `Cannot look at "${path}": ${code}`, { cause: error });
+  }
+}
