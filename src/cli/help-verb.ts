@@ -1,7 +1,7 @@
 // "holdfast help [verb]"
 
+import { nearest } from '../base/nearest.ts';
 import { overview, verbHelp, verbList } from './help.ts';
-import { nearest } from './nearest.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 

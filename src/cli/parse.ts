@@ -1,7 +1,7 @@
 // From arguments to a verb, its options and its arguments, or a fault that says what is wrong and names what was probably meant.
 
+import { nearest } from '../base/nearest.ts';
 import { COMMON } from './common-options.ts';
-import { nearest } from './nearest.ts';
 import { faultOfValue, type Option, OptionValues, usage } from './option.ts';
 import type { Verb } from './verb.ts';
 

@@ -1,38 +1,20 @@
-// How an asset stands against what was promised. STUB: signatures first.
+// How an asset stands against what was promised: pure, so that the same facts are always judged the same way.
+//
+// - rpo: the age of the newest sound recovery point (of its beginning: later changes are not in it). An asset without any has lost everything
+//   since it was made.
+// - window: how far back the oldest sound point reaches. Before the first backup there was nothing to return to, so a young asset owes only its own
+//   age; and the oldest point may be younger by one rpo, for points are that far apart. A damaged point within the window breaks it.
+// - proof: the time since a point was last read back and proved, or since the first backup.
+// - copies: for each promised site how long the oldest recovery point that it lacks has been waiting; and that nobody can delete there.
+// What cannot be shown to be kept is broken: a promise is not kept by lack of facts.
 
 import type { Instant } from '../model/instant.ts';
-import type { RecoveryPoint } from '../model/recovery-point.ts';
-import type { Run } from '../model/run.ts';
+import type { AssetFacts, JudgedPoint } from './asset-facts.ts';
+import { DAY_MS, roughSpan } from './duration.ts';
+import { copiesExplanation, type Explanation, proofExplanation, rpoExplanation, windowExplanation } from './judge-causes.ts';
 import type { EffectivePolicy } from './policy-terms.ts';
 
 export type Objective = 'rpo' | 'window' | 'proof' | 'copies';
-
-/** What is known of an asset. All lists in any order. */
-export type AssetFacts = {
-  readonly assetId: string;
-  readonly state: 'active' | 'paused' | 'retired';
-  /** From when the promise counts: when the asset was made. */
-  readonly createdAt: Instant;
-  /** When its first backup ever succeeded, also when that was forgotten since; absent: no backup ever did. */
-  readonly firstBackupAt?: Instant;
-  readonly points: readonly Pick<RecoveryPoint, 'snapshot' | 'startedAt' | 'endedAt' | 'isSound' | 'provenAt' | 'proof'>[];
-  /** The newest run of each kind that matters, over or not: backup, restore-test, verify. */
-  readonly lastRuns: readonly Pick<Run, 'id' | 'kind' | 'state' | 'dueAt' | 'createdAt' | 'startedAt' | 'endedAt' | 'fault'>[];
-  /** Absent: the agent is gone. */
-  readonly agent?: { readonly label: string; readonly state: 'active' | 'revoked'; readonly lastSeenAt?: Instant };
-  /** When the next backup is due, if it is. */
-  readonly nextBackupAt?: Instant;
-  readonly copies: readonly SiteCopy[];
-};
-
-/** What a site holds of the asset. */
-export type SiteCopy = {
-  readonly site: string;
-  /** `startedAt` of the newest recovery point that is there, whole. */
-  readonly newestPointAt?: Instant;
-  /** For how long what arrives there cannot be deleted; absent: it can. */
-  readonly immutabilityMs?: number;
-};
 
 export type Judgement = {
   readonly assetId: string;
@@ -41,14 +23,117 @@ export type Judgement = {
   /** Whole seconds, as `promised`; absent when there is nothing to measure. */
   readonly measured?: number;
   readonly promised: number;
-  /** Broken: from when on. Kept: until when, if nothing happens. */
+  /** Broken: since when, as far as time alone tells. Kept: until when, if nothing happens. */
   readonly turnsAt?: Instant;
   /** When broken: why, as far as it can be told, and what to do. */
   readonly cause?: string;
   readonly action?: string;
 };
 
-/** One judgement for each objective that the policy promises, in the order rpo, window, proof, copies. */
-export function judgeAsset(_policy: EffectivePolicy, _facts: AssetFacts, _now: Date): readonly Judgement[] {
-  throw new Error('not built yet');
+/** One judgement for each objective that the policy promises, in the order rpo, window, proof, copies. A retired asset is owed nothing. */
+export function judgeAsset(policy: EffectivePolicy, facts: AssetFacts, now: Date): readonly Judgement[] {
+  if (facts.state === 'retired') return [];
+  const sound = facts.points.filter(({ isSound }) => isSound).sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+  const at = now.getTime();
+  return [
+    ...judgeRpo(policy, facts, sound, at),
+    ...judgeWindow(policy, facts, sound, at),
+    ...judgeProof(policy, facts, at),
+    ...judgeCopies(policy, facts, sound, at),
+  ];
+}
+
+function judgeRpo({ objectives }: EffectivePolicy, facts: AssetFacts, sound: readonly JudgedPoint[], now: number): Judgement[] {
+  const { rpoMs } = objectives;
+  if (rpoMs === undefined) return [];
+  const since = Date.parse(sound[0]?.startedAt ?? facts.createdAt);
+  return [aged(facts, 'rpo', since, rpoMs, now, () => rpoExplanation(facts, sound[0], now))];
+}
+
+function judgeWindow(policy: EffectivePolicy, facts: AssetFacts, sound: readonly JudgedPoint[], now: number): Judgement[] {
+  const { recoveryWindowMs, objectives } = policy;
+  if (recoveryWindowMs === undefined) return [];
+  const slackMs = objectives.rpoMs ?? DAY_MS;
+  const beginning = Date.parse(facts.firstBackupAt ?? facts.createdAt);
+  const owedFrom = Math.max(now - recoveryWindowMs, beginning);
+  const oldest = sound.at(-1);
+  const reachMs = oldest === undefined ? 0 : now - Date.parse(oldest.startedAt);
+  const damaged = facts.points.filter(({ isSound, startedAt }) => !isSound && Date.parse(startedAt) >= owedFrom);
+  const isReached = now - reachMs <= owedFrom + slackMs;
+  const isKept = isReached && damaged.length === 0;
+  const judged: Judgement = {
+    assetId: facts.assetId,
+    objective: 'window',
+    isKept,
+    measured: seconds(reachMs),
+    promised: seconds(recoveryWindowMs),
+  };
+  return [isKept ? judged : { ...judged, ...windowExplanation(facts, oldest, damaged, now - owedFrom) }];
+}
+
+function judgeProof({ objectives }: EffectivePolicy, facts: AssetFacts, now: number): Judgement[] {
+  const { proofAgeMs } = objectives;
+  if (proofAgeMs === undefined) return [];
+  // Only what still is sound was proved: a later verify that finds damage takes the proof back.
+  const proofs = facts.points.flatMap(({ provenAt, isSound }) => (isSound && provenAt !== undefined ? [Date.parse(provenAt)] : []));
+  const last = proofs.length === 0 ? undefined : Math.max(...proofs);
+  const since = last ?? Date.parse(facts.firstBackupAt ?? facts.createdAt);
+  return [aged(facts, 'proof', since, proofAgeMs, now, () => proofExplanation(facts, last, now))];
+}
+
+function judgeCopies({ copies }: EffectivePolicy, facts: AssetFacts, sound: readonly JudgedPoint[], now: number): Judgement[] {
+  if (copies.length === 0) return [];
+  const judged = copies.map(({ site, immutabilityMs = 0, maxLagMs = DAY_MS }) => {
+    const there = facts.copies.find((copy) => copy.site === site);
+    const newestThere = there?.newestPointAt ?? '';
+    const missing = sound.filter(({ startedAt }) => startedAt > newestThere);
+    // Waiting since it was finished: before that there was nothing to copy.
+    const lagMs = missing.length === 0 ? 0 : now - Math.min(...missing.map(({ endedAt }) => Date.parse(endedAt)));
+    const isDeletable = (there?.immutabilityMs ?? 0) < immutabilityMs;
+    return { site, there, lagMs, maxLagMs, missing: missing.length, isDeletable };
+  });
+  const broken = judged.filter(({ there, lagMs, maxLagMs, isDeletable }) => there === undefined || lagMs > maxLagMs || isDeletable);
+  // What is measured is the site that stands worst against its own promise.
+  const worst = [...judged].sort((a, b) => b.lagMs / b.maxLagMs - a.lagMs / a.maxLagMs)[0]!;
+  const judgement: Judgement = {
+    assetId: facts.assetId,
+    objective: 'copies',
+    isKept: broken.length === 0,
+    measured: seconds(worst.lagMs),
+    promised: seconds(worst.maxLagMs),
+  };
+  return [broken.length === 0 ? judgement : { ...judgement, ...copiesExplanation(broken) }];
+}
+
+/** An objective that only time breaks. */
+function aged(
+  { assetId }: AssetFacts,
+  objective: Objective,
+  since: number,
+  promisedMs: number,
+  now: number,
+  explain: () => Explanation,
+): Judgement {
+  const ageMs = Math.max(0, now - since);
+  const isKept = ageMs <= promisedMs;
+  return {
+    assetId,
+    objective,
+    isKept,
+    measured: seconds(ageMs),
+    promised: seconds(promisedMs),
+    turnsAt: new Date(since + promisedMs).toISOString(),
+    ...(isKept ? {} : explain()),
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+/** "web1/files: rpo broken: 3h12m, promised 1h" for people. */
+export function judgementText({ objective, isKept, measured, promised }: Judgement): string {
+  const words = { rpo: 'recovery point', window: 'recovery window', proof: 'last proof', copies: 'copies' };
+  const is = measured === undefined ? 'unknown' : roughSpan(measured * 1000);
+  return `${words[objective]} ${isKept ? 'kept' : 'broken'}: ${is}, promised ${roughSpan(promised * 1000)}`;
 }

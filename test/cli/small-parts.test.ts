@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
+import { editDistance, nearest } from '../../src/base/nearest.ts';
 import { decodeArguments, pathOfArgument } from '../../src/cli/arguments.ts';
 import type { Sink } from '../../src/cli/descriptor.ts';
 import { parseSpan } from '../../src/cli/forget.ts';
 import { modeText } from '../../src/cli/ls.ts';
-import { editDistance, nearest } from '../../src/cli/nearest.ts';
 import { faultOfValue, parseBytes } from '../../src/cli/option.ts';
 import { Output } from '../../src/cli/output.ts';
 import { pathFields } from '../../src/cli/paths.ts';
