@@ -1,0 +1,36 @@
+// What the judge is told about an asset.
+
+import type { Instant } from '../model/instant.ts';
+import type { RecoveryPoint } from '../model/recovery-point.ts';
+import type { Run } from '../model/run.ts';
+
+export type JudgedPoint = Pick<RecoveryPoint, 'snapshot' | 'startedAt' | 'endedAt' | 'isSound' | 'provenAt'>;
+export type JudgedRun = Pick<Run, 'id' | 'kind' | 'state' | 'dueAt' | 'startedAt' | 'endedAt' | 'fault'>;
+
+/** What is known of an asset. All lists in any order. */
+export type AssetFacts = {
+  readonly assetId: string;
+  readonly state: 'active' | 'paused' | 'retired';
+  /** From when the promise counts: when the asset was made. */
+  readonly createdAt: Instant;
+  /** When its first backup ever succeeded, also when that was forgotten since. Absent: none ever did, and if there are points nevertheless,
+   *  the asset is as old as `createdAt`. */
+  readonly firstBackupAt?: Instant;
+  readonly points: readonly JudgedPoint[];
+  /** The newest run of each kind that matters (backup, restore-test, verify), over or not. */
+  readonly lastRuns: readonly JudgedRun[];
+  /** Absent: the agent is gone. */
+  readonly agent?: { readonly label: string; readonly state: 'active' | 'revoked'; readonly lastSeenAt?: Instant };
+  /** When the next backup is due, if one is. */
+  readonly nextBackupAt?: Instant;
+  readonly copies: readonly SiteCopy[];
+};
+
+/** What a site holds of the asset. */
+export type SiteCopy = {
+  readonly site: string;
+  /** `startedAt` of the newest recovery point that is there, whole, and so is everything older. */
+  readonly newestPointAt?: Instant;
+  /** For how long what arrives there cannot be deleted; absent: it can. */
+  readonly immutabilityMs?: number;
+};
