@@ -1,12 +1,12 @@
 // One run, from its terms to its outcome: hooks before, the work of its kind, hooks after.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { Fault, isFault } from '../../src/base/faults.ts';
 
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { AgentTransport } from '../../src/protocol/agent-transport.ts';
 import { AgentHome } from './agent-home.ts';
+import { readCertificates } from './certificates.ts';
 import { runHooks } from './hooks.ts';
 import { HttpTransport } from './http-transport.ts';
 import type { RunOutcome, RunProgress, RunSettings } from './run-messages.ts';
@@ -65,12 +65,12 @@ export async function execute(
 }
 
 async function withHooks(context: RunContext): Promise<RunOutcome> {
-  const { claimed, settings, home, signal } = context;
+  const { claimed, settings, signal } = context;
   const { run, asset, terms } = claimed;
   const isHooked = run.kind === 'backup' && terms.hooks !== undefined;
   if (!isHooked) return work(context);
   const variables = { HOLDFAST_RUN: run.id, HOLDFAST_KIND: run.kind, HOLDFAST_ASSET: asset?.name ?? '' };
-  const allowed = [home.hooks, ...settings.allowHooks];
+  const allowed = settings.allowHooks;
   const { before, after } = terms.hooks!;
   const warnings: string[] = [];
   let outcome: RunOutcome;
@@ -113,7 +113,7 @@ function openTransport(home: AgentHome, { state, version }: RunSettings): HttpTr
     url: state.service,
     key: home.readKey(),
     agentId: state.agentId,
-    ...(state.caFile === undefined ? {} : { ca: readFileSync(state.caFile, 'utf8') }),
+    ...(state.caFile === undefined ? {} : { ca: readCertificates(state.caFile) }),
     now: () => new Date(),
     random: randomBytes,
     ...(version === undefined ? {} : { version }),

@@ -9,9 +9,9 @@ export type RunSettings = {
   readonly state: AgentState;
   /** Of this program, as snapshots name it. */
   readonly program: string;
-  /** Restores may write below these; `<home>/restores` is always one. */
+  /** Restores may write below these, `<home>/restores` among them. */
   readonly allowRestore: readonly string[];
-  /** Hooks may be programs in these; `<home>/hooks` is always one. */
+  /** Hooks may be programs in these, `<home>/hooks` among them. */
   readonly allowHooks: readonly string[];
   /** Left out of every backup: the agent's home, a repository on this host. */
   readonly neverBackUp: readonly string[];

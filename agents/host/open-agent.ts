@@ -1,0 +1,80 @@
+// An enrolled agent, put together: for `holdfast agent`, and for the local agent of `holdfast serve`.
+
+import { availableParallelism } from 'node:os';
+import type { Logger } from 'pino';
+import { Fault } from '../../src/base/faults.ts';
+import { AgentHome, type AgentState } from './agent-home.ts';
+import { readCertificates } from './certificates.ts';
+import { HostAgent } from './host-agent.ts';
+import { HttpTransport } from './http-transport.ts';
+import { processRuns } from './run-process.ts';
+
+const CONCURRENCY = 2;
+const THREADS_MAX = 8;
+
+export type OpenAgentOptions = {
+  /** Absolute. */
+  readonly home: string;
+  readonly log: Logger;
+  readonly now: () => Date;
+  readonly random: (bytes: number) => Uint8Array;
+  /** "holdfast 0.1.0" */
+  readonly program: string;
+  /** Where the service is now, when it is not where the agent was enrolled. */
+  readonly service?: string;
+  /** Runs at the same time. */
+  readonly concurrency?: number;
+  readonly allowRestore?: readonly string[];
+  readonly allowHooks?: readonly string[];
+  /** Absolute; left out of every backup, as is the home. */
+  readonly neverBackUp?: readonly string[];
+  /** Of the protocol; for tests. */
+  readonly version?: string;
+};
+
+export type OpenedAgent = {
+  readonly state: AgentState;
+  /** See `HostAgent.run`; frees everything at its end. */
+  readonly run: (signal: AbortSignal) => Promise<void>;
+};
+
+/** AGENT_NOT_ENROLLED, AGENT_HOME_DAMAGED, USAGE. */
+export function openAgent(options: OpenAgentOptions): OpenedAgent {
+  const { log, now, random, program, concurrency = CONCURRENCY, allowRestore = [], allowHooks = [], neverBackUp = [] } = options;
+  const home = new AgentHome(options.home);
+  const kept = home.readState();
+  if (kept === undefined) throw new Fault('AGENT_NOT_ENROLLED', `No agent is enrolled in ${options.home}`);
+  const state: AgentState = { ...kept, ...(options.service === undefined ? {} : { service: options.service }) };
+  const said = options.version === undefined ? {} : { version: options.version };
+  const transport = new HttpTransport({
+    url: state.service,
+    key: home.readKey(),
+    agentId: state.agentId,
+    ...(state.caFile === undefined ? {} : { ca: readCertificates(state.caFile) }),
+    now,
+    random,
+    ...said,
+  });
+  const start = processRuns({
+    home: options.home,
+    state,
+    program,
+    allowRestore: [home.restores, ...allowRestore],
+    allowHooks: [home.hooks, ...allowHooks],
+    neverBackUp: [options.home, ...neverBackUp],
+    threads: Math.min(THREADS_MAX, availableParallelism()),
+    ...said,
+  });
+  const programVersion = program.replace(/^\S+ /, '');
+  const agent = new HostAgent({ home, transport, start, log, now, random, programVersion, concurrency, ...said });
+  return {
+    state,
+    run: async (signal) => {
+      try {
+        await agent.run(signal);
+      } finally {
+        await transport.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,74 @@
+// `holdfast agent`: enrols an agent on this host, or runs the one that was enrolled until it is told to stop.
+
+import { randomBytes } from 'node:crypto';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { usage } from './option.ts';
+import type { Invocation } from './verb.ts';
+import { versionText } from './version.ts';
+
+export async function agent(invocation: Invocation): Promise<number> {
+  const { options } = invocation;
+  if (options.text('enroll') !== undefined) return enroll(invocation);
+  for (const name of ['label', 'ca'])
+    if (options.flag(name)) throw usage(`--${name} is said once, with --enroll`, 'Leave it away: the home knows it.');
+  return serveRuns(invocation);
+}
+
+async function enroll(invocation: Invocation): Promise<number> {
+  const { options, environment, output } = invocation;
+  const service = options.text('service') ?? environment.variables.HOLDFAST_SERVICE;
+  if (service === undefined) throw usage('Where the service is was not said', 'Give --service URL.');
+  const [{ AgentHome }, { enrolAgent }, { readCertificates }] = await Promise.all([
+    import('../../agents/host/agent-home.ts'),
+    import('../../agents/host/host-agent.ts'),
+    import('../../agents/host/certificates.ts'),
+  ]);
+  const home = homeOf(invocation);
+  const label = options.text('label');
+  const ca = options.text('ca');
+  const state = await enrolAgent({
+    home: new AgentHome(home),
+    service,
+    token: options.text('enroll')!,
+    ...(label === undefined ? {} : { label }),
+    ...(ca === undefined ? {} : { caFile: resolve(ca), ca: readCertificates(resolve(ca)) }),
+    programVersion: versionText().replace(/^\S+ /, ''),
+    now: () => new Date(),
+    random: randomBytes,
+  });
+  output.line(`Enrolled as ${state.agentId} ("${state.label}") at ${service}`);
+  output.line(`Its key and name are in ${home}; run it with: holdfast agent --home ${home}`);
+  output.summary('agent', { agentId: state.agentId, tenantId: state.tenantId, label: state.label, service, home });
+  return 0;
+}
+
+async function serveRuns(invocation: Invocation): Promise<number> {
+  const { options, output, signal } = invocation;
+  const [{ openAgent }, { pino }] = await Promise.all([import('../../agents/host/open-agent.ts'), import('pino')]);
+  const log = pino({ level: options.text('log-level') ?? 'info', base: null }, pino.destination({ fd: 2, sync: true }));
+  const concurrency = options.count('concurrency');
+  const service = options.text('service');
+  const opened = openAgent({
+    home: homeOf(invocation),
+    log,
+    now: () => new Date(),
+    random: randomBytes,
+    program: versionText(),
+    allowRestore: options.texts('allow-restore').map((directory) => resolve(directory)),
+    allowHooks: options.texts('allow-hooks').map((directory) => resolve(directory)),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(service === undefined ? {} : { service }),
+  });
+  const { agentId, service: at } = opened.state;
+  output.line(`The agent ${agentId} asks ${at} for work`);
+  output.flush();
+  await opened.run(signal);
+  return 0;
+}
+
+function homeOf({ options, environment }: Invocation): string {
+  return resolve(
+    options.text('home') ?? environment.variables.HOLDFAST_AGENT_HOME ?? join(homedir(), '.local/share/holdfast-agent'),
+  );
+}
