@@ -116,12 +116,13 @@ export function signCheckpoint(mark: AuditMark, at: string, key: SigningPair): A
 }
 
 function checkedMark(bytes: Uint8Array, keys: readonly Uint8Array[]): AuditMark | undefined {
-  let checkpoint: AuditCheckpoint;
+  let checkpoint: AuditCheckpoint | null;
   try {
     checkpoint = JSON.parse(Buffer.from(bytes).toString('utf8'));
   } catch {
     return undefined;
   }
+  if (checkpoint === null || typeof checkpoint !== 'object') return undefined;
   const { signature, ...said } = checkpoint;
   if (said.format !== 'holdfast-audit-checkpoint' || said.version !== 1 || typeof signature !== 'string') return undefined;
   const signed = Buffer.from(canonicalJson(said));

@@ -3,10 +3,12 @@
 import type { Catalog, NewRun } from '../../src/catalog/catalog.ts';
 import type { Agent } from '../../src/model/agent.ts';
 import type { Asset } from '../../src/model/asset.ts';
+import type { AuditEntry } from '../../src/model/audit-entry.ts';
 import { type IdKind, newId } from '../../src/model/identifier.ts';
 import { type Instant, instantOf } from '../../src/model/instant.ts';
 import type { RecoveryPoint } from '../../src/model/recovery-point.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
+import { auditEntries } from '../../src/trust/audit-checkpoint.ts';
 import { seededRandom } from './seeded-random.ts';
 
 export const START = new Date('2026-11-21T08:00:00.000Z');
@@ -117,4 +119,10 @@ export function catalogThings(seed = 1): Things {
     },
   };
   return things;
+}
+
+export async function auditOf(catalog: Catalog): Promise<AuditEntry[]> {
+  const entries: AuditEntry[] = [];
+  for await (const entry of auditEntries(catalog)) entries.push(entry);
+  return entries;
 }
