@@ -11,6 +11,7 @@
 import { forEachBounded } from '../base/bounded.ts';
 import { isFault } from '../base/faults.ts';
 import type { IndexedPack } from '../format/index-object.ts';
+import { SESSION_BYTES } from '../format/pack.ts';
 import { writerOf } from '../repository/head-changes.ts';
 import { encodeIndexObject } from '../repository/index-objects.ts';
 import { hex, indexKey, sessionKeyKey, unhex } from '../repository/layout.ts';
@@ -27,10 +28,16 @@ const ATTEMPTS_MAX = 3;
 
 export type Adopted = { readonly packs: number; readonly bytes: number };
 
+export type AdoptOptions = CallOptions & {
+  /** Sessions that are known to run in this process. */
+  readonly isRunning?: (session: string) => boolean;
+};
+
 /** The repository's local index must be that of the session's view, and is again afterwards. */
-export async function adoptOrphans(repository: Repository, session: BackupSession, options?: CallOptions): Promise<Adopted> {
+export async function adoptOrphans(repository: Repository, session: BackupSession, options: AdoptOptions = {}): Promise<Adopted> {
   const { cacheDirectory, heads } = repository;
-  const sessions = journalledSessions(cacheDirectory).filter((name) => name !== session.name);
+  const { isRunning = () => false } = options;
+  const sessions = journalledSessions(cacheDirectory).filter((name) => name !== session.name && !isRunning(name));
   const adopted = { packs: 0, bytes: 0 };
   if (sessions.length === 0) return adopted;
   const isDead = isDeadFrom(repository.process);
@@ -79,6 +86,11 @@ async function adoptSession(
   return [];
 }
 
+/** `id`: of a session, or of a block that it made. */
+function isOf(session: string, id: Uint8Array): boolean {
+  return hex(id.subarray(0, SESSION_BYTES)) === session;
+}
+
 async function hasKey({ store, keyring }: Repository, session: Uint8Array, options?: CallOptions): Promise<boolean> {
   for (const pairId of keyring.pairIds) {
     if ((await store.size(sessionKeyKey(pairId, session), options)) !== undefined) return true;
@@ -106,7 +118,11 @@ async function findPacks(
         options,
       );
       const isKnown = directory.blocks.some((block) => repository.findPlace(block.id) !== undefined);
-      if (isKnown || hex(trailer.session) !== dead) return;
+      // Who wrote it may have wished to be found where another's block is looked for.
+      const isOwn = directory.blocks.every(
+        ({ id, sealedBy }) => isOf(dead, id) && isOf(dead, directory.sessions[sealedBy]!.session),
+      );
+      if (isKnown || !isOwn || hex(trailer.session) !== dead) return;
       packs.push({ packId, kind: trailer.kind, packLength, session: trailer.session, directory: bytes });
     } catch (error) {
       if (!isFault(error, 'STORE_NOT_FOUND', 'FORMAT_DAMAGED')) throw error;

@@ -29,13 +29,16 @@ export class UploadJournal {
   /** Before the pack is stored. A disk that cannot take it costs a resume, not the backup. */
   add({ packId, kind, directory }: Pick<FinishedPack, 'packId' | 'kind' | 'directory'>): void {
     const first = decodeDirectory(directory).blocks[0];
-    if (first === undefined) return;
+    if (first !== undefined) this.addLine({ id: hex(packId), firstBlock: hex(first.id), kind });
+  }
+
+  addLine({ id, firstBlock, kind }: JournalledPack): void {
     try {
       if (this.#fd === undefined) {
         mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
         this.#fd = openSync(join(this.#directory, this.#session), 'a', 0o600);
       }
-      writeSync(this.#fd, `${hex(packId)} ${hex(first.id)} ${kind}\n`);
+      writeSync(this.#fd, `${id} ${firstBlock} ${kind}\n`);
     } catch {
       this.close();
     }

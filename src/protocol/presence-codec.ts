@@ -28,7 +28,7 @@ export function encodePresence({ found, places }: Presence, count: number): Uint
   return bytes;
 }
 
-/** SERVICE_BAD_ANSWER when it is not the answer to `count` ids. */
+/** SERVICE_CORRUPT_ANSWER when it is not the answer to `count` ids. */
 export function decodePresence(bytes: Uint8Array, count: number): Presence {
   const found = new Uint8Array(count);
   const places = new Uint8Array(count * CHUNK_PLACE_BYTES);
@@ -40,7 +40,7 @@ export function decodePresence(bytes: Uint8Array, count: number): Presence {
     at += CHUNK_PLACE_BYTES;
   }
   if (at !== bytes.length)
-    throw new Fault('SERVICE_BAD_ANSWER', `The answer to ${count} chunk ids has ${bytes.length} bytes, not ${at}`);
+    throw new Fault('SERVICE_CORRUPT_ANSWER', `The answer to ${count} chunk ids has ${bytes.length} bytes, not ${at}`);
   return { found, places };
 }
 
@@ -77,10 +77,10 @@ export function encodePlaces(places: readonly (WirePlace | undefined)[]): Uint8A
   return bytes;
 }
 
-/** SERVICE_BAD_ANSWER when it is not the answer to `count` ids. */
+/** SERVICE_CORRUPT_ANSWER when it is not the answer to `count` ids. */
 export function decodePlaces(bytes: Uint8Array, count: number): (WirePlace | undefined)[] {
   if (bytes.length !== count * BLOCK_PLACE_BYTES)
-    throw new Fault('SERVICE_BAD_ANSWER', `The answer to ${count} block ids has ${bytes.length} bytes`);
+    throw new Fault('SERVICE_CORRUPT_ANSWER', `The answer to ${count} block ids has ${bytes.length} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: count }, (_, i) => {
     const at = i * BLOCK_PLACE_BYTES;

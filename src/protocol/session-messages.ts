@@ -15,7 +15,17 @@ export const SESSION_PATHS = {
   store: (secret: string): string => `/agent/v1/store/${secret}`,
 } as const;
 
-export type SessionVerb = 'presence' | 'places' | 'reads' | 'key' | 'grants' | 'indexes' | 'checkpoint' | 'commit' | 'abandon';
+export type SessionVerb =
+  | 'presence'
+  | 'places'
+  | 'reads'
+  | 'refresh'
+  | 'key'
+  | 'grants'
+  | 'indexes'
+  | 'checkpoint'
+  | 'commit'
+  | 'abandon';
 export type ReadingVerb = 'places' | 'reads' | 'keys' | 'refresh' | 'end';
 
 export const PRESENCE_IDS_MAX = 8192;

@@ -1,0 +1,300 @@
+// The sessions of agents that this process keeps: begun for a run that the agent holds, ended when it does not hold it any more.
+//
+// A restart loses them. Their writers are dead then for certain, so the next session of the tenant gives them up and takes over what they
+// had stored (engine/adopt-orphans.ts).
+
+import type { Logger } from 'pino';
+import { Fault } from '../base/faults.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import { adoptOrphans } from '../engine/adopt-orphans.ts';
+import { findParent, type Parent } from '../engine/find-parent.ts';
+import { UploadJournal } from '../engine/upload-journal.ts';
+import { encodeRepositoryObject } from '../format/repository-object.ts';
+import type { CommittedRegister } from '../format/snapshot-register.ts';
+import type { Agent } from '../model/agent.ts';
+import type { Run, RunKind } from '../model/run.ts';
+import type { BeginSessionAnswer, BeginSessionRequest, CommittedSnapshot, OutcomeAnswer } from '../protocol/session-messages.ts';
+import { Keyring } from '../repository/keyring.ts';
+import { hex } from '../repository/layout.ts';
+import { isDeadFrom } from '../repository/process-state.ts';
+import { readRegistered } from '../repository/registry.ts';
+import type { Repository } from '../repository/repository.ts';
+import { BackupSession } from '../repository/sessions.ts';
+import { openSnapshot } from '../repository/snapshots.ts';
+import { endWriters } from '../repository/writers.ts';
+import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
+import { OpenSession, recoveryPointOf } from './open-session.ts';
+import { base64, sealKeys } from './sealed-keys.ts';
+import type { StoreDoors } from './session-door.ts';
+import type { SessionIndexes } from './session-index.ts';
+import { SessionQuota } from './session-quota.ts';
+
+/** A message is let through without another look at the run for so long. */
+const HELD_MS = 2_000;
+
+export type KeeperOptions = {
+  readonly catalog: Catalog;
+  readonly tenants: TenantRepositories;
+  readonly doors: StoreDoors;
+  readonly indexes: SessionIndexes;
+  readonly now: () => Date;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly log: Logger;
+};
+
+type Begun = {
+  readonly fence: number;
+  readonly session: Promise<{ readonly open: OpenSession; readonly parent: Parent | undefined }>;
+};
+
+export class SessionKeeper {
+  readonly #options: KeeperOptions;
+  readonly #quota: SessionQuota;
+  readonly #byRun = new Map<string, Begun>();
+  readonly #byName = new Map<string, OpenSession>();
+  readonly #checkedMs = new WeakMap<OpenSession, number>();
+  readonly #beginning = new Map<string, Promise<unknown>>();
+  #isClosed = false;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#quota = new SessionQuota(options.catalog, options.now);
+  }
+
+  /** The same again for the same run and fence. RUN_FENCED, QUOTA_EXCEEDED, and what the repository says. */
+  async begin(agent: Agent, runId: string, request: BeginSessionRequest): Promise<BeginSessionAnswer> {
+    if (this.#isClosed) throw new Fault('SERVICE_STOPPING', 'The service is stopping: no session begins');
+    const run = await heldRun(this.#options.catalog, agent, runId, request.fence, ['backup']);
+    let begun = this.#byRun.get(runId);
+    if (begun !== undefined && begun.fence !== request.fence) {
+      if (begun.fence > request.fence) throw fenced(runId, request.fence);
+      await this.#giveUp(begun);
+      begun = undefined;
+    }
+    begun ??= this.#byRun.get(runId);
+    if (begun === undefined) {
+      begun = { fence: request.fence, session: this.#begin(agent, run, request) };
+      this.#byRun.set(runId, begun);
+      const mine = begun;
+      begun.session.catch(() => {
+        if (this.#byRun.get(runId) === mine) this.#byRun.delete(runId);
+      });
+    }
+    const { open, parent } = await begun.session;
+    if (open.isOver) throw new Fault('SESSION_GONE', `The session ${open.name} of the run ${runId} is over`);
+    const { repository, writer } = open.parts;
+    return {
+      session: open.name,
+      repository: base64(encodeRepositoryObject(repository.parameters)),
+      keys: sealKeys(writer, repository.parameters.id, request.boxKey, open.name),
+      ...(parent === undefined ? {} : { parent: committedOf(parent.register) }),
+    };
+  }
+
+  /** A session that runs. SESSION_GONE; RUN_FENCED when the run is not the agent's any more, which ends the session. */
+  async get(agent: Agent, name: string): Promise<OpenSession> {
+    const open = this.#byName.get(name);
+    if (open === undefined || open.parts.agent.id !== agent.id)
+      throw new Fault('SESSION_GONE', `There is no session ${name} of this agent`);
+    const nowMs = this.#options.now().getTime();
+    if (!open.isOver && nowMs - (this.#checkedMs.get(open) ?? 0) > HELD_MS) {
+      await this.#mustHold(open);
+      this.#checkedMs.set(open, nowMs);
+    }
+    return open;
+  }
+
+  /** Says whether the commit of a session that is not open any more has happened; the agent repeats it when the answer was lost. */
+  async commitOf(agent: Agent, name: string): Promise<OutcomeAnswer> {
+    const { catalog, tenants } = this.#options;
+    const row = await catalog.sessions.get(name);
+    if (row === undefined || row.agentId !== agent.id || row.tenantId !== agent.tenantId)
+      throw new Fault('SESSION_GONE', `There is no session ${name} of this agent`);
+    if (row.state === 'committed') return { outcome: 'committed' };
+    return tenants.use(agent.tenantId, async (repository) => {
+      // A commit that nobody has entered into the registry is found by whoever looks at the dead writer.
+      await this.#endDead(repository);
+      const register = await readRegistered(repository.heads, name).catch(() => undefined);
+      const run = await catalog.runs.get(agent.tenantId, row.runId);
+      const asset = run?.assetId === undefined ? undefined : await catalog.assets.get(agent.tenantId, run.assetId);
+      const tenant = await catalog.tenants.get(agent.tenantId);
+      if (register === undefined || asset === undefined || tenant === undefined)
+        throw new Fault('SESSION_GONE', `The session ${name} is over and has not committed`);
+      const point = recoveryPointOf(openSnapshot(repository, register), { tenant, asset, runId: row.runId });
+      await catalog.transaction(async (tables) => {
+        await tables.sessions.put({ ...row, state: 'committed' });
+        await tables.recoveryPoints.put(point);
+      });
+      return { outcome: 'committed' as const };
+    });
+  }
+
+  /** A pack of a session came through this service. */
+  stored(session: string, pack: string): void {
+    this.#byName.get(session)?.stored(pack);
+  }
+
+  /** Ends sessions whose run is not their agent's any more. */
+  async sweep(): Promise<void> {
+    for (const open of [...this.#byName.values()]) await this.#mustHold(open).catch(() => {});
+  }
+
+  /** Ends all, so that what they have stored is known to those that follow. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#byRun.values()].map((begun) => this.#giveUp(begun)));
+  }
+
+  async #mustHold(open: OpenSession): Promise<void> {
+    const { agent, runId, fence } = open.parts;
+    try {
+      await heldRun(this.#options.catalog, agent, runId, fence, ['backup']);
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'RUN_FENCED') await this.#abandon(open);
+      throw error;
+    }
+  }
+
+  async #giveUp(begun: Begun): Promise<void> {
+    const { open } = await begun.session.catch(() => ({ open: undefined }));
+    if (open !== undefined) await this.#abandon(open);
+  }
+
+  async #abandon(open: OpenSession): Promise<void> {
+    try {
+      const { outcome } = await open.abandon();
+      this.#options.log.info({ session: open.name, run: open.parts.runId, outcome }, 'a session of an agent was ended');
+    } catch (error) {
+      this.#options.log.warn({ err: error, session: open.name }, 'a session of an agent could not be ended in the store');
+    }
+  }
+
+  #begin(agent: Agent, run: Run, request: BeginSessionRequest): Begun['session'] {
+    const { tenants } = this.#options;
+    return new Promise((resolve, reject) => {
+      // The repository stays open as long as the session.
+      tenants
+        .use(agent.tenantId, async (repository) => {
+          let end = (): void => {};
+          const ended = new Promise<void>((done) => {
+            end = done;
+          });
+          try {
+            resolve(await this.#beginIn(repository, agent, run, request, end));
+          } catch (error) {
+            end();
+            reject(error);
+          }
+          await ended;
+        })
+        .catch(reject);
+    });
+  }
+
+  async #beginIn(
+    repository: Repository,
+    agent: Agent,
+    run: Run,
+    { fence, type }: BeginSessionRequest,
+    end: () => void,
+  ): Promise<{ readonly open: OpenSession; readonly parent: Parent | undefined }> {
+    const { catalog, now, random, doors, tenants, indexes } = this.#options;
+    const [tenant, asset, place] = await Promise.all([
+      catalog.tenants.get(agent.tenantId),
+      run.assetId === undefined ? undefined : catalog.assets.get(agent.tenantId, run.assetId),
+      tenants.place(agent.tenantId),
+    ]);
+    if (tenant === undefined || asset === undefined || asset.agentId !== agent.id)
+      throw new Fault('RUN_FENCED', `The run ${run.id} is of no asset of this agent`);
+    await this.#quota.check(tenant);
+    const door = doors.of(agent.tenantId, place);
+    const assetId = repository.keyring.assetId(asset.name);
+    await this.#endDead(repository);
+    const session = await BackupSession.begin(repository.heads, { assetId: hex(assetId), process: repository.process });
+    const journal = new UploadJournal(repository.cacheDirectory, session.name);
+    try {
+      await this.#adopt(agent.tenantId, repository, session);
+      const index = await indexes.of(repository).hold(session.view.indexes);
+      const parent = await findParent(repository, session.view, assetId, type);
+      const payload = repository.keyring.writerPayload(asset.name);
+      const open: OpenSession = new OpenSession({
+        agent,
+        runId: run.id,
+        fence,
+        tenant,
+        asset,
+        repository,
+        session,
+        index,
+        indexes: indexes.of(repository),
+        writer: new Keyring(hex(random(8)), payload, repository.parameters),
+        journal,
+        door,
+        quota: this.#quota,
+        catalog,
+        now,
+        onEnd: () => {
+          this.#forget(open);
+          end();
+        },
+      });
+      await catalog.sessions.put(open.row);
+      this.#byName.set(open.name, open);
+      return { open, parent };
+    } catch (error) {
+      await session.abandon().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** A commit is answered again for a while; the rest is over. */
+  #forget(open: OpenSession): void {
+    const { runId, fence } = open.parts;
+    this.#byName.delete(open.name);
+    if (this.#byRun.get(runId)?.fence === fence) this.#byRun.delete(runId);
+  }
+
+  /** One at a time in a tenant: two that take over the same packs would only find out late. */
+  async #adopt(tenantId: string, repository: Repository, session: BackupSession): Promise<void> {
+    const isRunning = (name: string): boolean => this.#byName.has(name);
+    const before = this.#beginning.get(tenantId) ?? Promise.resolve();
+    const adopted = before.then(async () => {
+      await repository.syncIndex(session.view.indexes);
+      const { packs, bytes } = await adoptOrphans(repository, session, { isRunning });
+      if (packs > 0) this.#options.log.info({ session: session.name, packs, bytes }, 'packs of a dead session were taken over');
+    });
+    const settled = adopted.catch(() => {});
+    this.#beginning.set(tenantId, settled);
+    await adopted;
+    if (this.#beginning.get(tenantId) === settled) this.#beginning.delete(tenantId);
+  }
+
+  async #endDead(repository: Repository): Promise<void> {
+    const isDead = isDeadFrom(repository.process);
+    const concerns = (writer: Parameters<typeof isDead>[0] & { readonly kind: string }): boolean =>
+      writer.kind === 'backup' && isDead(writer);
+    await endWriters(repository.heads, () => 'revoke', 'the service that found it dead', concerns);
+  }
+}
+
+/** RUN_FENCED when the run is not held by this agent with this fence. */
+export async function heldRun(
+  catalog: Catalog,
+  agent: Agent,
+  runId: string,
+  fence: number,
+  kinds: readonly RunKind[],
+): Promise<Run> {
+  const run = await catalog.runs.get(agent.tenantId, runId);
+  const isHeld = run?.agentId === agent.id && run.state === 'running' && run.fence === fence && kinds.includes(run.kind);
+  if (run === undefined || !isHeld) throw fenced(runId, fence);
+  return run;
+}
+
+function fenced(runId: string, fence: number): Fault {
+  return new Fault('RUN_FENCED', `The run ${runId} is not this agent's any more (fence ${fence})`);
+}
+
+export function committedOf({ session, assetId, sealed, signature, keyId }: CommittedRegister): CommittedSnapshot {
+  return { session, assetId, sealed, signature, keyId };
+}
