@@ -224,6 +224,13 @@ export const FAULTS = {
     'The certificate of the service is not trusted. Give its authority with --ca FILE, or correct the address.',
   ),
 
+  // Runs of the service itself
+  RUN_CHILD_DIED: later('The run is tried again. If it stays so, look at the log of the service and at the memory of its host.'),
+  REPOSITORY_DAMAGED: never(
+    'Look at the damaged things in the result of the run, then run "holdfast repair", with --from when there is a copy.',
+    EXIT.damage,
+  ),
+
   // Channels that events go to
   CHANNEL_INVALID: never('Correct the channels; the form is in the API document under "ChannelList".', EXIT.usage),
   CHANNEL_SECRET_MISSING: later('Put the secret into a file of that name in secrets/notify below the home of the service.'),

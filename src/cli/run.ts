@@ -38,6 +38,11 @@ export async function run(environment: Environment): Promise<number> {
     err,
   );
   const interruption = listenForSignals();
+  // The service's children: see src/scheduler/program-child.ts.
+  const isChild = environment.variables.HOLDFAST_LIFELINE === '1';
+  const letGo = isChild
+    ? (await import('./lifeline.ts')).holdLifeline(() => interruption.interrupt('the end of its parent'))
+    : () => {};
   try {
     if (options.flag('help')) {
       const { verbHelp } = await import('./help.ts');
@@ -56,6 +61,7 @@ export async function run(environment: Environment): Promise<number> {
   } finally {
     output.status('');
     interruption.stop();
+    letGo();
   }
 }
 
@@ -93,18 +99,20 @@ function asFault(error: unknown): Fault {
   return new Fault('INTERNAL', message, { cause: error });
 }
 
-type Interruption = { readonly signal: AbortSignal; readonly stop: () => void };
+type Interruption = { readonly signal: AbortSignal; readonly interrupt: (by: string) => void; readonly stop: () => void };
 
 /** The first signal ends the work in an orderly way, the second at once. */
 function listenForSignals(): Interruption {
   const controller = new AbortController();
+  const interrupt = (by: string): void => controller.abort(new Fault('INTERRUPTED', `Interrupted by ${by}`));
   const onSignal = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    controller.abort(new Fault('INTERRUPTED', `Interrupted by ${name}`));
+    interrupt(name);
   };
   for (const name of SIGNALS) process.on(name, onSignal);
   return {
     signal: controller.signal,
+    interrupt,
     stop: () => {
       for (const name of SIGNALS) process.off(name, onSignal);
     },

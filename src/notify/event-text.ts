@@ -3,7 +3,8 @@
 import type { Event } from '../model/event.ts';
 
 const SUBJECT_CHARS_MAX = 150;
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
+/** Control characters, C1 ones, and the line and paragraph separators. */
+const CONTROL = /[\p{Cc}\u2028\u2029]+/gu;
 
 export function onOneLine(text: string): string {
   return text.replace(CONTROL, ' ').trim();

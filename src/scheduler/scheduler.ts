@@ -1,0 +1,239 @@
+// The scheduler of a service: what is due is queued, what belongs to no agent is executed, what was promised is judged, and what happened is told.
+//
+// Any number of them may run on one catalogue, with no leader: all that must happen once is decided by a transaction there. Two clocks drive it: each
+// minute of the wall clock (node-cron) everything is looked through; every few seconds of a clock that cannot be set, what is cheap. When the
+// minute fails to come (the wall clock was put back), the second clock stands in for it.
+
+import { createTask, type ScheduledTask } from 'node-cron';
+import type { Logger } from 'pino';
+import type { Catalog } from '../catalog/catalog.ts';
+import { deliverDue } from '../notify/deliverer.ts';
+import { routeEvents } from '../notify/event-router.ts';
+import type { PolicyDocument } from '../policy/policy-document.ts';
+import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
+import { type ClockState, ClockWatch } from './clock-watch.ts';
+import type { DueTask } from './due-task.ts';
+import { Executor, type ExecutorLimits } from './executor.ts';
+import { JudgeLoop } from './judge-loop.ts';
+import { catalogBackupTask, Planner } from './planner.ts';
+import { PolicyBook } from './policy-book.ts';
+import type { Program } from './program-child.ts';
+import { type OnRunEnded, onRunEnded } from './run-ended.ts';
+import { cutFutureLeases, dropOldAnswers, expireRuns } from './upkeep.ts';
+
+const EVERY_MINUTE = '* * * * *';
+const SHORT_TICK_MS = 3_000;
+const LONG_TICK_MS_MAX = 75_000;
+const ANSWERS_EVERY_MS = 3_600_000;
+/** Wakes that come together are one. */
+const WAKE_MS = 50;
+
+export type SchedulerOptions = {
+  readonly catalog: Catalog;
+  readonly tenants: Pick<TenantRepositories, 'place' | 'use'>;
+  readonly now: () => Date;
+  /** Milliseconds that nobody can set: performance.now. */
+  readonly monotonic: () => number;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Of this process among all: "service:<host>:<process>". */
+  readonly name: string;
+  readonly program: Program;
+  /** Of mode 0700; for copies of the catalogue on their way into a repository. */
+  readonly scratchDirectory: string;
+  /** The text of a secret that a channel names; see notify/channel-settings.ts. */
+  readonly readSecret: (name: string) => Promise<string>;
+  readonly shippedPolicies?: readonly PolicyDocument[];
+  /** In whose repository the catalogue is backed up; undefined: nowhere yet. */
+  readonly catalogTenant: () => Promise<string | undefined>;
+  readonly limits?: Partial<ExecutorLimits>;
+  /** A run was queued for this agent: it may be waiting in a poll. */
+  readonly onQueued?: (agentId: string) => void;
+};
+
+export class Scheduler {
+  readonly book: PolicyBook;
+  /** For whoever ends runs: see run-ended.ts. */
+  readonly onRunEnded: OnRunEnded;
+  readonly #options: SchedulerOptions;
+  readonly #clock: ClockWatch;
+  readonly #planner: Planner;
+  readonly #executor: Executor;
+  readonly #judge: JudgeLoop;
+  readonly #stopping = new AbortController();
+  #clockState: ClockState | undefined;
+  #minute: ScheduledTask | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #wakeTimer: NodeJS.Timeout | undefined;
+  #busy: Promise<void> = Promise.resolve();
+  #telling: Promise<void> | undefined;
+  #longTickAt = Number.NEGATIVE_INFINITY;
+  #answersAt = Number.NEGATIVE_INFINITY;
+  #told = new Set<string>();
+
+  constructor(options: SchedulerOptions) {
+    const { catalog, shippedPolicies } = options;
+    this.#options = options;
+    this.book = new PolicyBook({ catalog, ...(shippedPolicies === undefined ? {} : { shipped: shippedPolicies }) });
+    this.onRunEnded = onRunEnded(options);
+    this.#clock = new ClockWatch(options);
+    this.#planner = new Planner({ ...options, book: this.book, ownTasks: () => this.#ownTasks() });
+    this.#judge = new JudgeLoop({ ...options, book: this.book });
+    this.#executor = new Executor({
+      ...options,
+      book: this.book,
+      onRunEnded: this.onRunEnded,
+      onIdle: () => this.#after('fill', () => this.#executor.fill()),
+    });
+  }
+
+  /** Begins at once with a look at everything. */
+  async start(): Promise<void> {
+    await this.tick();
+    this.#minute = createTask(EVERY_MINUTE, () => this.tick(), {
+      name: 'scheduler',
+      timezone: 'UTC',
+      noOverlap: true,
+      suppressMissedWarning: true,
+    });
+    await this.#minute.start();
+    this.#timer = setInterval(() => {
+      const isLate = this.#options.monotonic() - this.#longTickAt > LONG_TICK_MS_MAX;
+      void (isLate ? this.tick() : this.shortTick());
+    }, SHORT_TICK_MS);
+  }
+
+  /** Begins nothing more, interrupts what is under way here and waits for it. */
+  async stop(): Promise<void> {
+    this.#stopping.abort('stopping');
+    clearInterval(this.#timer);
+    clearTimeout(this.#wakeTimer);
+    await this.#minute?.destroy();
+    await this.#executor.stop();
+    await this.#busy;
+    await this.#telling;
+  }
+
+  /** Something was queued, or an asset or a policy was changed. */
+  wake(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#wakeTimer ??= setTimeout(() => {
+      this.#wakeTimer = undefined;
+      void this.#inTurn(async () => {
+        await this.#step('look for changes', () => this.#look());
+        await this.#shortSteps();
+      });
+    }, WAKE_MS);
+  }
+
+  /** Everything, once. Never throws: what fails is logged and tried again with the next one. */
+  tick(): Promise<void> {
+    this.#longTickAt = this.#options.monotonic();
+    return this.#inTurn(async () => {
+      await this.#step('look at the clock', () => this.#lookAtClock());
+      await this.#step('look for changes', () => this.#look());
+      await this.#shortSteps();
+      await this.#step('judge promises', () => this.#judge.judgeAll(this.#stopping.signal));
+      await this.#step('drop old answers', () => this.#dropAnswers());
+      this.#tell();
+    });
+  }
+
+  /** What is due, what was lost, what may begin, what is to be told. */
+  shortTick(): Promise<void> {
+    return this.#inTurn(() => this.#shortSteps());
+  }
+
+  /** Resolves when nothing is under way here; for tests and for a stop without interruptions. */
+  async idle(): Promise<void> {
+    await this.#busy;
+    await this.#executor.idle();
+    await this.#busy;
+    await this.#telling;
+  }
+
+  async #shortSteps(): Promise<void> {
+    await this.#step('expire runs', () => expireRuns({ ...this.#options, onRunEnded: this.onRunEnded }));
+    await this.#step('plan runs', async () => {
+      if (this.#clockState === undefined) return;
+      const { agents } = await this.#planner.planDue(this.#clockState, this.#stopping.signal);
+      for (const agentId of agents) this.#options.onQueued?.(agentId);
+    });
+    await this.#step('begin runs', () => this.#executor.fill());
+    this.#tell();
+  }
+
+  async #lookAtClock(): Promise<void> {
+    const before = this.#clockState;
+    this.#clockState = await this.#clock.look();
+    if (before !== undefined && before.epoch !== this.#clockState.epoch) await cutFutureLeases(this.#options);
+  }
+
+  async #look(): Promise<void> {
+    if (this.#clockState === undefined) await this.#lookAtClock();
+    await this.book.refresh();
+    await this.#planner.refresh(this.#clockState!);
+    await this.#tellOfPolicies();
+  }
+
+  async #tellOfPolicies(): Promise<void> {
+    const { catalog, now } = this.#options;
+    for (const { id, tenantId, name, message } of this.book.problems) {
+      const text = `The policy "${name}" cannot be read (${message})`;
+      if (this.#told.has(`${id} ${text}`)) continue;
+      this.#told.add(`${id} ${text}`);
+      await catalog.events.add(
+        {
+          ...(tenantId === undefined ? {} : { tenantId }),
+          kind: 'policy.unreadable',
+          severity: 'critical',
+          message: text,
+          cause: 'It was stored by another version, or changed behind the back of the service',
+          action: 'Correct the policy. Until then what could be read of it last stays in force, and nothing of it after a restart.',
+        },
+        now().toISOString(),
+      );
+    }
+  }
+
+  async #ownTasks(): Promise<readonly DueTask[]> {
+    const tenantId = await this.#options.catalogTenant();
+    return tenantId === undefined ? [] : [catalogBackupTask(tenantId)];
+  }
+
+  async #dropAnswers(): Promise<void> {
+    const at = this.#options.monotonic();
+    if (at - this.#answersAt < ANSWERS_EVERY_MS) return;
+    await dropOldAnswers(this.#options);
+    this.#answersAt = at;
+  }
+
+  /** Beside everything else: a receiver that hangs keeps nothing waiting. */
+  #tell(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#telling ??= this.#step('tell events', async () => {
+      await routeEvents(this.#options);
+      await deliverDue(this.#options, this.#stopping.signal);
+    }).finally(() => {
+      this.#telling = undefined;
+    });
+  }
+
+  #after(name: string, work: () => Promise<unknown>): void {
+    if (!this.#stopping.signal.aborted) void this.#step(name, work);
+  }
+
+  /** One after the other. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#busy = this.#busy.then(() => (this.#stopping.signal.aborted ? undefined : work()));
+    return this.#busy;
+  }
+
+  async #step(name: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#options.log.error({ err: error, step: name }, 'a step of the scheduler failed; it is tried again');
+    }
+  }
+}

@@ -1,0 +1,109 @@
+// Executes a verify: sampled, full, of the structure, or a scrub, and writes down what it proved.
+//
+// Only a full verify proves a recovery point; and only those that the catalogue knew before it began, for the others it may not have seen. The
+// same holds for the sessions of agents: their chunks may be offered to others from then on. Damage is believed at any depth.
+
+import { EXIT } from '../base/faults.ts';
+import type { Catalog, CatalogTables, WriteSession } from '../catalog/catalog.ts';
+import { type Instant, instantOf } from '../model/instant.ts';
+import type { RecoveryPoint } from '../model/recovery-point.ts';
+import type { Run } from '../model/run.ts';
+import { eachItem } from './pages.ts';
+import type { ChildLine } from './program-child.ts';
+import { type ExecutionEnd, endOfFailure, faultText, resultOf, runVerb, type ServiceRun } from './service-run.ts';
+
+const DAMAGE_NAMED_MAX = 100;
+const WRITTEN_AT_ONCE = 200;
+
+type Findings = { readonly affected: Set<string>; readonly damage: string[] };
+type Known = { readonly points: readonly RecoveryPoint[]; readonly sessions: readonly WriteSession[] };
+
+export const runVerify: ServiceRun = async (ports, execution) => {
+  const { catalog, now } = ports;
+  const { run } = execution;
+  const { mode = 'structure' } = run.parameters;
+  const known = await knownBefore(catalog, run.tenantId);
+  const findings: Findings = { affected: new Set(), damage: [] };
+  const outcome = await runVerb(ports, execution, await verbOf(catalog, run), (line) => note(findings, line));
+  const { end, summary } = outcome;
+  if (summary === undefined || (end.status !== 0 && end.status !== EXIT.damage)) return endOfFailure(outcome);
+  const isClean = end.status === 0;
+  const at = instantOf(now());
+  await markAffected(catalog, known.points, findings.affected);
+  if (mode === 'full' && isClean) await markProven(catalog, known, at);
+  return endOf(resultOf(summary), isClean, findings);
+};
+
+async function verbOf(catalog: Catalog, { tenantId, parameters }: Run): Promise<readonly string[]> {
+  const { mode, share } = parameters;
+  if (mode === 'scrub') return ['scrub'];
+  if (mode === 'full') return ['verify', '--full'];
+  if (mode !== 'sampled') return ['verify'];
+  // Seeds that follow each other cover all packs in turn.
+  const seed = await catalog.transaction(async (tables) => {
+    const next = (Number((await tables.settings.get(seedSetting(tenantId))) ?? '0') + 1) % 1_000_000_000;
+    await tables.settings.set(seedSetting(tenantId), String(next));
+    return next;
+  });
+  return ['verify', '--sample', String(typeof share === 'number' ? share : 0.05), '--seed', String(seed)];
+}
+
+function seedSetting(tenantId: string): string {
+  return `verify-seed:${tenantId}`;
+}
+
+async function knownBefore(catalog: Catalog, tenantId: string): Promise<Known> {
+  const points: RecoveryPoint[] = [];
+  for await (const point of eachItem((page) => catalog.recoveryPoints.list(tenantId, undefined, page))) points.push(point);
+  const sessions = (await catalog.sessions.list(tenantId)).filter(({ state }) => state === 'committed');
+  return { points, sessions };
+}
+
+function note({ affected, damage }: Findings, line: ChildLine): void {
+  if (line.kind === 'affected' && typeof line.snapshot === 'string') affected.add(line.snapshot);
+  if (line.kind === 'damage' && damage.length < DAMAGE_NAMED_MAX)
+    damage.push(`${line.thing} ${line.id}: ${line.message}`.slice(0, 500));
+}
+
+async function markAffected(catalog: Catalog, points: readonly RecoveryPoint[], affected: ReadonlySet<string>): Promise<void> {
+  const hit = points.filter(({ snapshot, isSound }) => affected.has(snapshot) && isSound);
+  await change(catalog, hit, async (tables, point) => {
+    const now = await tables.recoveryPoints.get(point.tenantId, point.snapshot);
+    if (now === undefined) return;
+    await tables.recoveryPoints.put({ ...now, isSound: false });
+  });
+}
+
+async function markProven(catalog: Catalog, { points, sessions }: Known, at: Instant): Promise<void> {
+  await change(catalog, points, async (tables, point) => {
+    const now = await tables.recoveryPoints.get(point.tenantId, point.snapshot);
+    if (now !== undefined) await tables.recoveryPoints.put({ ...now, isSound: true, provenAt: at, proof: 'verify' });
+  });
+  const unproved = sessions.filter(({ verifiedAt }) => verifiedAt === undefined);
+  await change(catalog, unproved, async (tables, session) => {
+    const now = await tables.sessions.get(session.session);
+    if (now?.state === 'committed') await tables.sessions.put({ ...now, verifiedAt: at });
+  });
+}
+
+async function change<T>(
+  catalog: Catalog,
+  items: readonly T[],
+  write: (tables: CatalogTables, item: T) => Promise<void>,
+): Promise<void> {
+  for (let n = 0; n < items.length; n += WRITTEN_AT_ONCE) {
+    await catalog.transaction(async (tables) => {
+      for (const item of items.slice(n, n + WRITTEN_AT_ONCE)) await write(tables, item);
+    });
+  }
+}
+
+function endOf(summary: Readonly<Record<string, unknown>>, isClean: boolean, { affected, damage }: Findings): ExecutionEnd {
+  if (isClean) return { state: 'succeeded', result: summary };
+  const message = `${summary.damaged ?? damage.length} things of the repository are damaged; ${affected.size} recovery points cannot be restored whole`;
+  return {
+    state: 'failed',
+    result: { ...summary, damage, affectedSnapshots: [...affected].slice(0, DAMAGE_NAMED_MAX) },
+    fault: faultText('REPOSITORY_DAMAGED', message),
+  };
+}
