@@ -142,9 +142,10 @@ export async function workOff(
   scene: Scene,
   scheduler: Scheduler,
   end: Partial<Parameters<Catalog['runs']['end']>[3]> = {},
+  now = scene.clock.now(),
 ): Promise<Run | undefined> {
-  const { catalog, clock, agent } = scene;
-  const at = instantOf(clock.now());
+  const { catalog, agent } = scene;
+  const at = instantOf(now);
   const run = await catalog.runs.claim({
     by: `agent:${agent.id}`,
     kinds: ['backup', 'restore', 'restore-test'],

@@ -15,7 +15,10 @@ const ADD = `${RUN.insert()} ON CONFLICT (tenant_id, key) DO NOTHING`;
 const BY_ID = `SELECT ${RUN.columns} FROM runs WHERE id = ?`;
 const GET = `SELECT ${RUN.columns} FROM runs WHERE tenant_id = ? AND id = ?`;
 const BY_KEY = `SELECT ${RUN.columns} FROM runs WHERE tenant_id = ? AND key = ?`;
-const EXTEND = `UPDATE runs SET lease_until = max(lease_until, @leaseUntil), progress = coalesce(@progress, progress)
+/** A lease that ends hours after any that is asked for was given by a clock that has been put back since: else its holder could die unnoticed. */
+const LEASE_BEYOND_MS = 3_600_000;
+const EXTEND = `UPDATE runs SET
+  lease_until = CASE WHEN lease_until > @beyond THEN @leaseUntil ELSE max(lease_until, @leaseUntil) END, progress = coalesce(@progress, progress)
   WHERE id = @id AND fence = @fence AND state = 'running' RETURNING ${RUN.columns}`;
 const SAID = `SELECT ${RUN.columns} FROM runs WHERE id = @id AND said_fence = @fence AND said_state = @said`;
 const END = `UPDATE runs SET state = @state, not_before = coalesce(@notBefore, not_before), claimed_by = NULL, lease_until = NULL,
@@ -43,7 +46,13 @@ export function runTable(executor: Executor): RunTable {
     claim: (claim) => claimRun(executor, claim),
     extend: (id, fence, at, leaseMs, progress) =>
       executor.write((sql) => {
-        const row = sql(EXTEND).get({ id, fence, leaseUntil: laterBy(at, leaseMs), progress: encodedJson(progress) });
+        const row = sql(EXTEND).get({
+          id,
+          fence,
+          leaseUntil: laterBy(at, leaseMs),
+          beyond: laterBy(at, leaseMs + LEASE_BEYOND_MS),
+          progress: encodedJson(progress),
+        });
         return row === undefined ? 'fenced' : RUN.decode(row);
       }),
     end: (id, fence, at, end) => executor.write((sql) => endAttempt(sql, id, fence, at, end)),
