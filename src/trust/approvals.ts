@@ -14,6 +14,7 @@ import type { Approval, ApprovalAction } from '../model/approval.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf, laterBy } from '../model/instant.ts';
 import type { Principal } from '../model/principal.ts';
+import { nameOf, refusalOf } from './approval-rules.ts';
 import { appendAudit } from './audit-chain.ts';
 
 /** Both for waiting and for being executed once approved. */
@@ -122,7 +123,7 @@ export class Approvals {
     const action = to === 'approved' ? 'approval.approve' : 'approval.reject';
     const decided = await this.#options.catalog.transaction(async (tables) => {
       const approval = await this.#get(tables, tenantId, id);
-      const refused = refusalOf(by, approval, to, await whoAsked(tables, approval));
+      const refused = await refusalOf(tables, by, approval, to);
       if (refused !== undefined) {
         // Committed, so that the attempt is on record; thrown below.
         await this.#note(tables, by, source, action, approval, 'denied');
@@ -164,30 +165,4 @@ export class Approvals {
       details: { what, reason, requestedBy },
     });
   }
-}
-
-/** The one who asked, and, of a token, who made it. */
-async function whoAsked(tables: CatalogTables, { requestedBy }: Approval): Promise<ReadonlySet<string>> {
-  const asked = new Set([requestedBy]);
-  // Grows while it is walked.
-  for (const name of asked) {
-    if (!name.startsWith('token:')) continue;
-    const token = await tables.tokens.get(name.slice('token:'.length));
-    if (token === undefined) continue;
-    asked.add(token.createdBy);
-    if (token.personId !== undefined) asked.add(`person:${token.personId}`);
-  }
-  return asked;
-}
-
-function refusalOf(by: Principal, approval: Approval, to: 'approved' | 'rejected', asked: ReadonlySet<string>): Fault | undefined {
-  if (to === 'rejected' && nameOf(by) === approval.requestedBy) return undefined;
-  if (by.kind !== 'person') return new Fault('APPROVAL_OF_PERSONS', `A ${by.kind} cannot decide on the request ${approval.id}`);
-  if (asked.has(nameOf(by)) || asked.has(by.id))
-    return new Fault('APPROVAL_OWN_REQUEST', `The request ${approval.id} is by ${by.label}, who cannot approve it`);
-  return undefined;
-}
-
-function nameOf(by: Principal): string {
-  return `${by.kind}:${by.id}`;
 }
