@@ -44,8 +44,11 @@ export class Door {
     if (tenantId !== undefined && tenant === undefined) throw notFound();
     if (verdict === 'forbidden') return this.#refuse(route, principal, address, tenant, 'REQUEST_FORBIDDEN');
     if (tenant === undefined) return { principal, token };
-    if (judgeInTenant(principal, tenant) && !isSourceAllowed(tenant.allowedSources, address))
+    if (actsInTenant(principal, tenant) && !isSourceAllowed(tenant.allowedSources, address))
       return this.#refuse(route, principal, address, tenant, 'REQUEST_SOURCE_REFUSED');
+    // What is suspended or closed can be looked at; the provider's own work goes on.
+    if (tenant.state !== 'active' && request.method !== 'GET' && actsInTenant(principal, tenant))
+      throw new Fault('REQUEST_CONFLICT', `The tenant is ${tenant.state}: nothing in it can be changed`);
     return { principal, token, tenant };
   }
 
@@ -88,7 +91,7 @@ export class Door {
 }
 
 /** Acts by a role in the tenant, not by one of the provider. */
-function judgeInTenant(principal: Principal, tenant: Tenant): boolean {
+function actsInTenant(principal: Principal, tenant: Tenant): boolean {
   return (
     (principal.kind === 'person' || principal.kind === 'token') && principal.grants.some(({ tenantId }) => tenantId === tenant.id)
   );

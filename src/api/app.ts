@@ -15,6 +15,7 @@ import type { Logger } from 'pino';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
+import type { AuditMark } from '../trust/audit-chain.ts';
 import { Authenticator } from '../trust/authenticate.ts';
 import { Login } from '../trust/login.ts';
 import { nameOf } from '../trust/roles.ts';
@@ -43,6 +44,8 @@ export type ApiOptions = {
   readonly plugins?: readonly FastifyPluginAsync[];
   /** Policies that come with the program: what others extend. */
   readonly shippedPolicies?: readonly PolicyDocument[];
+  /** Of signed checkpoints, which `audit verify` holds the chain against. */
+  readonly auditMarks?: () => Promise<readonly AuditMark[]>;
   /** Shared with whoever counts; made here when absent. */
   readonly metrics?: ApiMetrics;
 };
@@ -86,6 +89,7 @@ export async function buildApi(options: ApiOptions): Promise<FastifyInstance> {
     login: new Login(catalog, now, random),
     metrics,
     shippedPolicies: options.shippedPolicies ?? [],
+    auditMarks: options.auditMarks ?? (async () => []),
   };
   await app.register((scope) => publicApi(scope, services));
   await app.register((scope) => documentation(scope, config.version));

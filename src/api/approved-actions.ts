@@ -66,6 +66,12 @@ const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
     }
     const policy = await tables.policies.get(String(request['policyId']));
     if (policy === undefined || policy.tenantId !== approval.tenantId) throw notFound();
+    if (request['change'] === 'delete-policy') {
+      const outcome = await tables.policies.delete(policy.id, Number(request['baseVersion']));
+      if (outcome === 'in-use') throw new Fault('REQUEST_CONFLICT', 'Assets name this policy; attach another one to them first');
+      if (outcome !== 'deleted') throw new Fault('REQUEST_STALE', 'The policy has changed since');
+      return;
+    }
     const text = String(request['text']);
     changed(
       await tables.policies.change({
@@ -92,6 +98,7 @@ const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
       {
         id: newId('run', call.at, call.random),
         tenantId,
+        ...(point.assetId === undefined ? {} : { assetId: point.assetId }),
         kind: 'forget',
         key: `approval:${id}`,
         parameters: { snapshots: [snapshot] },

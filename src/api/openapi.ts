@@ -122,7 +122,7 @@ function parametersOf(route: Route, components: Map<string, unknown>): readonly 
       schema: hoist(schema as TSchema, components),
     })),
     ...(isIdempotent ? [header('Idempotency-Key', false, 'A repeated request with the same key gets the same answer, once')] : []),
-    ...(isConditional ? [header('If-Match', true, 'The ETag of what is to be changed')] : []),
+    ...(isConditional ? [header('If-Match', isConditional === true, 'The ETag of what is to be changed')] : []),
     ...(route.stream === undefined ? [] : [header('Last-Event-ID', false, 'Where the stream goes on')]),
   ];
 }

@@ -4,8 +4,9 @@
 import type { CatalogTables, StoredPolicy } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
 import type { Tenant } from '../model/tenant.ts';
-import { type PolicyProblem, weakenings } from '../policy/effective-policy.ts';
+import { effectivePolicy, type PolicyProblem, weakenings } from '../policy/effective-policy.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
+import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import { readPolicy } from '../policy/read-policy.ts';
 import { PolicyBook, type PolicyInForce } from '../scheduler/policy-book.ts';
 import { FieldFault } from './problem.ts';
@@ -51,6 +52,14 @@ export async function attachmentWeakens(
 
 export async function policyInForce(source: Source, tenant: Tenant, asset: Asset): Promise<PolicyInForce> {
   return (await bookOf(source, tenant)).inForce(tenant, asset);
+}
+
+/** What a stored policy says by itself, with what it extends among the shipped ones. */
+export function documentAlone({ level, text, name }: StoredPolicy, shipped: readonly PolicyDocument[]): EffectivePolicy {
+  const { document } = readDocument(text);
+  const base = shipped.find((one) => one.name === document.extends && one.name !== name);
+  const levels = [{ level, document }] as const;
+  return effectivePolicy(base === undefined ? levels : [{ level: 'base', document: base }, ...levels]).policy;
 }
 
 /** The document, or REQUEST_INVALID with a line and column for every problem. */

@@ -1,8 +1,38 @@
 // Every route of the API.
 
 import type { Route } from './route.ts';
+import { AGENT_ROUTES } from './routes/agents.ts';
+import { APPROVAL_ROUTES } from './routes/approvals.ts';
 import { ASSET_ROUTES } from './routes/assets.ts';
+import { AUDIT_ROUTES } from './routes/audit.ts';
+import { EVENT_ROUTES } from './routes/events.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
+import { LOGIN_ROUTES } from './routes/login.ts';
+import { PEOPLE_ROUTES } from './routes/people.ts';
+import { POINT_ROUTES } from './routes/points.ts';
+import { POLICY_ROUTES } from './routes/policies.ts';
+import { PROMISE_ROUTES } from './routes/promises.ts';
+import { RESTORE_ROUTES } from './routes/restores.ts';
+import { RUN_ROUTES } from './routes/runs.ts';
 import { TENANT_ROUTES } from './routes/tenants.ts';
+import { TOKEN_ROUTES } from './routes/tokens.ts';
+import { USAGE_ROUTES } from './routes/usage.ts';
 
-export const ROUTES: readonly Route[] = [...HEALTH_ROUTES, ...TENANT_ROUTES, ...ASSET_ROUTES];
+export const ROUTES: readonly Route[] = [
+  ...LOGIN_ROUTES,
+  ...TENANT_ROUTES,
+  ...PEOPLE_ROUTES,
+  ...TOKEN_ROUTES,
+  ...AGENT_ROUTES,
+  ...ASSET_ROUTES,
+  ...POLICY_ROUTES,
+  ...RUN_ROUTES,
+  ...POINT_ROUTES,
+  ...RESTORE_ROUTES,
+  ...APPROVAL_ROUTES,
+  ...PROMISE_ROUTES,
+  ...EVENT_ROUTES,
+  ...USAGE_ROUTES,
+  ...AUDIT_ROUTES,
+  ...HEALTH_ROUTES,
+];

@@ -10,6 +10,7 @@ import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import type { Principal, Token } from '../model/principal.ts';
 import type { Tenant } from '../model/tenant.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
+import type { AuditMark } from '../trust/audit-chain.ts';
 import type { Login } from '../trust/login.ts';
 import type { Action } from '../trust/roles.ts';
 import type { ApiConfig } from './config.ts';
@@ -35,6 +36,8 @@ export type ApiServices = {
   readonly metrics: ApiMetrics;
   /** Policies that come with the program: what others extend. */
   readonly shippedPolicies: readonly PolicyDocument[];
+  /** Of signed checkpoints of the audit. */
+  readonly auditMarks: () => Promise<readonly AuditMark[]>;
 };
 
 export type Answer = {
@@ -69,6 +72,8 @@ export interface Call<Q = unknown, B = unknown> extends ApiServices {
   readonly tenant: Tenant;
   /** The version of If-Match; undefined: none was sent, or any ("*"). */
   readonly ifMatch: number | undefined;
+  /** False: nobody said which version is to be changed. */
+  readonly hasIfMatch: boolean;
   readonly idempotencyKey: string | undefined;
   /** One transaction: `work`, its audit line, and the stored answer of an idempotent request. `after` runs once it is durable, and again
    *  when the answer is repeated: it has to bear that. */
@@ -109,8 +114,8 @@ export type RouteDefinition<Q extends TProperties, B extends TSchema> = {
   readonly answers: Readonly<Record<number, AnswerSchema>>;
   /** Takes an Idempotency-Key. */
   readonly isIdempotent?: true;
-  /** Needs If-Match. */
-  readonly isConditional?: true;
+  /** Needs If-Match; 'when-there': only for something that exists. */
+  readonly isConditional?: true | 'when-there';
   readonly bodyBytesMax?: number;
   readonly handle: (call: Call<Static<TObject<Q>>, Static<B>>) => Promise<Answer>;
   /** Instead of a body: server-sent events. Begins after `handle` answered 200. */

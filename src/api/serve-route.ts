@@ -82,7 +82,7 @@ function callOf(route: Route, services: ApiServices, request: FastifyRequest): C
     query: request.query,
     body: request.body,
     tenant: admission?.tenant as Call['tenant'],
-    ifMatch: route.isConditional === true ? readIfMatch(request.headers['if-match']) : undefined,
+    ...readIfMatch(route, request.headers['if-match']),
     idempotencyKey: route.isIdempotent === true ? readKey(request.headers['idempotency-key']) : undefined,
   };
   return { ...call, change: (line, work, after) => change(route, call, request, line, work, after) };
@@ -147,10 +147,12 @@ function readKey(header: string | string[] | undefined): string | undefined {
 }
 
 /** `"7"` -> 7; `*` -> any. */
-function readIfMatch(header: string | undefined): number | undefined {
+function readIfMatch({ isConditional }: Route, header: string | undefined): Pick<Call, 'ifMatch' | 'hasIfMatch'> {
+  if (isConditional === undefined || (header === undefined && isConditional === 'when-there'))
+    return { ifMatch: undefined, hasIfMatch: false };
   if (header === undefined) throw new Fault('REQUEST_NEEDS_VERSION', 'The version that is to be changed was not named');
-  if (header === '*') return undefined;
+  if (header === '*') return { ifMatch: undefined, hasIfMatch: true };
   const version = /^(?:W\/)?"(\d{1,15})"$/.exec(header)?.[1];
   if (version === undefined) throw new Fault('REQUEST_STALE', 'If-Match names no version that this ever had');
-  return Number(version);
+  return { ifMatch: Number(version), hasIfMatch: true };
 }

@@ -15,6 +15,7 @@ import { acceptedStep } from './totp.ts';
 const AT_ONCE_MAX = 8;
 
 export type LoginRequest = { readonly login: string; readonly password: string; readonly code?: string };
+export type Proved = { readonly person: Person; readonly step?: number };
 export type Session = { readonly secret: string; readonly tokenId: string; readonly expiresAt: string; readonly person: Person };
 
 export class Login {
@@ -35,24 +36,16 @@ export class Login {
 
   /** Whether password and code are right: the person, to be made a session of by `begin` within a transaction. LOGIN_REFUSED,
    *  LOGIN_CODE_NEEDED, REQUEST_RATE_LIMITED. */
-  async prove(
-    { login, password, code }: LoginRequest,
-    address: string,
-  ): Promise<{ readonly person: Person; readonly step?: number }> {
-    const waitMs = Math.max(this.#byLogin.waitMs(login), this.#byAddress.waitMs(address));
-    if (waitMs > 0 || this.#atOnce >= AT_ONCE_MAX)
-      throw new Fault('REQUEST_RATE_LIMITED', `Too many attempts to log in; wait ${Math.ceil(Math.max(waitMs, 1000) / 1000)} s`);
-    // Counted first, so that a hundred at once are a hundred.
-    this.#byLogin.failed(login);
-    this.#byAddress.failed(address);
-    this.#atOnce++;
-    try {
-      const proved = await this.#check(login, password, code);
-      this.#byLogin.succeeded(login);
-      return proved;
-    } finally {
-      this.#atOnce--;
-    }
+  prove({ login, password, code }: LoginRequest, address: string): Promise<Proved> {
+    return this.#limited(login, address, () => this.#check(login, password, code));
+  }
+
+  /** Only the password, of somebody who is logged in: LOGIN_REFUSED when it is wrong. */
+  async provePassword(login: string, password: string, address: string): Promise<void> {
+    await this.#limited(login, address, async () => {
+      const found = await this.#catalog.people.byLogin(login);
+      if (!(await isPasswordOf(password, found?.secrets.passwordHash))) throw refused();
+    });
   }
 
   /** The code counts once: LOGIN_REFUSED when another session began with it meanwhile. */
@@ -75,7 +68,24 @@ export class Login {
     return { secret, tokenId, expiresAt, person };
   }
 
-  async #check(login: string, password: string, code: string | undefined): Promise<{ person: Person; step?: number }> {
+  async #limited<T>(login: string, address: string, check: () => Promise<T>): Promise<T> {
+    const waitMs = Math.max(this.#byLogin.waitMs(login), this.#byAddress.waitMs(address));
+    if (waitMs > 0 || this.#atOnce >= AT_ONCE_MAX)
+      throw new Fault('REQUEST_RATE_LIMITED', `Too many attempts to log in; wait ${Math.ceil(Math.max(waitMs, 1000) / 1000)} s`);
+    // Counted first, so that a hundred at once are a hundred.
+    this.#byLogin.failed(login);
+    this.#byAddress.failed(address);
+    this.#atOnce++;
+    try {
+      const proved = await check();
+      this.#byLogin.succeeded(login);
+      return proved;
+    } finally {
+      this.#atOnce--;
+    }
+  }
+
+  async #check(login: string, password: string, code: string | undefined): Promise<Proved> {
     const found = await this.#catalog.people.byLogin(login);
     const isRight = await isPasswordOf(password, found?.secrets.passwordHash);
     if (found === undefined || !isRight || found.person.state !== 'active') throw refused();

@@ -48,7 +48,6 @@ export const ACTIONS = {
   'provider.policy.read': ['system-admin'],
   'provider.policy.change': ['system-admin'],
   'provider.metrics.read': ['system-admin'],
-  'provider.event.read': ['system-admin'],
   'provider.usage.read': ['system-admin'],
   'provider.person.read': ['security-admin'],
   'provider.person.change': ['security-admin'],

@@ -1,0 +1,112 @@
+// Host agents: enrolled by a short-lived token, listed, and revoked at once.
+
+import { Type } from 'typebox';
+import { Agent } from '../../model/agent.ts';
+import { Id, Label, newId } from '../../model/identifier.ts';
+import { Instant, instantOf } from '../../model/instant.ts';
+import { ENROLMENT_MS_DEFAULT, ENROLMENT_MS_MAX, newSecret } from '../../trust/tokens.ts';
+import { answerPage } from '../page.ts';
+import { notFound } from '../problem.ts';
+import { route } from '../route.ts';
+import { PAGE_QUERY, pageSchema } from '../schema.ts';
+
+const MINUTE_MS = 60_000;
+const NewEnrolment = Type.Object(
+  {
+    label: Type.Optional(Label),
+    minutes: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: ENROLMENT_MS_MAX / MINUTE_MS,
+        description: `of life (${ENROLMENT_MS_DEFAULT / MINUTE_MS})`,
+      }),
+    ),
+  },
+  { additionalProperties: false, $id: 'NewEnrolment' },
+);
+const Enrolment = Type.Object(
+  { id: Id, secret: Type.String({ description: 'for "holdfast agent --enroll", once' }), expiresAt: Instant },
+  { additionalProperties: false, $id: 'Enrolment' },
+);
+
+export const AGENT_ROUTES = [
+  route({
+    method: 'GET',
+    path: '/v1/tenants/{tenant}/agents',
+    name: 'listAgents',
+    tag: 'agents',
+    summary: 'List the agents',
+    action: 'agent.read',
+    query: PAGE_QUERY,
+    answers: { 200: { description: 'A page', schema: pageSchema(Agent) } },
+    handle: (call) => answerPage(call, 'agents', (page) => call.catalog.agents.list(call.tenant.id, page)),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/tenants/{tenant}/agents/{agent}',
+    name: 'getAgent',
+    tag: 'agents',
+    summary: 'Show an agent',
+    action: 'agent.read',
+    answers: { 200: { description: 'The agent', schema: Agent } },
+    handle: async ({ catalog, tenant, params }) => {
+      const agent = await catalog.agents.get(params['agent']!, tenant.id);
+      if (agent === undefined) throw notFound();
+      return { status: 200, body: agent };
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/agents/{agent}/revoke',
+    name: 'revokeAgent',
+    tag: 'agents',
+    summary: 'Revoke an agent at once; its runs end',
+    action: 'agent.revoke',
+    answers: { 200: { description: 'Revoked', schema: Agent } },
+    handle: async (call) => {
+      const { catalog, tenant, params, at } = call;
+      const agent = await catalog.agents.get(params['agent']!, tenant.id);
+      if (agent === undefined) throw notFound();
+      return call.change(
+        { action: 'agent.revoke', subject: agent.id, details: { label: agent.label } },
+        async ({ agents, events }) => {
+          if (await agents.revoke(agent.id, instantOf(at)))
+            await events.add(
+              {
+                tenantId: tenant.id,
+                kind: 'agent.revoked',
+                severity: 'warning',
+                message: `The agent "${agent.label}" was revoked`,
+                details: { agent: agent.id },
+              },
+              instantOf(at),
+            );
+          return { status: 200, body: (await agents.get(agent.id, tenant.id))! };
+        },
+        () => call.wake(agent.id),
+      );
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/enrolments',
+    name: 'createEnrolment',
+    tag: 'agents',
+    summary: 'Make a token with which one agent enrols, once',
+    action: 'agent.enrol',
+    body: NewEnrolment,
+    answers: { 201: { description: 'To be given to the agent', schema: Enrolment } },
+    handle: async (call) => {
+      const { at, random, body, tenant, actor } = call;
+      const { secret, digest } = newSecret(random);
+      const id = newId('enrolment', at, random);
+      const lifeMs = body.minutes === undefined ? ENROLMENT_MS_DEFAULT : body.minutes * MINUTE_MS;
+      const expiresAt = instantOf(new Date(at.getTime() + lifeMs));
+      const label = body.label ?? 'agent';
+      return call.change({ action: 'agent.enrolment', subject: id, details: { label, expiresAt } }, async ({ tokens }) => {
+        await tokens.addEnrolment({ id, tenantId: tenant.id, label, expiresAt, createdBy: actor }, digest);
+        return { status: 201, body: { id, secret, expiresAt } };
+      });
+    },
+  }),
+];

@@ -1,0 +1,98 @@
+// Requests that wait for a second person. What is approved is executed at once, as it was written down.
+
+import { Fault, isFault } from '../../base/faults.ts';
+import { Approval } from '../../model/approval.ts';
+import { Approvals } from '../../trust/approvals.ts';
+import { executeApproved } from '../approved-actions.ts';
+import { answerPage } from '../page.ts';
+import { notFound } from '../problem.ts';
+import { type Answer, type Call, route } from '../route.ts';
+import { PAGE_QUERY, pageSchema } from '../schema.ts';
+
+const ONE = { 200: { description: 'The request', schema: Approval } };
+
+export const APPROVAL_ROUTES = [
+  route({
+    method: 'GET',
+    path: '/v1/tenants/{tenant}/approvals',
+    name: 'listApprovals',
+    tag: 'approvals',
+    summary: 'List requests and how they were decided',
+    action: 'approval.read',
+    query: PAGE_QUERY,
+    answers: { 200: { description: 'A page', schema: pageSchema(Approval) } },
+    handle: (call) => answerPage(call, 'approvals', (page) => call.catalog.approvals.list(call.tenant.id, page)),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/tenants/{tenant}/approvals/{approval}',
+    name: 'getApproval',
+    tag: 'approvals',
+    summary: 'Show a request',
+    action: 'approval.read',
+    answers: ONE,
+    handle: async (call) => ({ status: 200, body: await approvalOf(call) }),
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/approvals/{approval}/approve',
+    name: 'approve',
+    tag: 'approvals',
+    summary: 'Approve the request of somebody else, which is then executed',
+    description:
+      'Only a person who is logged in, and never who asked. When what was to be changed has changed meanwhile it stays approved and is not executed.',
+    action: 'approval.decide',
+    answers: ONE,
+    handle: async (call) => {
+      const { state } = await approvalOf(call);
+      const approvals = approvalsOf(call);
+      // Approved before, and not executed then: that is done now.
+      if (state !== 'approved') await approvals.approve(call.principal, call.tenant.id, call.params['approval']!, call.source);
+      else if (call.principal.kind !== 'person') throw new Fault('REQUEST_FORBIDDEN', 'Only a person executes what was approved');
+      return execute(call, approvals);
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/approvals/{approval}/reject',
+    name: 'reject',
+    tag: 'approvals',
+    summary: 'Reject a request, or take back the own one',
+    action: 'approval.decide',
+    answers: ONE,
+    handle: async (call) => {
+      await approvalOf(call);
+      const decided = await approvalsOf(call).reject(call.principal, call.tenant.id, call.params['approval']!, call.source);
+      return { status: 200, body: decided };
+    },
+  }),
+];
+
+async function execute(call: Call, approvals: Approvals): Promise<Answer> {
+  const id = call.params['approval']!;
+  try {
+    await approvals.execute(
+      call.principal,
+      call.tenant.id,
+      id,
+      (tables, approval) => executeApproved(tables, approval, call),
+      call.source,
+    );
+  } catch (error) {
+    if (isFault(error, 'REQUEST_STALE', 'REQUEST_NOT_FOUND'))
+      throw new Fault('REQUEST_STALE', 'It was approved, but what it is about has changed since it was asked for; ask again');
+    throw error;
+  }
+  call.wake();
+  return { status: 200, body: await approvalOf(call) };
+}
+
+function approvalsOf({ catalog, now, random }: Call): Approvals {
+  return new Approvals({ catalog, now, random });
+}
+
+async function approvalOf({ catalog, tenant, params }: Call): Promise<Approval> {
+  const approval = await catalog.approvals.get(tenant.id, params['approval']!);
+  if (approval === undefined) throw notFound();
+  return approval;
+}

@@ -1,0 +1,152 @@
+// Restores: which recovery point an instant means is decided and said before anything is moved.
+
+import { type Static, Type } from 'typebox';
+import { Fault } from '../../base/faults.ts';
+import type { NewRun } from '../../catalog/catalog.ts';
+import type { Asset } from '../../model/asset.ts';
+import { Id, newId } from '../../model/identifier.ts';
+import { Instant, instantOf } from '../../model/instant.ts';
+import { RecoveryPoint } from '../../model/recovery-point.ts';
+import { RestoreOrder } from '../../model/restore-order.ts';
+import { Run } from '../../model/run.ts';
+import { newestAtOrBefore } from '../point-at.ts';
+import { fieldFault } from '../problem.ts';
+import { type Call, route } from '../route.ts';
+import { locationOf } from './runs.ts';
+
+const { target, path, delta, verify, snapshot } = RestoreOrder.properties;
+const RestoreRequest = Type.Object(
+  {
+    assetId: Id,
+    snapshot: Type.Optional(snapshot),
+    at: Type.Optional(
+      Type.String({ ...Instant, description: 'the newest sound recovery point at or before it; without both: the newest' }),
+    ),
+    agentId: Type.Optional(Type.String({ ...Id, description: 'to another host (the one that it was backed up on)' })),
+    target,
+    path,
+    delta,
+    verify,
+    dryRun: Type.Optional(Type.Boolean({ description: 'say what would be restored, and do nothing' })),
+  },
+  { additionalProperties: false, $id: 'RestoreRequest' },
+);
+type RestoreRequest = Static<typeof RestoreRequest>;
+const Plan = Type.Object(
+  {
+    requestedAt: Type.Optional(Instant),
+    /** The state that one returns to: when the snapshot was begun. */
+    achievedAt: Instant,
+    /** Work of so many seconds before the requested instant is not in it. */
+    lostSeconds: Type.Optional(Type.Number()),
+    point: RecoveryPoint,
+    agentId: Id,
+    target: Type.String(),
+    warnings: Type.Array(Type.String()),
+  },
+  { additionalProperties: false, $id: 'RestorePlan' },
+);
+const PRIORITY = 90;
+
+export const RESTORE_ROUTES = [
+  route({
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/restores',
+    name: 'requestRestore',
+    tag: 'restores',
+    summary: 'Restore an asset as it was, to a directory or device of an agent',
+    action: 'restore.request',
+    body: RestoreRequest,
+    isIdempotent: true,
+    answers: {
+      200: { description: 'With dryRun: what would be restored', schema: Plan },
+      201: {
+        description: 'Queued',
+        schema: Type.Object({ plan: Plan, run: Run }, { additionalProperties: false, $id: 'Restore' }),
+      },
+    },
+    handle: async (call) => {
+      const { body, tenant, at } = call;
+      const asset = await call.catalog.assets.get(tenant.id, body.assetId);
+      if (asset === undefined) throw fieldFault('body/assetId', 'names no asset of this tenant');
+      const plan = await planOf(call, asset, body);
+      if (body.dryRun === true) return { status: 200, body: plan };
+      const run = newRestore(call, asset, plan);
+      const details = { asset: asset.name, snapshot: plan.point.snapshot, agentId: plan.agentId, target: plan.target };
+      return call.change(
+        { action: 'restore.request', subject: run.id, details },
+        async ({ runs }) => {
+          const added = await runs.add(run, instantOf(at));
+          return { status: 201, body: { plan, run: added.run }, headers: { location: locationOf(call, run.id) } };
+        },
+        () => call.wake(plan.agentId),
+      );
+    },
+  }),
+];
+
+async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<Static<typeof Plan>> {
+  if (body.snapshot !== undefined && body.at !== undefined)
+    throw fieldFault('body', 'has both a snapshot and an instant; one is enough');
+  if (asset.source.kind === 'volume' && body.path !== undefined)
+    throw fieldFault('body/path', 'is for assets of files; this is a volume');
+  const agentId = body.agentId ?? asset.agentId;
+  const agent = await call.catalog.agents.get(agentId, call.tenant.id);
+  if (agent === undefined) throw fieldFault('body/agentId', 'names no agent of this tenant');
+  if (agent.state !== 'active') throw new Fault('REQUEST_CONFLICT', 'That agent was revoked; name another one in agentId');
+  const point = await pointOf(call, asset, body);
+  const warnings = [
+    ...(point.isSound ? [] : ['A verify found damage in this snapshot; what is damaged will be missing and named']),
+    ...(point.hasWarnings ? ['Some entries could not be read when it was made; its run names them'] : []),
+    ...(point.provenAt === undefined ? ['Its content was not read back and proved yet'] : []),
+    ...(agentId === asset.agentId ? [] : ['It goes to another host than it came from']),
+  ];
+  const lost =
+    body.at === undefined ? {} : { requestedAt: body.at, lostSeconds: (Date.parse(body.at) - Date.parse(point.startedAt)) / 1000 };
+  return { ...lost, achievedAt: point.startedAt, point, agentId, target: body.target, warnings };
+}
+
+async function pointOf({ catalog, tenant }: Call, asset: Asset, { snapshot, at }: RestoreRequest): Promise<RecoveryPoint> {
+  if (snapshot !== undefined) {
+    const point = await catalog.recoveryPoints.get(tenant.id, snapshot);
+    if (point === undefined || point.assetId !== asset.id)
+      throw fieldFault('body/snapshot', 'names no recovery point of this asset');
+    return point;
+  }
+  if (at === undefined) {
+    const latest = await catalog.recoveryPoints.latest(asset.id);
+    if (latest === undefined) throw new Fault('REQUEST_CONFLICT', 'The asset has no sound recovery point yet');
+    return latest;
+  }
+  const { point, earliest } = await newestAtOrBefore(catalog, asset, at);
+  if (point !== undefined) return point;
+  const from = earliest === undefined ? 'it has none yet' : `the earliest is of ${earliest.startedAt}`;
+  throw new Fault('REQUEST_CONFLICT', `The asset has no sound recovery point at or before ${at}: ${from}`);
+}
+
+function newRestore(call: Call<unknown, RestoreRequest>, asset: Asset, plan: Static<typeof Plan>): NewRun {
+  const { path, delta, verify } = call.body;
+  const order: RestoreOrder = {
+    snapshot: plan.point.snapshot,
+    target: plan.target,
+    ...(path === undefined ? {} : { path }),
+    ...(delta === undefined ? {} : { delta }),
+    ...(verify === undefined ? {} : { verify }),
+  };
+  const id = newId('run', call.at, call.random);
+  const at = instantOf(call.at);
+  return {
+    id,
+    tenantId: call.tenant.id,
+    assetId: asset.id,
+    agentId: plan.agentId,
+    kind: 'restore',
+    key: `restore:${id}`,
+    parameters: order,
+    priority: PRIORITY,
+    dueAt: at,
+    notBefore: at,
+    attemptsMax: 1,
+    requestedBy: call.actor,
+  };
+}
