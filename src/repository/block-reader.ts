@@ -9,7 +9,7 @@ import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockOpener } from '../worker/block-opener.ts';
 import type { Keyring } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
-import type { SessionKeyCache } from './session-keys.ts';
+import type { SessionKeyFinder } from './session-keys.ts';
 
 /** Answers where a block lies. `refresh` after a miss, since a prune may have moved it: brings what `find` answers up to date. */
 export type BlockFinder = {
@@ -25,14 +25,14 @@ export function hasMoved(before: BlockPlace | undefined, now: BlockPlace | undef
 export class BlockReader {
   readonly #store: ObjectStore;
   readonly #keyring: Keyring;
-  readonly #keys: SessionKeyCache;
+  readonly #keys: SessionKeyFinder;
   readonly #finder: BlockFinder;
   readonly #opener = new BlockOpener();
   readonly #cache = new Map<string, Promise<Uint8Array>>();
   readonly #cacheBytesMax: number;
   #cacheBytes = 0;
 
-  constructor(store: ObjectStore, keyring: Keyring, keys: SessionKeyCache, finder: BlockFinder, cacheBytesMax = 16 * 1024 * 1024) {
+  constructor(store: ObjectStore, keyring: Keyring, keys: SessionKeyFinder, finder: BlockFinder, cacheBytesMax = 16 * 1024 * 1024) {
     this.#store = store;
     this.#keyring = keyring;
     this.#keys = keys;

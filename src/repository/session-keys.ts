@@ -5,6 +5,9 @@ import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { type Keyring, SESSION_KEY_BYTES } from './keyring.ts';
 import { hex, sessionKeyKey } from './layout.ts';
 
+/** What opens the blocks of sessions. */
+export type SessionKeyFinder = Pick<SessionKeyCache, 'dataKey' | 'metadataKey'>;
+
 export class SessionKeyCache {
   readonly #store: ObjectStore;
   readonly #keyring: Keyring;
