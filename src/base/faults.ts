@@ -144,6 +144,7 @@ export const FAULTS = {
   KEY_OF_OTHER_REPOSITORY: never('Check the location of the repository, and which key this is.'),
 
   // Service
+  SERVICE_CANNOT_LISTEN: never('Choose another --listen: something else is there, or this user may not listen there.'),
   SERVICE_STOPPING: later('The service is being stopped or restarted. Try again in a moment.'),
   TENANT_NOT_FOUND: never('Check the id or name of the tenant.'),
 

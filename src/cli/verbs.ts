@@ -2,7 +2,9 @@
 
 import { DRY_RUN, FILTERS, REPOSITORY, THREADS } from './common-options.ts';
 import type { Argument, Verb } from './verb.ts';
+import { AGENT_VERBS } from './verbs-agent.ts';
 import { KEY_VERBS } from './verbs-key.ts';
+import { SERVICE_VERBS } from './verbs-service.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
 const ENTRY_KINDS = ['file', 'directory', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
@@ -324,6 +326,8 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import('./stats.ts')).stats,
   },
   ...KEY_VERBS,
+  ...SERVICE_VERBS,
+  ...AGENT_VERBS,
   {
     name: 'completion',
     summary: 'print a script that completes commands in a shell',

@@ -1,4 +1,4 @@
-// What the policy says about how a run of an agent is done, at the moment in which it is claimed.
+// What the policy in force says about how a run of an agent is done: how fast, and which commands around it.
 
 import type { Asset } from '../model/asset.ts';
 import type { Run } from '../model/run.ts';
@@ -6,29 +6,28 @@ import { bandwidthAt } from '../policy/policy-tasks.ts';
 import type { HookCommand } from '../policy/policy-terms.ts';
 import type { PolicyBook } from './policy-book.ts';
 
-export type AgentHook = { argv: string[]; timeoutSeconds: number };
-/** As `RunTerms` of the agent protocol. */
-export type AgentTerms = {
-  uploadBytesPerSecond?: number;
-  downloadBytesPerSecond?: number;
-  before?: AgentHook[];
-  after?: AgentHook[];
+export type Terms = {
+  readonly uploadBytesPerSecond?: number;
+  readonly downloadBytesPerSecond?: number;
+  readonly hooks?: { readonly before: Command[]; readonly after: Command[] };
 };
 
-export function runTerms(book: PolicyBook, now: () => Date): (run: Run, asset: Asset | undefined) => Promise<AgentTerms> {
+type Command = Omit<HookCommand, 'command'> & { readonly command: string[] };
+
+export function runTerms(book: PolicyBook, now: () => Date): (run: Run, asset: Asset | undefined) => Promise<Terms> {
   return async (run, asset) => {
     const tenant = book.tenant(run.tenantId);
-    if (tenant === undefined || asset === undefined) return {};
+    if (tenant === undefined) return {};
     const { policy } = book.inForce(tenant, asset);
-    const terms: AgentTerms = { ...bandwidthAt(policy, now()) };
-    if (run.kind !== 'backup') return terms;
-    const { before, after } = policy.hooks;
-    if (before.length > 0) terms.before = before.map(hookOf);
-    if (after.length > 0) terms.after = after.map(hookOf);
-    return terms;
+    // Hooks stop and start what writes: around a backup only.
+    const hooks =
+      run.kind === 'backup'
+        ? { hooks: { before: policy.hooks.before.map(asMessage), after: policy.hooks.after.map(asMessage) } }
+        : {};
+    return { ...bandwidthAt(policy, now()), ...hooks };
   };
 }
 
-function hookOf({ command, timeoutMs }: HookCommand): AgentHook {
-  return { argv: [...command], timeoutSeconds: Math.max(1, Math.ceil(timeoutMs / 1000)) };
+function asMessage({ command, ...rest }: HookCommand): Command {
+  return { ...rest, command: [...command] };
 }

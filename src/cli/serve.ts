@@ -1,0 +1,45 @@
+// `holdfast serve`: the service until it is told to stop.
+
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { readListen } from './listen-address.ts';
+import { processFacts } from './open.ts';
+import type { Invocation } from './verb.ts';
+import { versionText } from './version.ts';
+
+export async function serve(invocation: Invocation): Promise<number> {
+  const { options, environment, output, signal } = invocation;
+  const { startService } = await import('../service.ts');
+  const home = resolve(options.text('home') ?? environment.variables.HOLDFAST_HOME ?? join(homedir(), '.local/share/holdfast'));
+  const service = await startService({
+    home,
+    listen: readListen(options.text('listen') ?? environment.variables.HOLDFAST_LISTEN ?? '127.0.0.1:8480'),
+    store: options.text('store') ?? environment.variables.HOLDFAST_STORE,
+    publicUrl: options.text('public-url') ?? environment.variables.HOLDFAST_PUBLIC_URL,
+    channelsFile: options.text('channels'),
+    hasLocalAgent: !options.flag('no-local-agent'),
+    hasScheduler: !options.flag('no-scheduler'),
+    logLevel: options.text('log-level') ?? 'info',
+    variables: environment.variables,
+    version: versionText().replace(/^\S+ /, ''),
+    process: processFacts(),
+  });
+  const { url, firstToken, tenant } = service;
+  output.record('listening', { url, home, ...(firstToken === undefined ? {} : { adminToken: firstToken }) });
+  output.line(`Holdfast serves at ${url}   (API: ${url}/docs)`);
+  output.line(`Everything is in ${home}`);
+  if (firstToken !== undefined) {
+    output.line('');
+    output.line(`Administrator's token of the tenant "${tenant}", shown this once:`);
+    output.line(`  ${firstToken}`);
+    output.line(`  export HOLDFAST_SERVICE=${url} HOLDFAST_TOKEN=...`);
+  }
+  output.flush();
+  await new Promise<void>((stop) => {
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', () => stop(), { once: true });
+  });
+  output.notice('Stopping: runs of this process end or are left to be taken up.');
+  await service.stop();
+  return 0;
+}

@@ -1,0 +1,48 @@
+// The verbs of the service; see verbs.ts.
+
+import type { Verb } from './verb.ts';
+
+export const SERVICE_VERBS: readonly Verb[] = [
+  {
+    name: 'serve',
+    summary: 'run the service: API, scheduler and a local agent',
+    details:
+      'Nothing has to be configured: the catalogue, the repositories of tenants and their passphrases lie below --home. The first start makes a tenant "default" and prints the token of its administrator, once. SIGTERM or SIGINT stop it in an orderly way; what is stopped otherwise is taken up by the next start.',
+    args: [],
+    options: [
+      {
+        name: 'home',
+        kind: 'directory',
+        value: 'DIR',
+        help: 'where the service keeps everything (default: ~/.local/share/holdfast)',
+      },
+      { name: 'listen', kind: 'text', value: 'HOST:PORT', help: 'where it listens (default: 127.0.0.1:8480; port 0: any)' },
+      {
+        name: 'store',
+        kind: 'text',
+        value: 'LOCATION',
+        help: "where new tenants' repositories go: a directory, or s3+https://host/bucket/prefix (default: below --home)",
+      },
+      { name: 'public-url', kind: 'text', value: 'URL', help: 'how agents and people reach it (default: where it listens)' },
+      {
+        name: 'channels',
+        kind: 'file',
+        value: 'FILE',
+        help: 'where events are sent to: webhook, mail, syslog; see ops/channels.example.yaml',
+      },
+      { name: 'no-local-agent', kind: 'flag', help: 'do not run an agent for this host' },
+      { name: 'no-scheduler', kind: 'flag', help: 'answer requests only; another process schedules' },
+      {
+        name: 'log-level',
+        kind: 'choice',
+        choices: ['debug', 'info', 'warn', 'error'],
+        help: 'of the log on standard error (default: info)',
+      },
+    ],
+    examples: [
+      ['holdfast serve', 'On this machine, with everything embedded'],
+      ['holdfast serve --listen 0.0.0.0:8480 --store s3+https://s3.example.org/backup', 'For other hosts, into a bucket'],
+    ],
+    load: async () => (await import('./serve.ts')).serve,
+  },
+];

@@ -1,0 +1,286 @@
+// The composition root of `holdfast serve`: every part is made here and handed to those that need it. Nothing else knows all of them.
+//
+// Order of the start: catalogue, first tenant and administrator, repositories, API (listening), scheduler, local agent. The stop goes the
+// other way; a crash anywhere is a stop, because what was acknowledged is durable and what was begun is taken up.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { FastifyInstance } from 'fastify';
+import { type Logger, pino } from 'pino';
+import { AgentHome } from '../agents/host/agent-home.ts';
+import { enrolAgent } from '../agents/host/host-agent.ts';
+import { openAgent } from '../agents/host/open-agent.ts';
+import { buildApi } from './api/app.ts';
+import { LOG_OPTIONS } from './api/log.ts';
+import { Fault } from './base/faults.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import { openSqliteCatalog } from './catalog/sqlite/open.ts';
+import { agentRoutes } from './gateway/agent-routes.ts';
+import { AgentWaker } from './gateway/agent-waker.ts';
+import { sessionRoutes } from './gateway/session-routes.ts';
+import { newId } from './model/identifier.ts';
+import { instantOf, laterBy } from './model/instant.ts';
+import type { Tenant } from './model/tenant.ts';
+import { secretReader, writeChannels } from './notify/channel-settings.ts';
+import type { PolicyDocument } from './policy/policy-document.ts';
+import { parsePolicy } from './policy/read-policy.ts';
+import type { RepositoryOptions } from './repository/repository.ts';
+import { runTerms } from './scheduler/run-terms.ts';
+import { Scheduler } from './scheduler/scheduler.ts';
+import { openStore } from './store/open.ts';
+import { TenantRepositories } from './tenants/tenant-repositories.ts';
+import { appendAudit } from './trust/audit-chain.ts';
+import { bootstrap } from './trust/bootstrap.ts';
+import { newSecret } from './trust/tokens.ts';
+
+const ENROLMENT_MS = 60_000;
+/** Of the environment, what a child process of the service may see. */
+const CHILD_VARIABLES = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'NODE_EXTRA_CA_CERTS', 'XDG_CACHE_HOME', 'HOLDFAST_CACHE_DIR'];
+const STORE_VARIABLES = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_DEFAULT_REGION'];
+
+export type ServiceOptions = {
+  /** Absolute. */
+  readonly home: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Where new tenants' repositories go; below the home when absent. */
+  readonly store: string | undefined;
+  readonly publicUrl: string | undefined;
+  readonly channelsFile: string | undefined;
+  readonly hasLocalAgent: boolean;
+  readonly hasScheduler: boolean;
+  readonly logLevel: string;
+  readonly version: string;
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly process: RepositoryOptions['process'];
+};
+
+export type Service = {
+  readonly url: string;
+  /** Only at the very first start. */
+  readonly firstToken: string | undefined;
+  readonly tenant: string;
+  /** In an orderly way; what runs is interrupted and taken up by the next start. */
+  readonly stop: () => Promise<void>;
+};
+
+const now = (): Date => new Date();
+
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { home } = options;
+  for (const name of ['', 'secrets', 'scratch']) mkdirSync(join(home, name), { recursive: true, mode: 0o700 });
+  const log = pino({ ...LOG_OPTIONS, level: options.logLevel, base: null }, pino.destination({ fd: 2, sync: false }));
+  const undo: (() => Promise<unknown> | unknown)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const one of undo.splice(0).reverse()) await one();
+    log.flush();
+  };
+  try {
+    return await compose(options, log, undo, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function compose(
+  options: ServiceOptions,
+  log: Logger,
+  undo: (() => Promise<unknown> | unknown)[],
+  stop: () => Promise<void>,
+): Promise<Service> {
+  const { home } = options;
+  const catalog = await openSqliteCatalog({
+    path: join(home, 'catalog.sqlite'),
+    now,
+    random: randomBytes,
+    onFailure: (error) => log.error({ err: error }, 'the catalogue could not be written'),
+  });
+  undo.push(() => catalog.close());
+  const tenants = openTenants(options, catalog);
+  undo.push(() => tenants.close());
+  const shippedPolicies = readShippedPolicies();
+  const { tenant, adminSecret } = await catalog.transaction((tables) => bootstrap(tables, { now, random: randomBytes }));
+  await storeShippedPolicies(catalog, shippedPolicies);
+  if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
+  await tenants.create(tenant);
+
+  const waker = new AgentWaker();
+  const scheduler = new Scheduler({
+    catalog,
+    tenants,
+    now,
+    monotonic: () => performance.now(),
+    random: randomBytes,
+    log,
+    name: `service:${options.process.host}:${options.process.processId}`,
+    program: { command: fileURLToPath(new URL('../bin/holdfast', import.meta.url)), environment: chosen(options, CHILD_VARIABLES) },
+    scratchDirectory: join(home, 'scratch'),
+    readSecret: secretReader(join(home, 'secrets')),
+    shippedPolicies,
+    catalogTenant: async () => tenant.id,
+    onQueued: (agentId) => waker.wake(agentId),
+  });
+  const app = await buildApi({
+    catalog,
+    tenants,
+    now,
+    random: randomBytes,
+    log,
+    wake: (agentId) => (agentId === undefined ? scheduler.wake() : waker.wake(agentId)),
+    config: { version: options.version },
+    shippedPolicies,
+    plugins: [
+      agentRoutes({
+        catalog,
+        now,
+        random: randomBytes,
+        log,
+        wake: waker,
+        onRunEnded: scheduler.onRunEnded,
+        termsOf: runTerms(scheduler.book, now),
+      }),
+      sessionRoutes({ catalog, tenants, now, random: randomBytes, log }),
+    ],
+  });
+  undo.push(() => app.close());
+  const url = await listen(app, options);
+  if (options.hasScheduler) {
+    await scheduler.start();
+    undo.push(() => scheduler.stop());
+  }
+  if (options.hasLocalAgent) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
+  log.info({ url: url.public, home }, 'serving');
+  return { url: url.public, firstToken: adminSecret, tenant: tenant.name, stop };
+}
+
+function openTenants(options: ServiceOptions, catalog: Catalog): TenantRepositories {
+  const { home, store } = options;
+  const environment = chosen(options, STORE_VARIABLES);
+  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION } = environment;
+  const region = AWS_REGION ?? AWS_DEFAULT_REGION;
+  const credentials =
+    AWS_ACCESS_KEY_ID === undefined || AWS_SECRET_ACCESS_KEY === undefined
+      ? {}
+      : {
+          credentials: {
+            accessKeyId: AWS_ACCESS_KEY_ID,
+            secretAccessKey: AWS_SECRET_ACCESS_KEY,
+            ...(AWS_SESSION_TOKEN === undefined ? {} : { sessionToken: AWS_SESSION_TOKEN }),
+          },
+        };
+  return new TenantRepositories({
+    catalog,
+    baseLocation: store ?? join(home, 'repositories'),
+    secretsDirectory: join(home, 'secrets'),
+    cacheDirectory: join(home, 'cache'),
+    environment,
+    openStore: (location, create) => openStore(location, { create, ...credentials, ...(region === undefined ? {} : { region }) }),
+    process: options.process,
+    random: randomBytes,
+  });
+}
+
+/** `local`: how this process's own agent reaches it. */
+async function listen(
+  app: FastifyInstance,
+  { listen: { host, port }, publicUrl }: ServiceOptions,
+): Promise<{ local: string; public: string }> {
+  try {
+    await app.listen({ host, port });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new Fault('SERVICE_CANNOT_LISTEN', `Cannot listen at ${host}:${port}: ${code ?? message}`, { cause });
+  }
+  const { port: actual } = app.server.address() as AddressInfo;
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
+  const local = `http://${name}:${actual}`;
+  return { local, public: publicUrl ?? local };
+}
+
+/** Answers how to stop it. It speaks to the service over the loopback as every other agent does. */
+async function startLocalAgent(
+  options: ServiceOptions,
+  { catalog, tenant, url, log }: { catalog: Catalog; tenant: Tenant; url: { local: string }; log: Logger },
+): Promise<() => Promise<void>> {
+  const directory = join(options.home, 'agent');
+  const home = new AgentHome(directory);
+  home.prepare();
+  if (home.readState() === undefined) {
+    const { secret, digest } = newSecret(randomBytes);
+    const at = instantOf(now());
+    const enrolment = { id: newId('enrolment', now(), randomBytes), tenantId: tenant.id, label: options.process.host };
+    await catalog.tokens.addEnrolment({ ...enrolment, expiresAt: laterBy(at, ENROLMENT_MS), createdBy: 'system' }, digest);
+    await enrolAgent({
+      home,
+      service: url.local,
+      token: secret,
+      label: options.process.host,
+      programVersion: options.version,
+      now,
+      random: randomBytes,
+    });
+  }
+  const { run } = openAgent({
+    home: directory,
+    log: log.child({ part: 'agent' }),
+    now,
+    random: randomBytes,
+    program: `holdfast ${options.version}`,
+    service: url.local,
+    // Never its own repository, catalogue and keys.
+    neverBackUp: [options.home],
+  });
+  const stopping = new AbortController();
+  const running = run(stopping.signal).catch((error: unknown) => log.error({ err: error }, 'the local agent ended'));
+  return async () => {
+    stopping.abort(new Fault('SERVICE_STOPPING', 'The service is stopping'));
+    await running;
+  };
+}
+
+function readShippedPolicies(): readonly PolicyDocument[] {
+  const directory = fileURLToPath(new URL('../policies/', import.meta.url));
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.yaml'))
+    .sort()
+    .map((name) => parsePolicy(readFileSync(join(directory, name), 'utf8'), name));
+}
+
+/** So that they can be attached by name. Those that people changed stay as they are. */
+async function storeShippedPolicies(catalog: Catalog, shipped: readonly PolicyDocument[]): Promise<void> {
+  const directory = fileURLToPath(new URL('../policies/', import.meta.url));
+  await catalog.transaction(async (tables) => {
+    for (const { name } of shipped) {
+      if ((await tables.policies.byName(undefined, name)) !== undefined) continue;
+      const id = newId('policy', now(), randomBytes);
+      const at = instantOf(now());
+      const text = readFileSync(join(directory, `${name}.yaml`), 'utf8');
+      await tables.policies.add({ id, name, level: 'asset', text, version: 1, changedAt: at, changedBy: 'system:system' });
+      await appendAudit(tables, {
+        at,
+        actor: 'system:system',
+        actorLabel: 'Holdfast',
+        action: 'policy.create',
+        subject: id,
+        outcome: 'done',
+        details: { name },
+      });
+    }
+  });
+}
+
+async function readYaml(path: string): Promise<unknown> {
+  const { parse } = await import('yaml');
+  try {
+    return parse(readFileSync(resolve(path), 'utf8'), { maxAliasCount: 0 });
+  } catch (cause) {
+    throw new Fault('CHANNEL_INVALID', `The file "${path}" cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function chosen({ variables }: ServiceOptions, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (variables[name] ? [[name, variables[name]]] : [])));
+}
