@@ -20,7 +20,7 @@ export function nextMatchingDay(cron: Cron, from: number): number | undefined {
   return undefined;
 }
 
-function matchesDay(cron: Cron, day: number, isLast: boolean, weekDay: number): boolean {
+export function matchesDay(cron: Cron, day: number, isLast: boolean, weekDay: number): boolean {
   const byMonth = (cron.monthDays & (1 << day)) !== 0 || (cron.hasLastDay && isLast);
   const byWeek = (cron.weekDays & (1 << weekDay)) !== 0;
   return cron.isEitherDay ? byMonth || byWeek : byMonth && byWeek;

@@ -1,7 +1,7 @@
 // What a policy of the right form still gets wrong: values that mean nothing (errors), and promises that what it does cannot keep (warnings).
 
 import { parseCron } from './cron.ts';
-import { largestGap } from './due-gaps.ts';
+import { largestRealGap } from './due-gaps.ts';
 import { formatSpan, MINUTE_MS, parseDuration } from './duration.ts';
 import type { PolicyDocument } from './policy-document.ts';
 import type { EffectivePolicy } from './policy-terms.ts';
@@ -83,7 +83,7 @@ function checkPeriod(
 export function checkPromises(policy: EffectivePolicy): readonly Check[] {
   const { objectives, schedule, verify, retention, recoveryWindowMs } = policy;
   const checks: Check[] = [];
-  const gapMs = largestGap(schedule);
+  const gapMs = largestRealGap(schedule);
   const { rpoMs, proofAgeMs } = objectives;
   const isLogged = schedule.some(({ continuousLog, afterLogBytes }) => continuousLog === true || afterLogBytes !== undefined);
   if (rpoMs !== undefined && schedule.length === 0)

@@ -51,8 +51,8 @@ function objectiveMeasures({ objectives, recoveryWindowMs }: PolicyStatement): M
 
 function scheduleMeasures(schedule: readonly BackupSchedule[]): Measure[] {
   if (schedule.length === 0) return [];
-  // Compared as if all clocks were UTC: a night with 25 hours must not make one schedule rarer than another.
-  const gapMs = largestGap(schedule.map((entry) => ({ ...entry, timeZone: 'UTC' })));
+  // By the calendar: a night with 25 hours must not make one schedule rarer than another.
+  const gapMs = largestGap(schedule);
   const logs = schedule.flatMap(({ afterLogBytes }) => (afterLogBytes === undefined ? [] : [afterLogBytes]));
   return [
     { field: 'schedule', value: gapMs, text: scheduleText(schedule, gapMs), better: 'smaller', isPromise: true },

@@ -8,7 +8,7 @@ import { PolicyDocument } from './policy-document.ts';
 import { fieldText, type Path, schemaProblems } from './schema-problems.ts';
 import { type YamlValue, yamlValue } from './yaml-value.ts';
 
-export const POLICY_TEXT_BYTES_MAX = 64 * 1024;
+export const POLICY_TEXT_BYTES_MAX = 32 * 1024;
 const PROBLEMS_MAX = 50;
 
 /** `line` and `column` count from 1. */

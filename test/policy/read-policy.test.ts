@@ -177,17 +177,17 @@ describe('a hostile text', () => {
   ])('with %s is refused', (_what, text, expected) => expect(first(text)).toContain(expected));
 
   it.each([
-    ['brackets', '['.repeat(60_000)],
-    ['matched brackets', '['.repeat(30_000) + ']'.repeat(30_000)],
-    ['dashes', '- '.repeat(30_000)],
-    ['question marks', '? '.repeat(30_000)],
-    ['braces', '{a: '.repeat(15_000)],
-    ['anchors', '&a '.repeat(20_000)],
-    ['quotes', '"'.repeat(60_000)],
-    ['keys', Array.from({ length: 5000 }, (_, i) => `k${i}: 1`).join('\n')],
-    ['list', `name: x\nretention: { keepTags: [${'[a],'.repeat(10_000)}] }`],
-    ['long names', `${'x'.repeat(60_000)}: 1`],
-    ['zeros', String.raw`name: "\0"`.repeat(5000)],
+    ['brackets', '['.repeat(32_000)],
+    ['matched brackets', '['.repeat(16_000) + ']'.repeat(16_000)],
+    ['dashes', '- '.repeat(16_000)],
+    ['question marks', '? '.repeat(16_000)],
+    ['braces', '{a: '.repeat(8_000)],
+    ['anchors', '&a '.repeat(10_000)],
+    ['quotes', '"'.repeat(32_000)],
+    ['keys', Array.from({ length: 3000 }, (_, i) => `k${i}: 1`).join('\n')],
+    ['list', `name: x\nretention: { keepTags: [${'[a],'.repeat(8_000)}] }`],
+    ['long names', `${'x'.repeat(32_000)}: 1`],
+    ['zeros', String.raw`name: "\0"`.repeat(3000)],
   ])('of very many %s is refused with few words', (_what, text) => {
     const problems = problemsOf(text);
     expect(problems.length).toBeGreaterThan(0);
@@ -196,7 +196,7 @@ describe('a hostile text', () => {
   });
 
   it('that is longer than a policy may be is not even looked at', () => {
-    expect(first(`name: x\n#${'é'.repeat(POLICY_TEXT_BYTES_MAX / 2)}`)).toBe('1:1 a policy has at most 64 KiB');
+    expect(first(`name: x\n#${'é'.repeat(POLICY_TEXT_BYTES_MAX / 2)}`)).toBe('1:1 a policy has at most 32 KiB');
   });
 });
 
@@ -207,19 +207,19 @@ describe(`the words for people (seed ${SEED}; HOLDFAST_TEST_SEED chooses another
     const random = seededRandom(SEED);
     const full = documentOf(FULL);
     let accepted = 0;
-    for (let n = 0; n < 3000; n++) {
+    for (let n = 0; n < 2000; n++) {
       const mangled = mangle(structuredClone(full) as unknown as Json, random);
       const isValid = Value.Check(PolicyDocument, mangled);
       accepted += isValid ? 1 : 0;
       expect(schemaProblems(PolicyDocument, mangled).length === 0, JSON.stringify(mangled)).toBe(isValid);
     }
     expect(accepted).toBeGreaterThan(100);
-    expect(accepted).toBeLessThan(2900);
+    expect(accepted).toBeLessThan(1900);
   });
 
   it('never throw, and tell a place within the text, however the text is mangled', () => {
     const random = seededRandom(SEED + 1);
-    for (let n = 0; n < 1500; n++) {
+    for (let n = 0; n < 600; n++) {
       const at = Math.floor(random() * FULL.length);
       const piece = ['[', '}', ': ', '\n', '  ', '"', '&a ', '*a', '- ', '!', '\u0000', '#', '|\n', 'é', ''][
         Math.floor(random() * 15)
@@ -246,12 +246,12 @@ type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 /** Changes one part: takes it away, adds to it, or puts something else there. */
 function mangle(root: Json, random: () => number): Json {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
-  let node = root;
+  let node: Json = root;
   for (;;) {
-    const children = Array.isArray(node) ? node.map((_, i) => i) : Object.keys(node as object);
+    const children = Object.keys(node as object);
     if (children.length === 0) return root;
     const key = pick(children) as never;
-    const child = node[key] as Json;
+    const child = (node as Record<string, Json>)[key] as Json;
     if (typeof child === 'object' && child !== null && random() < 0.8) {
       node = child;
       continue;
