@@ -50,7 +50,7 @@ export class ReadingPool {
   /** Starts `work` as soon as there is room among the running ones; throws what an earlier one threw. */
   async start(work: () => Promise<void>): Promise<void> {
     while (this.#running.size >= this.#ahead) await Promise.race(this.#running);
-    this.#check();
+    this.check();
     const running: Promise<void> = work()
       .catch((error: unknown) => {
         this.#failure ??= { error };
@@ -62,7 +62,7 @@ export class ReadingPool {
   /** Resolves when everything that was started is done. */
   async drain(): Promise<void> {
     await Promise.all(this.#running);
-    this.#check();
+    this.check();
   }
 
   async close(): Promise<void> {
@@ -70,8 +70,34 @@ export class ReadingPool {
     await this.#pool.close();
   }
 
-  #check(): void {
+  /** Throws what went wrong first. */
+  check(): void {
     this.#signal.throwIfAborted();
     if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+/** Work in a pool that others use as well. */
+export class JobGroup {
+  readonly #pool: ReadingPool;
+  readonly #ended: Promise<void>[] = [];
+
+  constructor(pool: ReadingPool) {
+    this.#pool = pool;
+  }
+
+  /** As the pool's. */
+  start(work: () => Promise<void>): Promise<void> {
+    return this.#pool.start(() => {
+      const running = work();
+      this.#ended.push(running.catch(() => {}));
+      return running;
+    });
+  }
+
+  /** Resolves when everything of this group is done. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#ended);
+    this.#pool.check();
   }
 }

@@ -3,6 +3,7 @@
 
 import { Fault } from '../base/faults.ts';
 import type { BlockPlace } from '../index/tables.ts';
+import { blockOf, isInBlock, lengthOf, offsetOf, type References } from '../model/reference.ts';
 import type { BlockFinder } from '../repository/block-reader.ts';
 import { hex } from '../repository/layout.ts';
 
@@ -10,7 +11,8 @@ import { hex } from '../repository/layout.ts';
 const RANGE_BYTES_MAX = 4 * 1024 * 1024;
 /** Bytes that are not needed and yet fetched, to save a request. */
 const GAP_BYTES_MAX = 128 * 1024;
-const FIELDS = 4;
+/** Of a write. */
+export const FIELDS = 4;
 
 /** A block that is needed, and where its pieces go: fours of file, file offset, block offset, length. */
 export type NeededBlock = { readonly id: Uint8Array; readonly place: BlockPlace; readonly writes: number[] };
@@ -20,7 +22,6 @@ export type PackRangePlan = { readonly packId: Uint8Array; readonly blocks: read
 export class RestoreWindow {
   readonly #blocks = new Map<string, NeededBlock>();
   readonly #index: BlockFinder;
-  #latestKey = '';
   #latest: NeededBlock | undefined;
   pieces = 0;
   bytes = 0;
@@ -29,29 +30,20 @@ export class RestoreWindow {
     this.#index = index;
   }
 
-  add(block: Uint8Array, file: number, fileOffset: number, blockOffset: number, length: number): void {
-    const key = Buffer.from(block.buffer, block.byteOffset, block.length).toString('latin1');
-    let needed = this.#latestKey === key ? this.#latest : this.#blocks.get(key);
-    if (needed === undefined) {
-      const id = block.slice();
-      const place = this.#index.find(id);
-      if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(id)} is in no pack of the index`);
-      needed = { id, place, writes: [] };
-      this.#blocks.set(key, needed);
-    }
-    this.#latestKey = key;
-    this.#latest = needed;
+  /** `references[n]` goes to `fileOffset` of `file`, a number that means something to the caller. `length`: of the piece. */
+  add(references: References, n: number, file: number, fileOffset: number, length = lengthOf(references, n)): void {
+    const blockOffset = offsetOf(references, n);
+    const { writes } = this.#blockOf(references, n);
     this.bytes += length;
-    const { writes } = needed;
-    const n = writes.length;
+    const end = writes.length;
     // Pieces that follow each other in the block and in the file are one.
     if (
-      n > 0 &&
-      writes[n - 4] === file &&
-      writes[n - 3]! + writes[n - 1]! === fileOffset &&
-      writes[n - 2]! + writes[n - 1]! === blockOffset
+      end > 0 &&
+      writes[end - 4] === file &&
+      writes[end - 3]! + writes[end - 1]! === fileOffset &&
+      writes[end - 2]! + writes[end - 1]! === blockOffset
     ) {
-      writes[n - 1]! += length;
+      writes[end - 1]! += length;
       return;
     }
     writes.push(file, fileOffset, blockOffset, length);
@@ -60,6 +52,24 @@ export class RestoreWindow {
 
   ranges(): PackRangePlan[] {
     return rangesOf(this.#blocks.values());
+  }
+
+  /** Neighbours mostly lie in one block: then nothing is made to look it up. */
+  #blockOf(references: References, n: number): NeededBlock {
+    const latest = this.#latest;
+    if (latest !== undefined && isInBlock(references, n, latest.id)) return latest;
+    const block = blockOf(references, n);
+    const key = Buffer.from(block.buffer, block.byteOffset, block.length).toString('latin1');
+    let needed = this.#blocks.get(key);
+    if (needed === undefined) {
+      const id = block.slice();
+      const place = this.#index.find(id);
+      if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(id)} is in no pack of the index`);
+      needed = { id, place, writes: [] };
+      this.#blocks.set(key, needed);
+    }
+    this.#latest = needed;
+    return needed;
   }
 }
 

@@ -2,21 +2,28 @@
 // rewritten by a prune meanwhile: what was to be read of it is looked for in the newer index, and only what is nowhere is lost.
 
 import { type Fault, isFault } from '../base/faults.ts';
-import type { Attributes } from '../files/attributes.ts';
+import type { PackedAttributes } from '../files/packed-attributes.ts';
 import type { BlockPlace } from '../index/tables.ts';
 import { type BlockFinder, hasMoved } from '../repository/block-reader.ts';
 import { hex } from '../repository/layout.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
-import type { BlockToRead, RestoreFile, RestoreJob } from '../worker/read-task.ts';
-import type { ReadingPool } from './reading-pool.ts';
-import { type NeededBlock, type PackRangePlan, type RestoreWindow, rangesOf } from './restore-plan.ts';
+import type { SessionKeyFinder } from '../repository/session-keys.ts';
+import type { BlockToRead, RestoreJob } from '../worker/read-task.ts';
+import { JobGroup, type ReadingPool } from './reading-pool.ts';
+import { FIELDS, type NeededBlock, type PackRangePlan, type RestoreWindow, rangesOf, writeCount } from './restore-plan.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 
-export type WindowFile = { readonly path: string; readonly whole: Attributes | undefined };
+/** The files of a window, by their numbers. */
+export type WindowFiles = {
+  readonly path: (file: number) => string;
+  /** Its content is one piece: it is made by whoever writes it. The others are there already. */
+  readonly isWhole: (file: number) => boolean;
+  /** Of whole ones. */
+  readonly pack: (files: readonly number[]) => PackedAttributes;
+};
 
 export type RestoreReaderOptions = {
   readonly pool: ReadingPool;
-  readonly keys: SessionKeyCache;
+  readonly keys: SessionKeyFinder;
   readonly blocks: BlockFinder;
   readonly progress: RestoreProgress;
   readonly onProblem: (problem: RestoreProblem) => void;
@@ -34,19 +41,26 @@ export class RestoreReader {
     this.#options = options;
   }
 
-  /** Restores what the window needs. Answers the files that are not complete: they were reported. */
-  async run(window: RestoreWindow, files: readonly WindowFile[]): Promise<Set<number>> {
+  /** Restores what the window needs. Answers the files that are not complete: they were reported. `onStarted` is called when the last range
+   *  is on its way: from then on the next window can use whatever thread becomes free. */
+  async run(window: RestoreWindow, files: WindowFiles, onStarted?: () => void): Promise<Set<number>> {
     const failed = new Set<number>();
     let ranges = window.ranges();
     while (ranges.length > 0) {
-      const gone = await this.#runRanges(ranges, files, failed);
+      const gone = await this.#runRanges(ranges, files, failed, onStarted);
       ranges = gone.length === 0 ? [] : await this.#lookAgain(gone, files, failed);
     }
+    onStarted?.();
     return failed;
   }
 
   /** Answers the ranges whose pack is not there. */
-  async #runRanges(ranges: readonly PackRangePlan[], files: readonly WindowFile[], failed: Set<number>): Promise<GoneRange[]> {
+  async #runRanges(
+    ranges: readonly PackRangePlan[],
+    files: WindowFiles,
+    failed: Set<number>,
+    onStarted?: () => void,
+  ): Promise<GoneRange[]> {
     const { pool, keys } = this.#options;
     const gone: GoneRange[] = [];
     const metadataKey = (place: BlockPlace) => keys.metadataKey(place.session, place.assetId);
@@ -67,8 +81,9 @@ export class RestoreReader {
       );
       await this.#runRange(range, blocks, files, failed);
     };
+    const jobs = new JobGroup(pool);
     for (const range of ranges) {
-      await pool.start(() =>
+      await jobs.start(() =>
         run(range).catch((error: unknown) => {
           if (isFault(error, 'STORE_NOT_FOUND')) gone.push({ range, error });
           else if (isFault(error, 'FORMAT_DAMAGED')) this.#reportLoss(range.blocks, error, files, failed);
@@ -76,12 +91,13 @@ export class RestoreReader {
         }),
       );
     }
-    await pool.drain();
+    onStarted?.();
+    await jobs.drain();
     return gone;
   }
 
   /** Where the blocks of packs that are gone lie now. What has not moved is lost, and reported. */
-  async #lookAgain(gone: readonly GoneRange[], files: readonly WindowFile[], failed: Set<number>): Promise<PackRangePlan[]> {
+  async #lookAgain(gone: readonly GoneRange[], files: WindowFiles, failed: Set<number>): Promise<PackRangePlan[]> {
     const { blocks } = this.#options;
     await blocks.refresh();
     const moved: NeededBlock[] = [];
@@ -95,49 +111,27 @@ export class RestoreReader {
     return rangesOf(moved);
   }
 
-  async #runRange(
-    range: PackRangePlan,
-    blocks: readonly BlockToRead[],
-    files: readonly WindowFile[],
-    failed: Set<number>,
-  ): Promise<void> {
+  async #runRange(range: PackRangePlan, blocks: readonly BlockToRead[], files: WindowFiles, failed: Set<number>): Promise<void> {
     const { pool, progress, single, overZeros, existing, onProblem } = this.#options;
     const begin = blocks[0]!.offset;
     const last = blocks.at(-1)!;
-    const local = new Map<number, number>();
-    const jobFiles: RestoreFile[] = [];
-    const global: number[] = [];
-    let count = 0;
-    for (const block of range.blocks) count += block.writes.length;
-    const writes = new Float64Array(count);
-    const writesPerBlock = new Uint32Array(blocks.length);
+    const { numbers, wholes, parts } = filesOf(range, files);
+    const writesPerBlock = Uint32Array.from(range.blocks, writeCount);
+    const writes = new Float64Array(FIELDS * writesPerBlock.reduce((sum, n) => sum + n, 0));
     let w = 0;
-    range.blocks.forEach((block, b) => {
-      writesPerBlock[b] = block.writes.length / 4;
-      for (let i = 0; i < block.writes.length; i += 4) {
-        const file = block.writes[i]!;
-        let position = local.get(file);
-        if (position === undefined) {
-          position = jobFiles.length;
-          local.set(file, position);
-          global.push(file);
-          const { path, whole } = files[file]!;
-          jobFiles.push({ path, mode: whole === undefined ? 'part' : 'whole', attributes: whole });
-        }
-        writes[w] = position;
-        writes[w + 1] = block.writes[i + 1]!;
-        writes[w + 2] = block.writes[i + 2]!;
-        writes[w + 3] = block.writes[i + 3]!;
-        w += 4;
+    for (const block of range.blocks) {
+      for (let i = 0; i < block.writes.length; i += FIELDS) {
+        writes[w++] = numbers.get(block.writes[i]!)!;
+        for (let field = 1; field < FIELDS; field++) writes[w++] = block.writes[i + field]!;
       }
-    });
+    }
     const job: RestoreJob = {
       kind: 'restore',
       pack: await pool.packBytes(range.packId, begin, last.offset + last.storedLength - begin),
       packName: hex(range.packId),
       bytesOffset: begin,
       blocks,
-      files: jobFiles,
+      files: { whole: files.pack(wholes), parts: parts.map(files.path) },
       writes,
       writesPerBlock,
       single,
@@ -150,13 +144,13 @@ export class RestoreReader {
     progress.bytesFetched = pool.bytesFetched;
     for (const { path, code, message, what } of answer.problems) {
       onProblem({ path, code, message });
-      if (what === 'file') for (const [file, position] of local) if (jobFiles[position]!.path === path) failed.add(file);
+      if (what === 'file') for (const file of numbers.keys()) if (files.path(file) === path) failed.add(file);
     }
     if (answer.damaged.length > 0) this.#reportDamage(range.blocks, answer.damaged, files, failed);
   }
 
   /** The files that need these blocks are lost, the others are restored. */
-  #reportLoss(blocks: readonly NeededBlock[], { message }: Fault, files: readonly WindowFile[], failed: Set<number>): void {
+  #reportLoss(blocks: readonly NeededBlock[], { message }: Fault, files: WindowFiles, failed: Set<number>): void {
     this.#reportDamage(
       blocks,
       blocks.map(({ id }) => ({ block: id, message })),
@@ -168,7 +162,7 @@ export class RestoreReader {
   #reportDamage(
     blocks: readonly NeededBlock[],
     damaged: readonly { readonly block: Uint8Array; readonly message: string }[],
-    files: readonly WindowFile[],
+    files: WindowFiles,
     failed: Set<number>,
   ): void {
     for (const { block, message } of damaged) {
@@ -177,8 +171,31 @@ export class RestoreReader {
         const file = needed.writes[i]!;
         if (failed.has(file)) continue;
         failed.add(file);
-        this.#options.onProblem({ path: files[file]!.path, code: 'FORMAT_DAMAGED', message });
+        this.#options.onProblem({ path: files.path(file), code: 'FORMAT_DAMAGED', message });
       }
     }
   }
+}
+
+/** The files of a range, whole ones first, and their numbers in the job by their numbers in the window. */
+function filesOf(
+  range: PackRangePlan,
+  files: WindowFiles,
+): { readonly numbers: ReadonlyMap<number, number>; readonly wholes: readonly number[]; readonly parts: readonly number[] } {
+  const numbers = new Map<number, number>();
+  const wholes: number[] = [];
+  const parts: number[] = [];
+  for (const { writes } of range.blocks) {
+    for (let i = 0; i < writes.length; i += FIELDS) {
+      const file = writes[i]!;
+      if (numbers.has(file)) continue;
+      const isWhole = files.isWhole(file);
+      numbers.set(file, wholes.length);
+      (isWhole ? wholes : parts).push(file);
+    }
+  }
+  parts.forEach((file, i) => {
+    numbers.set(file, wholes.length + i);
+  });
+  return { numbers, wholes, parts };
 }

@@ -5,10 +5,10 @@ import { FileStat, HERE, OPEN, TYPE, TYPE_MASK } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { displayPath } from '../model/entry-path.ts';
-import { blockOf, offsetOf, packReference } from '../model/reference.ts';
+import { blockOf, packReference } from '../model/reference.ts';
 import type { Content } from '../model/stored-entry.ts';
 import type { BlockFinder, BlockReader } from '../repository/block-reader.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
+import type { SessionKeyFinder } from '../repository/session-keys.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
 import type { ReadingPool } from './reading-pool.ts';
@@ -20,6 +20,7 @@ import { RestoreReader } from './restore-reader.ts';
 /** The first window is small, so that the workers begin at once; each next one is twice as large. */
 const WINDOW_PIECES_FIRST = 512;
 const WINDOW_PIECES_MAX = 100_000;
+const NO_ATTRIBUTES = { paths: [], kinds: new Uint8Array(0), numbers: new Float64Array(0), xattrs: [] };
 const COMPARES_AHEAD = 8;
 const NO_BLOCK = new Uint8Array(16);
 const ZEROS = new Uint8Array(1024 * 1024);
@@ -34,7 +35,7 @@ export type SingleRestore = {
   readonly unitBytes: number;
   readonly readNode: ReadNode;
   readonly blocks: BlockFinder;
-  readonly keys: SessionKeyCache;
+  readonly keys: SessionKeyFinder;
   readonly pool: ReadingPool;
   readonly progress: RestoreProgress;
   readonly onProblem: (problem: RestoreProblem) => void;
@@ -99,10 +100,10 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
   progress.entriesTotal = 1;
   progress.current = displayPath(path);
   const reader = new RestoreReader({ pool, keys, blocks, progress, onProblem, single: path, overZeros: isOld, existing: 'refuse' });
-  const files = [{ path: displayPath(path), whole: undefined }];
+  const files = { path: () => displayPath(path), isWhole: () => false, pack: () => NO_ATTRIBUTES };
   let window = new RestoreWindow(blocks);
   const take = (piece: Piece): void => {
-    if (piece.kind === 'data') window.add(blockOf(piece.reference), 0, piece.offset, offsetOf(piece.reference), piece.length);
+    if (piece.kind === 'data') window.add(piece.reference, 0, 0, piece.offset, piece.length);
     else {
       if (isOld) writeZeros(fd, piece);
       progress.bytesDone += piece.length;

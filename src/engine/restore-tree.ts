@@ -3,28 +3,39 @@
 
 import { isFault } from '../base/faults.ts';
 import type { Attributes } from '../files/attributes.ts';
+import { AttributeList } from '../files/packed-attributes.ts';
 import { HERE } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { TargetTree } from '../files/target-tree.ts';
-import { displayPath, isWithinPath, nameOfPath } from '../model/entry-path.ts';
-import { blockOf, bytesEqual, lengthOf, offsetOf, packReference, type References, referenceCount } from '../model/reference.ts';
+import { comparePaths, displayPath, isWithinPath, nameOfPath } from '../model/entry-path.ts';
+import {
+  blockOf,
+  isInBlock,
+  lengthOf,
+  offsetOf,
+  packReference,
+  REFERENCE_BYTES,
+  type References,
+  referenceCount,
+} from '../model/reference.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
 import type { BlockFinder } from '../repository/block-reader.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
+import type { SessionKeyFinder } from '../repository/session-keys.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
-import { entriesOf, findEntry } from './entries-reader.ts';
-import type { ReadingPool } from './reading-pool.ts';
+import { entriesLeaves, findEntry } from './entries-reader.ts';
+import { JobGroup, type ReadingPool } from './reading-pool.ts';
 import { type Piece, piecesOf } from './restore-content.ts';
 import { RestoreWindow } from './restore-plan.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
-import { RestoreReader, type WindowFile } from './restore-reader.ts';
+import { RestoreReader, type WindowFiles } from './restore-reader.ts';
 
 /** The first window is small, so that the workers begin at once; each next one is twice as large. */
 const WINDOW_ENTRIES_FIRST = 2_000;
 const WINDOW_ENTRIES_MAX = 100_000;
 const WINDOW_PIECES_MAX = 200_000;
 const ATTRIBUTES_PER_JOB = 500;
+const OWNER_ALL = 0o700;
 const NO_BLOCK = new Uint8Array(16);
 const ZEROS = new Uint8Array(1024 * 1024);
 
@@ -39,7 +50,7 @@ export type TreeRestore = {
   readonly unitBytes: number;
   readonly readNode: ReadNode;
   readonly blocks: BlockFinder;
-  readonly keys: SessionKeyCache;
+  readonly keys: SessionKeyFinder;
   readonly pool: ReadingPool;
   readonly progress: RestoreProgress;
   readonly onProblem: (problem: RestoreProblem) => void;
@@ -59,10 +70,13 @@ export async function restoreTree(restore: TreeRestore): Promise<void> {
 /** A part of the tree on its way. */
 type TreeWindow = {
   readonly plan: RestoreWindow;
-  readonly files: WindowFile[];
-  /** Attributes to be given at the end, with the file that must be complete, or -1. */
-  readonly finished: { readonly attributes: Attributes; readonly file: number }[];
-  readonly closedDirectories: Attributes[];
+  /** Of everything that is given attributes; the numbers below, and those of files, are positions in it. */
+  readonly attributes: AttributeList;
+  /** By position: made and finished by whoever writes it. */
+  readonly isWhole: boolean[];
+  /** To be given attributes at the end, if they are complete. */
+  readonly finished: number[];
+  readonly closedDirectories: number[];
   readonly links: { readonly path: string; readonly original: string }[];
   /** Files of which a piece is nowhere to be found. */
   readonly lost: Set<number>;
@@ -76,11 +90,13 @@ class TreeRun {
   readonly #reader: RestoreReader;
   readonly #existing: 'refuse' | 'replace';
   /** Directories that are not complete yet: the way down to the entry at hand. */
-  readonly #openDirectories: Attributes[] = [];
+  readonly #openDirectories: { readonly path: string; readonly attributes: Attributes }[] = [];
   #window: TreeWindow;
   #windowEntriesMax = WINDOW_ENTRIES_FIRST;
   /** The window before, while this one is being planned. */
   #running: Promise<void> = Promise.resolve();
+  /** Its last range is on its way. */
+  #started: Promise<void> = Promise.resolve();
   /** Contents of originals that lie outside of what is restored: their first name here takes their place. */
   readonly #originals = new Map<string, string>();
 
@@ -104,20 +120,25 @@ class TreeRun {
 
   async run(): Promise<void> {
     const { root, readNode, below, progress } = this.#restore;
-    for await (const entry of entriesOf(root, readNode, below)) {
-      progress.entriesTotal++;
-      const path = this.#pathOf(entry);
-      const filesBefore = this.#window.files.length;
-      try {
-        await this.#take(entry, path);
-      } catch (error) {
-        for (let file = filesBefore; file < this.#window.files.length; file++) this.#window.lost.add(file);
-        this.#failed(path, error);
+    for await (const { entries } of entriesLeaves(root, readNode, below)) {
+      for (const entry of entries) {
+        if (!isWithinPath(entry.path, below)) continue;
+        progress.entriesTotal++;
+        const path = this.#pathOf(entry);
+        const filesBefore = this.#window.attributes.length;
+        try {
+          const rest = this.#take(entry, path);
+          if (rest !== undefined) await rest;
+        } catch (error) {
+          for (let file = filesBefore; file < this.#window.attributes.length; file++) this.#window.lost.add(file);
+          this.#failed(path, error);
+        }
+        this.#window.entries++;
+        if (this.#window.plan.pieces >= WINDOW_PIECES_MAX || this.#window.entries >= this.#windowEntriesMax) await this.#send();
       }
-      this.#window.entries++;
-      if (this.#window.plan.pieces >= WINDOW_PIECES_MAX || this.#window.entries >= this.#windowEntriesMax) await this.#send();
+      if (below !== '' && comparePaths(entries.at(-1)!.path, below) > 0 && !isWithinPath(entries.at(-1)!.path, below)) break;
     }
-    while (this.#openDirectories.length > 0) this.#window.closedDirectories.push(this.#openDirectories.pop()!);
+    while (this.#openDirectories.length > 0) this.#closeDirectory();
     await this.#send();
     await this.#running;
     this.#syncTarget();
@@ -135,44 +156,41 @@ class TreeRun {
     return entry.path.slice(below.length + 1);
   }
 
-  async #take(entry: StoredEntry, path: string): Promise<void> {
-    const { progress } = this.#restore;
-    progress.current = path;
-    const attributes: Attributes = {
-      path,
-      kind: entry.kind,
-      mode: entry.mode,
-      uid: entry.uid,
-      gid: entry.gid,
-      mtimeSec: entry.mtimeSec,
-      mtimeNsec: entry.mtimeNsec,
-      xattrs: entry.xattrs,
-    };
-    while (this.#openDirectories.length > 0 && !isWithinPath(path, this.#openDirectories.at(-1)!.path))
-      this.#window.closedDirectories.push(this.#openDirectories.pop()!);
+  /** Answers a promise when there is something to wait for; for most entries there is not. */
+  #take(entry: StoredEntry, path: string): Promise<void> | undefined {
+    this.#restore.progress.current = path;
+    while (this.#openDirectories.length > 0 && !isWithinPath(path, this.#openDirectories.at(-1)!.path)) this.#closeDirectory();
     if (entry.kind === 'directory') {
       this.#tree.makeDirectory(path, this.#existing);
-      this.#openDirectories.push(attributes);
-    } else if (entry.hardLinkTo !== '' && (await this.#link(entry, path))) {
+      this.#openDirectories.push({ path, attributes: entry });
+    } else if (entry.hardLinkTo !== '' && this.#link(entry, path)) {
       // Made at the end of the window, when its original is there.
     } else if (entry.kind === 'symlink') {
       if (this.#restore.delta) this.#tree.remove(path);
       this.#tree.makeSymlink(path, entry.linkTarget, this.#existing);
-      this.#window.finished.push({ attributes, file: -1 });
+      this.#finishLater(entry, path);
     } else if (entry.kind === 'file') {
-      const original = entry.hardLinkTo === '' ? entry : await this.#originalOf(entry);
-      if (original === undefined) {
-        const message = `It is another name of "${displayPath(entry.hardLinkTo)}", which the snapshot does not hold`;
-        this.#restore.onProblem({ path, code: 'FORMAT_DAMAGED', message });
-      } else await this.#takeFile(original.content, original.sizeBytes, path, attributes);
+      return entry.hardLinkTo === ''
+        ? this.#takeFile(entry.content, entry.sizeBytes, path, entry)
+        : this.#takeAsOriginal(entry, path);
     } else {
       if (this.#restore.delta) this.#tree.remove(path);
       this.#tree.makeNode(path, entry.kind, entry.rdevMajor, entry.rdevMinor, this.#existing);
-      this.#window.finished.push({ attributes, file: -1 });
+      this.#finishLater(entry, path);
     }
+    return undefined;
   }
 
-  async #link(entry: StoredEntry, path: string): Promise<boolean> {
+  /** A hard link whose original lies outside of what is restored. */
+  async #takeAsOriginal(entry: StoredEntry, path: string): Promise<void> {
+    const original = await this.#originalOf(entry);
+    if (original === undefined) {
+      const message = `It is another name of "${displayPath(entry.hardLinkTo)}", which the snapshot does not hold`;
+      this.#restore.onProblem({ path, code: 'FORMAT_DAMAGED', message });
+    } else await this.#takeFile(original.content, original.sizeBytes, path, entry);
+  }
+
+  #link(entry: StoredEntry, path: string): boolean {
     const { below } = this.#restore;
     const outside = !isWithinPath(entry.hardLinkTo, below);
     const original = outside
@@ -194,23 +212,17 @@ class TreeRun {
     return findEntry(root, readNode, entry.hardLinkTo);
   }
 
-  async #takeFile(content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {
-    const { delta, progress, unitBytes, readNode } = this.#restore;
+  #takeFile(content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> | undefined {
+    const { delta, progress } = this.#restore;
     progress.bytesTotal += sizeBytes;
     const old = delta ? this.#tree.openFile(path) : undefined;
-    if (old !== undefined) {
-      try {
-        await this.#bringUpToDate(old, content, sizeBytes, path, attributes);
-      } finally {
-        this.#posix.close(old);
-      }
-      return;
-    }
+    if (old !== undefined)
+      return this.#bringUpToDate(old, content, sizeBytes, path, attributes).finally(() => this.#posix.close(old));
     if (content.kind === 'chunks' && isOnePiece(content.references) && sizeBytes > 0) {
       // The worker makes it, writes it and gives it its attributes in one go.
       if (delta) this.#tree.remove(path);
-      this.#addPieces(this.#newFile({ path, whole: attributes }), content.references);
-      return;
+      this.#addPieces(this.#newFile(attributes, path, true), content.references);
+      return undefined;
     }
     const fd = this.#tree.createFile(path, this.#existing);
     try {
@@ -218,16 +230,19 @@ class TreeRun {
     } finally {
       this.#posix.close(fd);
     }
-    const file = this.#newFile({ path, whole: undefined });
-    this.#window.finished.push({ attributes, file });
-    if (content.kind === 'chunks') {
-      this.#addPieces(file, content.references);
-      return;
-    }
+    const file = this.#finishLater(attributes, path);
+    if (content.kind === 'none') return undefined;
+    if (content.kind !== 'chunks') return this.#addMapped(file, content, sizeBytes);
+    this.#addPieces(file, content.references);
+    return undefined;
+  }
+
+  async #addMapped(file: number, content: Content, sizeBytes: number): Promise<void> {
+    const { progress, unitBytes, readNode } = this.#restore;
     for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
       for (const piece of pieces) {
         if (piece.kind === 'zeros') progress.bytesDone += piece.length;
-        else this.#window.plan.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+        else this.#window.plan.add(piece.reference, 0, file, piece.offset, piece.length);
       }
     }
   }
@@ -236,8 +251,7 @@ class TreeRun {
   async #bringUpToDate(fd: number, content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {
     const { unitBytes, readNode, pool, progress } = this.#restore;
     this.#posix.truncate(fd, sizeBytes);
-    const file = this.#newFile({ path, whole: undefined });
-    this.#window.finished.push({ attributes, file });
+    const file = this.#finishLater(attributes, path);
     for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
       const references = Buffer.concat(
         pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))),
@@ -248,8 +262,7 @@ class TreeRun {
         if (answer.differs[i] === 0) {
           progress.bytesKept += piece.length;
           progress.bytesDone += piece.length;
-        } else if (piece.kind === 'data')
-          this.#window.plan.add(blockOf(piece.reference), file, piece.offset, offsetOf(piece.reference), piece.length);
+        } else if (piece.kind === 'data') this.#window.plan.add(piece.reference, 0, file, piece.offset, piece.length);
         else this.#writeZeros(fd, piece);
       });
     }
@@ -262,23 +275,38 @@ class TreeRun {
       this.#posix.pwrite(fd, ZEROS, 0, Math.min(ZEROS.length, piece.length - at), piece.offset + at);
   }
 
-  #newFile(file: WindowFile): number {
-    return this.#window.files.push(file) - 1;
+  /** Answers its number. */
+  #newFile(attributes: Attributes, path: string, isWhole: boolean): number {
+    const file = this.#window.attributes.add(attributes, path);
+    this.#window.isWhole[file] = isWhole;
+    return file;
+  }
+
+  /** For what is made by now, but for its content. */
+  #finishLater(attributes: Attributes, path: string): number {
+    const file = this.#newFile(attributes, path, false);
+    this.#window.finished.push(file);
+    return file;
+  }
+
+  #closeDirectory(): void {
+    const { path, attributes } = this.#openDirectories.pop()!;
+    this.#window.closedDirectories.push(this.#newFile(attributes, path, false));
   }
 
   #addPieces(file: number, references: References): void {
     let offset = 0;
     for (let i = 0; i < referenceCount(references); i++) {
-      const length = lengthOf(references, i);
-      this.#window.plan.add(blockOf(references, i), file, offset, offsetOf(references, i), length);
-      offset += length;
+      this.#window.plan.add(references, i, file, offset);
+      offset += lengthOf(references, i);
     }
   }
 
   #newWindow(): TreeWindow {
     return {
       plan: new RestoreWindow(this.#restore.blocks),
-      files: [],
+      attributes: new AttributeList(),
+      isWhole: [],
       finished: [],
       closedDirectories: [],
       links: [],
@@ -287,18 +315,31 @@ class TreeRun {
     };
   }
 
-  /** Hands the window over; the next one is planned while it runs. */
+  /** Hands the window over; the next one is planned while it runs. When the last range of the one before is on its way, its own follow: no
+   *  thread waits for the end of a window. Yet windows are finished one after the other: a link may lead to a file of an earlier one, and a
+   *  directory comes after those in it. */
   async #send(): Promise<void> {
-    await this.#running;
-    this.#running = this.#run(this.#window);
-    this.#running.catch(() => {});
+    await this.#started;
+    const before = this.#running;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#started = promise;
+    this.#running = this.#run(this.#window, before, resolve);
+    this.#running.catch(reject);
+    promise.catch(() => {});
     this.#window = this.#newWindow();
     this.#windowEntriesMax = Math.min(WINDOW_ENTRIES_MAX, this.#windowEntriesMax * 2);
   }
 
-  async #run({ plan, files, finished, closedDirectories, links, lost, entries }: TreeWindow): Promise<void> {
-    const failed = await this.#reader.run(plan, files);
+  async #run(window: TreeWindow, before: Promise<void>, onStarted: () => void): Promise<void> {
+    const { plan, attributes, isWhole, finished, closedDirectories, links, lost, entries } = window;
+    const files: WindowFiles = {
+      path: (file) => attributes.path(file),
+      isWhole: (file) => isWhole[file]!,
+      pack: (wanted) => attributes.pack(wanted),
+    };
+    const failed = await this.#reader.run(plan, files, onStarted);
     for (const file of lost) failed.add(file);
+    await before;
     for (const { path, original } of links) {
       try {
         if (this.#restore.delta) this.#tree.remove(path);
@@ -307,24 +348,31 @@ class TreeRun {
         this.#failed(path, error);
       }
     }
-    await this.#giveAttributes(finished.filter(({ file }) => !failed.has(file)).map(({ attributes }) => attributes));
-    // A directory after everything in it; those that lie deeper were closed first.
-    await this.#giveAttributes(closedDirectories, true);
+    const complete = finished.filter((file) => !failed.has(file));
+    // A directory after everything in it; those that lie deeper were closed first. The order does not matter where we can still enter it.
+    const self = process.geteuid?.();
+    const staysOpen = (n: number): boolean => attributes.uid(n) === self && (attributes.mode(n) & OWNER_ALL) === OWNER_ALL;
+    await this.#giveAttributes(attributes, [...complete, ...closedDirectories.filter(staysOpen)]);
+    await this.#giveAttributes(
+      attributes,
+      closedDirectories.filter((directory) => !staysOpen(directory)),
+      true,
+    );
     this.#restore.progress.entriesDone += entries;
   }
 
-  async #giveAttributes(entries: readonly Attributes[], inOrder = false): Promise<void> {
+  async #giveAttributes(attributes: AttributeList, entries: readonly number[], inOrder = false): Promise<void> {
     const { pool, onProblem } = this.#restore;
+    const jobs = new JobGroup(pool);
     for (let at = 0; at < entries.length; at += ATTRIBUTES_PER_JOB) {
-      const batch = entries.slice(at, at + ATTRIBUTES_PER_JOB);
-      const work = async (): Promise<void> => {
+      const batch = attributes.pack(entries.slice(at, at + ATTRIBUTES_PER_JOB));
+      await jobs.start(async () => {
         const answer = await pool.run({ kind: 'attributes', entries: batch });
         if (answer.kind === 'attributes') for (const { path, code, message } of answer.problems) onProblem({ path, code, message });
-      };
-      if (inOrder) await work();
-      else await pool.start(work);
+      });
+      if (inOrder) await jobs.drain();
     }
-    await pool.drain();
+    await jobs.drain();
   }
 
   #failed(path: string, error: unknown): void {
@@ -349,8 +397,10 @@ class TreeRun {
 
 /** True when the references follow each other in one block. */
 function isOnePiece(references: References): boolean {
+  if (references.length === REFERENCE_BYTES) return true;
+  const block = blockOf(references, 0);
   for (let i = 1; i < referenceCount(references); i++) {
-    if (!bytesEqual(blockOf(references, i), blockOf(references, 0))) return false;
+    if (!isInBlock(references, i, block)) return false;
     if (offsetOf(references, i - 1) + lengthOf(references, i - 1) !== offsetOf(references, i)) return false;
   }
   return referenceCount(references) > 0;

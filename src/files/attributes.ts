@@ -134,7 +134,7 @@ function applyXattrs(posix: Posix, at: number, name: string, { xattrs }: Attribu
 }
 
 /** Attributes that belong to the entry, not to the system that it lies on. */
-function isReplaced(attribute: string): boolean {
+export function isReplaced(attribute: string): boolean {
   return attribute.startsWith('user.') || attribute.startsWith(ACLS) || attribute === 'security.capability';
 }
 

@@ -10,6 +10,7 @@ export class DirectoryCache {
   readonly #root: number;
   /** Least recently used first. */
   readonly #open = new Map<string, number>();
+  readonly #notes = new Map<number, number>();
   #latest = '';
   #latestFd = -1;
 
@@ -21,8 +22,12 @@ export class DirectoryCache {
 
   /** For use as `at` until the next call but one. '' is the root. Throws PosixError: ELOOP for a symlink in the way, ENOTDIR, ENOENT, ... */
   at(path: string): number {
-    if (path === '') return this.#root;
-    if (path === this.#latest) return this.#latestFd;
+    if (path === this.#latest && this.#latestFd !== -1) return this.#latestFd;
+    if (path === '') {
+      this.#latest = path;
+      this.#latestFd = this.#root;
+      return this.#root;
+    }
     let fd = this.#open.get(path);
     if (fd === undefined) {
       if (this.#open.size >= OPEN_MAX) this.#drop(this.#open.keys().next().value!);
@@ -32,6 +37,15 @@ export class DirectoryCache {
     this.#latest = path;
     this.#latestFd = fd;
     return fd;
+  }
+
+  /** What the caller has found out about the directory of the last `at`, as long as it is held open; 0 at first. */
+  get note(): number {
+    return this.#notes.get(this.#latestFd) ?? 0;
+  }
+
+  set note(note: number) {
+    this.#notes.set(this.#latestFd, note);
   }
 
   /** Forgets a directory that is about to be removed, and all below. */
@@ -45,8 +59,10 @@ export class DirectoryCache {
   }
 
   #drop(path: string): void {
-    this.#posix.close(this.#open.get(path)!);
+    const fd = this.#open.get(path)!;
+    this.#posix.close(fd);
+    this.#notes.delete(fd);
     this.#open.delete(path);
-    if (path === this.#latest) this.#latest = '';
+    if (path === this.#latest) this.#latestFd = -1;
   }
 }

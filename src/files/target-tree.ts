@@ -8,13 +8,14 @@
 //      followed or opened. A directory with content is never removed.
 //   4. An old file is written in place only when it is a regular file with this one name: other names might lie outside the target.
 //
-// New files and directories are private (0600, 0700) until `applyAttributes` gives them their mode. Every method throws only TARGET_
-// faults. To restore one entry is to fail one entry: the caller decides which faults end the run (TARGET_FULL does, for one).
+// New files and directories are private (0600, 0700) until they have their owner; the rest follows when they are complete. Every method
+// throws only TARGET_ faults. To restore one entry is to fail one entry: the caller decides which faults end the run (TARGET_FULL does, for one).
 
+import { readFileSync } from 'node:fs';
 import { Fault } from '../base/faults.ts';
 import type { EntryKind } from '../model/entry.ts';
 import { displayPath, faultOfPath, joinPaths, nameOfPath, parentOfPath } from '../model/entry-path.ts';
-import { type AttributeProblem, type Attributes, applyAttributes } from './attributes.ts';
+import { type AttributeProblem, type Attributes, applyAttributes, isReplaced } from './attributes.ts';
 import { DirectoryCache } from './directory-cache.ts';
 import { kindOfMode } from './kind-of-mode.ts';
 import { FileStat, OPEN, type Posix, TYPE, TYPE_MASK } from './posix.ts';
@@ -35,12 +36,40 @@ const NODE_TYPES: Readonly<Record<NodeKind, number>> = {
 };
 
 const OWNER_ALL = 0o700;
+const SPECIAL_BITS = 0o7000;
+const NO_PROBLEMS: readonly AttributeProblem[] = Object.freeze([]);
+
+/** What `finishFile` finds: a private file that may have inherited anything; one whose owner is right and that has no attributes; one whose
+ *  mode is right, too. */
+export type NewFileState = 'new' | 'has-owner' | 'has-mode';
+
+// What is known of the new files of a directory. UNTRIED: the next one will tell. ORDINARY: they are ours and inherit nothing. UNLIKE: else.
+const UNTRIED = 1;
+const ORDINARY = 2;
+const UNLIKE = 3;
+
+type Self = { readonly uid: number; readonly gid: number; readonly umask: number };
+
+/** The umask as the kernel tells it: process.umask() would set it to 0 for a moment, in all threads. */
+function whoWeAre(): Self {
+  let umask = 0o777;
+  try {
+    const line = /^Umask:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'));
+    if (line !== null) umask = Number.parseInt(line[1]!, 8);
+  } catch {
+    // Nothing is ordinary then.
+  }
+  return { uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, umask };
+}
 
 export class TargetTree {
   readonly location: string;
   readonly #posix: Posix;
   readonly #directories: DirectoryCache;
   readonly #stat = new FileStat();
+  #self: Self | undefined;
+  /** Of the file that `createFileFor` made last. */
+  newFileState: NewFileState = 'new';
 
   /** `location` (one char per byte) must be a directory, or a link to one. */
   constructor(location: string, posix: Posix = posixCalls()) {
@@ -89,6 +118,38 @@ export class TargetTree {
   createFile(path: string, existing: Existing): number {
     const flags = OPEN.readWrite | OPEN.create | OPEN.exclusive;
     return this.#create(path, 'create the file', existing, (at, name) => this.#posix.open(at, name, flags, 0o600));
+  }
+
+  /** As `createFile`, for a file that `finishFile` gives these attributes. Where new files are known to belong to whom they should, and
+   *  inherit nothing, it has its mode from the start: for most files two system calls are enough that way, instead of five. What is still to
+   *  be done is in `newFileState`. */
+  createFileFor(wanted: Attributes, existing: Existing): number {
+    const flags = OPEN.readWrite | OPEN.create | OPEN.exclusive;
+    return this.#create(wanted.path, 'create the file', existing, (at, name) => {
+      const inheritance = this.#isOrdinary(wanted) ? this.#inheritance(at) : UNLIKE;
+      if (inheritance === ORDINARY) {
+        const fd = this.#posix.open(at, name, flags, wanted.mode);
+        this.newFileState = 'has-mode';
+        return fd;
+      }
+      const fd = this.#posix.open(at, name, flags, 0o600);
+      this.newFileState = inheritance === UNTRIED && this.#learn(fd) === ORDINARY ? 'has-owner' : 'new';
+      return fd;
+    });
+  }
+
+  /** Gives the file that `createFileFor` made, and that has its content, the rest of its attributes. `state`: as it was left then. */
+  finishFile(fd: number, wanted: Attributes, state: NewFileState): readonly AttributeProblem[] {
+    if (state !== 'new') {
+      try {
+        if (state === 'has-owner') this.#posix.chmod(fd, '', wanted.mode);
+        this.#posix.setMtime(fd, '', wanted.mtimeSec, wanted.mtimeNsec);
+        return NO_PROBLEMS;
+      } catch (error) {
+        if (!isPosixError(error)) throw error; // else it happens again below, and is reported
+      }
+    }
+    return applyAttributes(this.#posix, fd, '', wanted);
   }
 
   /** An old regular file, open for reading and writing, to be brought up to date; the caller closes it. Undefined when there is none that
@@ -173,6 +234,33 @@ export class TargetTree {
   applyAttributes(wanted: Attributes, fd?: number): readonly AttributeProblem[] {
     if (fd !== undefined) return applyAttributes(this.#posix, fd, '', wanted);
     return this.#within(wanted.path, 'set the attributes of', (at, name) => applyAttributes(this.#posix, at, name, wanted));
+  }
+
+  /** Whether a new file that nobody has touched needs nothing but its time. */
+  #isOrdinary({ mode, uid, gid, xattrs }: Attributes): boolean {
+    const self = (this.#self ??= whoWeAre());
+    return xattrs.length === 0 && uid === self.uid && gid === self.gid && (mode & (SPECIAL_BITS | self.umask)) === 0;
+  }
+
+  /** How new files come about in the directory `at`, the one that was asked for last. It is looked for once: only its owner can change it,
+   *  and directories of others are never trusted. */
+  #inheritance(at: number): number {
+    const known = this.#directories.note;
+    if (known !== 0) return known;
+    const stat = this.#stat;
+    this.#posix.lstat(at, '', stat);
+    this.#directories.note = stat.uid === this.#self!.uid && this.#posix.can.xattrs ? UNTRIED : UNLIKE;
+    return this.#directories.note;
+  }
+
+  /** Looks at the first new file of a directory. */
+  #learn(fd: number): number {
+    const stat = this.#stat;
+    this.#posix.lstat(fd, '', stat);
+    const isAsMade = stat.uid === this.#self!.uid && stat.gid === this.#self!.gid && (stat.mode & 0o7777) === 0o600;
+    const isBare = isAsMade && !this.#posix.listXattrs(fd, '').some(isReplaced);
+    this.#directories.note = isBare ? ORDINARY : UNLIKE;
+    return this.#directories.note;
   }
 
   #create<T>(path: string, action: string, existing: Existing, make: (at: number, name: string) => T): T {

@@ -24,6 +24,13 @@ export function blockOf(references: References, n = 0): Uint8Array {
   return references.subarray(at, at + 16);
 }
 
+/** Whether reference `n` leads into this block. Makes no view. */
+export function isInBlock(references: References, n: number, block: Uint8Array): boolean {
+  const at = n * REFERENCE_BYTES;
+  for (let i = 15; i >= 0; i--) if (references[at + i] !== block[i]) return false;
+  return true;
+}
+
 /** 16 bytes, a view. */
 export function digestOf(references: References, n = 0): Uint8Array {
   const at = n * REFERENCE_BYTES + 16;

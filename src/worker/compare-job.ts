@@ -3,6 +3,7 @@
 import { IdHasher } from '../codec/chunk-id.ts';
 import { applyAttributes } from '../files/attributes.ts';
 import { DirectoryCache } from '../files/directory-cache.ts';
+import { attributesAt } from '../files/packed-attributes.ts';
 import { HERE, OPEN } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
@@ -55,7 +56,8 @@ export class Comparer {
   finish(job: FinishJob): FinishAnswer {
     this.#directories ??= new DirectoryCache(this.#posix, this.#target!);
     const problems: FinishAnswer['problems'][number][] = [];
-    for (const entry of job.entries) {
+    for (let i = 0; i < job.entries.paths.length; i++) {
+      const entry = attributesAt(job.entries, i);
       try {
         const at = entry.path === '' ? this.#directories.at('') : this.#directories.at(parentOfPath(entry.path));
         problems.push(...applyAttributes(this.#posix, at, entry.path === '' ? '' : nameOfPath(entry.path), entry));

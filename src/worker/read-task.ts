@@ -1,6 +1,7 @@
 // What the main thread asks a reading worker (restore, verify) to do, and what it answers.
 
-import type { AttributeProblem, Attributes } from '../files/attributes.ts';
+import type { AttributeProblem } from '../files/attributes.ts';
+import type { PackedAttributes } from '../files/packed-attributes.ts';
 
 /** Where a worker finds the sealed bytes: a file that it reads itself, or bytes that the main thread fetched. */
 export type PackBytes = { readonly path: string } | { readonly bytes: Uint8Array };
@@ -17,13 +18,9 @@ export type BlockToRead = {
   readonly key: Uint8Array;
 };
 
-export type RestoreFile = {
-  readonly path: string;
-  /** 'whole': this job holds all of its content, so the file is made, written and given its attributes at once. 'part': it was made before. */
-  readonly mode: 'whole' | 'part';
-  /** Of a whole file. */
-  readonly attributes: Attributes | undefined;
-};
+/** The first `whole.paths.length` files are whole: this job holds all of their content, so each is made, written and given its attributes
+ *  at once. The others were made before, and this job holds a part of them. */
+export type RestoreFiles = { readonly whole: PackedAttributes; readonly parts: readonly string[] };
 
 export type RestoreJob = {
   readonly kind: 'restore';
@@ -32,8 +29,8 @@ export type RestoreJob = {
   /** Of `pack.bytes`: where in the pack they begin. */
   readonly bytesOffset: number;
   readonly blocks: readonly BlockToRead[];
-  readonly files: readonly RestoreFile[];
-  /** Fours: position in `files`, offset in the file, offset in the block, length. In the order of `blocks`. */
+  readonly files: RestoreFiles;
+  /** Fours: the file's number in `files`, offset in the file, offset in the block, length. In the order of `blocks`. */
   readonly writes: Float64Array;
   /** Writes of each block. */
   readonly writesPerBlock: Uint32Array;
@@ -60,7 +57,7 @@ export type FileProblem = {
   readonly message: string;
 };
 
-export type FinishJob = { readonly kind: 'attributes'; readonly entries: readonly Attributes[] };
+export type FinishJob = { readonly kind: 'attributes'; readonly entries: PackedAttributes };
 export type FinishAnswer = { readonly kind: 'attributes'; readonly problems: readonly AttributeProblem[] };
 
 /** Compares ranges of a file with digests; answers which differ. */

@@ -2,34 +2,31 @@
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Fault, isFault } from '../base/faults.ts';
-import { applyAttributes } from '../files/attributes.ts';
+import { attributesAt } from '../files/packed-attributes.ts';
 import { HERE, OPEN } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
-import { TargetTree } from '../files/target-tree.ts';
+import { type NewFileState, TargetTree } from '../files/target-tree.ts';
 import type { BlockOpener } from './block-opener.ts';
-import type { RestoreAnswer, RestoreFile, RestoreJob } from './read-task.ts';
+import type { BlockToRead, RestoreAnswer, RestoreJob } from './read-task.ts';
 
 /** Pieces that are all zero and at least this long are left as holes in a fresh file. */
 const HOLE_BYTES_MIN = 4096;
+const BUFFER_BYTES_MIN = 1024 * 1024;
 /** Faults that end the restore: every further file would meet them too. */
 const FATAL = ['TARGET_FULL', 'TARGET_NOT_FOUND'] as const;
 
 export class PackRange {
   #buffer = new Uint8Array(0);
+  #path = '';
+  #fd = -1;
 
-  /** `length` bytes at `offset` of a pack in the local file system; a view that is valid until the next call. Fewer when the file is shorter. */
+  /** `length` bytes at `offset` of a pack in the local file system; a view that is valid until the next call, and may be written to. Fewer
+   *  when the file is shorter. Small pieces are best: they are still in the processor's cache when they are opened. The pack stays open until
+   *  another one is read, or `close`. */
   read(path: string, offset: number, length: number): Uint8Array {
-    if (this.#buffer.length < length) this.#buffer = new Uint8Array(Math.max(length, 4 * 1024 * 1024));
-    let fd: number;
-    try {
-      fd = openSync(path, 'r');
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      throw new Fault(code === 'ENOENT' ? 'STORE_NOT_FOUND' : 'STORE_DENIED', `Cannot read the pack "${path}": ${code}`, {
-        cause: error,
-      });
-    }
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(Math.max(length, BUFFER_BYTES_MIN));
+    const fd = this.#open(path);
     try {
       let got = 0;
       while (got < length) {
@@ -42,9 +39,28 @@ export class PackRange {
       throw new Fault('STORE_CORRUPT_ANSWER', `Cannot read the pack "${path}": ${(error as NodeJS.ErrnoException).code}`, {
         cause: error,
       });
-    } finally {
-      closeSync(fd);
     }
+  }
+
+  close(): void {
+    if (this.#fd !== -1) closeSync(this.#fd);
+    this.#fd = -1;
+    this.#path = '';
+  }
+
+  #open(path: string): number {
+    if (path === this.#path) return this.#fd;
+    this.close();
+    try {
+      this.#fd = openSync(path, 'r');
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      throw new Fault(code === 'ENOENT' ? 'STORE_NOT_FOUND' : 'STORE_DENIED', `Cannot read the pack "${path}": ${code}`, {
+        cause: error,
+      });
+    }
+    this.#path = path;
+    return this.#fd;
   }
 }
 
@@ -63,12 +79,11 @@ export class Restorer {
   }
 
   run(job: RestoreJob): RestoreAnswer {
-    const first = job.blocks[0]!;
-    const last = job.blocks.at(-1)!;
-    const begin = first.offset;
-    const bytes =
-      'bytes' in job.pack ? job.pack.bytes : this.#range.read(job.pack.path, begin, last.offset + last.storedLength - begin);
-    const base = 'bytes' in job.pack ? job.bytesOffset : begin;
+    const { pack, bytesOffset } = job;
+    const sealedOf = ({ offset, storedLength }: BlockToRead): Uint8Array =>
+      'bytes' in pack
+        ? pack.bytes.subarray(offset - bytesOffset, offset - bytesOffset + storedLength)
+        : this.#range.read(pack.path, offset, storedLength);
     const answer = {
       kind: 'restore' as const,
       bytesWritten: 0,
@@ -79,9 +94,9 @@ export class Restorer {
     let w = 0;
     try {
       job.blocks.forEach((block, i) => {
-        const sealed = bytes.subarray(block.offset - base, block.offset - base + block.storedLength);
+        const sealed = sealedOf(block);
         if (this.#block.length < block.rawLength) this.#block = new Uint8Array(block.rawLength);
-        const isGood = sealed.length === block.storedLength && this.#opener.open(this.#block, sealed, block);
+        const isGood = sealed.length === block.storedLength && this.#opener.open(this.#block, sealed, block, true);
         if (!isGood)
           answer.damaged.push({ block: block.id, message: `Block in pack ${job.packName} at ${block.offset} is damaged` });
         for (let end = w + job.writesPerBlock[i]! * 4; w < end; w += 4) {
@@ -95,6 +110,7 @@ export class Restorer {
       open.finish();
     } finally {
       open.close();
+      this.#range.close();
     }
     return answer;
   }
@@ -107,7 +123,7 @@ export class Restorer {
     const fd = open.fd(file);
     if (fd === undefined) return 0;
     const piece = this.#block.subarray(from, from + length);
-    if (!job.overZeros && job.files[file]!.mode === 'part' && length >= HOLE_BYTES_MIN && isZero(piece)) return length;
+    if (!job.overZeros && !open.isWhole(file) && length >= HOLE_BYTES_MIN && isZero(piece)) return length;
     try {
       this.#posix.pwrite(fd, this.#block, from, length, offset);
       return length;
@@ -126,12 +142,19 @@ class OpenFiles {
   readonly #fds: (number | undefined)[] = [];
   readonly #spoiled = new Set<number>();
   readonly #posix = posixCalls();
+  readonly #wholes: number;
   #latest = -1;
+  #state: NewFileState = 'new';
 
   constructor(job: RestoreJob, tree: TargetTree | undefined, problems: RestoreAnswer['problems'][number][]) {
     this.#job = job;
     this.#tree = tree;
     this.#problems = problems;
+    this.#wholes = job.files.whole.paths.length;
+  }
+
+  isWhole(file: number): boolean {
+    return file < this.#wholes;
   }
 
   fd(file: number): number | undefined {
@@ -141,9 +164,9 @@ class OpenFiles {
     // Whole files come one after the other: the one before is finished.
     if (this.#latest !== -1) this.#finishFile(this.#latest);
     try {
-      const fd = this.#open(this.#job.files[file]!);
+      const fd = this.#open(file);
       this.#fds[file] = fd;
-      if (this.#job.files[file]!.mode === 'whole') this.#latest = file;
+      if (this.isWhole(file)) this.#latest = file;
       return fd;
     } catch (error) {
       this.failed(file, error);
@@ -165,7 +188,7 @@ class OpenFiles {
     this.#spoiled.add(file);
     this.#problems.push({
       kind: 'problem',
-      path: this.#job.files[file]!.path,
+      path: this.#pathOf(file),
       what: 'file',
       code,
       message: (error as Error).message,
@@ -181,12 +204,23 @@ class OpenFiles {
     this.#fds.length = 0;
   }
 
-  #open(file: RestoreFile): number {
-    if (this.#job.single !== undefined) return this.#posix.open(HERE, this.#job.single, OPEN.readWrite, 0);
+  #pathOf(file: number): string {
+    const { whole, parts } = this.#job.files;
+    return this.isWhole(file) ? whole.paths[file]! : parts[file - this.#wholes]!;
+  }
+
+  #open(file: number): number {
+    const { single, existing, files } = this.#job;
+    if (single !== undefined) return this.#posix.open(HERE, single, OPEN.readWrite, 0);
     const tree = this.#tree!;
-    if (file.mode === 'whole') return tree.createFile(file.path, this.#job.existing);
-    const fd = tree.openFile(file.path);
-    if (fd === undefined) throw new Fault('TARGET_OCCUPIED', `"${file.path}" was exchanged while it was restored`);
+    if (this.isWhole(file)) {
+      const fd = tree.createFileFor(attributesAt(files.whole, file), existing);
+      this.#state = tree.newFileState;
+      return fd;
+    }
+    const path = this.#pathOf(file);
+    const fd = tree.openFile(path);
+    if (fd === undefined) throw new Fault('TARGET_OCCUPIED', `"${path}" was exchanged while it was restored`);
     return fd;
   }
 
@@ -194,9 +228,10 @@ class OpenFiles {
     const fd = this.#fds[file];
     this.#latest = -1;
     if (fd === undefined) return;
-    const { attributes } = this.#job.files[file]!;
-    if (attributes !== undefined && !this.#spoiled.has(file))
-      this.#problems.push(...applyAttributes(this.#posix, fd, '', attributes));
+    if (!this.#spoiled.has(file)) {
+      const problems = this.#tree!.finishFile(fd, attributesAt(this.#job.files.whole, file), this.#state);
+      if (problems.length > 0) this.#problems.push(...problems);
+    }
     this.#posix.close(fd);
     this.#fds[file] = undefined;
   }

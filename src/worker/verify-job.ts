@@ -8,7 +8,7 @@ import type { VerifyAnswer, VerifyJob } from './read-task.ts';
 import type { PackRange } from './restore-job.ts';
 
 /** A pack is read in pieces of about this size: memory is not that of a pack. */
-const PIECE_BYTES = 2 * 1024 * 1024;
+const PIECE_BYTES = 512 * 1024;
 const GROUP_CONTEXT = Buffer.from('group\0', 'latin1');
 
 export class PackVerifier {
@@ -40,6 +40,7 @@ export class PackVerifier {
       for (let at = end; at < packLength + 1 && at === answer.bytes; at += PIECE_BYTES)
         take(at, Math.min(PIECE_BYTES, packLength + 1 - at));
     } finally {
+      this.#range.close();
       answer.nameHolds = bytesEqual(this.#name.id(), packId) && answer.bytes === packLength;
     }
     return answer;
@@ -69,10 +70,11 @@ export class PackVerifier {
   }
 
   /** What is wrong with the block. */
-  #prove(block: PackBlock, sealed: Uint8Array, { keys, unitBytes }: VerifyJob): string | undefined {
+  #prove(block: PackBlock, sealed: Uint8Array, { keys, unitBytes, pack }: VerifyJob): string | undefined {
     if (this.#block.length < block.rawLength) this.#block = new Uint8Array(block.rawLength);
     const isOpen =
-      sealed.length === block.storedLength && this.#opener.open(this.#block, sealed, { ...block, key: keys[block.sealedBy]! });
+      sealed.length === block.storedLength &&
+      this.#opener.open(this.#block, sealed, { ...block, key: keys[block.sealedBy]! }, 'path' in pack);
     if (!isOpen) return 'it does not open';
     return block.extents.every((extent) => this.#holds(extent, unitBytes)) ? undefined : 'an extent is not what its id says';
   }
