@@ -1,0 +1,378 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RecoveryPoint } from '../../src/model/recovery-point.ts';
+import type { Run, RunKind } from '../../src/model/run.ts';
+import type { Scheduler, SchedulerOptions } from '../../src/scheduler/scheduler.ts';
+import { openStore } from '../../src/store/open.ts';
+import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
+import { eventsOf, MINUTE, newScene, newScheduler, type Scene } from './scene.ts';
+
+const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
+const ENVIRONMENT = { PATH: process.env.PATH ?? '', HOME: tmpdir(), NODE_COMPILE_CACHE: join(tmpdir(), 'holdfast-test-code') };
+const LIMITS = { heavyMax: 2, lightMax: 2 };
+const POLICY = `name: plan\nschedule:\n  - cron: "0 * * * *"\nretention: { keepLast: 2, keepTags: [[keep]] }\n`;
+
+type Repositories = Scene & { readonly tenants: TenantRepositories; readonly source: string; cli(...args: string[]): string };
+
+async function withRepository(policy = POLICY): Promise<Repositories> {
+  const scene = await newScene(policy);
+  const { directory, catalog, tenant, things } = scene;
+  const tenants = new TenantRepositories({
+    catalog,
+    baseLocation: join(directory, 'repositories'),
+    secretsDirectory: join(directory, 'secrets'),
+    cacheDirectory: join(directory, 'cache'),
+    environment: {},
+    openStore: (location, create) => openStore(location, { create }),
+    process: { host: 'test', processId: process.pid, bootId: 'test' },
+    random: things.random,
+  });
+  onTestFinished(() => tenants.close());
+  mkdirSync(join(directory, 'repositories'));
+  await tenants.create(tenant);
+  const source = join(directory, 'source');
+  mkdirSync(source);
+  const place = await tenants.place(tenant.id);
+  const where = ['--repo', place.location, '--passphrase-file', place.passphraseFile, '--cache-dir', place.cacheDirectory];
+  const cli = (...args: string[]): string => {
+    const { status, stdout, stderr } = spawnSync(PROGRAM, [...args, ...where], { env: ENVIRONMENT, encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr}`);
+    return stdout;
+  };
+  return { ...scene, tenants, source, cli };
+}
+
+/** A backup of the asset, as an agent's would be known. */
+async function backUp(scene: Repositories, more: Partial<RecoveryPoint> = {}): Promise<string> {
+  const { catalog, things, tenant, asset, source, clock, cli } = scene;
+  writeFileSync(join(source, `file-${things.id('run')}`), Buffer.from(things.random(300_000)));
+  const lines = cli('backup', source, '--asset', asset.name, '--json').trim().split('\n');
+  const { snapshot } = JSON.parse(lines.at(-1)!) as { snapshot: string };
+  const at = clock.now().toISOString();
+  clock.pass(MINUTE);
+  const point = things.point(tenant.id, { assetId: asset.id, assetName: asset.name, snapshot, startedAt: at, endedAt: at });
+  const { provenAt: _, proof: __, ...unproved } = point;
+  await catalog.recoveryPoints.put({ ...unproved, isSound: true, isHeld: false, tags: [], hasWarnings: false, ...more });
+  return snapshot;
+}
+
+function schedulerOf(scene: Repositories, more: Partial<SchedulerOptions> = {}): Scheduler {
+  const { tenants } = scene;
+  const scheduler = newScheduler(scene, {
+    tenants,
+    program: { command: PROGRAM, environment: ENVIRONMENT },
+    limits: LIMITS,
+    ...more,
+  });
+  onTestFinished(() => scheduler.stop());
+  return scheduler;
+}
+
+async function queue({ catalog, things, tenant, clock }: Scene, kind: RunKind, more: Partial<Run> = {}): Promise<Run> {
+  const at = clock.now().toISOString();
+  const { run } = await catalog.runs.add(
+    things.run(tenant.id, { kind, dueAt: at, notBefore: at, parameters: {}, attemptsMax: 3, ...more }),
+    at,
+  );
+  return run;
+}
+
+async function execute(scene: Repositories, kind: RunKind, more: Partial<Run> = {}): Promise<Run> {
+  const scheduler = schedulerOf(scene);
+  const { id, tenantId } = await queue(scene, kind, more);
+  await scheduler.shortTick();
+  await scheduler.idle();
+  return (await scene.catalog.runs.get(tenantId, id))!;
+}
+
+const snapshotsOf = (scene: Repositories): string[] =>
+  scene
+    .cli('snapshots', '--json')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ kind }) => kind === 'snapshot')
+    .map(({ id }) => id);
+
+function packsOf(scene: Repositories): string[] {
+  const packs = join(scene.directory, 'repositories', scene.tenant.name, 'packs');
+  return (readdirSync(packs, { recursive: true }) as string[])
+    .map((name) => join(packs, name))
+    .filter((path) => /[0-9a-f]{64}$/.test(path));
+}
+
+describe('a forget', () => {
+  it('drops what the policy does not keep, in the repository and in the catalogue; never what is held or has a tag to keep', async () => {
+    const scene = await withRepository();
+    const first = await backUp(scene);
+    const held = await backUp(scene, { isHeld: true });
+    const tagged = await backUp(scene, { tags: ['keep'] });
+    const fourth = await backUp(scene);
+    const fifth = await backUp(scene);
+    const run = await execute(scene, 'forget', { assetId: scene.asset.id });
+    expect(run).toMatchObject({ state: 'succeeded', result: { forgotten: [first], kept: 4, held: 1 } });
+    const kept = [held, tagged, fourth, fifth].sort();
+    expect(snapshotsOf(scene).sort()).toEqual(kept);
+    const { items } = await scene.catalog.recoveryPoints.list(scene.tenant.id, scene.asset.id, { limit: 100 });
+    expect(items.map(({ snapshot }) => snapshot).sort()).toEqual(kept);
+  });
+
+  it('keeps the newest sound point even when newer ones are damaged and it was asked to drop it by name', async () => {
+    const scene = await withRepository();
+    const sound = await backUp(scene);
+    const damaged = [await backUp(scene, { isSound: false }), await backUp(scene, { isSound: false })];
+    await execute(scene, 'forget', { assetId: scene.asset.id });
+    expect(snapshotsOf(scene)).toContain(sound);
+    await execute(scene, 'forget', { assetId: scene.asset.id, parameters: { snapshots: [sound, ...damaged] } });
+    expect(snapshotsOf(scene)).toEqual([sound]);
+  });
+
+  it('that died between catalogue and repository is finished by the next one', async () => {
+    const scene = await withRepository();
+    const first = await backUp(scene);
+    await backUp(scene);
+    const third = await backUp(scene);
+    const use = async (): Promise<never> => {
+      throw new Error('died');
+    };
+    const broken = schedulerOf(scene, {
+      tenants: { place: (id: string) => scene.tenants.place(id), use },
+      log: { info: () => {}, warn: () => {}, error: () => {} } as never,
+    });
+    await queue(scene, 'forget', { assetId: scene.asset.id, attemptsMax: 1 });
+    await broken.shortTick();
+    await broken.idle();
+    expect(snapshotsOf(scene)).toContain(first);
+    await execute(scene, 'forget', { assetId: scene.asset.id });
+    expect(snapshotsOf(scene)).not.toContain(first);
+    expect(snapshotsOf(scene)).toContain(third);
+  });
+});
+
+describe('a verify', () => {
+  it('in full proves every recovery point that was known, and the sessions of agents', async () => {
+    const scene = await withRepository();
+    const snapshot = await backUp(scene);
+    const { catalog, tenant, agent, things } = scene;
+    const at = scene.clock.now().toISOString();
+    const session = { tenantId: tenant.id, agentId: agent.id, runId: things.id('run'), openedAt: at };
+    await catalog.sessions.put({ ...session, session: snapshot, state: 'committed' });
+    await catalog.sessions.put({ ...session, session: 'f'.repeat(20), state: 'open' });
+    const run = await execute(scene, 'verify', { parameters: { mode: 'full' } });
+    expect(run).toMatchObject({ state: 'succeeded', result: { outcome: 'clean', depth: 'full' } });
+    expect(await catalog.recoveryPoints.get(tenant.id, snapshot)).toMatchObject({ proof: 'verify', isSound: true });
+    expect((await catalog.sessions.get(snapshot))!.verifiedAt).toBeDefined();
+    expect((await catalog.sessions.get('f'.repeat(20)))!.verifiedAt).toBeUndefined();
+  });
+
+  it('of a sample proves nothing of a whole recovery point, and each takes other packs', async () => {
+    const scene = await withRepository();
+    const snapshot = await backUp(scene);
+    const seeds = [];
+    for (let n = 0; n < 2; n++)
+      seeds.push((await execute(scene, 'verify', { parameters: { mode: 'sampled', share: 0.5 } })).result!.seed);
+    expect(seeds).toEqual([1, 2]);
+    expect((await scene.catalog.recoveryPoints.get(scene.tenant.id, snapshot))!.provenAt).toBeUndefined();
+  });
+
+  it('that finds damage fails with an event and marks what cannot be restored', async () => {
+    const scene = await withRepository();
+    const first = await backUp(scene);
+    const [pack] = packsOf(scene);
+    const bytes = readFileSync(pack!);
+    bytes[Math.floor(bytes.length / 2)]! ^= 0xff;
+    rmSync(pack!);
+    writeFileSync(pack!, bytes);
+    const run = await execute(scene, 'verify', { parameters: { mode: 'full' } });
+    expect(run).toMatchObject({
+      state: 'failed',
+      attempt: 1,
+      fault: { code: 'REPOSITORY_DAMAGED' },
+      result: { affectedSnapshots: [first] },
+    });
+    expect(await scene.catalog.recoveryPoints.get(scene.tenant.id, first)).toMatchObject({ isSound: false });
+    expect(await eventsOf(scene, 'run.failed')).toMatchObject([{ severity: 'critical', details: { code: 'REPOSITORY_DAMAGED' } }]);
+  });
+
+  it('without keys (a scrub) works, too', async () => {
+    const scene = await withRepository();
+    await backUp(scene);
+    expect(await execute(scene, 'verify', { parameters: { mode: 'scrub' } })).toMatchObject({ state: 'succeeded' });
+  });
+});
+
+describe('other runs of the service', () => {
+  it('a prune frees what was forgotten', async () => {
+    const scene = await withRepository();
+    for (let n = 0; n < 4; n++) {
+      await backUp(scene);
+      for (const name of readdirSync(scene.source)) rmSync(join(scene.source, name));
+    }
+    await execute(scene, 'forget', { assetId: scene.asset.id });
+    const run = await execute(scene, 'prune');
+    expect(run.state).toBe('succeeded');
+    expect(run.result!.packsDropped as number).toBeGreaterThan(0);
+  });
+
+  it('a backup of the catalogue lies in the repository, can be restored and opened, and leaves no copy behind', async () => {
+    const scene = await withRepository();
+    const run = await execute(scene, 'catalog-backup');
+    expect(run).toMatchObject({ state: 'succeeded', result: { asset: 'holdfast/catalog' } });
+    const target = join(scene.directory, 'restored');
+    mkdirSync(target);
+    scene.cli('restore', String(run.result!.snapshot), '--target', target);
+    const [name] = (readdirSync(target, { recursive: true }) as string[]).filter((path) => path.endsWith('catalog.sqlite'));
+    expect(readFileSync(join(target, name!)).subarray(0, 15).toString()).toBe('SQLite format 3');
+    expect(readdirSync(join(scene.directory, 'scratch'))).toEqual([]);
+  });
+
+  it('a run whose repository does not answer fails with the fault of the program, and is tried again when that may help', async () => {
+    const scene = await withRepository();
+    rmSync(join(scene.directory, 'repositories'), { recursive: true });
+    const run = await execute(scene, 'prune');
+    expect(run).toMatchObject({ state: 'failed', fault: { code: expect.stringMatching(/^(?:STORE|FORMAT)_/) } });
+  });
+
+  it('a child that dies is a fault of its own, tried again until the attempts are used up', async () => {
+    const scene = await withRepository();
+    const script = join(scene.directory, 'dies');
+    writeFileSync(script, '#!/bin/sh\necho "no luck" >&2\nkill -9 $$\n', { mode: 0o755 });
+    const scheduler = schedulerOf(scene, { program: { command: script, environment: ENVIRONMENT } });
+    const { id } = await queue(scene, 'prune');
+    const states = [];
+    for (let n = 0; n < 3; n++) {
+      await scheduler.shortTick();
+      await scheduler.idle();
+      states.push((await scene.catalog.runs.get(scene.tenant.id, id))!);
+      scene.clock.pass(60 * MINUTE);
+    }
+    expect(states.map(({ state }) => state)).toEqual(['queued', 'queued', 'failed']);
+    expect(states[2]!.fault).toMatchObject({ code: 'RUN_CHILD_DIED', message: expect.stringContaining('no luck') });
+  });
+});
+
+describe('a run that works', () => {
+  /** A program that tells its process id, says how far it is and ends when it is interrupted, as ours does. */
+  async function slow(): Promise<Repositories & { pid(): number; scheduler(more?: Partial<SchedulerOptions>): Scheduler }> {
+    const scene = await withRepository();
+    const script = join(scene.directory, 'slow');
+    const pidFile = join(scene.directory, 'pid');
+    writeFileSync(
+      script,
+      `#!/bin/sh
+trap 'echo "{\\"kind\\":\\"error\\",\\"code\\":\\"INTERRUPTED\\",\\"message\\":\\"Interrupted\\",\\"hint\\":\\"\\"}"; exit 130' INT
+echo '{"kind":"progress","phase":"mark","bytesDone":42}'
+echo $$ > ${pidFile}.new && mv ${pidFile}.new ${pidFile}
+while :; do sleep 0.05; done
+`,
+      { mode: 0o755 },
+    );
+    const pid = (): number => {
+      try {
+        return Number(readFileSync(pidFile, 'utf8'));
+      } catch {
+        return 0;
+      }
+    };
+    const scheduler = (more: Partial<SchedulerOptions> = {}): Scheduler =>
+      schedulerOf(scene, { program: { command: script, environment: ENVIRONMENT }, limits: { ...LIMITS, leaseMs: 200 }, ...more });
+    return { ...scene, pid, scheduler };
+  }
+
+  const isAlive = (pid: number): boolean => {
+    try {
+      return process.kill(pid, 0);
+    } catch {
+      return false;
+    }
+  };
+
+  it('tells how far it is, and ends when it is canceled', async () => {
+    const scene = await slow();
+    const scheduler = scene.scheduler();
+    const { id } = await queue(scene, 'prune');
+    await scheduler.shortTick();
+    const get = (): Promise<Run | undefined> => scene.catalog.runs.get(scene.tenant.id, id);
+    await expect.poll(async () => (await get())?.progress).toMatchObject({ phase: 'mark', bytesDone: 42 });
+    await scene.catalog.runs.cancel(scene.tenant.id, id, scene.clock.now().toISOString());
+    await scheduler.idle();
+    expect(await get()).toMatchObject({ state: 'canceled' });
+    expect(isAlive(scene.pid())).toBe(false);
+  });
+
+  it('is killed when its lease is lost, and says nothing more', async () => {
+    const scene = await slow();
+    const scheduler = scene.scheduler();
+    const { id } = await queue(scene, 'prune');
+    await scheduler.shortTick();
+    await expect.poll(() => scene.pid()).toBeGreaterThan(0);
+    // Somebody else believes it dead and takes it.
+    const at = new Date(scene.clock.ms + MINUTE).toISOString();
+    await scene.catalog.runs.expire(at, at, 10);
+    const other = await scene.catalog.runs.claim({
+      by: 'service:other',
+      kinds: ['prune'],
+      at,
+      leaseMs: MINUTE,
+      perAgentMax: 1,
+      perTenantMax: 9,
+      totalMax: 9,
+    });
+    expect(other?.id).toBe(id);
+    await scheduler.idle();
+    expect(isAlive(scene.pid())).toBe(false);
+    expect(await scene.catalog.runs.get(scene.tenant.id, id)).toMatchObject({
+      state: 'running',
+      fence: other!.fence,
+      claimedBy: 'service:other',
+    });
+  });
+
+  it('goes back into the queue when the service stops', async () => {
+    const scene = await slow();
+    const scheduler = scene.scheduler();
+    const { id } = await queue(scene, 'prune');
+    await scheduler.shortTick();
+    await expect.poll(() => scene.pid()).toBeGreaterThan(0);
+    await scheduler.stop();
+    expect(isAlive(scene.pid())).toBe(false);
+    expect(await scene.catalog.runs.get(scene.tenant.id, id)).toMatchObject({
+      state: 'queued',
+      attempt: 1,
+      fault: { code: 'SERVICE_STOPPING' },
+    });
+  });
+
+  it('is one of few at once: the others wait', async () => {
+    const scene = await slow();
+    const scheduler = scene.scheduler();
+    await queue(scene, 'prune');
+    await queue(scene, 'verify');
+    const third = await queue(scene, 'catalog-backup');
+    await scheduler.shortTick();
+    expect(await scene.catalog.runs.get(scene.tenant.id, third.id)).toMatchObject({ state: 'queued' });
+  });
+});
+
+it('our command line ends when the process that holds its lifeline dies, and not before', async () => {
+  const scene = await withRepository();
+  writeFileSync(join(scene.directory, 'disk.img'), Buffer.alloc(1024 * 1024, 7));
+  scene.cli('backup', join(scene.directory, 'disk.img'), '--type', 'volume');
+  const { location, passphraseFile, cacheDirectory } = await scene.tenants.place(scene.tenant.id);
+  const where = ['--repo', location, '--passphrase-file', passphraseFile, '--cache-dir', cacheDirectory];
+  // A verb that works until it is interrupted.
+  const socket = join(scene.directory, 'socket');
+  const child = spawn(PROGRAM, ['export', 'latest', '--socket', socket, '--json', ...where], {
+    env: { ...ENVIRONMENT, HOLDFAST_LIFELINE: '1' },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const ended = new Promise<number | null>((done) => child.on('close', done));
+  await expect.poll(() => existsSync(socket), { timeout: 20_000 }).toBe(true);
+  expect(child.exitCode).toBe(null);
+  child.stdin.destroy();
+  expect([0, 130]).toContain(await ended);
+});
