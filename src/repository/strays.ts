@@ -12,6 +12,9 @@ import type { CallOptions, ObjectStore, StoreKey } from '../store/object-store.t
 import { INDEX_PREFIX, indexKey, SESSION_KEYS_PREFIX } from './layout.ts';
 
 const DELETES_IN_FLIGHT_MAX = 16;
+/** Epochs of logs are named so; their keys open the log, which is no part of the index. One in 16 million sessions has such a name, too:
+ *  then its key stays, which is no harm. */
+export const LOG_EPOCH_PREFIX = '6c6f67';
 const SESSION_KEY = /^session-keys\/[0-9a-f]+\/([0-9a-f]{20})$/;
 
 export type StrayListing = { readonly indexes: readonly StoreKey[]; readonly sessionKeys: readonly StoreKey[] };
@@ -43,7 +46,7 @@ export function findStrays({ indexes, sessionKeys }: StrayListing, { head, neede
     ...indexes.filter((key) => !named.has(key)),
     ...sessionKeys.filter((key) => {
       const session = SESSION_KEY.exec(key)?.[1];
-      return session !== undefined && !needed.has(session) && !known.has(session);
+      return session !== undefined && !session.startsWith(LOG_EPOCH_PREFIX) && !needed.has(session) && !known.has(session);
     }),
   ];
 }

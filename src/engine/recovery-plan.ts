@@ -1,0 +1,284 @@
+// Which base and which log bring an asset back to a wanted place, or why none does. Pure, but for a port that looks up marks. Knows no database.
+//
+// A log is a set of stretches on timelines. A timeline's path leads from the first one over its ancestors to itself. A base is restorable on
+// a path when the log goes on without a hole from the base's start to its stop; it reaches as far as the log goes on after that. A wanted
+// time is not handed to the database, which may have no transaction to stop at: it is resolved here, to the last commit before the first
+// mark, in the order of the log, that is later. So the answer is one place in the log, whatever clocks and zones say.
+
+import type { LogMark } from '../model/log-mark.ts';
+
+export type RecoveryBase = {
+  /** Name of its snapshot. */
+  readonly snapshot: string;
+  readonly timeline: number;
+  readonly start: number;
+  readonly stop: number;
+  /** The database's clock when it was complete, Unix microseconds: earlier times need an earlier base. */
+  readonly stoppedAt: number;
+};
+
+/** Log that is stored: whole records from `from` to `to`. */
+export type LogStretch = { readonly timeline: number; readonly from: number; readonly to: number };
+
+export type Lineage = {
+  readonly timeline: number;
+  readonly ancestors: readonly { readonly timeline: number; readonly until: number }[];
+};
+
+/** Log that is known to be lost, for messages. */
+export type KnownGap = LogStretch & { readonly cause: string };
+
+/** Looks up marks whose records end in (from, to] of a timeline. */
+export interface MarkIndex {
+  firstLater(timeline: number, from: number, to: number, time: number): Promise<LogMark | undefined>;
+  /** The last transaction's end; with `kind` only of that kind. */
+  last(timeline: number, from: number, to: number, kind?: 'commit'): Promise<LogMark | undefined>;
+  find(timeline: number, from: number, to: number, is: (mark: LogMark) => boolean): Promise<LogMark | undefined>;
+}
+
+export type RecoveryFacts = {
+  readonly bases: readonly RecoveryBase[];
+  readonly stretches: readonly LogStretch[];
+  readonly lineages: readonly Lineage[];
+  readonly gaps: readonly KnownGap[];
+  readonly marks: MarkIndex;
+};
+
+export type RecoveryTarget =
+  | { readonly kind: 'latest' }
+  /** Unix microseconds. */
+  | { readonly kind: 'time'; readonly time: number }
+  | { readonly kind: 'position'; readonly position: number }
+  | { readonly kind: 'transaction'; readonly id: number }
+  | { readonly kind: 'point'; readonly name: string };
+
+/** A part of the way: log from `from` to `to` on a timeline. */
+export type Leg = LogStretch;
+
+export type RecoveryPlan = {
+  readonly kind: 'plan';
+  readonly base: RecoveryBase;
+  readonly legs: readonly Leg[];
+  /** The last thing that is in the restored database; undefined: it is as the base was when it was complete. */
+  readonly stopAt: LogMark | undefined;
+  readonly timeline: number;
+};
+
+export type NoPlan =
+  | { readonly kind: 'gap'; readonly reason: string; readonly gap: LogStretch }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/** An unbroken time of recovery points. Unix microseconds, by the database's clock. */
+export type RecoveryInterval = {
+  readonly timeline: number;
+  readonly bases: readonly string[];
+  readonly from: { readonly time: number; readonly position: number };
+  /** `mark`: the evidence: the transaction that ended last. Undefined when there was none since the base. */
+  readonly to: { readonly time: number; readonly position: number; readonly mark: LogMark | undefined };
+};
+
+type Way = { readonly base: RecoveryBase; readonly legs: readonly Leg[]; readonly isWhole: boolean };
+
+/** The timelines that lead to `timeline`, oldest first. Undefined when it is not known where it comes from. */
+export function pathTo(
+  timeline: number,
+  lineages: readonly Lineage[],
+): readonly { readonly timeline: number; readonly until: number }[] | undefined {
+  const lineage = lineages.find((one) => one.timeline === timeline);
+  if (lineage === undefined) return timeline === 1 ? [{ timeline, until: Number.POSITIVE_INFINITY }] : undefined;
+  return [...lineage.ancestors, { timeline, until: Number.POSITIVE_INFINITY }];
+}
+
+/** How far the log goes on without a hole from a base on. */
+export function wayFrom(
+  base: RecoveryBase,
+  timeline: number,
+  { stretches, lineages }: Pick<RecoveryFacts, 'stretches' | 'lineages'>,
+): Way | undefined {
+  const path = pathTo(timeline, lineages);
+  const first = path?.findIndex((one) => one.timeline === base.timeline) ?? -1;
+  if (path === undefined || first === -1 || base.stop > path[first]!.until) return undefined;
+  const legs: Leg[] = [];
+  let position = base.start;
+  for (const { timeline: now, until } of path.slice(first)) {
+    const to = Math.min(until, endOf(stretches, now, position));
+    if (to > position || legs.length === 0) legs.push({ timeline: now, from: position, to });
+    position = to;
+    if (to < until) break;
+  }
+  return { base, legs, isWhole: legs[0]!.to >= base.stop };
+}
+
+/** End of what is stored without a hole from `position` on; `position` itself when nothing is. */
+function endOf(stretches: readonly LogStretch[], timeline: number, position: number): number {
+  const own = stretches.filter((one) => one.timeline === timeline).sort((a, b) => a.from - b.from);
+  let end = position;
+  for (const { from, to } of own) if (from <= end && to > end) end = to;
+  return end;
+}
+
+/** The intervals of recovery points on the way to `timeline`, oldest first: what is between two of them cannot be restored. */
+export async function recoveryWindow(facts: RecoveryFacts, timeline: number): Promise<RecoveryInterval[]> {
+  const intervals: RecoveryInterval[] = [];
+  for (const way of waysTo(facts, timeline)) {
+    const last = way.legs.at(-1)!;
+    const before = intervals.at(-1);
+    if (before !== undefined && before.timeline === last.timeline && before.to.position === last.to) {
+      intervals[intervals.length - 1] = { ...before, bases: [...before.bases, way.base.snapshot] };
+      continue;
+    }
+    const mark = await lastOnWay(facts.marks, way);
+    const { base } = way;
+    intervals.push({
+      timeline: last.timeline,
+      bases: [base.snapshot],
+      from: { time: base.stoppedAt, position: base.stop },
+      to: { time: Math.max(base.stoppedAt, mark?.time ?? 0), position: last.to, mark },
+    });
+  }
+  return intervals;
+}
+
+/** Oldest base first; only whole ones. */
+function waysTo(facts: RecoveryFacts, timeline: number): Way[] {
+  return [...facts.bases]
+    .sort((a, b) => a.stoppedAt - b.stoppedAt || a.stop - b.stop)
+    .map((base) => wayFrom(base, timeline, facts))
+    .filter((way): way is Way => way?.isWhole === true);
+}
+
+export async function planRecovery(facts: RecoveryFacts, timeline: number, target: RecoveryTarget): Promise<RecoveryPlan | NoPlan> {
+  if (pathTo(timeline, facts.lineages) === undefined)
+    return { kind: 'refused', reason: `it is not known where timeline ${timeline} comes from: its history is not stored` };
+  const ways = waysTo(facts, timeline).reverse();
+  if (ways.length === 0) return { kind: 'refused', reason: await withoutBase(facts, timeline) };
+  for (const way of ways) {
+    const plan = await planOnWay(facts.marks, way, target);
+    if (plan !== undefined) return plan;
+  }
+  return noPlan(facts, ways.reverse(), target);
+}
+
+/** Undefined when the target does not lie on this way. */
+async function planOnWay(marks: MarkIndex, way: Way, target: RecoveryTarget): Promise<RecoveryPlan | undefined> {
+  const { base } = way;
+  if (target.kind === 'latest') return stoppingAt(way, await lastOnWay(marks, way, 'commit'));
+  if (target.kind === 'time') {
+    if (target.time < base.stoppedAt) return undefined;
+    const later = await firstOnWay(way, (leg, from) => marks.firstLater(leg.timeline, from, leg.to, target.time));
+    if (later !== undefined) return stoppingAt(way, await lastOnWay(marks, way, 'commit', later));
+    const last = await lastOnWay(marks, way);
+    const isReached = last === undefined ? target.time === base.stoppedAt : target.time <= Math.max(last.time, base.stoppedAt);
+    return isReached ? stoppingAt(way, await lastOnWay(marks, way, 'commit')) : undefined;
+  }
+  if (target.kind === 'position') {
+    const { position } = target;
+    if (position < base.stop || position >= way.legs.at(-1)!.to) return undefined;
+    return stoppingAt(way, await lastOnWay(marks, way, 'commit', undefined, position));
+  }
+  const is = (mark: LogMark): boolean =>
+    target.kind === 'point' ? mark.kind === 'point' && mark.text === target.name : mark.kind === 'commit' && mark.id === target.id;
+  const found = await firstOnWay(way, (leg, from) => marks.find(leg.timeline, from, leg.to, is));
+  return found === undefined ? undefined : stoppingAt(way, found);
+}
+
+function stoppingAt(way: Way, stopAt: LogMark | undefined): RecoveryPlan {
+  const { base } = way;
+  const to = stopAt?.end ?? base.stop;
+  const legs = way.legs.filter((leg) => leg.from < to).map((leg) => ({ ...leg, to: Math.min(leg.to, to) }));
+  return { kind: 'plan', base, legs, stopAt, timeline: legs.at(-1)!.timeline };
+}
+
+/** Looks at the legs in order, from the base's stop on. */
+async function firstOnWay(
+  { base, legs }: Way,
+  find: (leg: Leg, from: number) => Promise<LogMark | undefined>,
+): Promise<LogMark | undefined> {
+  for (const leg of legs) {
+    const found = leg.to > base.stop ? await find(leg, Math.max(leg.from, base.stop)) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The last transaction's end on the way; before the mark `before`, or with a record that begins at or before `position`. */
+async function lastOnWay(
+  marks: MarkIndex,
+  { base, legs }: Way,
+  kind?: 'commit',
+  before?: LogMark,
+  position?: number,
+): Promise<LogMark | undefined> {
+  for (const leg of [...legs].reverse()) {
+    const from = Math.max(leg.from, base.stop);
+    let to = leg.to;
+    if (before !== undefined) to = Math.min(to, before.position);
+    if (position !== undefined) {
+      const crossing = await marks.find(leg.timeline, from, to, (mark) => mark.position > position);
+      if (crossing !== undefined) to = Math.min(to, crossing.position);
+    }
+    const found = to > from ? await marks.last(leg.timeline, from, to, kind) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function noPlan(facts: RecoveryFacts, ways: readonly Way[], target: RecoveryTarget): Promise<NoPlan> {
+  const last = ways.at(-1)!;
+  if (target.kind === 'time') {
+    const first = ways[0]!.base;
+    if (target.time < first.stoppedAt) {
+      const words = target.time < first.stoppedAt ? 'is before the first base backup was complete' : '';
+      return { kind: 'refused', reason: `${timeText(target.time)} ${words} (${timeText(first.stoppedAt)})` };
+    }
+    // The newest way whose base is older: its log ended before the wanted time.
+    const way = [...ways].reverse().find(({ base }) => base.stoppedAt <= target.time) ?? last;
+    const end = await lastOnWay(facts.marks, way);
+    const reached = timeText(Math.max(end?.time ?? 0, way.base.stoppedAt));
+    const next = ways.find(({ base }) => base.stoppedAt > target.time);
+    if (next === undefined)
+      return { kind: 'refused', reason: `${timeText(target.time)} is after the last recovery point (${reached})` };
+    return gapAfter(
+      facts,
+      way,
+      `${timeText(target.time)} lies in a gap of the log: after ${reached}, and before ${timeText(next.base.stoppedAt)}`,
+    );
+  }
+  if (target.kind === 'position') {
+    const way = [...ways].reverse().find(({ base }) => base.stop <= target.position);
+    if (way === undefined) return { kind: 'refused', reason: 'the position is before the first base backup was complete' };
+    if (way !== last) return gapAfter(facts, way, 'the position lies in a gap of the log');
+    return { kind: 'refused', reason: 'the position is after the end of the log that is stored' };
+  }
+  const what =
+    target.kind === 'transaction'
+      ? `the commit of transaction ${target.id}`
+      : target.kind === 'point'
+        ? `a restore point "${target.name}"`
+        : '';
+  return { kind: 'refused', reason: `there is no such place in the log: ${what}` };
+}
+
+function gapAfter(facts: RecoveryFacts, way: Way, reason: string): NoPlan {
+  const { timeline, to } = way.legs.at(-1)!;
+  const known = facts.gaps.find((gap) => gap.timeline === timeline && gap.from <= to && gap.to > to);
+  const gap = known ?? { timeline, from: to, to: nextStart(facts.stretches, timeline, to) };
+  return { kind: 'gap', reason: known === undefined ? reason : `${reason}; ${known.cause}`, gap };
+}
+
+function nextStart(stretches: readonly LogStretch[], timeline: number, position: number): number {
+  const starts = stretches.filter((one) => one.timeline === timeline && one.from > position).map(({ from }) => from);
+  return starts.length === 0 ? position : Math.min(...starts);
+}
+
+async function withoutBase(facts: RecoveryFacts, timeline: number): Promise<string> {
+  const own = facts.bases.map((base) => wayFrom(base, timeline, facts)).filter((way) => way !== undefined);
+  if (facts.bases.length === 0) return 'there is no base backup';
+  if (own.length === 0) return `no base backup leads to timeline ${timeline}`;
+  return 'the log that belongs to the base backups is not stored yet, or is lost';
+}
+
+function timeText(micros: number): string {
+  const text = new Date(Math.floor(micros / 1000)).toISOString();
+  return `${text.slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`;
+}

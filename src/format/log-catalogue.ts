@@ -1,0 +1,96 @@
+// The value of a register `logs/<asset id>`: which pieces of an asset's log there are. See README.md, "Logs".
+
+import { ClosedRecord, mustDecode } from './closed-record.ts';
+import { NONCE_DIGITS, SESSION_DIGITS } from './head.ts';
+
+export const INCARNATION_DIGITS = 16;
+const EPOCHS_MAX = 200_000;
+const HISTORIES_MAX = 10_000;
+const GAPS_MAX = 100_000;
+const ANCESTORS_MAX = 10_000;
+const TEXT_MAX = 4096;
+const HISTORY_LENGTH_MAX = 1024 * 1024;
+
+/** One contiguous piece of log, written by one run of one capture. Its end is what is stored of it. */
+export type LogEpoch = {
+  /** 20 hex: its session key is that of a session of this name. */
+  readonly epoch: string;
+  /** 16 hex: the cluster, e.g. PostgreSQL's system identifier. */
+  readonly incarnation: string;
+  readonly timeline: number;
+  /** Position of its first byte. */
+  readonly from: number;
+  /** RFC 3339. */
+  readonly at: string;
+  readonly host: string;
+};
+
+/** Where a timeline comes from. */
+export type LogHistory = {
+  readonly incarnation: string;
+  readonly timeline: number;
+  /** Oldest first: each ends at `until`, where the next begins; the last one's end is where `timeline` begins. */
+  readonly ancestors: readonly { readonly timeline: number; readonly until: number }[];
+  /** The database's own file, base64. */
+  readonly file: string;
+};
+
+/** Log that is known to be lost. */
+export type LogGap = {
+  readonly incarnation: string;
+  readonly timeline: number;
+  readonly from: number;
+  readonly to: number;
+  readonly at: string;
+  readonly cause: string;
+};
+
+export type LogCatalogue = {
+  readonly epochs: readonly LogEpoch[];
+  readonly histories: readonly LogHistory[];
+  readonly gaps: readonly LogGap[];
+};
+
+export const EMPTY_LOG_CATALOGUE: LogCatalogue = { epochs: [], histories: [], gaps: [] };
+
+/** Refuses what nobody could read again: a bug then. */
+export function encodeLogCatalogue(catalogue: LogCatalogue, nonce: string): unknown {
+  const value = { ...catalogue, nonce };
+  mustDecode(() => decodeLogCatalogue(value));
+  return value;
+}
+
+/** FORMAT_DAMAGED when it is not exactly such a value. */
+export function decodeLogCatalogue(value: unknown): LogCatalogue {
+  const r = new ClosedRecord(value, 'The catalogue of a log');
+  const catalogue: LogCatalogue = {
+    epochs: r.records('epochs', EPOCHS_MAX, (e) => ({
+      epoch: e.hex('epoch', SESSION_DIGITS),
+      incarnation: e.hex('incarnation', INCARNATION_DIGITS),
+      timeline: e.count('timeline', 0xffff_ffff),
+      from: e.count('from'),
+      at: e.moment('at'),
+      host: e.text('host', TEXT_MAX),
+    })),
+    histories: r.records('histories', HISTORIES_MAX, (h) => ({
+      incarnation: h.hex('incarnation', INCARNATION_DIGITS),
+      timeline: h.count('timeline', 0xffff_ffff),
+      ancestors: h.records('ancestors', ANCESTORS_MAX, (a) => ({
+        timeline: a.count('timeline', 0xffff_ffff),
+        until: a.count('until'),
+      })),
+      file: h.text('file', HISTORY_LENGTH_MAX),
+    })),
+    gaps: r.records('gaps', GAPS_MAX, (g) => ({
+      incarnation: g.hex('incarnation', INCARNATION_DIGITS),
+      timeline: g.count('timeline', 0xffff_ffff),
+      from: g.count('from'),
+      to: g.count('to'),
+      at: g.moment('at'),
+      cause: g.text('cause', TEXT_MAX),
+    })),
+  };
+  r.hex('nonce', NONCE_DIGITS);
+  r.end();
+  return catalogue;
+}
