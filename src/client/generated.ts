@@ -1,0 +1,290 @@
+// Generated from the OpenAPI document by ops/write-client: do not edit.
+// biome-ignore-all format: generated
+// biome-ignore-all lint: generated
+
+export type Agent = { readonly id: string; readonly tenantId: string; readonly label: string; readonly publicKey: string; readonly host: { readonly hostname: string; readonly platform: string; readonly version: string; readonly cpus: number; readonly memoryBytes: number; readonly bootId?: string | undefined }; readonly state: "active" | "revoked"; readonly enrolledAt: string; readonly lastSeenAt?: string | undefined; readonly revokedAt?: string | undefined };
+export type AllowedSources = { readonly allowedSources: readonly (string)[] };
+export type Approval = { readonly id: string; readonly tenantId: string; readonly action: "asset.delete" | "snapshot.delete" | "policy.weaken" | "hold.release" | "tenant.close" | "failover" | "break-glass"; readonly request: Readonly<Record<string, unknown>>; readonly reason: string; readonly requestedBy: string; readonly requestedAt: string; readonly expiresAt: string; readonly state: "pending" | "approved" | "rejected" | "expired" | "executed"; readonly decidedBy?: string | undefined; readonly decidedAt?: string | undefined };
+export type Asset = { readonly id: string; readonly tenantId: string; readonly agentId: string; readonly name: string; readonly label?: string | undefined; readonly source: { readonly kind: "files"; readonly paths: readonly (string)[]; readonly excludes?: readonly (string)[] | undefined; readonly oneFileSystem?: boolean | undefined } | { readonly kind: "volume"; readonly path: string }; readonly policyId?: string | undefined; readonly state: "active" | "paused" | "retired"; readonly createdAt: string; readonly version: number };
+export type AssetChange = { readonly label?: string | undefined; readonly agentId?: string | undefined; readonly source?: { readonly kind: "files"; readonly paths: readonly (string)[]; readonly excludes?: readonly (string)[] | undefined; readonly oneFileSystem?: boolean | undefined } | { readonly kind: "volume"; readonly path: string } | undefined; readonly policy?: string | null | undefined; readonly state?: "active" | "paused" | undefined; readonly reason?: string | undefined };
+export type AuditEntry = { readonly sequence: number; readonly at: string; readonly tenantId?: string | undefined; readonly actor: string; readonly actorLabel: string; readonly source?: string | undefined; readonly action: string; readonly subject?: string | undefined; readonly outcome: "done" | "denied" | "failed"; readonly details: Readonly<Record<string, unknown>>; readonly previous: string; readonly hash: string };
+export type AuditList = { readonly items: readonly (AuditEntry)[]; readonly next: number };
+export type AuditProof = { readonly state: "whole" | "broken"; readonly entries?: number | undefined; readonly checkpoints?: number | undefined; readonly sequence?: number | undefined; readonly what?: string | undefined };
+export type Enrolment = { readonly id: string; readonly secret: string; readonly expiresAt: string };
+export type Event = { readonly id: string; readonly sequence: number; readonly tenantId?: string | undefined; readonly assetId?: string | undefined; readonly runId?: string | undefined; readonly kind: string; readonly severity: "info" | "warning" | "critical"; readonly message: string; readonly cause?: string | undefined; readonly action?: string | undefined; readonly details?: Readonly<Record<string, unknown>> | undefined; readonly at: string };
+export type EventList = { readonly items: readonly (Event)[]; readonly next: number };
+export type Health = { readonly state: "ok"; readonly version: string; readonly at: string };
+export type LoginRequest = { readonly login: string; readonly password: string; readonly code?: string | undefined };
+export type Me = { readonly kind: "person" | "token"; readonly id: string; readonly label: string; readonly grants: readonly ({ readonly role: "viewer" | "restorer" | "operator" | "owner" | "auditor" | "system-admin" | "security-admin" | "audit-admin"; readonly tenantId?: string | undefined })[]; readonly tenants: readonly (Tenant)[] };
+export type NewAsset = { readonly name: string; readonly label?: string | undefined; readonly agentId: string; readonly source: { readonly kind: "files"; readonly paths: readonly (string)[]; readonly excludes?: readonly (string)[] | undefined; readonly oneFileSystem?: boolean | undefined } | { readonly kind: "volume"; readonly path: string }; readonly policy?: string | undefined };
+export type NewEnrolment = { readonly label?: string | undefined; readonly minutes?: number | undefined };
+export type NewPerson = { readonly login: string; readonly label: string; readonly password: string; readonly grants: readonly ({ readonly role: "viewer" | "restorer" | "operator" | "owner" | "auditor" | "system-admin" | "security-admin" | "audit-admin"; readonly tenantId?: string | undefined })[] };
+export type NewRun = { readonly kind: "backup" | "restore-test" | "verify" | "forget" | "prune"; readonly assetId?: string | undefined; readonly priority?: number | undefined; readonly verify?: { readonly mode: "structure" | "sampled" | "full" | "scrub"; readonly share?: number | undefined } | undefined };
+export type NewTenant = { readonly name: string; readonly label: string; readonly city?: string | undefined; readonly district?: string | undefined; readonly quota?: { readonly logicalBytesMax?: number | undefined; readonly storedBytesMax?: number | undefined } | undefined };
+export type NewTenantPerson = { readonly login: string; readonly label: string; readonly password: string; readonly roles: readonly ("viewer" | "restorer" | "operator" | "owner" | "auditor")[] };
+export type NewTenantToken = { readonly label: string; readonly roles: readonly ("viewer" | "restorer" | "operator" | "owner" | "auditor")[]; readonly days?: number | undefined };
+export type NewToken = { readonly label: string; readonly grants: readonly ({ readonly role: "viewer" | "restorer" | "operator" | "owner" | "auditor" | "system-admin" | "security-admin" | "audit-admin"; readonly tenantId?: string | undefined })[]; readonly days?: number | undefined };
+export type PasswordChange = { readonly password: string; readonly newPassword: string };
+export type Person = { readonly id: string; readonly login: string; readonly label: string; readonly grants: readonly ({ readonly role: "viewer" | "restorer" | "operator" | "owner" | "auditor" | "system-admin" | "security-admin" | "audit-admin"; readonly tenantId?: string | undefined })[]; readonly state: "active" | "disabled"; readonly hasTotp: boolean; readonly createdAt: string; readonly version: number };
+export type PersonChange = { readonly label?: string | undefined; readonly grants?: readonly ({ readonly role: "viewer" | "restorer" | "operator" | "owner" | "auditor" | "system-admin" | "security-admin" | "audit-admin"; readonly tenantId?: string | undefined })[] | undefined; readonly state?: "active" | "disabled" | undefined; readonly password?: string | undefined; readonly removeTotp?: true | undefined };
+export type PointTags = { readonly tags: readonly (string)[] };
+export type Policy = { readonly id: string; readonly tenantId?: string | undefined; readonly name: string; readonly level: "city" | "district" | "tenant" | "asset"; readonly scope?: string | undefined; readonly text: string; readonly version: number; readonly changedAt: string; readonly changedBy: string };
+export type PolicyInForce = { readonly stamp: string; readonly policy: Readonly<Record<string, unknown>> };
+export type PolicyText = { readonly text: string };
+export type Posture = { readonly assets: number; readonly kept: number; readonly broken: number; readonly unpromised: readonly (string)[]; readonly items: readonly (PromiseState)[] };
+export type Problem = { readonly type: string; readonly title: string; readonly status: number; readonly code: string; readonly detail: string; readonly hint: string; readonly retry: "never" | "later"; readonly requestId: string; readonly errors?: readonly ({ readonly field: string; readonly message: string })[] | undefined };
+export type PromiseState = { readonly assetId: string; readonly tenantId: string; readonly objective: "rpo" | "window" | "proof" | "copies"; readonly isKept: boolean; readonly measured?: number | undefined; readonly promised: number; readonly since: string; readonly judgedAt: string };
+export type Reason = { readonly reason: string };
+export type RecoveryPoint = { readonly snapshot: string; readonly tenantId: string; readonly assetId?: string | undefined; readonly assetName: string; readonly runId?: string | undefined; readonly startedAt: string; readonly endedAt: string; readonly bytesScanned: number; readonly bytesStored: number; readonly hasWarnings: boolean; readonly tags: readonly (string)[]; readonly isHeld: boolean; readonly provenAt?: string | undefined; readonly proof?: string | undefined; readonly isSound: boolean };
+export type RecoveryWindow = { readonly assetId: string; readonly at: string; readonly kind: "snapshots"; readonly rpoSeconds?: number | undefined; readonly promisedWindowSeconds?: number | undefined; readonly earliest?: string | undefined; readonly latest?: string | undefined; readonly points: number; readonly intervals: readonly ({ readonly from: string; readonly to: string; readonly points: number; readonly longestStepSeconds: number; readonly evidence: { readonly proven: number; readonly newestProof?: { readonly snapshot: string; readonly provenAt: string; readonly proof?: string | undefined } | undefined; readonly withWarnings: number } })[]; readonly gaps: readonly ({ readonly from: string; readonly to: string; readonly seconds: number; readonly isOpen: boolean; readonly cause: string; readonly runs: readonly (string)[]; readonly damaged: readonly (string)[] })[]; readonly missing: readonly (string)[] };
+export type Restore = { readonly plan: RestorePlan; readonly run: Run };
+export type RestorePlan = { readonly requestedAt?: string | undefined; readonly achievedAt: string; readonly lostSeconds?: number | undefined; readonly point: RecoveryPoint; readonly agentId: string; readonly target: string; readonly warnings: readonly (string)[] };
+export type RestoreRequest = { readonly assetId: string; readonly snapshot?: string | undefined; readonly at?: string | undefined; readonly agentId?: string | undefined; readonly target: string; readonly path?: string | undefined; readonly delta?: boolean | undefined; readonly verify?: boolean | undefined; readonly dryRun?: boolean | undefined };
+export type Run = { readonly id: string; readonly tenantId: string; readonly assetId?: string | undefined; readonly agentId?: string | undefined; readonly kind: "backup" | "restore" | "restore-test" | "forget" | "prune" | "verify" | "catalog-backup"; readonly key: string; readonly parameters: Readonly<Record<string, unknown>>; readonly priority: number; readonly state: "queued" | "running" | "succeeded" | "warned" | "failed" | "canceled"; readonly dueAt: string; readonly notBefore: string; readonly startBy?: string | undefined; readonly attempt: number; readonly attemptsMax: number; readonly fence: number; readonly claimedBy?: string | undefined; readonly leaseUntil?: string | undefined; readonly cancelRequestedAt?: string | undefined; readonly progress?: { readonly phase: string; readonly bytesDone: number; readonly bytesTotal?: number | undefined; readonly bytesStored?: number | undefined; readonly entriesDone?: number | undefined; readonly current?: string | undefined; readonly at: string } | undefined; readonly result?: Readonly<Record<string, unknown>> | undefined; readonly fault?: { readonly code: string; readonly message: string; readonly hint: string } | undefined; readonly requestedBy: string; readonly createdAt: string; readonly startedAt?: string | undefined; readonly endedAt?: string | undefined };
+export type Session = { readonly secret: string; readonly expiresAt: string; readonly person: Person };
+export type Tenant = { readonly id: string; readonly name: string; readonly label: string; readonly city?: string | undefined; readonly district?: string | undefined; readonly quota: { readonly logicalBytesMax?: number | undefined; readonly storedBytesMax?: number | undefined }; readonly allowedSources: readonly (string)[]; readonly state: "active" | "suspended" | "closed"; readonly createdAt: string; readonly version: number };
+export type TenantChange = { readonly label?: string | undefined; readonly quota?: { readonly logicalBytesMax?: number | undefined; readonly storedBytesMax?: number | undefined } | undefined; readonly state?: "active" | "suspended" | undefined };
+export type TenantPersonChange = { readonly label?: string | undefined; readonly roles?: readonly ("viewer" | "restorer" | "operator" | "owner" | "auditor")[] | undefined; readonly state?: "active" | "disabled" | undefined; readonly password?: string | undefined };
+export type Token = { readonly id: string; readonly label: string; readonly personId?: string | undefined; readonly grants: readonly ({ readonly role: "viewer" | "restorer" | "operator" | "owner" | "auditor" | "system-admin" | "security-admin" | "audit-admin"; readonly tenantId?: string | undefined })[]; readonly createdBy: string; readonly createdAt: string; readonly expiresAt?: string | undefined; readonly lastUsedAt?: string | undefined; readonly revokedAt?: string | undefined };
+export type TokenWithSecret = { readonly token: Token; readonly secret: string };
+export type TotpOffer = { readonly secret: string; readonly uri: string };
+export type TotpProof = { readonly secret: string; readonly code: string; readonly password: string };
+export type TotpRemoval = { readonly password: string; readonly code: string };
+export type Usage = { readonly from: string; readonly to: string; readonly days: readonly ({ readonly tenantId: string; readonly day: string; readonly protectedBytes: number; readonly storedBytes: number; readonly egressBytes: number; readonly runs: number })[] };
+
+export type Operations = {
+  /** Begin a session of a person. */
+  readonly login: { readonly input: { readonly body: LoginRequest }; readonly output: Session };
+  /** End the session that this request is of. */
+  readonly logout: { readonly input: Readonly<Record<never, never>>; readonly output: undefined };
+  /** Who this is, and in which tenants. */
+  readonly me: { readonly input: Readonly<Record<never, never>>; readonly output: Me };
+  /** Change the own password. */
+  readonly changeMyPassword: { readonly input: { readonly body: PasswordChange }; readonly output: undefined };
+  /** Get a secret for an authenticator; it counts once it was confirmed. */
+  readonly offerTotp: { readonly input: Readonly<Record<never, never>>; readonly output: TotpOffer };
+  /** Use one-time codes from now on, proved by a first one. */
+  readonly confirmTotp: { readonly input: { readonly body: TotpProof }; readonly output: undefined };
+  /** Do without one-time codes, proved by a last one. */
+  readonly removeTotp: { readonly input: { readonly body: TotpRemoval }; readonly output: undefined };
+  /** List all tenants. */
+  readonly listTenants: { readonly input: { readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Tenant)[]; readonly next?: string | undefined } };
+  /** Make a tenant and its repository. */
+  readonly createTenant: { readonly input: { readonly body: NewTenant; readonly idempotencyKey?: string | undefined }; readonly output: Tenant };
+  /** Show a tenant. */
+  readonly getTenant: { readonly input: { readonly tenant: string }; readonly output: Tenant };
+  /** Change label, quota or state of a tenant. */
+  readonly changeTenant: { readonly input: { readonly tenant: string; readonly body: TenantChange; readonly ifMatch: string }; readonly output: Tenant };
+  /** Say from which addresses people, tokens and agents may come. */
+  readonly setAllowedSources: { readonly input: { readonly tenant: string; readonly body: AllowedSources; readonly ifMatch: string }; readonly output: Tenant };
+  /** Ask for the end of a tenant; a second person approves. */
+  readonly closeTenant: { readonly input: { readonly tenant: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Approval };
+  /** List the people with a role in the tenant. */
+  readonly listTenantPeople: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Person)[]; readonly next?: string | undefined } };
+  /** Make a person of the tenant. */
+  readonly createTenantPerson: { readonly input: { readonly tenant: string; readonly body: NewTenantPerson }; readonly output: Person };
+  /** Show a person with a role in the tenant. */
+  readonly getTenantPerson: { readonly input: { readonly tenant: string; readonly person: string }; readonly output: Person };
+  /** Change the roles of a person in the tenant; label, state and password only of people of the tenant itself. */
+  readonly changeTenantPerson: { readonly input: { readonly tenant: string; readonly person: string; readonly body: TenantPersonChange; readonly ifMatch: string }; readonly output: Person };
+  /** List everybody. */
+  readonly listPeople: { readonly input: { readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Person)[]; readonly next?: string | undefined } };
+  /** Make a person with roles of the provider or of tenants. */
+  readonly createPerson: { readonly input: { readonly body: NewPerson }; readonly output: Person };
+  /** Show a person. */
+  readonly getPerson: { readonly input: { readonly person: string }; readonly output: Person };
+  /** Change roles, label, state or password of a person; take away a second factor that was lost. */
+  readonly changePerson: { readonly input: { readonly person: string; readonly body: PersonChange; readonly ifMatch: string }; readonly output: Person };
+  /** List the service tokens with a role in the tenant. */
+  readonly listTenantTokens: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Token)[]; readonly next?: string | undefined } };
+  /** Make a service token for the tenant. */
+  readonly createTenantToken: { readonly input: { readonly tenant: string; readonly body: NewTenantToken }; readonly output: TokenWithSecret };
+  /** Show a service token. */
+  readonly getTenantToken: { readonly input: { readonly tenant: string; readonly token: string }; readonly output: Token };
+  /** Revoke a service token at once. */
+  readonly revokeTenantToken: { readonly input: { readonly tenant: string; readonly token: string }; readonly output: undefined };
+  /** List all tokens and sessions. */
+  readonly listTokens: { readonly input: { readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Token)[]; readonly next?: string | undefined } };
+  /** Make a service token with roles of the provider or of tenants. */
+  readonly createToken: { readonly input: { readonly body: NewToken }; readonly output: TokenWithSecret };
+  /** Show any token. */
+  readonly getToken: { readonly input: { readonly token: string }; readonly output: Token };
+  /** Revoke any token or session at once. */
+  readonly revokeToken: { readonly input: { readonly token: string }; readonly output: undefined };
+  /** List the agents. */
+  readonly listAgents: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Agent)[]; readonly next?: string | undefined } };
+  /** Show an agent. */
+  readonly getAgent: { readonly input: { readonly tenant: string; readonly agent: string }; readonly output: Agent };
+  /** Revoke an agent at once; its runs end. */
+  readonly revokeAgent: { readonly input: { readonly tenant: string; readonly agent: string }; readonly output: Agent };
+  /** Make a token with which one agent enrols, once. */
+  readonly createEnrolment: { readonly input: { readonly tenant: string; readonly body: NewEnrolment }; readonly output: Enrolment };
+  /** List the assets. */
+  readonly listAssets: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Asset)[]; readonly next?: string | undefined } };
+  /** Protect something. */
+  readonly createAsset: { readonly input: { readonly tenant: string; readonly body: NewAsset; readonly idempotencyKey?: string | undefined }; readonly output: Asset };
+  /** Show an asset. */
+  readonly getAsset: { readonly input: { readonly tenant: string; readonly asset: string }; readonly output: Asset };
+  /** Change an asset: its agent, what it holds, its policy; pause and resume it. */
+  readonly changeAsset: { readonly input: { readonly tenant: string; readonly asset: string; readonly body: AssetChange; readonly ifMatch: string }; readonly output: Asset | Approval };
+  /** Ask for the end of its protection; a second person approves. */
+  readonly retireAsset: { readonly input: { readonly tenant: string; readonly asset: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Approval };
+  /** List the policies of the tenant. */
+  readonly listPolicies: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Policy)[]; readonly next?: string | undefined } };
+  /** Show a policy. */
+  readonly getPolicy: { readonly input: { readonly tenant: string; readonly policy: string }; readonly output: Policy };
+  /** Make or replace a policy. */
+  readonly putPolicy: { readonly input: { readonly tenant: string; readonly policy: string; readonly query?: { readonly level?: "tenant" | "asset" | undefined; readonly reason?: string | undefined } | undefined; readonly body: PolicyText; readonly ifMatch?: string | undefined }; readonly output: Policy | Approval };
+  /** Delete a policy that no asset names; one for the whole tenant needs a second person. */
+  readonly deletePolicy: { readonly input: { readonly tenant: string; readonly policy: string; readonly query?: { readonly reason?: string | undefined } | undefined; readonly ifMatch: string }; readonly output: Approval | undefined };
+  /** The text of a policy. */
+  readonly getPolicyText: { readonly input: { readonly tenant: string; readonly policy: string }; readonly output: string };
+  /** What is in force for an asset: city, district, tenant and its own policy put together, and who said what. */
+  readonly getEffectivePolicy: { readonly input: { readonly tenant: string; readonly asset: string }; readonly output: PolicyInForce };
+  /** List the policies of cities and districts. */
+  readonly listProviderPolicies: { readonly input: { readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Policy)[]; readonly next?: string | undefined } };
+  /** Show a policy of a city or district. */
+  readonly getProviderPolicy: { readonly input: { readonly policy: string }; readonly output: Policy };
+  /** Make or tighten a policy of a city or district. */
+  readonly putProviderPolicy: { readonly input: { readonly policy: string; readonly query?: { readonly level?: "city" | "district" | undefined; readonly scope?: string | undefined } | undefined; readonly body: PolicyText; readonly ifMatch?: string | undefined }; readonly output: Policy };
+  /** List runs, the newest first. */
+  readonly listRuns: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined; readonly assetId?: string | undefined; readonly kind?: "backup" | "restore" | "restore-test" | "forget" | "prune" | "verify" | "catalog-backup" | undefined; readonly state?: "queued" | "running" | "succeeded" | "warned" | "failed" | "canceled" | undefined; readonly since?: string | undefined } | undefined }; readonly output: { readonly items: readonly (Run)[]; readonly next?: string | undefined } };
+  /** Start a run now: a backup, a restore test, verify, forget or prune. */
+  readonly startRun: { readonly input: { readonly tenant: string; readonly body: NewRun; readonly idempotencyKey?: string | undefined }; readonly output: Run };
+  /** Show a run. */
+  readonly getRun: { readonly input: { readonly tenant: string; readonly run: string }; readonly output: Run };
+  /** Follow a run until it is over: an event "run" for every change. */
+  readonly streamRun: { readonly input: { readonly tenant: string; readonly run: string; readonly lastEventId?: string | undefined }; readonly output: string };
+  /** Cancel a run: a queued one at once, a running one is asked to stop. */
+  readonly cancelRun: { readonly input: { readonly tenant: string; readonly run: string; readonly idempotencyKey?: string | undefined }; readonly output: Run };
+  /** List the recovery points of the tenant, the newest first. */
+  readonly listRecoveryPoints: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined; readonly assetId?: string | undefined } | undefined }; readonly output: { readonly items: readonly (RecoveryPoint)[]; readonly next?: string | undefined } };
+  /** Show a recovery point. */
+  readonly getRecoveryPoint: { readonly input: { readonly tenant: string; readonly snapshot: string }; readonly output: RecoveryPoint };
+  /** Which instants one can return to, how that is known, and what is missing. */
+  readonly getRecoveryWindow: { readonly input: { readonly tenant: string; readonly asset: string }; readonly output: RecoveryWindow };
+  /** Set the tags of a recovery point. */
+  readonly setTags: { readonly input: { readonly tenant: string; readonly snapshot: string; readonly body: PointTags }; readonly output: RecoveryPoint };
+  /** Keep it whatever the policy says. */
+  readonly placeHold: { readonly input: { readonly tenant: string; readonly snapshot: string; readonly body: Reason }; readonly output: RecoveryPoint };
+  /** Ask for the release of a hold; a second person approves. */
+  readonly releaseHold: { readonly input: { readonly tenant: string; readonly snapshot: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Approval };
+  /** Ask for the end of a recovery point; a second person approves. */
+  readonly deleteRecoveryPoint: { readonly input: { readonly tenant: string; readonly snapshot: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Approval };
+  /** Restore an asset as it was, to a directory or device of an agent. */
+  readonly requestRestore: { readonly input: { readonly tenant: string; readonly body: RestoreRequest; readonly idempotencyKey?: string | undefined }; readonly output: RestorePlan | Restore };
+  /** List requests and how they were decided. */
+  readonly listApprovals: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Approval)[]; readonly next?: string | undefined } };
+  /** Show a request. */
+  readonly getApproval: { readonly input: { readonly tenant: string; readonly approval: string }; readonly output: Approval };
+  /** Approve the request of somebody else, which is then executed. */
+  readonly approve: { readonly input: { readonly tenant: string; readonly approval: string }; readonly output: Approval };
+  /** Reject a request, or take back the own one. */
+  readonly reject: { readonly input: { readonly tenant: string; readonly approval: string }; readonly output: Approval };
+  /** What is promised, and whether it is kept. */
+  readonly getPosture: { readonly input: { readonly tenant: string; readonly query?: { readonly isKept?: boolean | undefined } | undefined }; readonly output: Posture };
+  /** List events, the oldest first. */
+  readonly listEvents: { readonly input: { readonly tenant: string; readonly query?: { readonly since?: number | undefined; readonly limit?: number | undefined } | undefined }; readonly output: EventList };
+  /** Events as they happen (server-sent events). */
+  readonly streamEvents: { readonly input: { readonly tenant: string; readonly query?: { readonly since?: number | undefined } | undefined; readonly lastEventId?: string | undefined }; readonly output: string };
+  /** What the tenant uses, by day. */
+  readonly getUsage: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined }; readonly output: Usage };
+  /** What the tenant uses, as CSV. */
+  readonly getUsageCsv: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined }; readonly output: string };
+  /** What all tenants use, as CSV. */
+  readonly getAllUsageCsv: { readonly input: { readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined }; readonly output: string };
+  /** Read the audit of the tenant, the oldest first. */
+  readonly listTenantAudit: { readonly input: { readonly tenant: string; readonly query?: { readonly since?: number | undefined; readonly limit?: number | undefined } | undefined }; readonly output: AuditList };
+  /** Prove that no line of the audit was removed or changed. */
+  readonly verifyTenantAudit: { readonly input: { readonly tenant: string }; readonly output: AuditProof };
+  /** Read the whole audit, the oldest first. */
+  readonly listAudit: { readonly input: { readonly query?: { readonly since?: number | undefined; readonly limit?: number | undefined } | undefined }; readonly output: AuditList };
+  /** Prove that no line of the audit was removed or changed. */
+  readonly verifyAudit: { readonly input: Readonly<Record<never, never>>; readonly output: AuditProof };
+  /** Whether the process answers at all. */
+  readonly health: { readonly input: Readonly<Record<never, never>>; readonly output: Health };
+  /** Whether requests can be served: the catalogue can be read and written. */
+  readonly readiness: { readonly input: Readonly<Record<never, never>>; readonly output: Health };
+  /** Metrics in the format of Prometheus. */
+  readonly metrics: { readonly input: Readonly<Record<never, never>>; readonly output: string };
+};
+
+export const OPERATIONS: Readonly<Record<keyof Operations, { readonly method: string; readonly path: string; readonly isIdempotent: boolean }>> = {
+  login: { method: 'POST', path: '/v1/login', isIdempotent: false },
+  logout: { method: 'POST', path: '/v1/logout', isIdempotent: false },
+  me: { method: 'GET', path: '/v1/me', isIdempotent: true },
+  changeMyPassword: { method: 'POST', path: '/v1/me/password', isIdempotent: false },
+  offerTotp: { method: 'POST', path: '/v1/me/totp', isIdempotent: false },
+  confirmTotp: { method: 'PUT', path: '/v1/me/totp', isIdempotent: false },
+  removeTotp: { method: 'POST', path: '/v1/me/totp/remove', isIdempotent: false },
+  listTenants: { method: 'GET', path: '/v1/tenants', isIdempotent: true },
+  createTenant: { method: 'POST', path: '/v1/tenants', isIdempotent: true },
+  getTenant: { method: 'GET', path: '/v1/tenants/{tenant}', isIdempotent: true },
+  changeTenant: { method: 'PATCH', path: '/v1/tenants/{tenant}', isIdempotent: false },
+  setAllowedSources: { method: 'PUT', path: '/v1/tenants/{tenant}/allowed-sources', isIdempotent: false },
+  closeTenant: { method: 'POST', path: '/v1/tenants/{tenant}/close', isIdempotent: true },
+  listTenantPeople: { method: 'GET', path: '/v1/tenants/{tenant}/people', isIdempotent: true },
+  createTenantPerson: { method: 'POST', path: '/v1/tenants/{tenant}/people', isIdempotent: false },
+  getTenantPerson: { method: 'GET', path: '/v1/tenants/{tenant}/people/{person}', isIdempotent: true },
+  changeTenantPerson: { method: 'PATCH', path: '/v1/tenants/{tenant}/people/{person}', isIdempotent: false },
+  listPeople: { method: 'GET', path: '/v1/people', isIdempotent: true },
+  createPerson: { method: 'POST', path: '/v1/people', isIdempotent: false },
+  getPerson: { method: 'GET', path: '/v1/people/{person}', isIdempotent: true },
+  changePerson: { method: 'PATCH', path: '/v1/people/{person}', isIdempotent: false },
+  listTenantTokens: { method: 'GET', path: '/v1/tenants/{tenant}/tokens', isIdempotent: true },
+  createTenantToken: { method: 'POST', path: '/v1/tenants/{tenant}/tokens', isIdempotent: false },
+  getTenantToken: { method: 'GET', path: '/v1/tenants/{tenant}/tokens/{token}', isIdempotent: true },
+  revokeTenantToken: { method: 'DELETE', path: '/v1/tenants/{tenant}/tokens/{token}', isIdempotent: false },
+  listTokens: { method: 'GET', path: '/v1/tokens', isIdempotent: true },
+  createToken: { method: 'POST', path: '/v1/tokens', isIdempotent: false },
+  getToken: { method: 'GET', path: '/v1/tokens/{token}', isIdempotent: true },
+  revokeToken: { method: 'DELETE', path: '/v1/tokens/{token}', isIdempotent: false },
+  listAgents: { method: 'GET', path: '/v1/tenants/{tenant}/agents', isIdempotent: true },
+  getAgent: { method: 'GET', path: '/v1/tenants/{tenant}/agents/{agent}', isIdempotent: true },
+  revokeAgent: { method: 'POST', path: '/v1/tenants/{tenant}/agents/{agent}/revoke', isIdempotent: false },
+  createEnrolment: { method: 'POST', path: '/v1/tenants/{tenant}/enrolments', isIdempotent: false },
+  listAssets: { method: 'GET', path: '/v1/tenants/{tenant}/assets', isIdempotent: true },
+  createAsset: { method: 'POST', path: '/v1/tenants/{tenant}/assets', isIdempotent: true },
+  getAsset: { method: 'GET', path: '/v1/tenants/{tenant}/assets/{asset}', isIdempotent: true },
+  changeAsset: { method: 'PATCH', path: '/v1/tenants/{tenant}/assets/{asset}', isIdempotent: false },
+  retireAsset: { method: 'POST', path: '/v1/tenants/{tenant}/assets/{asset}/retire', isIdempotent: true },
+  listPolicies: { method: 'GET', path: '/v1/tenants/{tenant}/policies', isIdempotent: true },
+  getPolicy: { method: 'GET', path: '/v1/tenants/{tenant}/policies/{policy}', isIdempotent: true },
+  putPolicy: { method: 'PUT', path: '/v1/tenants/{tenant}/policies/{policy}', isIdempotent: false },
+  deletePolicy: { method: 'DELETE', path: '/v1/tenants/{tenant}/policies/{policy}', isIdempotent: false },
+  getPolicyText: { method: 'GET', path: '/v1/tenants/{tenant}/policies/{policy}/text', isIdempotent: true },
+  getEffectivePolicy: { method: 'GET', path: '/v1/tenants/{tenant}/assets/{asset}/policy', isIdempotent: true },
+  listProviderPolicies: { method: 'GET', path: '/v1/policies', isIdempotent: true },
+  getProviderPolicy: { method: 'GET', path: '/v1/policies/{policy}', isIdempotent: true },
+  putProviderPolicy: { method: 'PUT', path: '/v1/policies/{policy}', isIdempotent: false },
+  listRuns: { method: 'GET', path: '/v1/tenants/{tenant}/runs', isIdempotent: true },
+  startRun: { method: 'POST', path: '/v1/tenants/{tenant}/runs', isIdempotent: true },
+  getRun: { method: 'GET', path: '/v1/tenants/{tenant}/runs/{run}', isIdempotent: true },
+  streamRun: { method: 'GET', path: '/v1/tenants/{tenant}/runs/{run}/stream', isIdempotent: true },
+  cancelRun: { method: 'POST', path: '/v1/tenants/{tenant}/runs/{run}/cancel', isIdempotent: true },
+  listRecoveryPoints: { method: 'GET', path: '/v1/tenants/{tenant}/recovery-points', isIdempotent: true },
+  getRecoveryPoint: { method: 'GET', path: '/v1/tenants/{tenant}/recovery-points/{snapshot}', isIdempotent: true },
+  getRecoveryWindow: { method: 'GET', path: '/v1/tenants/{tenant}/assets/{asset}/recovery-window', isIdempotent: true },
+  setTags: { method: 'PUT', path: '/v1/tenants/{tenant}/recovery-points/{snapshot}/tags', isIdempotent: false },
+  placeHold: { method: 'POST', path: '/v1/tenants/{tenant}/recovery-points/{snapshot}/hold', isIdempotent: false },
+  releaseHold: { method: 'POST', path: '/v1/tenants/{tenant}/recovery-points/{snapshot}/release', isIdempotent: true },
+  deleteRecoveryPoint: { method: 'POST', path: '/v1/tenants/{tenant}/recovery-points/{snapshot}/delete', isIdempotent: true },
+  requestRestore: { method: 'POST', path: '/v1/tenants/{tenant}/restores', isIdempotent: true },
+  listApprovals: { method: 'GET', path: '/v1/tenants/{tenant}/approvals', isIdempotent: true },
+  getApproval: { method: 'GET', path: '/v1/tenants/{tenant}/approvals/{approval}', isIdempotent: true },
+  approve: { method: 'POST', path: '/v1/tenants/{tenant}/approvals/{approval}/approve', isIdempotent: false },
+  reject: { method: 'POST', path: '/v1/tenants/{tenant}/approvals/{approval}/reject', isIdempotent: false },
+  getPosture: { method: 'GET', path: '/v1/tenants/{tenant}/promises', isIdempotent: true },
+  listEvents: { method: 'GET', path: '/v1/tenants/{tenant}/events', isIdempotent: true },
+  streamEvents: { method: 'GET', path: '/v1/tenants/{tenant}/events/stream', isIdempotent: true },
+  getUsage: { method: 'GET', path: '/v1/tenants/{tenant}/usage', isIdempotent: true },
+  getUsageCsv: { method: 'GET', path: '/v1/tenants/{tenant}/usage.csv', isIdempotent: true },
+  getAllUsageCsv: { method: 'GET', path: '/v1/usage.csv', isIdempotent: true },
+  listTenantAudit: { method: 'GET', path: '/v1/tenants/{tenant}/audit', isIdempotent: true },
+  verifyTenantAudit: { method: 'GET', path: '/v1/tenants/{tenant}/audit/verify', isIdempotent: true },
+  listAudit: { method: 'GET', path: '/v1/audit', isIdempotent: true },
+  verifyAudit: { method: 'GET', path: '/v1/audit/verify', isIdempotent: true },
+  health: { method: 'GET', path: '/healthz', isIdempotent: true },
+  readiness: { method: 'GET', path: '/readyz', isIdempotent: true },
+  metrics: { method: 'GET', path: '/metrics', isIdempotent: true },
+};
