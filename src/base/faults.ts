@@ -234,7 +234,7 @@ export const FAULTS = {
 
   // Channels that events go to
   CHANNEL_INVALID: never('Correct the channels; the form is in the API document under "ChannelList".', EXIT.usage),
-  CHANNEL_SECRET_MISSING: later('Put the secret into a file of that name in secrets/notify below the home of the service.'),
+  CHANNEL_SECRET_MISSING: later('Put the secret into a file of that name in the directory "secrets" of the home of the service.'),
 
   // The place that is restored to
   TARGET_NOT_FOUND: never('Create the target directory first, or correct its name.'),
