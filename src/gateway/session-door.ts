@@ -101,7 +101,7 @@ export class StoreDoors {
       get: (key, offset, length) => {
         const expiresAt = expiry();
         const payload = Buffer.from(JSON.stringify([tenantId, key, offset, length, expiresAt.getTime()])).toString('base64url');
-        const url = SESSION_PATHS.store(`${payload}.${this.#mac(payload).toString('base64url')}`);
+        const url = SESSION_PATHS.storeRead(`${payload}.${this.#mac(payload).toString('base64url')}`);
         return { method: 'GET', url, headers: {}, expiresAt: instantOf(expiresAt) };
       },
     };

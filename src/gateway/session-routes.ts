@@ -177,8 +177,8 @@ function installStore(
     keeper.stored(grant.session, grant.key.slice(grant.key.lastIndexOf('/') + 1));
     return { outcome: 'done' };
   });
-  app.get<Params>(SESSION_PATHS.store(':id'), { config }, async (request, reply) => {
-    const { tenantId, key, offset, length } = doors.openReadSecret(request.params.id);
+  app.get<{ Querystring: { of?: unknown } }>('/agent/v1/store', { config }, async (request, reply) => {
+    const { tenantId, key, offset, length } = doors.openReadSecret(String(request.query.of));
     const bytes = await gate.pass(undefined, () => tenants.use(tenantId, ({ store }) => store.get(key, { offset, length })));
     void reply.type('application/octet-stream');
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -12,7 +12,10 @@ export const SESSION_PATHS = {
   beginReading: (runId: string): string => `/agent/v1/runs/${runId}/reading`,
   ofSession: (session: string, verb: SessionVerb): string => `/agent/v1/sessions/${session}/${verb}`,
   ofReading: (reading: string, verb: ReadingVerb): string => `/agent/v1/readings/${reading}/${verb}`,
+  /** One object to be stored. */
   store: (secret: string): string => `/agent/v1/store/${secret}`,
+  /** A range to be read. */
+  storeRead: (secret: string): string => `/agent/v1/store?of=${secret}`,
 } as const;
 
 export type SessionVerb =
