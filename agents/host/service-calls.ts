@@ -7,7 +7,7 @@ import type { AgentAnswer, AgentCallOptions, AgentTransport } from '../../src/pr
 import { readMessage } from '../../src/protocol/read-message.ts';
 import { checkVersion, PROTOCOL_VERSION, VERSION_HEADER } from '../../src/protocol/version.ts';
 
-/** SERVICE_UNREACHABLE, SERVICE_TIMEOUT, SERVICE_CORRUPT_ANSWER, SERVICE_BAD_ANSWER, AGENT_VERSION_UNSUPPORTED, and whatever the service names. */
+/** SERVICE_UNREACHABLE, SERVICE_TIMEOUT, SERVICE_CORRUPT_ANSWER, AGENT_VERSION_UNSUPPORTED, and whatever the service names. */
 export async function call<T extends TSchema>(
   transport: AgentTransport,
   path: string,
@@ -26,7 +26,7 @@ function checkAnswer(answer: AgentAnswer, path: string, version: string): void {
   const theirs = headers[VERSION_HEADER];
   if (theirs === undefined) {
     // A proxy, or the service's web server before the request reached its routes.
-    const code = status >= 500 ? 'SERVICE_UNREACHABLE' : 'SERVICE_BAD_ANSWER';
+    const code = status >= 500 ? 'SERVICE_UNREACHABLE' : 'SERVICE_CORRUPT_ANSWER';
     throw new Fault(code, `${path}: an answer with status ${status} that is not the service's`);
   }
   checkVersion(version, theirs, 'service');
@@ -36,7 +36,7 @@ function checkAnswer(answer: AgentAnswer, path: string, version: string): void {
 function faultOf(answer: AgentAnswer, path: string): Fault {
   const { code, detail = '', hint } = readMessage(ProblemAnswer, parse(answer, path), `The refusal of ${path}`);
   if (!Object.hasOwn(FAULTS, code))
-    return new Fault('SERVICE_BAD_ANSWER', `${path}: refused with ${code}, which this version does not know: ${detail}`);
+    return new Fault('SERVICE_CORRUPT_ANSWER', `${path}: refused with ${code}, which this version does not know: ${detail}`);
   return new Fault(code as FaultCode, detail === '' ? `${path} was refused` : detail, hint === undefined ? {} : { hint });
 }
 
@@ -44,6 +44,6 @@ function parse({ body }: AgentAnswer, path: string): unknown {
   try {
     return JSON.parse(Buffer.from(body).toString('utf8'));
   } catch (cause) {
-    throw new Fault('SERVICE_BAD_ANSWER', `The answer to ${path} is not JSON`, { cause });
+    throw new Fault('SERVICE_CORRUPT_ANSWER', `The answer to ${path} is not JSON`, { cause });
   }
 }

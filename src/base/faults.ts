@@ -219,7 +219,6 @@ export const FAULTS = {
   SERVICE_TIMEOUT: later(
     'The service did not answer in time. The network or the service is slow; the agent tries again by itself.',
   ),
-  SERVICE_BAD_ANSWER: later('Something else than the service answered. Check the address, and proxies on the way.'),
   SERVICE_CORRUPT_ANSWER: later('The answer was cut or changed on its way. Check the network and proxies.'),
   SERVICE_UNTRUSTED: never(
     'The certificate of the service is not trusted. Give its authority with --ca FILE, or correct the address.',

@@ -1,0 +1,110 @@
+// A backup of an asset through the service.
+
+import { mkdirSync, rmSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { Fault } from '../../src/base/faults.ts';
+import { backUpTo, type ReadSource } from '../../src/engine/backup.ts';
+import { type BackupProblem, BackupProgress } from '../../src/engine/backup-progress.ts';
+import { displayPath } from '../../src/model/entry-path.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { RemoteTarget } from '../../src/remote/remote-target.ts';
+import { openAssetSource } from './asset-source.ts';
+import { type DataPath, openDataPath } from './data-path.ts';
+import type { RunContext } from './execute-run.ts';
+import type { RunOutcome } from './run-messages.ts';
+
+/** Of the problems of a run: enough to see what is wrong. */
+const PROBLEMS_TOLD = 50;
+const COMPRESSION_LEVEL = 1;
+
+export async function backupRun(context: RunContext): Promise<RunOutcome> {
+  const { claimed, settings, signal, now, home } = context;
+  const { run, asset } = claimed;
+  if (asset === undefined) throw new Fault('MESSAGE_INVALID', `The run ${run.id} names no asset`);
+  const source = await openAssetSource(asset.source, settings.neverBackUp);
+  const data = openDataPath(context);
+  const directory = join(home.cache, run.id);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const progress = new BackupProgress();
+  const problems: BackupProblem[] = [];
+  const listener = { onProblem: (problem: BackupProblem) => void (problems.length < PROBLEMS_TOLD && problems.push(problem)) };
+  progress.problems += source.problems.length;
+  source.problems.forEach(listener.onProblem);
+  let stored = (): number => 0;
+  context.watch(() => gaugeOf(progress, stored()));
+  const readSource = source.read(progress, listener);
+  const read: ReadSource = (opened) => {
+    stored = () => opened.pipeline.bytesStored;
+    return readSource(opened);
+  };
+  try {
+    const target = new RemoteTarget({ ...data, runId: run.id, fence: run.fence, directory });
+    const details = {
+      asset: asset.name,
+      type: source.type,
+      host: hostname(),
+      user: userName(),
+      paths: source.paths,
+      tags: [],
+      program: settings.program,
+      now,
+      threads: settings.threads,
+      level: COMPRESSION_LEVEL,
+      signal,
+      progress,
+      listener,
+    };
+    return outcomeOf(await backUpTo(target, details, read), problems, data);
+  } finally {
+    data.store.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function outcomeOf(snapshot: Snapshot, problems: readonly BackupProblem[], { client, store }: DataPath): RunOutcome {
+  const { files, filesUnchanged, bytesScanned, bytesRead, bytesNew, bytesStored, durationMs } = snapshot.statistics;
+  return {
+    state: snapshot.problems === 0 ? 'succeeded' : 'warned',
+    result: {
+      snapshot: snapshot.id,
+      files,
+      filesUnchanged,
+      bytesScanned,
+      bytesRead,
+      bytesNew,
+      bytesStored,
+      durationMs,
+      problems: snapshot.problems,
+      ...(problems.length === 0
+        ? {}
+        : { firstProblems: problems.map(({ path, code, message }) => ({ path: displayPath(path), code, message })) }),
+      /** Through the control plane, both ways; all else went straight to the store. */
+      serviceBytes: client.bytesSent + client.bytesReceived,
+      storeBytes: store.bytesStored,
+    },
+  };
+}
+
+function gaugeOf(
+  { bytesDone, scanned, bytesScanned, entriesDone, current }: BackupProgress,
+  bytesStored: number,
+): ReturnType<Parameters<RunContext['watch']>[0]> {
+  return {
+    phase: scanned ? 'storing' : 'reading',
+    bytesDone,
+    ...(scanned ? { bytesTotal: bytesScanned } : {}),
+    bytesStored,
+    entriesDone,
+    ...(current === '' ? {} : { current: displayPath(current).slice(0, 1000) }),
+  };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // No entry in the list of users, as in many containers.
+    return String(process.getuid?.() ?? 'unknown');
+  }
+}
