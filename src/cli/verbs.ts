@@ -3,7 +3,9 @@
 import { DRY_RUN, FILTERS, REPOSITORY, THREADS } from './common-options.ts';
 import type { Argument, Verb } from './verb.ts';
 import { AGENT_VERBS } from './verbs-agent.ts';
+import { CATALOG_VERBS } from './verbs-catalog.ts';
 import { KEY_VERBS } from './verbs-key.ts';
+import { POLICY_VERBS } from './verbs-policy.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
@@ -130,6 +132,7 @@ export const VERBS: readonly Verb[] = [
       ['holdfast restore 4f0c1d2e --target /dev/vg0/data --delta --verify', 'A volume, writing only what differs'],
       ['holdfast restore latest --asset web1:shop.sql --stdout | psql shop', 'A stream, back to where it came from'],
     ],
+    readsPacks: (options) => !options.flag('stdout') && options.text('target') !== undefined && options.text('target') !== '-',
     load: async () => (await import('./restore.ts')).restore,
   },
   {
@@ -235,6 +238,7 @@ export const VERBS: readonly Verb[] = [
       ['holdfast verify', 'The structure'],
       ['holdfast verify --full', 'Everything'],
     ],
+    readsPacks: (options) => options.flag('full') && !options.flag('sample'),
     load: async () => (await import('./verify.ts')).verify,
   },
   {
@@ -326,8 +330,10 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import('./stats.ts')).stats,
   },
   ...KEY_VERBS,
+  ...POLICY_VERBS,
   ...SERVICE_VERBS,
   ...AGENT_VERBS,
+  ...CATALOG_VERBS,
   {
     name: 'completion',
     summary: 'print a script that completes commands in a shell',

@@ -28,6 +28,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   tenants: ['base', 'model', 'store', 'repository', 'catalog'],
   trust: ['base', 'model', 'codec', 'catalog'],
   notify: ['base', 'model', 'catalog'],
+  recovery: ['base', 'model', 'store', 'repository', 'engine', 'catalog', 'trust'],
   gateway: [
     'base',
     'model',
@@ -57,6 +58,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'catalog',
     'tenants',
     'trust',
+    'recovery',
     'notify',
     'gateway',
     'scheduler',
@@ -74,6 +76,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'agents',
     'catalog',
     'trust',
+    'recovery',
     'client',
     'service',
   ],

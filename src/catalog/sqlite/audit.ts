@@ -3,7 +3,7 @@ import type { AuditTable } from '../catalog.ts';
 import type { Executor } from './executor.ts';
 import { recordCodec } from './record.ts';
 
-const ENTRY = recordCodec<AuditEntry>('audit', {
+export const AUDIT_ENTRY = recordCodec<AuditEntry>('audit', {
   sequence: 'integer',
   at: 'text',
   tenantId: 'text',
@@ -19,27 +19,27 @@ const ENTRY = recordCodec<AuditEntry>('audit', {
 });
 const HASH_OF_NOTHING = '0'.repeat(64);
 
-const APPEND = ENTRY.insert();
-const LAST = `SELECT ${ENTRY.columns} FROM audit ORDER BY sequence DESC LIMIT 1`;
-const OF_ALL = `SELECT ${ENTRY.columns} FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?`;
-const OF_TENANT = `SELECT ${ENTRY.columns} FROM audit WHERE tenant_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`;
+const APPEND = AUDIT_ENTRY.insert();
+const LAST = `SELECT ${AUDIT_ENTRY.columns} FROM audit ORDER BY sequence DESC LIMIT 1`;
+const OF_ALL = `SELECT ${AUDIT_ENTRY.columns} FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?`;
+const OF_TENANT = `SELECT ${AUDIT_ENTRY.columns} FROM audit WHERE tenant_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`;
 
 export function auditTable(executor: Executor): AuditTable {
   return {
     append: (entry, hashOf) =>
       executor.write((sql) => {
-        const last = ENTRY.decodeOne(sql(LAST).get());
+        const last = AUDIT_ENTRY.decodeOne(sql(LAST).get());
         const linked = { ...entry, sequence: (last?.sequence ?? 0) + 1, previous: last?.hash ?? HASH_OF_NOTHING };
         const appended: AuditEntry = { ...linked, hash: hashOf(linked) };
-        sql(APPEND).run(ENTRY.encode(appended));
+        sql(APPEND).run(AUDIT_ENTRY.encode(appended));
         return appended;
       }),
     after: (sequence, tenantId, limit) =>
       executor.read((sql) =>
         (tenantId === undefined ? sql(OF_ALL).all(sequence, limit) : sql(OF_TENANT).all(tenantId, sequence, limit)).map(
-          ENTRY.decode,
+          AUDIT_ENTRY.decode,
         ),
       ),
-    last: () => executor.read((sql) => ENTRY.decodeOne(sql(LAST).get())),
+    last: () => executor.read((sql) => AUDIT_ENTRY.decodeOne(sql(LAST).get())),
   };
 }

@@ -1,0 +1,192 @@
+// The catalogue of the service: back it up, bring it back, make it again.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXIT, isFault } from '../base/faults.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { FoundTenant } from '../recovery/rebuild.ts';
+import type { Repository } from '../repository/repository.ts';
+import { parseLocation } from '../store/location.ts';
+import { cacheDirectoryOf, openStoreOf, processFacts, withRepository } from './open.ts';
+import { usage } from './option.ts';
+import { hostOf, userOf } from './person.ts';
+import { mustHaveCatalog, type ServiceHome, serviceHome } from './service-home.ts';
+import { shortId } from './snapshot-fields.ts';
+import type { Invocation } from './verb.ts';
+import { versionText } from './version.ts';
+
+const PASSPHRASE_FILE = /^(ten_[0-9a-z]{26})\.passphrase$/;
+const now = (): Date => new Date();
+
+export async function backup(invocation: Invocation): Promise<number> {
+  const { output, signal } = invocation;
+  const home = serviceHome(invocation);
+  mustHaveCatalog(home);
+  const [{ backUpService }, { openSystemRepository, SYSTEM_PASSPHRASE }] = await Promise.all([
+    import('../recovery/service-backup.ts'),
+    import('../recovery/system-repository.ts'),
+  ]);
+  mkdirSync(home.scratch, { recursive: true, mode: 0o700 });
+  const repository = await openSystemRepository({
+    baseLocation: home.store,
+    secretsDirectory: home.secrets,
+    cacheDirectory: cacheDirectoryOf(invocation),
+    openStore: (location, create) => openStoreOf(invocation, location, create),
+    process: processFacts(),
+    random: randomBytes,
+  });
+  try {
+    return await withCatalog(home, async (catalog) => {
+      const { catalog: snapshot } = await backUpService({
+        catalog,
+        repository,
+        secretsDirectory: home.secrets,
+        scratchDirectory: home.scratch,
+        host: hostOf(undefined),
+        user: userOf(),
+        program: versionText(),
+        now,
+        signal,
+      });
+      const { bytesScanned, bytesStored } = snapshot.statistics;
+      output.line(`Snapshot ${shortId(snapshot.id)} of the catalogue in ${repository.store.location}`);
+      output.notice(`Keep a copy of "${join(home.secrets, SYSTEM_PASSPHRASE)}" in the safe: nothing else opens it.`);
+      const { location } = repository.store;
+      output.summary('catalog backup', { snapshot: snapshot.id, location, bytesScanned, bytesStored });
+      return 0;
+    });
+  } finally {
+    await repository.close();
+  }
+}
+
+export function restore(invocation: Invocation): Promise<number> {
+  const { options, output, signal } = invocation;
+  const home = serviceHome(invocation);
+  const text = options.text('before');
+  const before = text === undefined ? undefined : new Date(text);
+  if (before !== undefined && Number.isNaN(before.getTime())) throw usage(`"${text}" is no time; give it as 2026-11-21T08:00:00Z`);
+  return withRepository(invocation, async (repository) => {
+    const { restoreService } = await import('../recovery/service-restore.ts');
+    await repository.openIndex({ signal });
+    mkdirSync(home.home, { recursive: true, mode: 0o700 });
+    const { catalog, secretsWritten } = await restoreService({
+      repository,
+      catalogPath: home.catalog,
+      secretsDirectory: home.secrets,
+      ...(before === undefined ? {} : { before }),
+      now,
+      signal,
+    });
+    output.line(`The catalogue of ${catalog.startedAt} is at ${home.catalog}, with ${secretsWritten.length} secrets beside it`);
+    output.notice(
+      'Now "holdfast catalog rebuild" adds the recovery points that were made since. What was revoked since has to be revoked again.',
+    );
+    const secrets = secretsWritten.length;
+    output.summary('catalog restore', { snapshot: catalog.id, startedAt: catalog.startedAt, catalog: home.catalog, secrets });
+    return 0;
+  });
+}
+
+export async function rebuild(invocation: Invocation): Promise<number> {
+  const { output, signal } = invocation;
+  const { rebuildTenant } = await import('../recovery/rebuild.ts');
+  const home = serviceHome(invocation);
+  const passphrases = passphrasesOf(home);
+  if (passphrases.size === 0)
+    throw usage(`There are no passphrases of tenants in "${home.secrets}"`, 'Bring them back first: "holdfast catalog restore".');
+  const waiting = new Map(passphrases);
+  const locations = new Set([...invocation.options.texts('at'), ...locationsBelow(home.store)]);
+  return withCatalog(home, async (catalog) => {
+    let points = 0;
+    for (const id of passphrases.keys()) {
+      const known = await catalog.settings.get(`repository:${id}`);
+      if (known !== undefined) locations.add(known);
+    }
+    for (const location of locations) {
+      const found = await openByAny(invocation, location, waiting);
+      if (found === undefined) continue;
+      try {
+        waiting.delete(found.tenant.id);
+        const rebuilt = await rebuildTenant({ catalog, now, random: randomBytes }, found.tenant, found.repository, signal);
+        points += rebuilt.points;
+        output.record('tenant', { ...rebuilt, tenant: rebuilt.tenant.name, tenantId: rebuilt.tenant.id, location });
+        output.line(
+          `${rebuilt.tenant.name}: ${rebuilt.points} recovery points (${rebuilt.pointsAdded} added, ${rebuilt.pointsRemoved} removed), ${rebuilt.assetsAdded} assets added`,
+        );
+        if (rebuilt.isNewTenant)
+          output.notice(
+            '  Not known before: its recovery points are on hold and its assets paused; quotas and allow-lists are to be set again.',
+          );
+      } finally {
+        await found.repository.close();
+      }
+    }
+    for (const id of waiting.keys())
+      output.warning(`No repository was found that the passphrase of ${id} opens; name it with --at`, { tenantId: id });
+    output.summary('catalog rebuild', { tenants: passphrases.size - waiting.size, points, notFound: waiting.size });
+    return waiting.size === 0 ? 0 : EXIT.warnings;
+  });
+}
+
+async function withCatalog(home: ServiceHome, work: (catalog: Catalog) => Promise<number>): Promise<number> {
+  const { openSqliteCatalog } = await import('../catalog/sqlite/open.ts');
+  const catalog = await openSqliteCatalog({ path: home.catalog, now, random: randomBytes });
+  try {
+    return await work(catalog);
+  } finally {
+    await catalog.close();
+  }
+}
+
+/** By id of the tenant. */
+function passphrasesOf({ secrets }: ServiceHome): ReadonlyMap<string, Uint8Array> {
+  const found = new Map<string, Uint8Array>();
+  for (const name of namesIn(secrets)) {
+    const id = PASSPHRASE_FILE.exec(name)?.[1];
+    if (id !== undefined) found.set(id, readFileSync(join(secrets, name)));
+  }
+  return found;
+}
+
+/** A bucket cannot be looked through for repositories without listing all of it. */
+function locationsBelow(store: string): string[] {
+  const location = parseLocation(store);
+  if (location.kind !== 'directory') return [];
+  return namesIn(location.path)
+    .filter((name) => /^[a-z0-9]/.test(name))
+    .map((name) => join(location.path, name));
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** The repository at `location` with whichever passphrase opens it; undefined when none does or there is none. */
+async function openByAny(
+  invocation: Invocation,
+  location: string,
+  passphrases: ReadonlyMap<string, Uint8Array>,
+): Promise<{ readonly tenant: FoundTenant; readonly repository: Repository } | undefined> {
+  const { Repository } = await import('../repository/repository.ts');
+  const cacheDirectory = cacheDirectoryOf(invocation);
+  for (const [id, passphrase] of passphrases) {
+    const store = await openStoreOf(invocation, location, false);
+    try {
+      const repository = await Repository.open({ store, passphrase, cacheDirectory, process: processFacts() });
+      return { tenant: { id, name: location.replace(/\/+$/, '').split('/').at(-1)!, location }, repository };
+    } catch (error) {
+      await store.close();
+      if (isFault(error, 'KEY_PASSPHRASE_WRONG')) continue;
+      if (isFault(error, 'FORMAT_NOT_A_REPOSITORY')) return undefined;
+      throw error;
+    }
+  }
+  return undefined;
+}
