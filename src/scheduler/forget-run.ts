@@ -24,7 +24,7 @@ export type ForgetResult = { readonly forgotten: readonly string[]; readonly kep
 export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSignal): Promise<ForgetResult> {
   const { catalog, tenants, book } = ports;
   const { tenantId, assetId } = run;
-  await book.refresh();
+  await book.refreshTenant(tenantId);
   const decided =
     assetId === undefined
       ? { forgotten: [], kept: 0, held: 0 }

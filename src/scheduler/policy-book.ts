@@ -66,18 +66,37 @@ export class PolicyBook {
     const { catalog } = this.#options;
     const tenants: Tenant[] = [];
     for await (const tenant of eachItem((page) => catalog.tenants.list(page))) tenants.push(tenant);
-    const known = new Map<string, Known>();
     const problems: UnreadablePolicy[] = [];
-    for (const tenantId of [undefined, ...tenants.map(({ id }) => id)]) {
-      for await (const stored of eachItem((page) => catalog.policies.list(tenantId, page)))
-        known.set(stored.id, { stored, read: this.#read(stored, problems) });
-    }
+    const known: Known[] = [];
+    for (const tenantId of [undefined, ...tenants.map(({ id }) => id)]) known.push(...(await this.#load(tenantId, problems)));
     this.#tenants.clear();
     for (const tenant of tenants) this.#tenants.set(tenant.id, tenant);
-    this.#known = known;
-    this.#byName = new Map([...known.values()].map((one) => [nameKey(one.stored.tenantId, one.stored.name), one]));
-    this.#byScope = Map.groupBy(known.values(), ({ stored }) => scopeKey(stored.level, stored.scope ?? stored.tenantId));
+    this.#index(known);
     this.#problems = problems;
+  }
+
+  /** What concerns one tenant, for a decision that must not be made with what was known a minute ago. */
+  async refreshTenant(tenantId: string): Promise<void> {
+    const tenant = await this.#options.catalog.tenants.get(tenantId);
+    const fresh = [...(await this.#load(undefined, [])), ...(await this.#load(tenantId, []))];
+    const others = [...this.#known.values()].filter(({ stored }) => stored.tenantId !== undefined && stored.tenantId !== tenantId);
+    if (tenant === undefined) this.#tenants.delete(tenantId);
+    else this.#tenants.set(tenantId, tenant);
+    this.#index([...fresh, ...others]);
+  }
+
+  async #load(tenantId: string | undefined, problems: UnreadablePolicy[]): Promise<Known[]> {
+    const { catalog } = this.#options;
+    const known: Known[] = [];
+    for await (const stored of eachItem((page) => catalog.policies.list(tenantId, page)))
+      known.push({ stored, read: this.#read(stored, problems) });
+    return known;
+  }
+
+  #index(all: readonly Known[]): void {
+    this.#known = new Map(all.map((one) => [one.stored.id, one]));
+    this.#byName = new Map(all.map((one) => [nameKey(one.stored.tenantId, one.stored.name), one]));
+    this.#byScope = Map.groupBy(all, ({ stored }) => scopeKey(stored.level, stored.scope ?? stored.tenantId));
   }
 
   /** What applies to an asset, or, without one, to a tenant as such. */

@@ -27,6 +27,8 @@ const LONG_TICK_MS_MAX = 75_000;
 const ANSWERS_EVERY_MS = 3_600_000;
 /** Wakes that come together are one. */
 const WAKE_MS = 50;
+/** Between looks that nobody's minute asks for: so many times as long as one takes. */
+const LOOK_SHARE = 20;
 
 export type SchedulerOptions = {
   readonly catalog: Catalog;
@@ -65,6 +67,8 @@ export class Scheduler {
   #minute: ScheduledTask | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wakeTimer: NodeJS.Timeout | undefined;
+  #lookTimer: NodeJS.Timeout | undefined;
+  #look = { endedAt: Number.NEGATIVE_INFINITY, tookMs: 0 };
   #busy: Promise<void> = Promise.resolve();
   #telling: Promise<void> | undefined;
   #longTickAt = Number.NEGATIVE_INFINITY;
@@ -108,22 +112,32 @@ export class Scheduler {
     this.#stopping.abort('stopping');
     clearInterval(this.#timer);
     clearTimeout(this.#wakeTimer);
+    clearTimeout(this.#lookTimer);
     await this.#minute?.destroy();
     await this.#executor.stop();
     await this.#busy;
     await this.#telling;
   }
 
-  /** Something was queued, or an asset or a policy was changed. */
+  /** Something was queued, or an asset or a policy was changed. What is queued begins at once; changes are looked for as often as a small share
+   *  of the time allows. */
   wake(): void {
     if (this.#stopping.signal.aborted) return;
     this.#wakeTimer ??= setTimeout(() => {
       this.#wakeTimer = undefined;
-      void this.#inTurn(async () => {
-        await this.#step('look for changes', () => this.#look());
-        await this.#shortSteps();
-      });
+      void this.shortTick();
     }, WAKE_MS);
+    const sinceLookMs = this.#options.monotonic() - this.#look.endedAt;
+    this.#lookTimer ??= setTimeout(
+      () => {
+        this.#lookTimer = undefined;
+        void this.#inTurn(async () => {
+          await this.#step('look for changes', () => this.#lookForChanges());
+          await this.#shortSteps();
+        });
+      },
+      Math.max(WAKE_MS, this.#look.tookMs * LOOK_SHARE - sinceLookMs),
+    );
   }
 
   /** Everything, once. Never throws: what fails is logged and tried again with the next one. */
@@ -131,7 +145,7 @@ export class Scheduler {
     this.#longTickAt = this.#options.monotonic();
     return this.#inTurn(async () => {
       await this.#step('look at the clock', () => this.#lookAtClock());
-      await this.#step('look for changes', () => this.#look());
+      await this.#step('look for changes', () => this.#lookForChanges());
       await this.#shortSteps();
       await this.#step('judge promises', () => this.#judge.judgeAll(this.#stopping.signal));
       await this.#step('drop old answers', () => this.#dropAnswers());
@@ -169,11 +183,14 @@ export class Scheduler {
     if (before !== undefined && before.epoch !== this.#clockState.epoch) await cutFutureLeases(this.#options);
   }
 
-  async #look(): Promise<void> {
+  async #lookForChanges(): Promise<void> {
+    const { monotonic } = this.#options;
+    const begun = monotonic();
     if (this.#clockState === undefined) await this.#lookAtClock();
     await this.book.refresh();
     await this.#planner.refresh(this.#clockState!);
     await this.#tellOfPolicies();
+    this.#look = { endedAt: monotonic(), tookMs: monotonic() - begun };
   }
 
   async #tellOfPolicies(): Promise<void> {
