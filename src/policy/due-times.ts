@@ -7,7 +7,7 @@
 import { Fault } from '../base/faults.ts';
 import { type Cron, parseCron } from './cron.ts';
 import { minutesOfDay, nextMatchingDay } from './cron-match.ts';
-import type { Schedule } from './policy-terms.ts';
+import type { Schedule, TimeWindow } from './policy-terms.ts';
 import { stableNumber } from './stable-hash.ts';
 import { closesAfter, openFrom } from './time-window.ts';
 import { type ZoneClock, zoneClock } from './zone-clock.ts';
@@ -168,9 +168,16 @@ function momentsOfDay(day: number, minutes: readonly number[], { isEveryHour }: 
 }
 
 function jitterOf(schedule: Schedule, seed: string, entry: number): number {
-  const jitterMs = schedule.kind === 'cron' ? (schedule.jitterMs ?? 0) : 0;
+  const jitterMs = schedule.kind === 'cron' ? (schedule.jitterMs ?? 0) : openingSpread(schedule.window);
   // Without an asset there is nothing to spread.
   return seed === '' ? 0 : stableNumber(`jitter ${entry} ${seed}`, Math.floor(jitterMs / 1000)) * 1000;
+}
+
+/** Periods are spread by their phases; but whatever a window holds back comes together at its opening, and is spread over half of it. */
+function openingSpread(window: TimeWindow | undefined): number {
+  if (window === undefined) return 0;
+  const minutes = (window.toMinute - window.fromMinute + 1440) % 1440;
+  return (minutes * MINUTE_MS) / 2;
 }
 
 function startOf(schedule: Schedule, due: number, jitter: number): Pick<DueTime, 'notBefore' | 'startBy'> {

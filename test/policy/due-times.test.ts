@@ -239,6 +239,14 @@ describe('a period', () => {
       expect(due.toISOString()).toMatch(/T01:[012]/);
   });
 
+  it('of many assets does not begin all at once when the window opens', () => {
+    const window = { fromMinute: 1200, toMinute: 360 };
+    const begins = Array.from({ length: 200 }, (_, i) => nextDue({ ...monthly, window }, at('2026-11-21T00:00Z'), `ast_${i}`)!);
+    const atOpening = begins.filter(({ notBefore }) => notBefore.toISOString().slice(11, 16) === '20:00');
+    expect(atOpening.length).toBeLessThan(10);
+    for (const { notBefore, startBy } of begins) expect(notBefore.getTime()).toBeLessThan(startBy!.getTime());
+  });
+
   it('is refused when it is shorter than a minute', () => {
     expect(() => nextDue({ ...monthly, everyMs: 0 }, at('2026-01-01T00:00Z'))).toThrow('shorter than a minute');
   });

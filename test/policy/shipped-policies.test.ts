@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { effectivePolicy } from '../../src/policy/effective-policy.ts';
+import { effectivePolicy, weakenings } from '../../src/policy/effective-policy.ts';
 import { withBases } from '../../src/policy/policy-bases.ts';
 import { checkPromises } from '../../src/policy/policy-checks.ts';
 import type { PolicyDocument } from '../../src/policy/policy-document.ts';
@@ -66,6 +66,7 @@ describe('the shipped policies', () => {
       expect(better.objectives.proofAgeMs).toBeLessThan(worse.objectives.proofAgeMs!);
       expect(better.recoveryWindowMs).toBeGreaterThan(worse.recoveryWindowMs!);
       expect(better.limits.priority).toBeGreaterThan(worse.limits.priority);
+      expect(weakenings(worse, better), 'an asset that is promoted loses nothing').toEqual([]);
     }
   });
 });
