@@ -3,23 +3,29 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import { pino } from 'pino';
 import type { Catalog, NewRun } from '../../src/catalog/catalog.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
 import { type AgentRoutesOptions, agentRoutes } from '../../src/gateway/agent-routes.ts';
 import { AgentWaker } from '../../src/gateway/agent-waker.ts';
+import { sessionRoutes } from '../../src/gateway/session-routes.ts';
 import type { Asset, AssetSource } from '../../src/model/asset.ts';
 import { newId } from '../../src/model/identifier.ts';
 import type { Run } from '../../src/model/run.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
+import { openStore } from '../../src/store/open.ts';
+import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
+import { processFacts } from './repository.ts';
 
 export type ControlPlaneOptions = {
   readonly directory: string;
   readonly now?: () => Date;
   readonly routes?: Partial<AgentRoutesOptions>;
-  /** More plugins in the scope of agents. */
-  readonly plugins?: (catalog: Catalog) => readonly FastifyPluginAsync[];
+  /** With a repository of the tenant, and the routes of sessions. */
+  readonly hasData?: boolean;
+  /** Sees every request. */
+  readonly onRequest?: (path: string) => void;
   readonly tenant?: Partial<Tenant>;
 };
 
@@ -51,10 +57,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const log = pino({ level: 'silent' });
   const ended: Run[] = [];
   const onRunEnded = async (_: unknown, run: Run): Promise<void> => void ended.push(run);
+  const tenants = options.hasData === true ? await repositories(catalog, tenant, directory) : undefined;
   const app: FastifyInstance = fastify({ forceCloseConnections: true });
+  app.addHook('onRequest', async ({ url }) => options.onRequest?.(url));
   await app.register(async (scope) => {
     await scope.register(agentRoutes({ catalog, now, random, log, wake: waker, onRunEnded, ...options.routes }));
-    for (const plugin of options.plugins?.(catalog) ?? []) await scope.register(plugin);
+    if (tenants !== undefined) await scope.register(sessionRoutes({ catalog, tenants, now, random, log }));
   });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const run = async (id: string): Promise<Run> => (await catalog.runs.get(tenant.id, id))!;
@@ -108,9 +116,25 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
     stop: async () => {
       await app.close();
+      await tenants?.close();
       await catalog.close();
     },
   };
+}
+
+async function repositories(catalog: Catalog, tenant: Tenant, directory: string): Promise<TenantRepositories> {
+  const tenants = new TenantRepositories({
+    catalog,
+    baseLocation: join(directory, 'repositories'),
+    secretsDirectory: join(directory, 'secrets'),
+    cacheDirectory: join(directory, 'cache'),
+    environment: {},
+    openStore: (location, create) => openStore(location, { create }),
+    process: processFacts(),
+    random,
+  });
+  await tenants.create(tenant);
+  return tenants;
 }
 
 async function someTenant(catalog: Catalog, at: Date, details: Partial<Tenant> = {}): Promise<Tenant> {
