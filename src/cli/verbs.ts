@@ -5,8 +5,12 @@ import type { Argument, Verb } from './verb.ts';
 import { AGENT_VERBS } from './verbs-agent.ts';
 import { CATALOG_VERBS } from './verbs-catalog.ts';
 import { KEY_VERBS } from './verbs-key.ts';
+import { PG_VERBS } from './verbs-pg.ts';
 import { POLICY_VERBS } from './verbs-policy.ts';
+import { PROTECTION_VERBS } from './verbs-protection.ts';
+import { RECOVERY_VERBS } from './verbs-recovery.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
+import { TENANCY_VERBS } from './verbs-tenancy.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
 const ENTRY_KINDS = ['file', 'directory', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
@@ -330,9 +334,13 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import('./stats.ts')).stats,
   },
   ...KEY_VERBS,
+  ...PG_VERBS,
   ...POLICY_VERBS,
   ...SERVICE_VERBS,
   ...AGENT_VERBS,
+  ...TENANCY_VERBS,
+  ...PROTECTION_VERBS,
+  ...RECOVERY_VERBS,
   ...CATALOG_VERBS,
   {
     name: 'completion',

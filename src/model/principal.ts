@@ -17,7 +17,7 @@ export const Grant = Type.Object(
     /** Absent for roles of the provider. */
     tenantId: Type.Optional(Id),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, $id: 'Grant' },
 );
 export type Grant = Static<typeof Grant>;
 

@@ -1,0 +1,234 @@
+// Runs, recovery points and restores.
+
+import { formatBytes } from '../base/units.ts';
+import type { RestorePlan, Run } from '../client/generated.ts';
+import { usage } from './option.ts';
+import { agentOf, assetOf, withService } from './service-call.ts';
+import { followRun } from './service-follow.ts';
+import { runLine, showApproval, showList, showOne, whenOf } from './service-show.ts';
+import { reasonOf } from './service-tenant.ts';
+import type { Invocation } from './verb.ts';
+
+type Kind = 'backup' | 'restore-test' | 'verify' | 'forget' | 'prune';
+const RUNS_SHOWN = 50;
+
+export function runList(invocation: Invocation): Promise<number> {
+  const { options, output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const mine = await tenant();
+    const named = options.text('asset');
+    const assetId = named === undefined ? undefined : (await assetOf(client, mine, named)).id;
+    const query = {
+      assetId,
+      kind: options.text('kind') as Run['kind'] | undefined,
+      state: options.text('state') as Run['state'] | undefined,
+      limit: options.count('limit') ?? RUNS_SHOWN,
+    };
+    const { body } = await client.call('listRuns', { tenant: mine.id, query });
+    const columns = [
+      { title: 'id' },
+      { title: 'due' },
+      { title: 'kind' },
+      { title: 'state' },
+      { title: 'ended' },
+      { title: 'what' },
+    ];
+    await showList(output, 'run', body.items, columns, (run) => [
+      run.id,
+      whenOf(run.dueAt),
+      run.kind,
+      run.state,
+      whenOf(run.endedAt),
+      runLine(run),
+    ]);
+    return 0;
+  });
+}
+
+export function runStart(invocation: Invocation): Promise<number> {
+  const { args, options, output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const mine = await tenant();
+    const assetId = args[1] === undefined ? undefined : (await assetOf(client, mine, args[1])).id;
+    const mode = options.text('mode') as 'structure' | 'sampled' | 'full' | 'scrub' | undefined;
+    const request = {
+      kind: args[0] as Kind,
+      assetId,
+      priority: options.count('priority'),
+      verify: mode === undefined ? undefined : { mode },
+    };
+    const { body } = await client.call('startRun', { tenant: mine.id, body: request });
+    if (options.flag('follow')) return followRun(invocation, client, mine, body.id);
+    output.record('run', body);
+    output.line(`Queued ${body.id}; "holdfast run follow ${body.id}" shows how it goes`);
+    return 0;
+  });
+}
+
+export function runShow(invocation: Invocation): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => {
+    const { body } = await client.call('getRun', { tenant: (await tenant()).id, run: invocation.args[0]! });
+    showOne(invocation.output, 'run', body);
+    return 0;
+  });
+}
+
+export function runFollow(invocation: Invocation): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => followRun(invocation, client, await tenant(), invocation.args[0]!));
+}
+
+export function runCancel(invocation: Invocation): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => {
+    const { body } = await client.call('cancelRun', { tenant: (await tenant()).id, run: invocation.args[0]! });
+    showOne(invocation.output, 'run', body);
+    return 0;
+  });
+}
+
+export function pointList(invocation: Invocation): Promise<number> {
+  const { args, output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const mine = await tenant();
+    const assetId = args[0] === undefined ? undefined : (await assetOf(client, mine, args[0])).id;
+    const columns = [
+      { title: 'snapshot' },
+      { title: 'state of' },
+      { title: 'size', align: 'right' as const },
+      { title: 'stored', align: 'right' as const },
+      { title: 'proved' },
+      { title: 'notes' },
+      { title: 'asset' },
+    ];
+    await showList(
+      output,
+      'recovery-point',
+      client.each('listRecoveryPoints', { tenant: mine.id, query: { assetId } }),
+      columns,
+      (point) => [
+        point.snapshot,
+        whenOf(point.startedAt),
+        formatBytes(point.bytesScanned),
+        formatBytes(point.bytesStored),
+        whenOf(point.provenAt),
+        [point.isSound ? '' : 'DAMAGED', point.isHeld ? 'held' : '', point.hasWarnings ? 'warnings' : '', ...point.tags]
+          .filter((note) => note !== '')
+          .join(','),
+        point.assetName,
+      ],
+    );
+    return 0;
+  });
+}
+
+export function pointShow(invocation: Invocation): Promise<number> {
+  return onPoint(invocation, async (client, at) => (await client.call('getRecoveryPoint', at)).body);
+}
+
+export function pointTag(invocation: Invocation): Promise<number> {
+  return onPoint(
+    invocation,
+    async (client, at) => (await client.call('setTags', { ...at, body: { tags: invocation.args.slice(1) } })).body,
+  );
+}
+
+export function pointHold(invocation: Invocation): Promise<number> {
+  return onPoint(
+    invocation,
+    async (client, at) => (await client.call('placeHold', { ...at, body: { reason: reasonOf(invocation) } })).body,
+  );
+}
+
+type PointAt = { readonly tenant: string; readonly snapshot: string };
+type Client = Parameters<Parameters<typeof withService>[1]>[0]['client'];
+
+function onPoint(invocation: Invocation, work: (client: Client, at: PointAt) => Promise<object>): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => {
+    showOne(
+      invocation.output,
+      'recovery-point',
+      await work(client, { tenant: (await tenant()).id, snapshot: invocation.args[0]! }),
+    );
+    return 0;
+  });
+}
+
+export function pointRelease(invocation: Invocation): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => {
+    const at = { tenant: (await tenant()).id, snapshot: invocation.args[0]!, body: { reason: reasonOf(invocation) } };
+    showApproval(invocation.output, (await client.call('releaseHold', at)).body);
+    return 0;
+  });
+}
+
+export function pointDelete(invocation: Invocation): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => {
+    const at = { tenant: (await tenant()).id, snapshot: invocation.args[0]!, body: { reason: reasonOf(invocation) } };
+    showApproval(invocation.output, (await client.call('deleteRecoveryPoint', at)).body);
+    return 0;
+  });
+}
+
+export function window(invocation: Invocation): Promise<number> {
+  const { args, output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const mine = await tenant();
+    const asset = await assetOf(client, mine, args[0]!);
+    const { body } = await client.call('getRecoveryWindow', { tenant: mine.id, asset: asset.id });
+    output.record('recovery-window', body);
+    output.line(
+      `${asset.name}: ${body.points} recovery points${body.earliest === undefined ? '' : `, ${whenOf(body.earliest)} to ${whenOf(body.latest)}`}`,
+    );
+    for (const { from, to, points, evidence } of body.intervals)
+      output.line(`  from ${whenOf(from)} to ${whenOf(to)}: ${points} points, ${evidence.proven} proved`);
+    for (const { from, to, cause, isOpen } of body.gaps)
+      output.line(`  GAP from ${whenOf(from)} to ${isOpen ? 'now' : whenOf(to)}: ${cause}`);
+    for (const missing of body.missing) output.line(`  MISSING: ${missing}`);
+    return 0;
+  });
+}
+
+export function recover(invocation: Invocation): Promise<number> {
+  const { args, options, output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const target = options.text('target');
+    if (target === undefined) throw usage('"holdfast recover" needs --target PATH', 'It is a path on the host of the agent.');
+    const mine = await tenant();
+    const asset = await assetOf(client, mine, args[0]!);
+    const agentName = options.text('agent');
+    const body = {
+      assetId: asset.id,
+      snapshot: options.text('snapshot'),
+      at: instantOf(options.text('at')),
+      agentId: agentName === undefined ? undefined : (await agentOf(client, mine, agentName)).id,
+      target,
+      path: options.text('path'),
+      delta: options.flag('delta') ? true : undefined,
+      verify: options.flag('verify') ? true : undefined,
+      dryRun: options.flag('dry-run') ? true : undefined,
+    };
+    const { body: answer } = await client.call('requestRestore', { tenant: mine.id, body });
+    if (!('run' in answer)) {
+      showOne(output, 'plan', flat(answer));
+      return 0;
+    }
+    output.notice(`Restores the state of ${whenOf(answer.plan.achievedAt)} (${answer.plan.point.snapshot}) to ${target}`);
+    for (const warning of answer.plan.warnings) output.warning(warning, { run: answer.run.id });
+    if (options.flag('follow')) return followRun(invocation, client, mine, answer.run.id);
+    output.record('run', answer.run);
+    output.line(`Queued ${answer.run.id}; "holdfast run follow ${answer.run.id}" shows how it goes`);
+    return 0;
+  });
+}
+
+function flat({ point, warnings, ...rest }: RestorePlan): object {
+  return { ...rest, snapshot: point.snapshot, bytes: point.bytesScanned, warnings: warnings.join('; ') };
+}
+
+/** Local time, or whatever names its zone. */
+function instantOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const at = new Date(text.replace(/^(\d{4}-\d\d-\d\d) (\d)/, '$1T$2'));
+  if (Number.isNaN(at.getTime()))
+    throw usage(`"${text}" is no instant`, 'It looks like "2026-11-21 08:00" or 2026-11-21T08:00:00Z.');
+  return at.toISOString();
+}
