@@ -9,7 +9,7 @@ import type { AuditEntry } from '../model/audit-entry.ts';
 import { pathOfArgument } from './arguments.ts';
 import { openStoreOf } from './open.ts';
 import { usage } from './option.ts';
-import { mustHaveCatalog, type ServiceHome, serviceHome } from './service-home.ts';
+import { mustHaveCatalog, type ServiceHome, serviceHome, serviceStore } from './service-home.ts';
 import type { Invocation } from './verb.ts';
 
 const SQLITE_MAGIC = 'SQLite format 3\0';
@@ -65,7 +65,7 @@ async function checkpointsOf(invocation: Invocation, home: ServiceHome) {
     import('../recovery/system-repository.ts'),
   ]);
   const given = options.text('checkpoints');
-  const location = given ?? auditLocation(home.store);
+  const location = given ?? auditLocation(serviceStore(invocation, home));
   const named = options.texts('key');
   const files = named.length > 0 ? named : [join(home.secrets, AUDIT_KEY_PUBLIC)].filter((path) => existsSync(path));
   const keys = files.map((path) => {

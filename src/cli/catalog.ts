@@ -11,7 +11,7 @@ import { parseLocation } from '../store/location.ts';
 import { cacheDirectoryOf, openStoreOf, processFacts, withRepository } from './open.ts';
 import { usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
-import { mustHaveCatalog, type ServiceHome, serviceHome } from './service-home.ts';
+import { mustHaveCatalog, type ServiceHome, serviceHome, serviceStore } from './service-home.ts';
 import { shortId } from './snapshot-fields.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
@@ -29,7 +29,7 @@ export async function backup(invocation: Invocation): Promise<number> {
   ]);
   mkdirSync(home.scratch, { recursive: true, mode: 0o700 });
   const repository = await openSystemRepository({
-    baseLocation: home.store,
+    baseLocation: serviceStore(invocation, home),
     secretsDirectory: home.secrets,
     cacheDirectory: cacheDirectoryOf(invocation),
     openStore: (location, create) => openStoreOf(invocation, location, create),
@@ -97,7 +97,7 @@ export async function rebuild(invocation: Invocation): Promise<number> {
   if (passphrases.size === 0)
     throw usage(`There are no passphrases of tenants in "${home.secrets}"`, 'Bring them back first: "holdfast catalog restore".');
   const waiting = new Map(passphrases);
-  const locations = new Set([...invocation.options.texts('at'), ...locationsBelow(home.store)]);
+  const locations = new Set([...invocation.options.texts('at'), ...locationsBelow(serviceStore(invocation, home))]);
   return withCatalog(home, async (catalog) => {
     let points = 0;
     for (const id of passphrases.keys()) {

@@ -11,8 +11,6 @@ export type ServiceHome = {
   readonly catalog: string;
   readonly secrets: string;
   readonly scratch: string;
-  /** Where repositories of tenants lie. */
-  readonly store: string;
 };
 
 export function serviceHome({ options, environment: { variables } }: Invocation): ServiceHome {
@@ -22,8 +20,12 @@ export function serviceHome({ options, environment: { variables } }: Invocation)
     catalog: join(home, 'catalog.sqlite'),
     secrets: join(home, 'secrets'),
     scratch: join(home, 'scratch'),
-    store: options.text('store') ?? variables.HOLDFAST_STORE ?? join(home, 'repositories'),
   };
+}
+
+/** Where repositories of tenants lie; of verbs with --store. */
+export function serviceStore({ options, environment: { variables } }: Invocation, { home }: ServiceHome): string {
+  return options.text('store') ?? variables.HOLDFAST_STORE ?? join(home, 'repositories');
 }
 
 /** CATALOG_DENIED when there is none: opening would make one. */

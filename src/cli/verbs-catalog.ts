@@ -17,6 +17,7 @@ const STORE: Option = {
   help: "where tenants' repositories lie, as given to the service (default: below --home, or HOLDFAST_STORE)",
 };
 const CACHE: readonly Option[] = REPOSITORY.filter(({ name }) => name !== 'repo' && name !== 'passphrase-file');
+const LIMITS: readonly Option[] = CACHE.filter(({ name }) => name !== 'cache-dir');
 
 export const CATALOG_VERBS: readonly Verb[] = [
   {
@@ -76,6 +77,7 @@ export const CATALOG_VERBS: readonly Verb[] = [
     options: [
       HOME,
       STORE,
+      ...LIMITS,
       {
         name: 'checkpoints',
         kind: 'directory',
