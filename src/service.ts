@@ -132,17 +132,22 @@ async function compose(
     wake: (agentId) => (agentId === undefined ? scheduler.wake() : waker.wake(agentId)),
     config: { version: options.version },
     shippedPolicies,
+    // In a scope of their own, which they share: what agents sign is nothing that people could.
     plugins: [
-      agentRoutes({
-        catalog,
-        now,
-        random: randomBytes,
-        log,
-        wake: waker,
-        onRunEnded: scheduler.onRunEnded,
-        termsOf: runTerms(scheduler.book, now),
-      }),
-      sessionRoutes({ catalog, tenants, now, random: randomBytes, log }),
+      async (scope) => {
+        await scope.register(
+          agentRoutes({
+            catalog,
+            now,
+            random: randomBytes,
+            log,
+            wake: waker,
+            onRunEnded: scheduler.onRunEnded,
+            termsOf: runTerms(scheduler.book, now),
+          }),
+        );
+        await scope.register(sessionRoutes({ catalog, tenants, now, random: randomBytes, log }));
+      },
     ],
   });
   undo.push(() => app.close());
