@@ -34,6 +34,7 @@ import { RemoteTarget } from '../../src/remote/remote-target.ts';
 import { ServiceClient } from '../../src/remote/service-client.ts';
 import { StoreClient } from '../../src/remote/store-client.ts';
 import { openStore } from '../../src/store/open.ts';
+import type { RetryOptions } from '../../src/store/retry.ts';
 import { systemTiming } from '../../src/store/timing.ts';
 import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
 import type { TestS3 } from './ceph.ts';
@@ -173,7 +174,7 @@ export type ThroughOptions = {
   readonly level?: number;
   readonly signal?: AbortSignal;
   readonly wrap?: (transport: AgentTransport) => AgentTransport;
-  readonly retry?: { readonly totalMs: number };
+  readonly retry?: Partial<RetryOptions>;
   /** Awaited when the session has begun. */
   readonly before?: () => Promise<void>;
   readonly run?: Run;
