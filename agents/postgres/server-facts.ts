@@ -10,6 +10,9 @@ export type ServerFacts = {
   readonly segmentBytes: number;
   readonly checksums: boolean;
   readonly encoding: string;
+  /** Who made the backup, and where: both exist in every restored copy. */
+  readonly role: string;
+  readonly database: string;
   /** A hot standby needs at least these. */
   readonly floor: Readonly<Record<string, number>>;
 };
@@ -41,6 +44,8 @@ export async function readServerFacts(connection: PgConnection): Promise<ServerF
     segmentBytes,
     checksums: text('data_checksums') === 'on',
     encoding: text('server_encoding'),
+    role: connection.address.user,
+    database: connection.address.database,
     floor: Object.fromEntries(FLOOR_PARAMETERS.map((name) => [name, Number(text(name))])),
   };
 }

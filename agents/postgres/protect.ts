@@ -1,0 +1,150 @@
+// Protecting a cluster for as long as it is asked to: the log is captured, a base backup is made whenever no way leads from one to the log's
+// end (at first, after a gap) and when the newest is too old, and a heartbeat makes the last recovery point move on while nobody writes.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isFault } from '../../src/base/faults.ts';
+import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { type CaptureEvents, type CaptureOptions, captureLog } from './capture.ts';
+import { PgConnection } from './connection.ts';
+import { readClusterFacts } from './recovery-facts.ts';
+import { literal } from './replication-client.ts';
+
+const RETRY_BASE_MS = 30_000;
+/** A slot that may hold less than this share of what it was allowed is told of. */
+const SAFE_BYTES_MIN = 512 * 1024 * 1024;
+
+export type ProtectEvents = CaptureEvents & {
+  readonly onBaseBegin: (why: string) => void;
+  readonly onBase: (snapshot: Snapshot) => void;
+};
+
+export type ProtectOptions = Omit<CaptureOptions, 'events'> & {
+  readonly events: ProtectEvents;
+  readonly makeBase: () => Promise<Snapshot>;
+  /** 0: only when there must be one. */
+  readonly baseEveryMs: number;
+  /** 0: none. */
+  readonly heartbeatMs: number;
+};
+
+/** Until the signal. */
+export async function protectCluster(options: ProtectOptions): Promise<void> {
+  const bases = new BaseKeeper(options);
+  const end = new AbortController();
+  const signal = AbortSignal.any([options.signal, end.signal]);
+  const { events } = options;
+  const beating = options.heartbeatMs === 0 ? Promise.resolve() : beat(options, signal);
+  const ageing = options.baseEveryMs === 0 ? Promise.resolve() : bases.keepYoung(signal);
+  try {
+    await captureLog({
+      ...options,
+      signal,
+      events: {
+        ...events,
+        onStreaming: (at) => {
+          events.onStreaming(at);
+          bases.look(at, signal);
+        },
+        onGap: (gap) => {
+          events.onGap(gap);
+          bases.need('log is missing since the last one', signal);
+        },
+      },
+    });
+  } finally {
+    end.abort();
+    await Promise.allSettled([beating, ageing, bases.ended()]);
+  }
+}
+
+class BaseKeeper {
+  readonly #options: ProtectOptions;
+  #running: Promise<void> | undefined;
+  #madeAt = 0;
+
+  constructor(options: ProtectOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a way leads from a base to where the log is captured now. */
+  look(at: { readonly timeline: number; readonly position: number }, signal: AbortSignal): void {
+    const { repository, asset, events } = this.#options;
+    const asked = (async (): Promise<void> => {
+      const cluster = await readClusterFacts(repository, asset, signal);
+      const window = cluster === undefined ? [] : await recoveryWindow(cluster.facts, at.timeline);
+      const last = window.at(-1);
+      if (last === undefined || last.to.position < at.position)
+        this.need(last === undefined ? 'there is none' : 'log is missing since the last one', signal);
+      else this.#madeAt = Math.max(this.#madeAt, last.from.time / 1000);
+    })();
+    asked.catch((error: unknown) => {
+      if (!signal.aborted) events.onTrouble(error);
+    });
+  }
+
+  need(why: string, signal: AbortSignal): void {
+    this.#running ??= this.#make(why, signal).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async keepYoung(signal: AbortSignal): Promise<void> {
+    const { baseEveryMs, now } = this.#options;
+    while (!signal.aborted) {
+      await sleep(Math.min(baseEveryMs, 60_000), undefined, { signal }).catch(() => {});
+      if (!signal.aborted && this.#madeAt > 0 && now().getTime() - this.#madeAt >= baseEveryMs)
+        this.need('the last one is old', signal);
+    }
+  }
+
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  async #make(why: string, signal: AbortSignal): Promise<void> {
+    const { events, makeBase, now } = this.#options;
+    while (!signal.aborted) {
+      events.onBaseBegin(why);
+      try {
+        events.onBase(await makeBase());
+        this.#madeAt = now().getTime();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        events.onTrouble(error);
+        if (!isFault(error)) return;
+        await sleep(RETRY_BASE_MS, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+}
+
+/** A transaction now and then, and a look at the slot. */
+async function beat({ address, heartbeatMs, slot, events }: ProtectOptions, signal: AbortSignal): Promise<void> {
+  const beatSql = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_logical_emit_message(true, 'holdfast', 'heartbeat') END";
+  const slotSql = `SELECT wal_status, safe_wal_size FROM pg_replication_slots WHERE slot_name = ${literal(slot)}`;
+  let wasTold = '';
+  while (!signal.aborted) {
+    await sleep(heartbeatMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return;
+    let sql: PgConnection | undefined;
+    try {
+      sql = await PgConnection.open({ address, signal });
+      await sql.query(beatSql);
+      const [status, safe] = (await sql.query(slotSql)).rows[0] ?? [];
+      const isLow =
+        status === 'unreserved' || status === 'lost' || (safe !== undefined && safe !== null && Number(safe) < SAFE_BYTES_MIN);
+      const told = isLow
+        ? `The slot "${slot}" is ${status}: the server may forget log that is not stored, ${safe ?? 0} bytes are left`
+        : '';
+      if (told !== '' && told !== wasTold) events.onTrouble(new Error(told));
+      wasTold = told;
+    } catch (error) {
+      // Capture itself tells that the server is away.
+      if (!signal.aborted && !isFault(error, 'PG_UNREACHABLE')) events.onTrouble(error);
+    } finally {
+      sql?.close();
+    }
+  }
+}

@@ -1,0 +1,68 @@
+// What a restored data directory is told before it starts: where its log comes from, where to stop, and nothing of what production's own
+// configuration said about recovery and archiving. Pure.
+
+import type { LogMark } from '../../src/model/log-mark.ts';
+import { formatLsn } from './lsn.ts';
+import { literal } from './replication-client.ts';
+import { FLOOR_PARAMETERS } from './server-facts.ts';
+
+const BEGIN = '# Holdfast: recovery (removed when it is over)';
+const END = '# Holdfast: end';
+/** Of another server's recovery, or that would write where production writes. */
+const INHERITED =
+  /^\s*(recovery_target\w*|restore_command|recovery_end_command|archive_cleanup_command|promote_trigger_file|primary_conninfo|primary_slot_name|archive_mode|archive_command|archive_library|synchronous_standby_names)\b/i;
+
+export type RecoverySettings = {
+  readonly restoreCommand: string;
+  readonly stopAt: LogMark | undefined;
+  readonly timeline: number;
+  readonly action: 'promote' | 'pause';
+  readonly floor: Readonly<Record<string, number>>;
+};
+
+/** The content of postgresql.auto.conf, with the recovery's settings at its end. */
+export function withRecovery(text: string, settings: RecoverySettings): string {
+  const { restoreCommand, stopAt, timeline, action, floor } = settings;
+  const lines: string[] = [`restore_command = ${literal(restoreCommand)}`, `recovery_target_timeline = '${timeline}'`];
+  if (stopAt === undefined) lines.push("recovery_target = 'immediate'");
+  else lines.push(`recovery_target_lsn = '${formatLsn(stopAt.position)}'`, 'recovery_target_inclusive = on');
+  lines.push(`recovery_target_action = '${action}'`, 'hot_standby = on', 'archive_mode = off', "archive_command = ''");
+  // Whatever the server has set to wait for would never answer.
+  lines.push("primary_conninfo = ''", "synchronous_standby_names = ''", 'recovery_min_apply_delay = 0');
+  for (const name of FLOOR_PARAMETERS) if ((floor[name] ?? 0) > 0) lines.push(`${name} = ${floor[name]}`);
+  return `${withoutRecovery(text)}${BEGIN}\n${lines.join('\n')}\n${END}\n`;
+}
+
+/** Without our settings, and with production's about recovery and archiving commented out. */
+export function withoutRecovery(text: string): string {
+  const begin = text.indexOf(BEGIN);
+  const end = text.indexOf(END);
+  const own = begin === -1 || end < begin ? text : text.slice(0, begin) + text.slice(end + END.length).replace(/^\n/, '');
+  const lines = own
+    .split('\n')
+    .map((line) => (INHERITED.test(line) ? `# ${line} # Holdfast: not taken over by the restored copy` : line));
+  const joined = lines.join('\n');
+  return joined === '' || joined.endsWith('\n') ? joined : `${joined}\n`;
+}
+
+/** The highest of what the server had at the base backup and what its log says it was changed to. */
+export function raisedFloor(base: Readonly<Record<string, number>>, changes: readonly LogMark[]): Record<string, number> {
+  const floor: Record<string, number> = { ...base };
+  for (const { text } of changes) {
+    const changed = JSON.parse(text) as Record<string, number>;
+    for (const name of FLOOR_PARAMETERS) floor[name] = Math.max(floor[name] ?? 0, changed[name] ?? 0);
+  }
+  return floor;
+}
+
+/** `value` in a command that sh reads. */
+export function shellWord(value: string): string {
+  return `'${value.replaceAll("'", "'\\''")}'`;
+}
+
+/** What the server runs for each file. Only 77 of the helper means "proven absent" (1 to the server); whatever else goes wrong, a crash of the
+ *  helper included, is 255: the server stops and nothing is lost. */
+export function restoreCommandOf(program: readonly string[], planFile: string): string {
+  const words = [...program, 'pg', 'fetch-wal', '--plan', planFile].map((word) => shellWord(word).replaceAll('%', '%%'));
+  return `${words.join(' ')} "%f" "%p"; rc=$?; if [ $rc -eq 0 ]; then exit 0; elif [ $rc -eq 77 ]; then exit 1; else exit 255; fi`;
+}

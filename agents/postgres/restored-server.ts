@@ -1,0 +1,140 @@
+// A server on a restored data directory, shut off from the world: its own socket in a private directory, its own rules of access, no port,
+// nothing archived. So production cannot be touched, and only whoever may enter the directory can look.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../../src/base/faults.ts';
+import { PgConnection } from './connection.ts';
+import type { ServerAddress } from './connection-string.ts';
+import type { FileOwner } from './log-server.ts';
+
+const POLL_MS = 25;
+const STOP_TIMEOUT_MS = 120_000;
+
+export type SandboxOptions = {
+  /** Directory of the server's programs. */
+  readonly programs: string;
+  readonly dataDirectory: string;
+  /** Private; holds the socket, the log and the rules of access. */
+  readonly directory: string;
+  readonly owner: FileOwner | undefined;
+  readonly role: string;
+  readonly database: string;
+  /** More settings, for the command line. */
+  readonly settings: Readonly<Record<string, string>>;
+};
+
+export const SANDBOX_PORT = 5432;
+
+export class RestoredServer {
+  readonly #options: SandboxOptions;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<void>;
+
+  private constructor(options: SandboxOptions, child: ChildProcess) {
+    this.#options = options;
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', () => resolve());
+      child.once('error', () => resolve());
+    });
+  }
+
+  static start(options: SandboxOptions): RestoredServer {
+    const { programs, dataDirectory, directory, owner, settings } = options;
+    const log = openSync(join(directory, 'server.log'), 'a', 0o600);
+    const own: Record<string, string> = {
+      listen_addresses: '',
+      unix_socket_directories: directory,
+      port: String(SANDBOX_PORT),
+      hba_file: join(directory, 'pg_hba.conf'),
+      logging_collector: 'off',
+      log_destination: 'stderr',
+      lc_messages: 'C',
+      ssl: 'off',
+      cluster_name: 'holdfast-restore',
+      ...settings,
+    };
+    const words = Object.entries(own).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const child = spawn(join(programs, 'postgres'), ['-D', dataDirectory, ...words], {
+      ...owner,
+      cwd: '/',
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
+    closeSync(log);
+    return new RestoredServer(options, child);
+  }
+
+  get address(): ServerAddress {
+    const { directory, role, database } = this.#options;
+    return { host: directory, port: SANDBOX_PORT, user: role, password: undefined, database, tls: 'disable' };
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Asks until it answers `done`. PG_RECOVERY_FAILED when the server ends before. */
+  async until<T>(ask: (sql: PgConnection) => Promise<T | undefined>, signal: AbortSignal): Promise<T> {
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#hasEnded()) throw this.failed('The restored server ended before it reached the wanted place');
+      const answer = await this.#tryAsk(ask);
+      if (answer !== undefined) return answer;
+      await Promise.race([sleep(POLL_MS), this.#exited]);
+    }
+  }
+
+  failed(what: string): Fault {
+    const why = this.log()
+      .split('\n')
+      .filter((line) => /FATAL|PANIC|ERROR/.test(line))
+      .slice(-3)
+      .map((line) => line.replace(/^.*?(FATAL|PANIC|ERROR):\s*/, '$1: '))
+      .join('; ');
+    return new Fault('PG_RECOVERY_FAILED', why === '' ? what : `${what}: ${why}`);
+  }
+
+  log(): string {
+    try {
+      return readFileSync(join(this.#options.directory, 'server.log'), 'utf8');
+    } catch {
+      return '';
+    }
+  }
+
+  /** In order. */
+  async stop(): Promise<void> {
+    if (this.#hasEnded()) return;
+    this.#child.kill('SIGINT');
+    const timer = setTimeout(() => this.#child.kill('SIGQUIT'), STOP_TIMEOUT_MS);
+    await this.#exited;
+    clearTimeout(timer);
+  }
+
+  /** Leaves it running when this process ends. */
+  leave(): void {
+    this.#child.unref();
+  }
+
+  #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined;
+  }
+
+  async #tryAsk<T>(ask: (sql: PgConnection) => Promise<T | undefined>): Promise<T | undefined> {
+    let sql: PgConnection | undefined;
+    try {
+      sql = await PgConnection.open({ address: this.address });
+      return await ask(sql);
+    } catch (error) {
+      // It starts, or does not take connections yet.
+      if (error instanceof Fault && (error.code === 'PG_UNREACHABLE' || error.code === 'PG_REFUSED')) return undefined;
+      throw error;
+    } finally {
+      sql?.close();
+    }
+  }
+}

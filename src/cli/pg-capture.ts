@@ -1,0 +1,109 @@
+// Protects a cluster until it is interrupted.
+
+import type { CaptureStatus } from '../../agents/postgres/capture.ts';
+import { textOfMicros } from '../../agents/postgres/instant-text.ts';
+import { formatLsn } from '../../agents/postgres/lsn.ts';
+import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
+import { protectCluster } from '../../agents/postgres/protect.ts';
+import { isFault } from '../base/faults.ts';
+import { formatBytes } from '../base/units.ts';
+import { BackupProgress } from '../engine/backup-progress.ts';
+import { withRepository } from './open.ts';
+import { hostOf } from './person.ts';
+import { assetOfServer, backUpCluster, DEFAULT_SLOT, serverOf } from './pg-server.ts';
+import { shortId } from './snapshot-fields.ts';
+import type { Invocation } from './verb.ts';
+
+const HOUR_MS = 3_600_000;
+const SHIP_BYTES = 256 * 1024;
+/** JSON lines and the status line are not written for every object. */
+const STATUS_MS = 1000;
+
+export async function pgCapture(invocation: Invocation): Promise<number> {
+  const { options, output, signal } = invocation;
+  const address = serverOf(invocation);
+  const slot = options.text('slot') ?? DEFAULT_SLOT;
+  mustBeReady(await preflight(address, slot, signal));
+  return withRepository(invocation, async (repository) => {
+    const host = hostOf(options);
+    const asset = assetOfServer(invocation, address, host);
+    let last: CaptureStatus | undefined;
+    let toldAt = 0;
+    await protectCluster({
+      address,
+      repository,
+      asset,
+      slot,
+      host,
+      policy: { bytes: SHIP_BYTES, ms: options.count('ship-every') ?? 1000 },
+      now: () => new Date(),
+      signal,
+      baseEveryMs: (options.count('base-every') ?? 24) * HOUR_MS,
+      heartbeatMs: (options.count('heartbeat') ?? 10) * 1000,
+      makeBase: () =>
+        backUpCluster({
+          invocation,
+          repository,
+          address,
+          asset,
+          progress: new BackupProgress(),
+          signal,
+          fast: true,
+          keepCorruptPages: false,
+          systemId: undefined,
+        }),
+      events: {
+        onStreaming: ({ timeline, position }) => {
+          output.line(`Capturing ${asset} from ${formatLsn(position)} of timeline ${timeline}`);
+          output.record('streaming', { asset, timeline, position: formatLsn(position) });
+          output.flush();
+        },
+        onProgress: (status) => {
+          last = status;
+          if (performance.now() - toldAt < STATUS_MS) return;
+          toldAt = performance.now();
+          output.status(statusText(status));
+          output.record('captured', statusFields(status));
+        },
+        onGap: ({ timeline, from, to, cause }) => {
+          const message = `log is lost from ${formatLsn(from)} to ${formatLsn(to)} of timeline ${timeline}: ${cause}`;
+          output.warning(message, { code: 'LOG_GAP', timeline, from: formatLsn(from), to: formatLsn(to), cause });
+        },
+        onTimeline: (timeline, position) => {
+          output.line(`The server was promoted: timeline ${timeline} begins at ${formatLsn(position)}`);
+          output.record('timeline', { timeline, position: formatLsn(position) });
+        },
+        onTrouble: (error) => {
+          const message = error instanceof Error ? error.message : String(error);
+          output.warning(message, { code: isFault(error) ? error.code : 'INTERNAL' });
+        },
+        onBaseBegin: (why) => output.notice(`Making a base backup: ${why}`),
+        onBase: ({ id, statistics }) => {
+          output.line(
+            `Base backup ${shortId(id)}: ${formatBytes(statistics.bytesRead)} read, ${formatBytes(statistics.bytesStored)} stored`,
+          );
+          output.record('base', { snapshot: id, bytesRead: statistics.bytesRead, bytesStored: statistics.bytesStored });
+        },
+      },
+    });
+    if (last !== undefined) output.line(`Stored up to ${formatLsn(last.durable)} of timeline ${last.timeline}`);
+    output.summary('pg capture', { asset, ...(last === undefined ? {} : statusFields(last)) });
+    return 0;
+  });
+}
+
+function statusText({ durable, server, lastTransaction, timeline }: CaptureStatus): string {
+  const behind = Math.max(0, server - durable);
+  const at = lastTransaction === 0 ? '' : `, last transaction ${textOfMicros(lastTransaction)}`;
+  return `stored up to ${formatLsn(durable)} of timeline ${timeline}, ${formatBytes(behind)} behind${at}`;
+}
+
+function statusFields({ durable, received, server, timeline, lastTransaction }: CaptureStatus): Record<string, unknown> {
+  return {
+    timeline,
+    durable: formatLsn(durable),
+    received: formatLsn(received),
+    server: formatLsn(server),
+    lastTransaction: lastTransaction === 0 ? null : textOfMicros(lastTransaction),
+  };
+}

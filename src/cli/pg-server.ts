@@ -1,0 +1,59 @@
+// What the verbs about PostgreSQL share: the server's address, the asset's name, one base backup.
+
+import { userInfo } from 'node:os';
+import { type BaseBackupSource, readBaseBackup } from '../../agents/postgres/base-backup.ts';
+import { describeServer, parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
+import { backUp } from '../engine/backup.ts';
+import type { BackupProgress } from '../engine/backup-progress.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { Repository } from '../repository/repository.ts';
+import { levelOf } from './compression.ts';
+import { hostOf, userOf } from './person.ts';
+import { threadsOf } from './threads.ts';
+import type { Invocation } from './verb.ts';
+import { versionText } from './version.ts';
+
+export const DEFAULT_SLOT = 'holdfast';
+
+export function serverOf({ args, environment }: Invocation): ServerAddress {
+  return parseServerAddress(args[0]!, environment.variables, userInfo().username);
+}
+
+/** "pg/db1" */
+export function assetOfServer({ options }: Invocation, { host, port }: ServerAddress, thisHost: string): string {
+  return options.text('asset') ?? `pg/${host.startsWith('/') ? thisHost : host}${port === 5432 ? '' : `-${port}`}`;
+}
+
+export type BaseDetails = {
+  readonly invocation: Invocation;
+  readonly repository: Repository;
+  readonly address: ServerAddress;
+  readonly asset: string;
+  readonly progress: BackupProgress;
+  readonly signal: AbortSignal;
+} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'systemId'>;
+
+export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
+  const { invocation, repository, address, asset, progress, signal, fast, keepCorruptPages, systemId } = details;
+  const { options } = invocation;
+  return backUp(
+    repository,
+    {
+      asset,
+      type: 'files',
+      host: hostOf(options),
+      user: userOf(),
+      paths: [describeServer(address)],
+      tags: [],
+      program: versionText(),
+      now: () => new Date(),
+      threads: threadsOf(options),
+      level: levelOf(options.text('compression')),
+      signal,
+      progress,
+      // Every file of a base backup is there, or there is none.
+      listener: { onProblem: () => {} },
+    },
+    readBaseBackup({ address, repository, progress, label: 'holdfast', fast, keepCorruptPages, systemId, signal }),
+  );
+}

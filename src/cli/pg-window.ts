@@ -1,0 +1,51 @@
+// Lists what a cluster can be brought back to.
+
+import { textOfMicros } from '../../agents/postgres/instant-text.ts';
+import { formatLsn } from '../../agents/postgres/lsn.ts';
+import { recoveryWindow } from '../engine/recovery-plan.ts';
+import { withRepository } from './open.ts';
+import { clusterOf } from './pg-cluster.ts';
+import { shortId } from './snapshot-fields.ts';
+import type { Invocation } from './verb.ts';
+
+export async function pgWindow(invocation: Invocation): Promise<number> {
+  const { options, output } = invocation;
+  return withRepository(invocation, async (repository) => {
+    const { asset, cluster } = await clusterOf(invocation, repository);
+    const timeline = options.count('timeline') ?? cluster.view.timeline;
+    const intervals = await recoveryWindow(cluster.facts, timeline);
+    output.line(`${asset}, timeline ${timeline}:`);
+    for (const { from, to, bases, timeline: ends } of intervals) {
+      const evidence =
+        to.mark === undefined
+          ? 'no transaction since the base backup'
+          : `transaction ${to.mark.id} at ${formatLsn(to.mark.position)}`;
+      output.line(`  ${textOfMicros(from.time)} to ${textOfMicros(to.time)}  (${evidence}; base ${bases.map(shortId).join(', ')})`);
+      output.record('interval', {
+        timeline: ends,
+        bases,
+        from: { time: textOfMicros(from.time), position: formatLsn(from.position) },
+        to: {
+          time: textOfMicros(to.time),
+          position: formatLsn(to.position),
+          transaction: to.mark?.id ?? null,
+          at: to.mark === undefined ? null : formatLsn(to.mark.position),
+        },
+      });
+    }
+    if (intervals.length === 0) output.line('  nothing can be restored yet: there is no base backup whose log is stored');
+    for (const { timeline: on, from, to, cause } of cluster.facts.gaps) {
+      output.line(`  gap: ${formatLsn(from)} to ${formatLsn(to)} of timeline ${on}: ${cause}`);
+      output.record('gap', { timeline: on, from: formatLsn(from), to: formatLsn(to), cause });
+    }
+    const last = intervals.at(-1);
+    output.summary('pg window', {
+      asset,
+      timeline,
+      intervals: intervals.length,
+      gaps: cluster.facts.gaps.length,
+      latest: last === undefined ? null : textOfMicros(last.to.time),
+    });
+    return 0;
+  });
+}
