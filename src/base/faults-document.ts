@@ -46,6 +46,16 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   RESTORE: 'Runs',
   SERVICE: 'The service',
   TENANT: 'The service',
+  POLICY: 'The service',
+  REQUEST: 'Requests',
+  LOGIN: 'Requests',
+  CHANNEL: 'The service',
+  CATALOG: 'The catalogue',
+  AUDIT: 'Audit and approvals',
+  APPROVAL: 'Audit and approvals',
+  PG: 'PostgreSQL',
+  LOG: 'Logs and recovery to a time',
+  RECOVERY: 'Logs and recovery to a time',
 };
 
 /** Markdown. */
