@@ -2,7 +2,7 @@
 // repeated later.
 
 import { Fault } from '../base/faults.ts';
-import type { CatalogTables } from '../catalog/catalog.ts';
+import type { CatalogTables, StoredPolicy } from '../catalog/catalog.ts';
 import type { Approval, ApprovalAction } from '../model/approval.ts';
 import type { Asset } from '../model/asset.ts';
 import { newId } from '../model/identifier.ts';
@@ -62,6 +62,12 @@ const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
     if (request['change'] === 'asset') {
       const asset = request['asset'] as Asset;
       changed(await tables.assets.change({ ...asset, version: Number(request['baseVersion']) }));
+      return;
+    }
+    if (request['policy'] !== undefined) {
+      const made = request['policy'] as StoredPolicy;
+      if ((await tables.policies.add({ ...made, changedAt: instantOf(call.at) })) === 'exists')
+        throw new Fault('REQUEST_STALE', 'It was made meanwhile');
       return;
     }
     const policy = await tables.policies.get(String(request['policyId']));

@@ -54,6 +54,18 @@ export async function policyInForce(source: Source, tenant: Tenant, asset: Asset
   return (await bookOf(source, tenant)).inForce(tenant, asset);
 }
 
+/** One that assets of the tenant may name: its own, or one that the provider offers to all. */
+export async function attachablePolicy(
+  { policies }: Pick<CatalogTables, 'policies'>,
+  tenantId: string,
+  name: string,
+): Promise<StoredPolicy | undefined> {
+  const own = await policies.byName(tenantId, name);
+  if (own !== undefined) return own;
+  const offered = await policies.byName(undefined, name);
+  return offered?.level === 'asset' ? offered : undefined;
+}
+
 /** What a stored policy says by itself, with what it extends among the shipped ones. */
 export function documentAlone({ level, text, name }: StoredPolicy, shipped: readonly PolicyDocument[]): EffectivePolicy {
   const { document } = readDocument(text);

@@ -47,7 +47,7 @@ export function policyPut(invocation: Invocation): Promise<number> {
     if (policy === undefined) throw usage(`"${args[0]}" says no name`, 'A policy begins with "name: something".');
     const { id } = await tenant();
     const etag = await client.call('getPolicy', { tenant: id, policy }).then(
-      (answer) => answer.etag,
+      ({ body, etag: version }) => (body.tenantId === undefined ? undefined : version),
       (error: unknown) => {
         if (isFault(error, 'REQUEST_NOT_FOUND')) return undefined;
         throw error;

@@ -130,7 +130,7 @@ export type Operations = {
   readonly changeAsset: { readonly input: { readonly tenant: string; readonly asset: string; readonly body: AssetChange; readonly ifMatch: string }; readonly output: Asset | Approval };
   /** Ask for the end of its protection; a second person approves. */
   readonly retireAsset: { readonly input: { readonly tenant: string; readonly asset: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Approval };
-  /** List the policies of the tenant. */
+  /** List the policies of the tenant, and those that the provider offers for attaching. */
   readonly listPolicies: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Policy)[]; readonly next?: string | undefined } };
   /** Show a policy. */
   readonly getPolicy: { readonly input: { readonly tenant: string; readonly policy: string }; readonly output: Policy };

@@ -9,7 +9,7 @@ import { instantOf } from '../../model/instant.ts';
 import { approvalAnswer, ReasonBody } from '../approval-answer.ts';
 import { requestApproval } from '../approved-actions.ts';
 import { answerPage } from '../page.ts';
-import { attachmentWeakens } from '../policy-change.ts';
+import { attachablePolicy, attachmentWeakens } from '../policy-change.ts';
 import { fieldFault, notFound } from '../problem.ts';
 import { route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
@@ -160,7 +160,7 @@ async function policyIdOf(
   name: string | undefined,
 ): Promise<string | undefined> {
   if (name === undefined) return undefined;
-  const policy = await policies.byName(tenantId, name);
+  const policy = await attachablePolicy({ policies }, tenantId, name);
   if (policy === undefined || policy.level !== 'asset')
     throw fieldFault('body/policy', 'names no policy for assets of this tenant');
   return policy.id;

@@ -6,11 +6,12 @@ import type { StoredPolicy } from '../../catalog/catalog.ts';
 import { Approval } from '../../model/approval.ts';
 import { Id, Name, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
+import type { Page, PageRequest } from '../../model/page.ts';
 import { isWeaker } from '../../policy/effective-policy.ts';
 import { POLICY_TEXT_BYTES_MAX } from '../../policy/read-policy.ts';
 import { requestApproval } from '../approved-actions.ts';
 import { answerPage } from '../page.ts';
-import { documentAlone, policyInForce, readDocument, weakeningsOf } from '../policy-change.ts';
+import { attachablePolicy, documentAlone, policyInForce, readDocument, weakeningsOf } from '../policy-change.ts';
 import { fieldFault, notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
@@ -55,11 +56,11 @@ export const POLICY_ROUTES = [
     path: '/v1/tenants/{tenant}/policies',
     name: 'listPolicies',
     tag: 'policies',
-    summary: 'List the policies of the tenant',
+    summary: 'List the policies of the tenant, and those that the provider offers for attaching',
     action: 'policy.read',
     query: PAGE_QUERY,
     answers: LIST,
-    handle: (call) => answerPage(call, 'policies', (page) => call.catalog.policies.list(call.tenant.id, page)),
+    handle: (call) => answerPage(call, 'policies', (page) => ownThenOffered(call, page)),
   }),
   route({
     method: 'GET',
@@ -69,7 +70,7 @@ export const POLICY_ROUTES = [
     summary: 'Show a policy',
     action: 'policy.read',
     answers: ONE,
-    handle: async (call) => answerVersioned(await policyOf(call)),
+    handle: async (call) => answerVersioned(await visiblePolicyOf(call)),
   }),
   route({
     method: 'GET',
@@ -79,7 +80,7 @@ export const POLICY_ROUTES = [
     summary: 'The text of a policy',
     action: 'policy.read',
     answers: TEXT,
-    handle: async (call) => answerText(await policyOf(call)),
+    handle: async (call) => answerText(await visiblePolicyOf(call)),
   }),
   route({
     method: 'PUT',
@@ -103,7 +104,7 @@ export const POLICY_ROUTES = [
       const after = readPut(call, before, { tenantId: call.tenant.id, level, ...scope });
       const source = { tables: call.catalog, shipped: call.shippedPolicies };
       const weaker = await weakeningsOf(source, call.tenant, after);
-      if (before === undefined || weaker.length === 0) return store(call, before, after);
+      if (weaker.length === 0) return store(call, before, after);
       const { reason } = call.query;
       const messages = weaker.map(({ message }) => message);
       if (reason === undefined)
@@ -111,14 +112,8 @@ export const POLICY_ROUTES = [
           'query/reason',
           `is missing: it promises less (${messages.slice(0, 5).join('; ')}), and a second person has to approve it`,
         );
-      const request = {
-        change: 'policy',
-        policyId: before.id,
-        name: before.name,
-        text: after.text,
-        baseVersion: before.version,
-        weaker: messages,
-      };
+      const base = before === undefined ? { policy: after } : { policyId: before.id, baseVersion: before.version };
+      const request = { change: 'policy', ...base, name: after.name, text: after.text, weaker: messages };
       return requestApproval(call, { action: 'policy.weaken', request, reason });
     },
   }),
@@ -266,6 +261,25 @@ async function remove(call: Call, { id, name, version }: StoredPolicy): Promise<
     if (outcome === 'stale') throw new Fault('REQUEST_STALE', 'It is of another version by now');
     return { status: 204 };
   });
+}
+
+/** Also one that the provider offers, when the tenant has none of its name. */
+async function visiblePolicyOf({ catalog, params, tenant }: Call): Promise<StoredPolicy> {
+  const policy = await attachablePolicy(catalog, tenant.id, params['policy']!);
+  if (policy === undefined) throw notFound();
+  return policy;
+}
+
+/** Two lists, one behind the other. */
+async function ownThenOffered({ catalog: { policies }, tenant }: Call, { after, limit }: PageRequest): Promise<Page<StoredPolicy>> {
+  const [phase = 'own', position] = after?.split(':') ?? [];
+  const page = { limit, ...(position === undefined || position === '' ? {} : { after: position }) };
+  if (phase === 'own') {
+    const { items, next } = await policies.list(tenant.id, page);
+    return { items, next: next === undefined ? 'offered:' : `own:${next}` };
+  }
+  const { items, next } = await policies.list(undefined, page);
+  return { items: items.filter(({ level }) => level === 'asset'), ...(next === undefined ? {} : { next: `offered:${next}` }) };
 }
 
 async function policyOf({ catalog, params, tenant }: Call): Promise<StoredPolicy> {
