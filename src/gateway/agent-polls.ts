@@ -2,7 +2,8 @@
 //
 // Claims are the catalogue's: whichever poll comes first gets a run, with a fence of its own. An answer that was lost on its way is said
 // again: a run that was told and does not appear among what the same process of the agent holds is told once more, as long as it is
-// still this claim's. (After a restart of the service the lease tells instead.)
+// still this claim's. (After a restart of the service the lease tells instead.) A process has one poll at a time: a new one ends the one
+// before, whose last claim may not have found anybody to hear it.
 
 import type { Logger } from 'pino';
 import { Fault } from '../base/faults.ts';
@@ -16,8 +17,8 @@ import type { AgentWaker } from './agent-waker.ts';
 
 /** Claims in one answer. */
 const CLAIMS_MAX = 8;
-/** Claims whose arrival is not known yet, of all agents. */
-const UNCONFIRMED_MAX = 20_000;
+/** Processes of agents with claims whose arrival is not known yet. */
+const PROCESSES_MAX = 20_000;
 
 export type PollLimits = {
   /** How long a run stays the agent's after a poll. */
@@ -56,30 +57,48 @@ type Look = { readonly claimed: readonly ClaimedRun[]; readonly cancel: readonly
 
 export class AgentPolls {
   readonly #options: PollsOptions;
-  /** "agent/instance/run" -> fence. */
-  readonly #unconfirmed = new Map<string, number>();
+  /** Of each process ("agent/instance"): its poll, and the claims that were told to it and have not appeared yet (run -> fence). */
+  readonly #current = new Map<string, AbortController>();
+  readonly #unconfirmed = new Map<string, Map<string, number>>();
 
   constructor(options: PollsOptions) {
     this.#options = options;
   }
 
-  /** AGENT_REVOKED when that happens while it waits. */
-  async poll(agent: Agent, request: PollRequest, signal: AbortSignal): Promise<PollAnswer> {
+  /** `gone` fires when nobody hears the answer any more. AGENT_REVOKED when that happens while it waits. */
+  async poll(agent: Agent, request: PollRequest, gone: AbortSignal): Promise<PollAnswer> {
     const { catalog, limits, now, waker } = this.#options;
+    const name = processOf(agent, request);
+    this.#current.get(name)?.abort();
+    const own = new AbortController();
+    const onGone = (): void => own.abort();
+    gone.addEventListener('abort', onGone, { once: true });
+    this.#current.set(name, own);
+    try {
+      await catalog.agents.seen(agent.id, instantOf(now()), request.host);
+      const look = await this.#untilNews(agent, request, own.signal);
+      // Nobody may hear what was claimed: the poll that follows says it.
+      if (own.signal.aborted && look.claimed.length > 0) setImmediate(() => waker.wake(agent.id));
+      return { ...copyOf(look), leaseMs: limits.leaseMs, at: instantOf(now()) };
+    } finally {
+      gone.removeEventListener('abort', onGone);
+      if (this.#current.get(name) === own) this.#current.delete(name);
+    }
+  }
+
+  async #untilNews(agent: Agent, request: PollRequest, signal: AbortSignal): Promise<Look> {
+    const { limits, waker } = this.#options;
     const startedMs = performance.now();
     const waitMs = Math.min(request.waitMs, limits.waitMsMax);
-    await catalog.agents.seen(agent.id, instantOf(now()), request.host);
     const { held, fenced } = await this.#extend(agent, request.running);
-    const claimed = await this.#sayAgain(agent, request);
-    let look: Look = { claimed, cancel: held.flatMap((one) => (isToCancel(one, one.run) ? [one.runId] : [])), fenced };
+    let look: Look = { claimed: [], cancel: held.flatMap((one) => (isToCancel(one, one.run) ? [one.runId] : [])), fenced };
     for (;;) {
-      if (!signal.aborted) look = await this.#claim(agent, request, look);
+      look = await this.#claim(agent, request, look, signal);
       const leftMs = waitMs - (performance.now() - startedMs);
-      if (isNews(look) || leftMs <= 0 || signal.aborted || waker.isClosed) break;
+      if (isNews(look) || leftMs <= 0 || signal.aborted || waker.isClosed) return look;
       await waker.wait(agent.id, Math.min(leftMs, this.#lookMs()), signal);
       look = await this.#lookAtHeld(agent, held);
     }
-    return { ...copyOf(look), leaseMs: limits.leaseMs, at: instantOf(now()) };
   }
 
   /** Between 0.75 and 1.25 of the time, so that a thousand polls do not look in step. */
@@ -110,58 +129,62 @@ export class AgentPolls {
   }
 
   /** Claims that were told to this process of the agent and have not arrived. */
-  async #sayAgain(agent: Agent, { instance, running }: PollRequest): Promise<readonly ClaimedRun[]> {
+  async #sayAgain(agent: Agent, request: PollRequest): Promise<readonly ClaimedRun[]> {
     const claimed: ClaimedRun[] = [];
-    const prefix = `${agent.id}/${instance}/`;
-    for (const [key, fence] of this.#unconfirmedOf(prefix)) {
-      const runId = key.slice(prefix.length);
-      this.#unconfirmed.delete(key);
-      if (running.some((one) => one.runId === runId)) continue;
+    const name = processOf(agent, request);
+    const unconfirmed = this.#unconfirmed.get(name);
+    if (unconfirmed === undefined) return claimed;
+    this.#unconfirmed.delete(name);
+    for (const [runId, fence] of unconfirmed) {
+      if (request.running.some((one) => one.runId === runId)) continue;
       const run = await this.#runOf(agent, runId);
       if (run?.state !== 'running' || run.fence !== fence || run.claimedBy !== claimerOf(agent)) continue;
-      claimed.push(await this.#tell(agent, instance, run));
+      claimed.push(await this.#tell(agent, request, run));
     }
     return claimed;
   }
 
-  #unconfirmedOf(prefix: string): readonly (readonly [string, number])[] {
-    return this.#unconfirmed.size === 0 ? [] : [...this.#unconfirmed].filter(([key]) => key.startsWith(prefix));
-  }
-
-  async #claim(agent: Agent, request: PollRequest, look: Look): Promise<Look> {
+  async #claim(agent: Agent, request: PollRequest, look: Look, signal: AbortSignal): Promise<Look> {
+    if (signal.aborted) return look;
     const { catalog, now, limits } = this.#options;
     const kinds = AGENT_RUN_KINDS.filter((kind: RunKind) => request.kinds?.includes(kind) ?? true);
-    const claimed = [...look.claimed];
-    while (claimed.length < Math.min(request.capacity, CLAIMS_MAX)) {
+    const claimed = [...(await this.#sayAgain(agent, request))];
+    while (claimed.length < Math.min(request.capacity, CLAIMS_MAX) && !signal.aborted) {
       const { leaseMs, perAgentMax, perTenantMax, totalMax } = limits;
-      const at = instantOf(now());
-      const run = await catalog.runs.claim({
+      const claim = {
         by: claimerOf(agent),
         kinds,
         agentId: agent.id,
-        at,
+        at: instantOf(now()),
         leaseMs,
         perAgentMax,
         perTenantMax,
         totalMax,
-      });
+      };
+      const run = await catalog.runs.claim(claim);
       if (run === undefined) break;
-      claimed.push(await this.#tell(agent, request.instance, run));
+      claimed.push(await this.#tell(agent, request, run));
     }
     return { ...look, claimed };
   }
 
-  async #tell(agent: Agent, instance: string, run: Run): Promise<ClaimedRun> {
+  async #tell(agent: Agent, request: PollRequest, run: Run): Promise<ClaimedRun> {
     const { catalog, termsOf, log } = this.#options;
-    if (this.#unconfirmed.size >= UNCONFIRMED_MAX)
+    this.#note(processOf(agent, request), run);
+    const asset = run.assetId === undefined ? undefined : await catalog.assets.get(run.tenantId, run.assetId);
+    log.info({ runId: run.id, agentId: agent.id, kind: run.kind, fence: run.fence, attempt: run.attempt }, 'run claimed');
+    return { run, ...(asset === undefined ? {} : { asset }), terms: await termsOf(run, asset) };
+  }
+
+  #note(name: string, { id, fence }: Run): void {
+    const unconfirmed = this.#unconfirmed.get(name) ?? new Map<string, number>();
+    unconfirmed.set(id, fence);
+    if (!this.#unconfirmed.has(name) && this.#unconfirmed.size >= PROCESSES_MAX)
       for (const oldest of this.#unconfirmed.keys()) {
         this.#unconfirmed.delete(oldest);
         break;
       }
-    this.#unconfirmed.set(`${agent.id}/${instance}/${run.id}`, run.fence);
-    const asset = run.assetId === undefined ? undefined : await catalog.assets.get(run.tenantId, run.assetId);
-    log.info({ runId: run.id, agentId: agent.id, kind: run.kind, fence: run.fence, attempt: run.attempt }, 'run claimed');
-    return { run, ...(asset === undefined ? {} : { asset }), terms: await termsOf(run, asset) };
+    this.#unconfirmed.set(name, unconfirmed);
   }
 
   /** What happened while the poll waited. */
@@ -182,6 +205,10 @@ export class AgentPolls {
 
 export function claimerOf(agent: Agent): string {
   return `agent:${agent.id}`;
+}
+
+function processOf(agent: Agent, { instance }: PollRequest): string {
+  return `${agent.id}/${instance}`;
 }
 
 function isToCancel({ isStopping }: HeldRun, run: Run): boolean {

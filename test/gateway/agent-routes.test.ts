@@ -271,6 +271,27 @@ describe('a poll', () => {
     expect((await speaker.poll({ running: [] })).body.claimed).toEqual([]);
   });
 
+  it('that replaces another of the same process hears what that one claimed', async () => {
+    const plane = await controlPlane();
+    const speaker = await Speaker.enrolled(plane);
+    for (let round = 0; round < 20; round++) {
+      // As an agent that has just ended a run: it gives up its poll for a new one while something is queued.
+      const body = Buffer.from(JSON.stringify({ ...POLL, waitMs: 30_000 }));
+      const headers = speaker.headers(AGENT_PATHS.poll, body);
+      const before = requestHttp(`${plane.url}${AGENT_PATHS.poll}`, { method: 'POST', headers, agent: false });
+      before.on('error', () => {}).end(body);
+      while (plane.waker.count === 0) await new Promise((resolve) => setImmediate(resolve));
+      const queued = plane.queue({ agentId: speaker.id, kind: 'restore' });
+      for (let turn = 0; turn < round; turn++) await new Promise((resolve) => setImmediate(resolve));
+      before.destroy();
+      const { body: heard } = await speaker.poll({ waitMs: 30_000 });
+      const run = await queued;
+      expect(heard.claimed.map(({ run: { id } }) => id)).toEqual([run.id]);
+      const end = { fence: 1, state: 'succeeded' };
+      expect(await speaker.post(AGENT_PATHS.end(run.id), end)).toMatchObject({ status: 200 });
+    }
+  });
+
   it('keeps the lease, stores progress, and says what was canceled or given to another', async () => {
     const plane = await controlPlane({ routes: { limits: { leaseMs: 60_000 } } });
     const [speaker, other] = [await Speaker.enrolled(plane), await Speaker.enrolled(plane)];
