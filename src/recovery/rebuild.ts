@@ -98,6 +98,7 @@ async function addAssets(
   const newest = new Map(snapshots.map((snapshot) => [snapshot.asset, snapshot]));
   const first = new Map(snapshots.toReversed().map((snapshot) => [snapshot.asset, snapshot.startedAt]));
   const ids = new Map<string, string>();
+  const standIns = new Map<string, string>();
   let added = 0;
   await ports.catalog.transaction(async (tables) => {
     for (const [name, snapshot] of newest) {
@@ -108,7 +109,8 @@ async function addAssets(
       }
       const source = sourceOf(snapshot);
       if (source === undefined || !ASSET_NAME.test(name)) continue;
-      const agentId = await standInFor(ports, tables, tenantId, snapshot.host);
+      const agentId = standIns.get(snapshot.host) ?? (await standInFor(ports, tables, tenantId, snapshot.host));
+      standIns.set(snapshot.host, agentId);
       const asset: Asset = {
         id: newId('asset', ports.now(), ports.random),
         tenantId,

@@ -11,8 +11,9 @@ export type Statement = {
 /** The statement of that text: prepared at its first use. Texts are constants, or few combinations of constants. */
 export type Sql = (text: string) => Statement;
 
-/** How long SQLite itself waits (and the process with it) for another process. Longer waits are ours, and wait aside. */
-const BUSY_TIMEOUT_MS = 20;
+/** How long SQLite itself waits for another process, and this process with it. A writer waits aside instead (writer.ts); a reader only ever meets
+ *  the first one to open a file after a crash. */
+const BUSY_TIMEOUT_MS = { write: 2, read: 1000 } as const;
 const WAL_BYTES_KEPT = 64 * 1024 * 1024;
 
 export class Connection {
@@ -20,7 +21,7 @@ export class Connection {
   readonly #statements = new Map<string, Statement>();
 
   constructor(path: string, mode: 'write' | 'read') {
-    this.database = new Database(path, { fileMustExist: true, readonly: mode === 'read', timeout: BUSY_TIMEOUT_MS });
+    this.database = new Database(path, { fileMustExist: true, readonly: mode === 'read', timeout: BUSY_TIMEOUT_MS[mode] });
     this.database.pragma('foreign_keys = ON');
     this.database.pragma('trusted_schema = OFF');
   }
@@ -58,8 +59,13 @@ export class Connection {
     }
   }
 
+  /** Never throws: when even this fails, the next transaction cannot begin and says so. */
   rollBack(): void {
-    if (this.database.inTransaction) this.sql('ROLLBACK').run();
+    try {
+      if (this.database.inTransaction) this.sql('ROLLBACK').run();
+    } catch {
+      // What led here is the failure to report.
+    }
   }
 
   close(): void {

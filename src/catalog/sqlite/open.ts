@@ -91,10 +91,13 @@ export async function openSqliteCatalog(options: SqliteCatalogOptions): Promise<
       await executor.read((sql) => sql('SELECT count(*) FROM tenants').get());
     },
     close: async () => {
-      await sightings.write();
-      await writer.close();
-      reading.close();
-      writing.close();
+      try {
+        await sightings.write();
+      } finally {
+        await writer.close();
+        reading.close();
+        writing.close();
+      }
     },
   };
 }
