@@ -41,7 +41,8 @@ export type RepositoryPlace = { readonly location: string; readonly passphraseFi
 
 /** The passphrase is read before the store is touched. */
 export async function repositoryOptions(invocation: Invocation, place: RepositoryPlace): Promise<RepositoryOptions> {
-  const { environment, output, derive } = invocation;
+  const { environment, output } = invocation;
+  const { derive } = invocation.early;
   const passphrase = await readPassphrase(
     { ...REPOSITORY_PASSPHRASE, file: place.passphraseFile, isNew: place.isNew },
     environment,

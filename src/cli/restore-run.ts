@@ -159,8 +159,9 @@ export async function withPool(
   work: (pool: ReadingPool) => Promise<void>,
 ): Promise<void> {
   const { invocation, repository } = run;
+  const { options, signal, early } = invocation;
   const { store, keyring } = repository;
-  const pool = new ReadingPool(store, threadsOf(invocation.options), { idKey: keyring.payload.idKey, target }, invocation.signal);
+  const pool = new ReadingPool(store, threadsOf(options), { idKey: keyring.payload.idKey, target }, signal, early.readThreads);
   try {
     await work(pool);
   } catch (error) {

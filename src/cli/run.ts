@@ -1,13 +1,13 @@
 // The command line from its arguments to the exit status: parse, load the verb, run it, print the fault if there is one.
 
 import { EXIT, Fault, isFault } from '../base/faults.ts';
-import type { Derive } from '../codec/derive.ts';
 import { decodeArguments } from './arguments.ts';
 import { openSink } from './descriptor.ts';
 import type { Environment } from './environment.ts';
 import { Output } from './output.ts';
 import type { Parsed } from './parse.ts';
 import { parseArguments } from './parse.ts';
+import type { HeadStart } from './verb.ts';
 import { VERBS } from './verbs.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -38,6 +38,7 @@ export async function run(environment: Environment): Promise<number> {
     err,
   );
   const interruption = listenForSignals();
+  let ahead: HeadStart = {};
   // The service's children: see src/scheduler/program-child.ts.
   const isChild = environment.variables.HOLDFAST_LIFELINE === '1';
   const letGo = isChild
@@ -50,10 +51,10 @@ export async function run(environment: Environment): Promise<number> {
       output.end();
       return 0;
     }
-    const derive = await headStart(parsed, environment);
+    ahead = await earlyStart(parsed, environment);
     const execute = await verb.load();
     const { signal } = interruption;
-    const status = await execute({ verb, verbs: VERBS, args, options, environment, output, signal, derive });
+    const status = await execute({ verb, verbs: VERBS, args, options, environment, output, signal, early: ahead });
     output.end();
     return status;
   } catch (error) {
@@ -61,15 +62,16 @@ export async function run(environment: Environment): Promise<number> {
   } finally {
     output.status('');
     interruption.stop();
+    await ahead.readThreads?.close();
     letGo();
   }
 }
 
-/** Verbs that open a repository wait for the key from the passphrase longest. */
-async function headStart({ verb, options }: Parsed, environment: Environment): Promise<Derive | undefined> {
-  if (verb.name === 'init' || !verb.options.some(({ name }) => name === 'passphrase-file')) return undefined;
-  const { deriveEarly } = await import('./early-key.ts');
-  return deriveEarly(options, environment);
+async function earlyStart({ verb, options }: Parsed, environment: Environment): Promise<HeadStart> {
+  const opensRepository = verb.name !== 'init' && verb.options.some(({ name }) => name === 'passphrase-file');
+  if (!opensRepository) return {};
+  const { headStart } = await import('./head-start.ts');
+  return headStart(verb, options, environment);
 }
 
 async function answerWithoutVerb(argv: readonly string[], output: Output): Promise<number | undefined> {

@@ -1,6 +1,7 @@
 // What a verb is: data for help, parsing and completion, and where its code lies, which is loaded only when it runs.
 
 import type { Derive } from '../codec/derive.ts';
+import type { WarmThreads } from '../worker/thread-pool.ts';
 import type { Environment } from './environment.ts';
 import type { Option, OptionValues } from './option.ts';
 import type { Output } from './output.ts';
@@ -24,8 +25,14 @@ export type Invocation = {
   readonly environment: Environment;
   readonly output: Output;
   readonly signal: AbortSignal;
-  /** Of the key from the passphrase: with a head start, see early-key.ts. */
+  readonly early: HeadStart;
+};
+
+/** What runs already when a verb begins; see head-start.ts. */
+export type HeadStart = {
+  /** Of the key from the passphrase. */
   readonly derive?: Derive | undefined;
+  readonly readThreads?: WarmThreads | undefined;
 };
 
 /** Answers the exit status: 0, or 3 (warnings) or 4 (damage). Everything else is thrown. */
@@ -40,5 +47,7 @@ export type Verb = {
   readonly args: readonly Argument[];
   readonly options: readonly Option[];
   readonly examples: readonly (readonly [command: string, what: string])[];
+  /** Whether it will read packs with threads. */
+  readonly readsPacks?: (options: OptionValues) => boolean;
   readonly load: () => Promise<VerbRun>;
 };

@@ -22,13 +22,14 @@ import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 
 export function verify(invocation: Invocation): Promise<number> {
-  const { options, output, signal } = invocation;
+  const { options, output, signal, early } = invocation;
   const depth = depthOf(options);
   return withRepository(invocation, async (repository) => {
     const progress = new VerifyProgress();
     const stop = watch(output, () => verifyGauge(progress));
     try {
-      const report = await verifyRepository(repository, { depth, threads: threadsOf(options), signal, progress });
+      const { readThreads } = early;
+      const report = await verifyRepository(repository, { depth, threads: threadsOf(options), readThreads, signal, progress });
       stop();
       const { outcome, snapshots, nodes, packs, packsRead, bytesRead, damaged, damagedCount, affected } = report;
       printDamage(output, damaged, damagedCount);

@@ -4,7 +4,7 @@
 import { packKey } from '../repository/layout.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import type { PackBytes, ReadAnswer, ReadRequest, ReadThreadSpec } from '../worker/read-task.ts';
-import { ThreadPool } from '../worker/thread-pool.ts';
+import { READ_THREAD, ThreadPool, type WarmThreads } from '../worker/thread-pool.ts';
 
 /** Ranges in flight for each thread. */
 const AHEAD_PER_THREAD = 3;
@@ -18,13 +18,15 @@ export class ReadingPool {
   #failure: { readonly error: unknown } | undefined;
   bytesFetched = 0;
 
-  constructor(store: ObjectStore, threads: number, spec: ReadThreadSpec, signal: AbortSignal) {
+  /** `warm`: threads of READ_THREAD. */
+  constructor(store: ObjectStore, threads: number, spec: ReadThreadSpec, signal: AbortSignal, warm?: WarmThreads) {
     this.#store = store;
     this.#signal = signal;
     this.#ahead = threads * AHEAD_PER_THREAD;
     this.#pool = new ThreadPool({
-      script: new URL('../worker/read-thread.ts', import.meta.url),
+      script: READ_THREAD,
       threads,
+      warm,
       dataOf: () => spec,
       onMessage: () => {},
     });

@@ -6,6 +6,7 @@ import { readIndexes } from '../repository/index-stream.ts';
 import { hex } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
+import type { WarmThreads } from '../worker/thread-pool.ts';
 import { ReadingPool } from './reading-pool.ts';
 import type { DamageList, VerifyProgress } from './verify-report.ts';
 import { isDamage } from './verify-structure.ts';
@@ -16,6 +17,7 @@ export type PackSelection = {
   readonly indexes: readonly IndexRef[];
   readonly isWanted: (pack: IndexedPack) => boolean;
   readonly threads: number;
+  readonly readThreads?: WarmThreads | undefined;
 };
 
 export type ReadPacks = { readonly packsRead: number; readonly bytesRead: number };
@@ -36,9 +38,10 @@ export async function verifyPacks(
   progress: VerifyProgress,
   options?: CallOptions,
 ): Promise<ReadPacks> {
-  const { indexes, isWanted, threads } = selection;
+  const { indexes, isWanted, threads, readThreads } = selection;
   const signal = options?.signal ?? new AbortController().signal;
-  const pool = new ReadingPool(repository.store, threads, { idKey: repository.keyring.payload.idKey, target: undefined }, signal);
+  const spec = { idKey: repository.keyring.payload.idKey, target: undefined };
+  const pool = new ReadingPool(repository.store, threads, spec, signal, readThreads);
   const keys = new KeyFinder(repository, damage, options);
   let packsRead = 0;
   let bytesRead = 0;

@@ -10,6 +10,7 @@ import { mustBeOwner } from '../repository/owner-only.ts';
 import { MapReader } from '../repository/reading.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
+import type { WarmThreads } from '../worker/thread-pool.ts';
 import { AffectedFinder } from './affected.ts';
 import { sampleOf, verifyPacks } from './verify-packs.ts';
 import { type AffectedSnapshot, type DamagedThing, DamageList, VerifyProgress } from './verify-report.ts';
@@ -31,6 +32,8 @@ export type VerifyDepth =
 export type VerifyOptions = {
   readonly depth: VerifyDepth;
   readonly threads: number;
+  /** Started ahead. */
+  readonly readThreads?: WarmThreads | undefined;
   /** Affected paths named for each snapshot at the most, default 100; all are counted. */
   readonly pathsMax?: number;
   readonly signal?: AbortSignal;
@@ -62,7 +65,7 @@ export type Verified = { readonly report: VerifyReport; readonly damage: DamageL
 /** As `verify`, with what repair needs to know. */
 export async function verifyWithDamage(repository: Repository, options: VerifyOptions): Promise<Verified> {
   mustBeOwner(repository);
-  const { depth, threads, signal, pathsMax = PATHS_MAX, progress = new VerifyProgress() } = options;
+  const { depth, threads, readThreads, signal, pathsMax = PATHS_MAX, progress = new VerifyProgress() } = options;
   const call: CallOptions = signal === undefined ? {} : { signal };
   let suspects: ReadonlySet<string> | undefined;
   let read = { packsRead: 0, bytesRead: 0 };
@@ -79,7 +82,13 @@ export async function verifyWithDamage(repository: Repository, options: VerifyOp
         progress.packsTotal = depth.kind === 'full' ? structure.packs : Math.ceil(structure.packs * depth.share);
         progress.bytesTotal = depth.kind === 'full' ? structure.bytes : Math.ceil(structure.bytes * depth.share);
       }
-      const these = await verifyPacks(repository, { indexes: structure.indexes, isWanted, threads }, damage, progress, call);
+      const these = await verifyPacks(
+        repository,
+        { indexes: structure.indexes, isWanted, threads, readThreads },
+        damage,
+        progress,
+        call,
+      );
       read = { packsRead: read.packsRead + these.packsRead, bytesRead: read.bytesRead + these.bytesRead };
     }
     const isSettled = damage.count === 0 || look === LOOKS_MAX || !hasMoved(structure.head, await repository.heads.read(call));

@@ -8,10 +8,53 @@ const JOBS_PER_THREAD = 2;
 /** A small young generation: the threads make little garbage, and memory that is not touched is not resident. */
 const YOUNG_GENERATION_MB = 1;
 
+export const READ_THREAD = new URL('./read-thread.ts', import.meta.url);
+
+/** Threads that load their code before anybody knows what they will work on: a thread takes as long to start as a key to be derived. Their
+ *  script finds no `workerData`, and gets that as its first message. */
+export class WarmThreads {
+  readonly #threads: Worker[] = [];
+
+  constructor(script: URL, threads: number) {
+    for (let n = 0; n < threads; n++) {
+      const thread = newThread(script, undefined);
+      // One that fails is not handed out; the one in its place will fail as well, where somebody hears it.
+      thread.on('error', () => this.#drop(thread));
+      thread.on('exit', () => this.#drop(thread));
+      this.#threads.push(thread);
+    }
+  }
+
+  /** Undefined when there is none left. */
+  take(data: unknown): Worker | undefined {
+    const thread = this.#threads.shift();
+    if (thread === undefined) return undefined;
+    thread.removeAllListeners();
+    thread.postMessage(data);
+    return thread;
+  }
+
+  /** Ends those that nobody took. */
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.terminate()));
+  }
+
+  #drop(thread: Worker): void {
+    const position = this.#threads.indexOf(thread);
+    if (position !== -1) this.#threads.splice(position, 1);
+  }
+}
+
+function newThread(script: URL, workerData: unknown): Worker {
+  return new Worker(script, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
+}
+
 export type ThreadPoolOptions<Answer> = {
   readonly script: URL;
   readonly threads: number;
   readonly dataOf: (thread: number) => unknown;
+  /** Used before new ones are started. */
+  readonly warm?: WarmThreads | undefined;
   /** Every message of a thread that is not the answer to a job (has no `job`). */
   readonly onMessage: (message: Answer, thread: number) => void;
 };
@@ -100,12 +143,10 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
   }
 
   #start(): void {
-    const { script, dataOf, onMessage } = this.#options;
+    const { script, dataOf, warm, onMessage } = this.#options;
     const thread = this.#workers.length;
-    const worker = new Worker(script, {
-      workerData: dataOf(thread),
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-    });
+    const data = dataOf(thread);
+    const worker = warm?.take(data) ?? newThread(script, data);
     worker.on('message', (message: (Answer | ThreadFault) & { readonly job?: number }) => {
       if (message.job === undefined) onMessage(message as Answer, thread);
       else this.#finish(message.job, message);
