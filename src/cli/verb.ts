@@ -1,7 +1,7 @@
 // What a verb is: data for help, parsing and completion, and where its code lies, which is loaded only when it runs.
 
-import type { Derive } from '../codec/derive.ts';
-import type { WarmThreads } from '../worker/thread-pool.ts';
+import type { ReadThreads } from '../engine/reading-pool.ts';
+import type { RepositoryOptions } from '../repository/repository.ts';
 import type { Environment } from './environment.ts';
 import type { Option, OptionValues } from './option.ts';
 import type { Output } from './output.ts';
@@ -31,8 +31,8 @@ export type Invocation = {
 /** What runs already when a verb begins; see head-start.ts. */
 export type HeadStart = {
   /** Of the key from the passphrase. */
-  readonly derive?: Derive | undefined;
-  readonly readThreads?: WarmThreads | undefined;
+  readonly derive?: RepositoryOptions['derive'] | undefined;
+  readonly readThreads?: ReadThreads | undefined;
 };
 
 /** Answers the exit status: 0, or 3 (warnings) or 4 (damage). Everything else is thrown. */

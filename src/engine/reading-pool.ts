@@ -4,10 +4,18 @@
 import { packKey } from '../repository/layout.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import type { PackBytes, ReadAnswer, ReadRequest, ReadThreadSpec } from '../worker/read-task.ts';
-import { READ_THREAD, ThreadPool, type WarmThreads } from '../worker/thread-pool.ts';
+import { ThreadPool, WarmThreads } from '../worker/thread-pool.ts';
 
+const READ_THREAD = new URL('../worker/read-thread.ts', import.meta.url);
 /** Ranges in flight for each thread. */
 const AHEAD_PER_THREAD = 3;
+
+export type ReadThreads = WarmThreads;
+
+/** Starts threads before the pool that takes them can be made. Who starts them closes them. */
+export function warmReadThreads(threads: number): ReadThreads {
+  return new WarmThreads(READ_THREAD, threads);
+}
 
 export class ReadingPool {
   readonly #store: ObjectStore;
@@ -18,7 +26,7 @@ export class ReadingPool {
   #failure: { readonly error: unknown } | undefined;
   bytesFetched = 0;
 
-  /** `warm`: threads of READ_THREAD. */
+  /** `warm`: taken before other threads are started. */
   constructor(store: ObjectStore, threads: number, spec: ReadThreadSpec, signal: AbortSignal, warm?: WarmThreads) {
     this.#store = store;
     this.#signal = signal;

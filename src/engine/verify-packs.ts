@@ -6,8 +6,7 @@ import { readIndexes } from '../repository/index-stream.ts';
 import { hex } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
-import type { WarmThreads } from '../worker/thread-pool.ts';
-import { ReadingPool } from './reading-pool.ts';
+import { ReadingPool, type ReadThreads } from './reading-pool.ts';
 import type { DamageList, VerifyProgress } from './verify-report.ts';
 import { isDamage } from './verify-structure.ts';
 
@@ -17,7 +16,7 @@ export type PackSelection = {
   readonly indexes: readonly IndexRef[];
   readonly isWanted: (pack: IndexedPack) => boolean;
   readonly threads: number;
-  readonly readThreads?: WarmThreads | undefined;
+  readonly readThreads?: ReadThreads | undefined;
 };
 
 export type ReadPacks = { readonly packsRead: number; readonly bytesRead: number };

@@ -10,8 +10,8 @@ import { mustBeOwner } from '../repository/owner-only.ts';
 import { MapReader } from '../repository/reading.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
-import type { WarmThreads } from '../worker/thread-pool.ts';
 import { AffectedFinder } from './affected.ts';
+import type { ReadThreads } from './reading-pool.ts';
 import { sampleOf, verifyPacks } from './verify-packs.ts';
 import { type AffectedSnapshot, type DamagedThing, DamageList, VerifyProgress } from './verify-report.ts';
 import { type Structure, verifyStructure } from './verify-structure.ts';
@@ -33,7 +33,7 @@ export type VerifyOptions = {
   readonly depth: VerifyDepth;
   readonly threads: number;
   /** Started ahead. */
-  readonly readThreads?: WarmThreads | undefined;
+  readonly readThreads?: ReadThreads | undefined;
   /** Affected paths named for each snapshot at the most, default 100; all are counted. */
   readonly pathsMax?: number;
   readonly signal?: AbortSignal;

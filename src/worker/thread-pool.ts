@@ -8,8 +8,6 @@ const JOBS_PER_THREAD = 2;
 /** A small young generation: the threads make little garbage, and memory that is not touched is not resident. */
 const YOUNG_GENERATION_MB = 1;
 
-export const READ_THREAD = new URL('./read-thread.ts', import.meta.url);
-
 /** Threads that load their code before anybody knows what they will work on: a thread takes as long to start as a key to be derived. Their
  *  script finds no `workerData`, and gets that as its first message. */
 export class WarmThreads {
