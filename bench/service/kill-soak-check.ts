@@ -32,6 +32,8 @@ export function checkAfterwards(service: ServiceProcess, acknowledged: Acknowled
     const problems = [
       ...problemsOfFile(database),
       ...problemsOfRuns(runs, acknowledged),
+      ...problemsOfFailures(database),
+      ...doneTwice(database),
       ...problemsOfSnapshots(service, database, runs, acknowledged),
     ];
     const retried = runs.filter(({ attempt }) => attempt > 1).length;
@@ -83,6 +85,30 @@ function problemsOfRuns(runs: readonly RunRow[], { assets, queued, succeeded }: 
     .filter(({ key: one }) => one.startsWith('manual:')))
     problems.push(`the ${kind} ${id} (${key}) was never done`);
   return problems;
+}
+
+/** A run may fail here for one reason only: it was killed as often as it has attempts. And somebody was told. */
+function problemsOfFailures(database: Database.Database): string[] {
+  const failed = database
+    .prepare(
+      `SELECT id, kind, attempt, attempts_max, fault,
+        (SELECT count(*) FROM events WHERE events.run_id = runs.id AND events.kind = 'run.failed') AS told FROM runs WHERE state = 'failed'`,
+    )
+    .all() as { id: string; kind: string; attempt: number; attempts_max: number; fault: string | null; told: number }[];
+  return failed.flatMap(({ id, kind, attempt, attempts_max, fault, told }) => {
+    const what = `the ${kind} ${id} failed`;
+    const problems = told === 1 ? [] : [`${what} and was told ${told} times`];
+    if (attempt < attempts_max) problems.push(`${what} at attempt ${attempt} of ${attempts_max}: ${fault}`);
+    return problems;
+  });
+}
+
+/** A backup that was killed after its commit and before its end was told is not made once more. */
+function doneTwice(database: Database.Database): string[] {
+  const twice = database
+    .prepare('SELECT run_id, count(*) AS count FROM recovery_points WHERE run_id IS NOT NULL GROUP BY run_id HAVING count(*) > 1')
+    .all() as { run_id: string; count: number }[];
+  return twice.map(({ run_id, count }) => `the backup ${run_id} made ${count} recovery points`);
 }
 
 /** Every snapshot that a run was seen to have made is there (or was forgotten by the policy), the repository is whole, and no run made two. */
