@@ -305,8 +305,13 @@ export interface ApprovalTable {
 }
 
 export interface AuditTable {
-  /** Appends to the chain. Two at once are one after the other. */
-  append(entry: NewAuditEntry, hashOf: (entry: Omit<AuditEntry, 'hash'>) => string): Promise<AuditEntry>;
+  /** Appends to the chain. Two at once are one after the other. `lost`: behind this entry, of which only sequence and hash are known any more, instead
+   *  of behind the last one that is there, which must be older. */
+  append(
+    entry: NewAuditEntry,
+    hashOf: (entry: Omit<AuditEntry, 'hash'>) => string,
+    lost?: { readonly sequence: number; readonly hash: string },
+  ): Promise<AuditEntry>;
   after(sequence: number, tenantId: string | undefined, limit: number): Promise<readonly AuditEntry[]>;
   last(): Promise<AuditEntry | undefined>;
 }

@@ -26,11 +26,16 @@ export async function verify(invocation: Invocation): Promise<number> {
     output.record('broken', { sequence: verdict.sequence, what: verdict.what });
     throw new Fault('AUDIT_BROKEN', `The audit is broken at ${verdict.sequence}: ${verdict.what}`);
   }
-  const { entries, checkpoints, last } = verdict;
+  const { entries, checkpoints, last, gaps } = verdict;
   output.line(`The audit is whole: ${entries} entries, ${checkpoints} signed checkpoints`);
   if (last !== undefined) output.line(`  last: ${last.sequence} ${last.hash}`);
   output.summary('audit verify', { entries, checkpoints, ...(last === undefined ? {} : { last: last.sequence, hash: last.hash }) });
-  if (checkpoints > 0 || entries === 0) return 0;
+  for (const gap of gaps)
+    output.warning(
+      `Entries ${gap.from} to ${gap.to} were lost when the catalogue was restored from a backup; nobody can tell what they said`,
+      { ...gap },
+    );
+  if (checkpoints > 0 || entries === 0) return gaps.length === 0 ? 0 : EXIT.warnings;
   output.warning(`There is no checkpoint at ${location}: a missing end, or an audit that was written anew, cannot be seen`, {
     location,
   });

@@ -8,7 +8,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
 import type { Repository } from '../repository/repository.ts';
 import { parseLocation } from '../store/location.ts';
-import { cacheDirectoryOf, openStoreOf, processFacts, withRepository } from './open.ts';
+import { cacheDirectoryOf, locationOf, openStoreOf, processFacts, withRepository } from './open.ts';
 import { usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
 import { mustHaveCatalog, type ServiceHome, serviceHome, serviceStore } from './service-home.ts';
@@ -79,6 +79,7 @@ export function restore(invocation: Invocation): Promise<number> {
       now,
       signal,
     });
+    await continueAudit(invocation, home);
     output.line(`The catalogue of ${catalog.startedAt} is at ${home.catalog}, with ${secretsWritten.length} secrets beside it`);
     output.notice(
       'Now "holdfast catalog rebuild" adds the recovery points that were made since. What was revoked since has to be revoked again.',
@@ -87,6 +88,34 @@ export function restore(invocation: Invocation): Promise<number> {
     output.summary('catalog restore', { snapshot: catalog.id, startedAt: catalog.startedAt, catalog: home.catalog, secrets });
     return 0;
   });
+}
+
+/** Behind the checkpoints that lie beside the repository, if there are any. */
+async function continueAudit(invocation: Invocation, home: ServiceHome): Promise<void> {
+  const [{ AuditCheckpoints, readCheckpoints }, { openAuditKey }, { checkpointStore }, { auditBeside }] = await Promise.all([
+    import('../trust/audit-checkpoint.ts'),
+    import('../trust/audit-key.ts'),
+    import('../recovery/checkpoint-store.ts'),
+    import('../recovery/system-repository.ts'),
+  ]);
+  const location = auditBeside(locationOf(invocation.options, invocation.environment));
+  const store = location === undefined ? undefined : await openStoreOf(invocation, location, false).catch(notThere);
+  if (store === undefined) return;
+  try {
+    const key = openAuditKey(home.secrets);
+    const checkpoints = checkpointStore(store);
+    const marks = await readCheckpoints(checkpoints, [key.verifyKey]);
+    await withCatalog(home, async (catalog) => {
+      await new AuditCheckpoints({ catalog, key, store: checkpoints, now }).continueBehind(marks);
+      return 0;
+    });
+  } finally {
+    await store.close();
+  }
+}
+
+function notThere(error: unknown): undefined {
+  if (!isFault(error, 'STORE_BUCKET_MISSING')) throw error;
 }
 
 export async function rebuild(invocation: Invocation): Promise<number> {

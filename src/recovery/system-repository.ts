@@ -31,6 +31,12 @@ export function auditLocation(baseLocation: string): string {
   return `${baseLocation.replace(/\/+$/, '')}/${AUDIT}`;
 }
 
+/** The audit of the service whose own repository is at `location`. */
+export function auditBeside(location: string): string | undefined {
+  const base = /^(.*)\/_system\/*$/.exec(location)?.[1];
+  return base === undefined ? undefined : auditLocation(base);
+}
+
 /** Opens it; makes it, and its passphrase, when they are not there. */
 export async function openSystemRepository(options: SystemRepositoryOptions): Promise<Repository> {
   const { baseLocation, secretsDirectory, cacheDirectory, openStore, process, random } = options;

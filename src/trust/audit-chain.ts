@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { CatalogTables } from '../catalog/catalog.ts';
 import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
+import type { Instant } from '../model/instant.ts';
 import { canonicalJson } from './canonical-json.ts';
 
 export const HASH_OF_NOTHING = '0'.repeat(64);
@@ -20,11 +21,31 @@ export function hashOfEntry(entry: Omit<AuditEntry, 'hash'> & { readonly hash?: 
   return createHash('sha256').update(canonicalJson(rest)).digest('hex');
 }
 
+export const RESTORE_ACTION = 'catalog.restore';
+
+/** A catalogue out of a backup has lost the newest entries. The chain goes on behind the newest signed checkpoint, with an entry that says so. */
+export async function continueAudit(tables: Pick<CatalogTables, 'audit'>, newest: AuditMark, at: Instant): Promise<void> {
+  const last = await tables.audit.last();
+  if (newest.sequence <= (last?.sequence ?? 0)) return;
+  const details = { lostFrom: (last?.sequence ?? 0) + 1, lostTo: newest.sequence };
+  const entry = { at, actor: 'system:system', actorLabel: 'system', action: RESTORE_ACTION, outcome: 'done' as const, details };
+  await tables.audit.append(entry, hashOfEntry, newest);
+}
+
+export type AuditGap = { readonly from: number; readonly to: number };
+
 /** What a checkpoint says of the chain, once its signature was checked. */
 export type AuditMark = { readonly sequence: number; readonly hash: string };
 
 export type AuditVerdict =
-  | { readonly kind: 'whole'; readonly entries: number; readonly last: AuditMark | undefined; readonly checkpoints: number }
+  | {
+      readonly kind: 'whole';
+      readonly entries: number;
+      readonly last: AuditMark | undefined;
+      readonly checkpoints: number;
+      /** Entries that were lost with a catalogue, as a later entry says that goes on behind a signed checkpoint. */
+      readonly gaps: readonly AuditGap[];
+    }
   | {
       readonly kind: 'broken';
       /** The first place where it does not hold. */
@@ -50,7 +71,12 @@ export async function verifyAudit(
   }
   let last = from;
   let count = 0;
+  const gaps: AuditGap[] = [];
   for await (const entry of entries) {
+    if (isContinuation(entry, last, marked)) {
+      gaps.push({ from: last.sequence + 1, to: entry.sequence - 1 });
+      last = { sequence: entry.sequence - 1, hash: entry.previous };
+    }
     const what = faultOfEntry(entry, last, marked.get(entry.sequence));
     if (what !== undefined) return { kind: 'broken', sequence: Math.min(entry.sequence, last.sequence + 1), what };
     last = { sequence: entry.sequence, hash: entry.hash };
@@ -63,7 +89,7 @@ export async function verifyAudit(
     const missing = `entries ${last.sequence + 1} to ${beyond} are missing from the end: a signed checkpoint has seen them`;
     return { kind: 'broken', sequence: last.sequence + 1, what: missing };
   }
-  return { kind: 'whole', entries: count, last: last.sequence === 0 ? undefined : last, checkpoints: marked.size };
+  return { kind: 'whole', entries: count, last: last.sequence === 0 ? undefined : last, checkpoints: marked.size, gaps };
 }
 
 function faultOfEntry(entry: AuditEntry, last: AuditMark, marked: string | undefined): string | undefined {
@@ -75,4 +101,19 @@ function faultOfEntry(entry: AuditEntry, last: AuditMark, marked: string | undef
   if (marked !== undefined && marked !== entry.hash)
     return `entry ${entry.sequence} is not the one that was signed: the audit was rewritten up to there`;
   return undefined;
+}
+
+/** Behind a signed mark, and telling itself how much is missing: no more and no less than is. */
+function isContinuation(
+  { action, details, sequence, previous }: AuditEntry,
+  last: AuditMark,
+  marked: ReadonlyMap<number, string>,
+): boolean {
+  return (
+    action === RESTORE_ACTION &&
+    sequence > last.sequence + 1 &&
+    marked.get(sequence - 1) === previous &&
+    details['lostFrom'] === last.sequence + 1 &&
+    details['lostTo'] === sequence - 1
+  );
 }

@@ -9,7 +9,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import { isSignedBy, type SigningPair, signBytes } from '../codec/signature.ts';
 import type { AuditEntry } from '../model/audit-entry.ts';
 import { instantOf } from '../model/instant.ts';
-import { type AuditMark, HASH_OF_NOTHING, verifyAudit } from './audit-chain.ts';
+import { type AuditMark, continueAudit, HASH_OF_NOTHING, verifyAudit } from './audit-chain.ts';
 import { canonicalJson } from './canonical-json.ts';
 
 export const CHECKPOINT_ENTRIES = 1000;
@@ -68,6 +68,18 @@ export class AuditCheckpoints {
       JSON.stringify({ sequence: checkpoint.sequence, hash: checkpoint.hash, at: checkpoint.at }),
     );
     return checkpoint;
+  }
+
+  /** For a catalogue that came out of a backup: goes on behind the newest checkpoint, when that has seen more than the catalogue has. */
+  async continueBehind(marks: readonly AuditMark[]): Promise<void> {
+    const { catalog, now } = this.#options;
+    const newest = marks.toSorted((a, b) => b.sequence - a.sequence)[0];
+    if (newest === undefined || newest.sequence <= ((await catalog.audit.last())?.sequence ?? 0)) return;
+    const at = instantOf(now());
+    await catalog.transaction(async (tables) => {
+      await continueAudit(tables, newest, at);
+      await tables.settings.set(SETTING, JSON.stringify({ sequence: newest.sequence, hash: newest.hash, at }));
+    });
   }
 
   async #noted(): Promise<AuditMark & { readonly atMs: number }> {

@@ -5,6 +5,7 @@ import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, statSync, 
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
+import type { Catalog } from '../../src/catalog/catalog.ts';
 import { checkpointStore } from '../../src/recovery/checkpoint-store.ts';
 import { auditLocation } from '../../src/recovery/system-repository.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -81,10 +82,20 @@ describe('a lost home', () => {
     const { tenant, assets } = await home.tenant(1);
     await fill(home, tenant.id);
     await home.backUp(assets[0]!);
+    const key = openAuditKey(home.secrets);
     writeFileSync(join(home.secrets, 'channel-mail'), 'the secret of a channel', { mode: 0o600 });
     const made = program.summary(['catalog', 'backup', '--home', home.home]);
     expect(made).toMatchObject({ location: join(home.store, '_system') });
     const since = await home.backUp(assets[0]!);
+    // What was audited after the backup is lost with the home; a checkpoint has seen it.
+    await appendAudit(home.catalog, entry(9));
+    const checkpointsOf = async (catalog: Catalog, base: string) => {
+      const store = await openStore(auditLocation(base), { create: true });
+      return { store, checkpoints: new AuditCheckpoints({ catalog, key, store: checkpointStore(store), now: () => START }) };
+    };
+    const { store: marks, checkpoints } = await checkpointsOf(home.catalog, home.store);
+    await checkpoints.writeIfDue(true);
+    await marks.close();
     await home.close();
     const safe = join(directory, 'safe');
     copyFileSync(join(home.secrets, 'system.passphrase'), safe);
@@ -114,7 +125,7 @@ describe('a lost home', () => {
 
     const after = dump(join(again, 'catalog.sqlite'));
     expect(Object.keys(after)).toEqual(Object.keys(before));
-    const careful = ['store_grants', 'enrolments', 'tokens', 'runs', 'sqlite_sequence', 'recovery_points'];
+    const careful = ['store_grants', 'enrolments', 'tokens', 'runs', 'sqlite_sequence', 'recovery_points', 'audit', 'settings'];
     for (const table of Object.keys(before).filter((name) => !careful.includes(name)))
       expect(after[table], table).toEqual(before[table]);
     expect(after['recovery_points']).toEqual(before['recovery_points']!.filter(({ snapshot }) => snapshot !== since));
@@ -124,6 +135,13 @@ describe('a lost home', () => {
     expect(revoked, 'only sessions of people end').toEqual({ service: false, session: true });
     expect(after['runs']![0]!['fence'], 'no fence is given twice').toBeGreaterThan(1_000_000);
     expect(after['sqlite_sequence']!.find(({ name }) => name === 'events')!['seq']).toBeGreaterThan(1_000_000);
+
+    expect(after['audit']!.map(({ sequence, action }) => [sequence, action])).toEqual([
+      ...before['audit']!.slice(0, 5).map(({ sequence, action }) => [sequence, action]),
+      [7, 'catalog.restore'],
+    ]);
+    const verified = program.run(['audit', 'verify', '--home', again, '--store', store]);
+    expect(verified).toMatchObject({ status: 3, stderr: expect.stringContaining('Entries 6 to 6 were lost') });
 
     expect(program.run(['catalog', 'restore', ...from]).stderr, 'nothing is replaced').toContain('TARGET_OCCUPIED');
     const rebuilt = program.lines(['catalog', 'rebuild', '--home', again, '--store', store]);

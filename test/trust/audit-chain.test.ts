@@ -88,7 +88,7 @@ describe('the chain of the audit', () => {
     );
     await appendAudit(catalog, entryOf(3, { details: {} }));
     const { last, ...verdict } = (await verifyAudit(auditEntries(catalog), [])) as { last: unknown };
-    expect(verdict).toEqual({ kind: 'whole', entries: 3, checkpoints: 0 });
+    expect(verdict).toEqual({ kind: 'whole', entries: 3, checkpoints: 0, gaps: [] });
     expect(last).toMatchObject({ sequence: 3 });
     const [first] = await catalog.audit.after(0, undefined, 1);
     const { hash, ...rest } = first!;
@@ -103,7 +103,13 @@ describe('the chain of the audit', () => {
     });
     await expect(failed).rejects.toThrow('no');
     expect(await catalog.audit.last()).toBeUndefined();
-    expect(await verifyAudit(auditEntries(catalog), [])).toEqual({ kind: 'whole', entries: 0, last: undefined, checkpoints: 0 });
+    expect(await verifyAudit(auditEntries(catalog), [])).toEqual({
+      kind: 'whole',
+      entries: 0,
+      last: undefined,
+      checkpoints: 0,
+      gaps: [],
+    });
   });
 
   it('shows the first place that was changed, removed, moved, added or exchanged', async () => {
@@ -189,6 +195,35 @@ describe('checkpoints of the audit', () => {
     expect(await verifyAudit(rewritten, marks)).toMatchObject({ kind: 'broken', sequence: 5 });
     const grown = rechained(entries.toSpliced(6, 1));
     expect(await verifyAudit(grown, marks)).toMatchObject({ kind: 'broken', sequence: 9 });
+  });
+
+  it('let a catalogue out of a backup go on, and the loss is told for ever', async () => {
+    const { catalog, store, key, checkpoints } = await setUp();
+    const kept = await filled(3, catalog);
+    await filled(4, catalog);
+    await checkpoints.writeIfDue(true);
+    const marks = await readCheckpoints(store, [key.verifyKey]);
+    const restored = await opened();
+    for (const { sequence: _, previous: __, hash: ___, ...entry } of kept) await appendAudit(restored, entry);
+    const again = new AuditCheckpoints({ catalog: restored, key, store, now: () => START });
+    await again.continueBehind(marks);
+    await again.continueBehind(marks);
+    await filled(2, restored);
+    const entries = await auditOf(restored);
+    expect(entries.map(({ sequence, action }) => `${sequence} ${action}`).slice(3)).toEqual([
+      '8 catalog.restore',
+      '9 asset.create',
+      '10 asset.create',
+    ]);
+    expect(await verifyAudit(entries, marks)).toMatchObject({ kind: 'whole', entries: 6, gaps: [{ from: 4, to: 7 }] });
+    expect(await verifyAudit(entries, []), 'not without the signed mark').toMatchObject({ kind: 'broken', sequence: 4 });
+    expect(await verifyAudit(entries.toSpliced(2, 1), marks), 'a wider gap than was told').toMatchObject({ kind: 'broken' });
+    expect(await verifyAudit(entries.toSpliced(3, 1), marks)).toMatchObject({ kind: 'broken', sequence: 4 });
+    expect(await again.writeIfDue(true)).toMatchObject({ sequence: 10 });
+    expect(await verifyAudit(entries, await readCheckpoints(store, [key.verifyKey]))).toMatchObject({
+      kind: 'whole',
+      checkpoints: 2,
+    });
   });
 
   it('never sign a chain that does not hold', async () => {

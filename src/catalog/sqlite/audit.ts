@@ -1,3 +1,4 @@
+import { invariant } from '../../base/invariant.ts';
 import type { AuditEntry } from '../../model/audit-entry.ts';
 import type { AuditTable } from '../catalog.ts';
 import type { Executor } from './executor.ts';
@@ -26,10 +27,12 @@ const OF_TENANT = `SELECT ${AUDIT_ENTRY.columns} FROM audit WHERE tenant_id = ? 
 
 export function auditTable(executor: Executor): AuditTable {
   return {
-    append: (entry, hashOf) =>
+    append: (entry, hashOf, lost) =>
       executor.write((sql) => {
         const last = AUDIT_ENTRY.decodeOne(sql(LAST).get());
-        const linked = { ...entry, sequence: (last?.sequence ?? 0) + 1, previous: last?.hash ?? HASH_OF_NOTHING };
+        invariant(lost === undefined || lost.sequence > (last?.sequence ?? 0), 'an entry goes behind all that are there');
+        const before = lost ?? last;
+        const linked = { ...entry, sequence: (before?.sequence ?? 0) + 1, previous: before?.hash ?? HASH_OF_NOTHING };
         const appended: AuditEntry = { ...linked, hash: hashOf(linked) };
         sql(APPEND).run(AUDIT_ENTRY.encode(appended));
         return appended;
