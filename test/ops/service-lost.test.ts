@@ -1,0 +1,70 @@
+// ops/runbooks/service-lost.md, run: a service is used, its machine is lost, and the commands of the runbook bring it back.
+
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { isOver, type Run } from '../../src/model/run.ts';
+import { CHECKOUT } from '../architecture/source-files.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { Served } from '../support/served.ts';
+
+type Listed<T> = { readonly items: readonly T[] };
+
+const runbook = readFileSync(join(CHECKOUT, 'ops/runbooks/service-lost.md'), 'utf8');
+
+test('a service whose machine is lost is brought back by the runbook, with what happened since its last backup', async () => {
+  const root = scratchDirectory();
+  const at = (name: string): string => join(root, name);
+  const env = { HOME: root, XDG_CACHE_HOME: at('cache') };
+  const service = await Served.start(at('home'), { args: ['--store', at('store')], env });
+  const { items } = await service.get<Listed<{ id: string }>>('/v1/tenants');
+  const base = `/v1/tenants/${items[0]!.id}`;
+  mkdirSync(at('tree'));
+  writeFileSync(at('tree/file'), 'kept');
+  const agents = await service.get<Listed<{ id: string }>>(`${base}/agents`);
+  const asset = await service.post<{ id: string }>(`${base}/assets`, {
+    name: 'host/tree',
+    agentId: agents.items[0]!.id,
+    source: { kind: 'files', paths: [at('tree')] },
+    policy: 'gold',
+  });
+  const before = await backedUp(service, base, asset.id);
+  const [backup] = blocks('bin/holdfast catalog backup --home "$HOME/home" --store "$HOME/store"', env);
+  expect(backup!.status, backup!.stderr).toBe(0);
+  const after = await backedUp(service, base, asset.id);
+
+  await service.kill();
+  mkdirSync(at('safe'));
+  cpSync(at('home/secrets/system.passphrase'), at('safe/system.passphrase'));
+  renameSync(at('home'), at('lost'));
+
+  const commands = [...runbook.matchAll(/^ *```sh run\n([\s\S]*?)^ *```/gm)].map(([, body]) => body!);
+  expect(commands).toHaveLength(4);
+  for (const { status, stdout, stderr } of blocks(commands, { ...env, STORE: at('store'), SAFE: at('safe'), NEW: at('new') }))
+    expect(status, `${stdout}\n${stderr}`).toBe(0);
+
+  const again = await Served.start(at('new'), { args: ['--store', at('store'), '--no-local-agent'], token: service.token, env });
+  const points = await again.get<Listed<{ snapshot: string }>>(`${base}/recovery-points?limit=100`);
+  expect(points.items.map(({ snapshot }) => snapshot)).toEqual(expect.arrayContaining([before, after]));
+  expect(await again.get(`${base}/assets/${asset.id}`)).toMatchObject({ name: 'host/tree' });
+});
+
+function blocks(commands: string | readonly string[], env: NodeJS.ProcessEnv) {
+  return [commands]
+    .flat()
+    .map((body) => spawnSync('bash', ['-ec', body], { cwd: CHECKOUT, encoding: 'utf8', env: { ...process.env, ...env } }));
+}
+
+/** The snapshot that a backup made. */
+async function backedUp(service: Served, base: string, assetId: string): Promise<string> {
+  const key = { 'idempotency-key': randomUUID() };
+  const run = await service.post<Run>(`${base}/runs`, { kind: 'backup', assetId }, key);
+  const ended = await service.until('the backup to end', async () => {
+    const now = await service.get<Run>(`${base}/runs/${run.id}`);
+    return isOver(now.state) ? now : undefined;
+  });
+  expect(ended.state, JSON.stringify(ended.fault)).toBe('succeeded');
+  return (ended.result as { snapshot: string }).snapshot;
+}

@@ -1,0 +1,100 @@
+// The systemd units: accepted by systemd itself, hardened, and starting what exists.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { parseArguments } from '../../src/cli/parse.ts';
+import { VERBS } from '../../src/cli/verbs.ts';
+import { CHECKOUT } from '../architecture/source-files.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+
+const OPS = join(CHECKOUT, 'ops');
+const UNITS = ['holdfast', 'holdfast-agent'] as const;
+const textOf = (name: string): string => readFileSync(join(OPS, 'systemd', `${name}.service`), 'utf8');
+const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
+
+/** As installed here: systemd wants the program to be there. */
+function installed(name: string): string {
+  const path = join(scratchDirectory(), `${name}.service`);
+  writeFileSync(path, textOf(name).replaceAll('/opt/holdfast/', `${CHECKOUT}/`));
+  return path;
+}
+
+describe.each(UNITS)('%s.service', (name) => {
+  it.skipIf(!hasSystemd && process.env.CI !== 'true')('is accepted by systemd without a word', () => {
+    const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--recursive-errors=no', installed(name)], {
+      encoding: 'utf8',
+    });
+    expect({ status, output: stdout + stderr }).toEqual({ status: 0, output: '' });
+  });
+
+  it.skipIf(!hasSystemd && process.env.CI !== 'true')('leaves little to whoever breaks in', () => {
+    // Of 10. The agent must read every file of the host, and that shows.
+    const most = name === 'holdfast' ? '15' : '35';
+    const args = ['security', '--offline=true', '--no-pager', `--threshold=${most}`, installed(name)];
+    const { status, stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
+    expect(status, stdout.split('\n').slice(-3).join('\n')).toBe(0);
+  });
+
+  it('starts a verb with options that it has', () => {
+    const [, command] = /^ExecStart=\/opt\/holdfast\/bin\/holdfast (.+)$/m.exec(textOf(name))!;
+    expect(() => parseArguments(command!.split(' '), VERBS)).not.toThrow();
+  });
+
+  it('lets the just-in-time compiler live, and gives an orderly stop its time', () => {
+    expect(textOf(name)).not.toMatch(/^MemoryDenyWriteExecute=/m);
+    expect(textOf(name)).toMatch(/^KillMode=mixed$/m);
+    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(textOf(name))?.[1])).toBeGreaterThanOrEqual(30);
+  });
+});
+
+type Service = {
+  image?: string;
+  environment?: Record<string, string>;
+  ports?: string[];
+  volumes?: string[];
+  depends_on?: Record<string, unknown>;
+  command?: string[];
+  security_opt?: string[];
+  networks?: string[];
+};
+
+describe('ops/compose.yaml', () => {
+  const compose = parse(readFileSync(join(OPS, 'compose.yaml'), 'utf8')) as {
+    services: Record<string, Service>;
+    volumes: Record<string, unknown>;
+    networks: Record<string, unknown>;
+  };
+  const services = Object.entries(compose.services);
+
+  it('starts the service, an S3 server with its bucket, and a PostgreSQL', () => {
+    expect(Object.keys(compose.services).sort()).toEqual(['bucket', 'postgres', 's3', 'service']);
+  });
+
+  it('refers only to volumes, networks and services that it has', () => {
+    for (const [name, { volumes = [], networks = [], depends_on = {} }] of services) {
+      for (const volume of volumes) expect(Object.keys(compose.volumes), name).toContain(volume.split(':')[0]);
+      for (const network of networks) expect(Object.keys(compose.networks), name).toContain(network);
+      for (const other of Object.keys(depends_on)) expect(Object.keys(compose.services), name).toContain(other);
+    }
+  });
+
+  it('offers ports to this machine only, pins every image, and lets nobody gain rights', () => {
+    for (const [name, { ports = [], image, security_opt = [] }] of services) {
+      for (const port of ports) expect(port, name).toMatch(/^127\.0\.0\.1:/);
+      if (name !== 'service') expect(image, name).toMatch(/:(?:RELEASE\.\d{4}|\d)/);
+      if (name !== 'bucket') expect(security_opt, name).toContain('no-new-privileges:true');
+    }
+  });
+
+  it('has no secret in it, and asks for every variable that the example has', () => {
+    const text = readFileSync(join(OPS, 'compose.yaml'), 'utf8');
+    const example = readFileSync(join(OPS, 'compose.env.example'), 'utf8');
+    const asked = [...text.matchAll(/(?<!\$)\$\{([A-Z0-9_]+)/g)].map(([, name]) => name!);
+    const given = [...example.matchAll(/^([A-Z0-9_]+)=/gm)].map(([, name]) => name!);
+    expect([...new Set(asked)].sort()).toEqual(given.sort());
+    expect(example).toMatch(/^S3_PASSWORD=$/m);
+  });
+});
