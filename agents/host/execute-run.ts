@@ -24,6 +24,8 @@ export type RunContext = {
   readonly random: (bytes: number) => Uint8Array;
   /** Where the progress is looked up while the work goes on. */
   readonly watch: (read: () => RunProgress) => void;
+  /** The process group of the hook that runs now. */
+  readonly onGroup: (group: number | undefined) => void;
 };
 
 /** What a kind of run answers. */
@@ -35,6 +37,7 @@ export async function execute(
   settings: RunSettings,
   signal: AbortSignal,
   onProgress: (progress: RunProgress) => void,
+  onGroup: RunContext['onGroup'],
 ): Promise<RunOutcome> {
   let read: (() => RunProgress) | undefined;
   const timer = setInterval(() => {
@@ -55,6 +58,7 @@ export async function execute(
       watch: (reader) => {
         read = reader;
       },
+      onGroup,
     });
   } catch (error) {
     return outcomeOfError(error, signal);
@@ -65,7 +69,7 @@ export async function execute(
 }
 
 async function withHooks(context: RunContext): Promise<RunOutcome> {
-  const { claimed, settings, signal } = context;
+  const { claimed, settings, signal, onGroup } = context;
   const { run, asset, terms } = claimed;
   const isHooked = run.kind === 'backup' && terms.hooks !== undefined;
   if (!isHooked) return work(context);
@@ -75,7 +79,7 @@ async function withHooks(context: RunContext): Promise<RunOutcome> {
   const warnings: string[] = [];
   let outcome: RunOutcome;
   try {
-    warnings.push(...(await runHooks({ commands: before, allowed, variables, signal })));
+    warnings.push(...(await runHooks({ commands: before, allowed, variables, signal, onGroup })));
     outcome = await work(context);
   } catch (error) {
     outcome = outcomeOfError(error, signal);
@@ -83,7 +87,7 @@ async function withHooks(context: RunContext): Promise<RunOutcome> {
   // Whatever happened: what a hook has frozen before must be thawed, so no order to stop reaches these.
   try {
     const HOLDFAST_STATE = outcome.state;
-    warnings.push(...(await runHooks({ commands: after, allowed, variables: { ...variables, HOLDFAST_STATE } })));
+    warnings.push(...(await runHooks({ commands: after, allowed, variables: { ...variables, HOLDFAST_STATE }, onGroup })));
   } catch (error) {
     const failure = outcomeOfError(error, new AbortController().signal);
     outcome = outcome.state === 'failed' || outcome.state === 'canceled' ? outcome : { ...outcome, ...failure };

@@ -1,10 +1,12 @@
 // The process of one run: is told what to do, says how far it is, and how it ended. Without the agent it does not go on.
 
 import { execute } from './execute-run.ts';
-import type { FromRun, ToRun } from './run-messages.ts';
+import { killGroup } from './process-group.ts';
+import type { FromRun, RunProgress, ToRun } from './run-messages.ts';
 import { stopFault } from './run-outcome.ts';
 
 const stop = new AbortController();
+let group: number | undefined;
 
 /** Resolves when it was handed over: what is sent last is not lost. */
 function say(message: FromRun): Promise<void> {
@@ -16,13 +18,21 @@ function say(message: FromRun): Promise<void> {
 
 // Signals of the terminal or of systemd reach the whole group; the agent decides what becomes of its runs.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => {});
-process.once('disconnect', () => process.exit(1));
+process.once('disconnect', () => {
+  if (group !== undefined) killGroup(group, 'SIGKILL');
+  process.exit(1);
+});
 process.on('message', (message: ToRun) => {
   if (message.kind === 'stop') {
     stop.abort(stopFault(message.code));
     return;
   }
-  void execute(message.claimed, message.settings, stop.signal, (progress) => void say({ kind: 'progress', progress }))
+  const onProgress = (progress: RunProgress): void => void say({ kind: 'progress', progress });
+  const onGroup = (running: number | undefined): void => {
+    group = running;
+    void say({ kind: 'group', group: running });
+  };
+  void execute(message.claimed, message.settings, stop.signal, onProgress, onGroup)
     .then((outcome) => say({ kind: 'end', outcome }))
     .then(() => process.exit(0));
 });

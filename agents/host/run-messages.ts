@@ -29,6 +29,8 @@ export type StopCode = 'RUN_CANCELED' | 'AGENT_INTERRUPTED';
 
 export type FromRun =
   | { readonly kind: 'progress'; readonly progress: RunProgress }
+  /** The process group of the hook that runs now. */
+  | { readonly kind: 'group'; readonly group: number | undefined }
   | { readonly kind: 'end'; readonly outcome: RunOutcome };
 
 export type RunProgress = {

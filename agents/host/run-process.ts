@@ -4,6 +4,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { FAULTS } from '../../src/base/faults.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
+import { killGroup } from './process-group.ts';
 import type { FromRun, RunOutcome, RunProgress, RunSettings, StopCode, ToRun } from './run-messages.ts';
 
 /** After it was told to stop. */
@@ -36,16 +37,20 @@ class RunProcess implements RunningRun {
   #outcome: RunOutcome | undefined;
   #stopped: StopCode | undefined;
   #lastWords = '';
+  #group: number | undefined;
   #force: NodeJS.Timeout | undefined;
 
   constructor(claimed: ClaimedRun, settings: RunSettings, stopGraceMs: number) {
-    this.#stopGraceMs = stopGraceMs;
+    // What was frozen before is thawed by the hooks after, which have times of their own.
+    const after = claimed.terms.hooks?.after ?? [];
+    this.#stopGraceMs = stopGraceMs + after.reduce((sum, { timeoutMs }) => sum + timeoutMs, 0);
     this.#child = fork(new URL('./run-child.ts', import.meta.url), [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_CHARS);
     });
     this.#child.on('message', (message: FromRun) => {
       if (message.kind === 'progress') this.#progress = message.progress;
+      else if (message.kind === 'group') this.#group = message.group;
       else this.#outcome = message.outcome;
     });
     this.done = new Promise((resolve) => {
@@ -73,6 +78,7 @@ class RunProcess implements RunningRun {
 
   kill(): void {
     this.#child.kill('SIGKILL');
+    if (this.#group !== undefined) killGroup(this.#group, 'SIGKILL');
   }
 
   #send(message: ToRun): void {

@@ -136,6 +136,29 @@ describe('an enrolled agent', () => {
     expect(done).toMatchObject({ state: 'succeeded', result: { files: 2 } });
   });
 
+  it('runs the hooks of the policy around a backup, those after also when it fails', async () => {
+    let terms: RunTerms = {};
+    const { plane, directory, home, agentId, source, asset } = await scene({ routes: { termsOf: async () => terms } });
+    const note = join(directory, 'note');
+    writeFileSync(join(home, 'hooks/note'), `#!/bin/sh\necho "$1 $HOLDFAST_KIND $HOLDFAST_STATE" >> ${note}\n`, { mode: 0o700 });
+    const hook = (word: string) => ({ command: [join(home, 'hooks/note'), word], timeoutMs: 60_000, onFailure: 'fail' as const });
+    terms = { hooks: { before: [hook('freeze')], after: [hook('thaw')] } };
+    new AgentProcess(['--home', home]);
+    const good = await plane.queue({ agentId, assetId: asset.id });
+    expect(await plane.runIs(good.id, 'succeeded', 'failed', 'warned')).toMatchObject({ state: 'succeeded' });
+    const missing = await plane.asset(agentId, { kind: 'files', paths: [join(source, 'missing')] });
+    const bad = await plane.queue({ agentId, assetId: missing.id });
+    expect(await plane.runIs(bad.id, 'succeeded', 'failed')).toMatchObject({ fault: { code: 'SOURCE_NOT_FOUND' } });
+    expect(readFileSync(note, 'utf8').trim().split('\n')).toEqual(
+      ['freeze backup', 'thaw backup succeeded', 'freeze backup', 'thaw backup failed'].map((line) =>
+        expect.stringContaining(line),
+      ),
+    );
+    terms = { hooks: { before: [{ ...hook('x'), command: ['/bin/true'] }], after: [] } };
+    const denied = await plane.queue({ agentId, assetId: asset.id });
+    expect(await plane.runIs(denied.id, 'succeeded', 'failed')).toMatchObject({ fault: { code: 'AGENT_HOOK_DENIED' } });
+  });
+
   it('has its home for itself', async () => {
     const { home, plane, agentId, asset } = await scene();
     new AgentProcess(['--home', home]);
