@@ -13,7 +13,7 @@ export const LOGIN_LIMITS: AttemptLimits = { freeFailures: 5, waitMsFirst: 1000,
 /** Of one address, behind which there may be many people. */
 export const ADDRESS_LIMITS: AttemptLimits = { freeFailures: 50, waitMsFirst: 1000, waitMsMax: 60_000, namesMax: 10_000 };
 
-type Failures = { readonly count: number; readonly until: number };
+type Failures = { readonly count: number; readonly until: number; readonly waitMs: number };
 
 export class Attempts {
   readonly #limits: AttemptLimits;
@@ -27,7 +27,9 @@ export class Attempts {
 
   /** How long `name` has to wait; 0: it may try. */
   waitMs(name: string): number {
-    return Math.max(0, (this.#failures.get(name)?.until ?? 0) - this.#now().getTime());
+    const { until, waitMs } = this.#failures.get(name) ?? { until: 0, waitMs: 0 };
+    // Never longer than was meant, also when the clock is put back.
+    return Math.min(waitMs, Math.max(0, until - this.#now().getTime()));
   }
 
   /** Counts an attempt before it is known how it ends, so that many at once are many. */
@@ -36,7 +38,7 @@ export class Attempts {
     const count = (this.#failures.get(name)?.count ?? 0) + 1;
     const wait = count < freeFailures ? 0 : Math.min(waitMsMax, waitMsFirst * 2 ** Math.min(count - freeFailures, 30));
     this.#failures.delete(name);
-    this.#failures.set(name, { count, until: this.#now().getTime() + wait });
+    this.#failures.set(name, { count, until: this.#now().getTime() + wait, waitMs: wait });
     if (this.#failures.size > namesMax) this.#failures.delete(this.#failures.keys().next().value!);
   }
 

@@ -4,7 +4,7 @@
 // None of the three sees into a tenant.
 
 import type { Grant, Principal, Role } from '../model/principal.ts';
-import { PROVIDER_ROLES } from '../model/principal.ts';
+import { PROVIDER_ROLES, TENANT_ROLES } from '../model/principal.ts';
 
 const ALL_IN_TENANT = ['viewer', 'restorer', 'operator', 'owner', 'auditor'] as const;
 const OPERATING = ['operator', 'owner'] as const;
@@ -68,13 +68,17 @@ export type Verdict = 'allowed' | 'forbidden' | 'hidden';
 export function judge(principal: Principal, action: Action, tenantId?: string): Verdict {
   const allowed: readonly Role[] = ACTIONS[action];
   const grants = grantsOf(principal);
-  const here = grants.filter((grant) => isOfProvider(grant) || (tenantId !== undefined && grant.tenantId === tenantId));
+  const here = grants.filter((grant) => isOfProvider(grant) || (tenantId !== undefined && isIn(tenantId, grant)));
   if (here.some(({ role }) => allowed.includes(role))) return 'allowed';
   return tenantId === undefined || here.length > 0 ? 'forbidden' : 'hidden';
 }
 
 export function isOfProvider({ role, tenantId }: Grant): boolean {
   return tenantId === undefined && (PROVIDER_ROLES as readonly Role[]).includes(role);
+}
+
+function isIn(tenant: string, { role, tenantId }: Grant): boolean {
+  return tenantId === tenant && (TENANT_ROLES as readonly Role[]).includes(role);
 }
 
 /** The tenants in which a principal has a role. */

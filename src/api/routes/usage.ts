@@ -103,7 +103,9 @@ function spanOf({ query, at }: Call<Query>): Span {
   const today = at.toISOString().slice(0, 10);
   const { from = `${today.slice(0, 8)}01`, to = today } = query;
   const length = (Date.parse(to) - Date.parse(from)) / DAY_MS;
-  if (Number.isNaN(length)) throw fieldFault('query', 'has a day that is not in the calendar');
+  // 31 February would be 3 March.
+  const isDay = (text: string): boolean => new Date(`${text}T00:00:00Z`).toISOString().startsWith(text);
+  if (Number.isNaN(length) || !isDay(from) || !isDay(to)) throw fieldFault('query', 'has a day that is not in the calendar');
   if (length < 0 && query.from !== undefined && query.to !== undefined) throw fieldFault('query/to', 'is before "from"');
   if (length > DAYS_MAX) throw fieldFault('query/from', `is more than ${DAYS_MAX} days before "to"`);
   return { from, to };

@@ -1,0 +1,287 @@
+import { describe, expect, it } from 'vitest';
+import { newService } from './service-under-test.ts';
+import { POLICY_TEXT, populate } from './world.ts';
+
+async function bureau() {
+  const service = await newService();
+  const tenant = await service.addTenant('bureau-a');
+  const things = await populate(service, tenant);
+  const base = `/v1/tenants/${tenant.id}`;
+  const owner = await service.tokenFor(tenant, 'owner');
+  const ask = (method: string, path: string, body?: unknown, headers?: Record<string, string>, token = owner) =>
+    service.ask(method, `${base}${path}`, { token, body, ...(headers === undefined ? {} : { headers }) });
+  return { service, tenant, things, owner, base, ask };
+}
+
+describe('a request that is dangerous', () => {
+  it('waits for a second person, who is a person and another one', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    const anna = await service.sessionOf('anna', { role: 'owner', tenantId: tenant.id });
+    const berta = await service.sessionOf('berta', { role: 'owner', tenantId: tenant.id });
+    const asked = await ask('POST', `/assets/${things['asset']}/retire`, { reason: 'web1 is gone' }, {}, anna);
+    expect(asked).toMatchObject({ status: 202, json: { action: 'asset.delete', state: 'pending' } });
+    const approve = (token: string) => ask('POST', `/approvals/${asked.json.id}/approve`, undefined, {}, token);
+    expect((await ask('GET', `/assets/${things['asset']}`)).json.state).toBe('active');
+    expect((await approve(anna)).json.code).toBe('APPROVAL_OWN_REQUEST');
+    expect((await approve(await service.tokenFor(tenant, 'owner'))).json.code).toBe('APPROVAL_OF_PERSONS');
+    expect((await approve(await service.sessionOf('carla', { role: 'operator', tenantId: tenant.id }))).json.code).toBe(
+      'REQUEST_FORBIDDEN',
+    );
+    expect((await ask('GET', `/assets/${things['asset']}`)).json.state).toBe('active');
+    expect((await approve(berta)).json).toMatchObject({ state: 'executed' });
+    expect((await ask('GET', `/assets/${things['asset']}`)).json.state).toBe('retired');
+    expect((await approve(berta)).json.code).toBe('APPROVAL_NOT_OPEN');
+    const actions = (await service.catalog.audit.after(0, tenant.id, 100)).map(({ action, outcome }) => `${action} ${outcome}`);
+    expect(actions).toEqual(
+      expect.arrayContaining([
+        'approval.request done',
+        'approval.approve denied',
+        'approval.approve done',
+        'approval.execute done',
+      ]),
+    );
+  });
+
+  it('is not approved by the person who made the token that asked', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    const anna = await service.sessionOf('anna', { role: 'owner', tenantId: tenant.id });
+    const { secret } = (await ask('POST', '/tokens', { label: 'tool', roles: ['owner'] }, {}, anna)).json;
+    const { id } = (await ask('POST', `/assets/${things['asset']}/retire`, { reason: 'x' }, {}, secret)).json;
+    expect((await ask('POST', `/approvals/${id}/approve`, undefined, {}, anna)).json.code).toBe('APPROVAL_OWN_REQUEST');
+  });
+
+  it('is executed as it was asked for, or not at all when things have changed', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    const berta = await service.sessionOf('berta', { role: 'owner', tenantId: tenant.id });
+    const hold = await ask('POST', `/recovery-points/${things['snapshot']}/hold`, { reason: 'case 1' });
+    expect(hold.json.isHeld).toBe(true);
+    expect((await ask('POST', `/recovery-points/${things['snapshot']}/delete`, { reason: 'x' })).json.code).toBe(
+      'REQUEST_CONFLICT',
+    );
+    const release = (await ask('POST', `/recovery-points/${things['snapshot']}/release`, { reason: 'closed' })).json;
+    await ask('POST', `/approvals/${release.id}/approve`, undefined, {}, berta);
+    expect((await ask('GET', `/recovery-points/${things['snapshot']}`)).json.isHeld).toBe(false);
+    const asked = (await ask('POST', `/recovery-points/${things['snapshot']}/delete`, { reason: 'x' })).json;
+    await ask('POST', `/approvals/${asked.id}/approve`, undefined, {}, berta);
+    const runs = (await ask('GET', '/runs?kind=forget')).json.items;
+    expect(runs).toMatchObject([
+      { kind: 'forget', assetId: things['asset'], parameters: { snapshots: [things['snapshot']] }, key: `approval:${asked.id}` },
+    ]);
+  });
+});
+
+describe('a policy', () => {
+  const put = (ask: Awaited<ReturnType<typeof bureau>>['ask'], text: string, headers: Record<string, string> = {}, query = '') =>
+    ask('PUT', `/policies/strict${query}`, text, { 'content-type': 'application/yaml', ...headers });
+
+  it('is got as it was put, comments and all', async () => {
+    const { ask } = await bureau();
+    const text = POLICY_TEXT('strict');
+    expect(await put(ask, text)).toMatchObject({
+      status: 201,
+      json: { name: 'strict', level: 'asset', text, version: 1 },
+      headers: { etag: '"1"' },
+    });
+    const got = await ask('GET', '/policies/strict/text');
+    expect(got).toMatchObject({ text, headers: { 'content-type': 'application/yaml; charset=utf-8' } });
+  });
+
+  it('that says something wrong is refused with line and column', async () => {
+    const { ask } = await bureau();
+    const { status, json } = await put(ask, POLICY_TEXT('strict').replace('rpo: 24h', 'rpo: soon'));
+    expect(status).toBe(400);
+    expect(json.errors[0]).toEqual({ field: 'body/text/objectives/rpo', message: expect.stringContaining('line 4') });
+    expect((await put(ask, POLICY_TEXT('other'))).json.errors[0].field).toBe('body/text/name');
+    expect((await put(ask, 'x: [')).status).toBe(400);
+  });
+
+  it('is replaced by who knows its version', async () => {
+    const { ask } = await bureau();
+    await put(ask, POLICY_TEXT('strict'));
+    expect((await put(ask, POLICY_TEXT('strict'))).json.code).toBe('REQUEST_NEEDS_VERSION');
+    expect((await put(ask, POLICY_TEXT('strict'), { 'if-match': '"7"' })).json.code).toBe('REQUEST_STALE');
+    expect((await put(ask, POLICY_TEXT('strict').replace('24h', '12h'), { 'if-match': '"1"' })).headers['etag']).toBe('"2"');
+  });
+
+  it('that promises less waits for a second person', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    await put(ask, POLICY_TEXT('strict'));
+    await ask('PATCH', `/assets/${things['asset']}`, { policy: 'strict' }, { 'if-match': '"1"' });
+    const weaker = POLICY_TEXT('strict').replace('24h', '48h');
+    expect((await put(ask, weaker, { 'if-match': '"1"' })).json.errors[0]).toEqual({
+      field: 'query/reason',
+      message: expect.stringContaining('rpo'),
+    });
+    const asked = await put(ask, weaker, { 'if-match': '"1"' }, '?reason=too%20dear');
+    expect(asked.status).toBe(202);
+    const effective = async () => (await ask('GET', `/assets/${things['asset']}/policy`)).json.policy.objectives.rpoMs / 3_600_000;
+    expect(await effective()).toBe(24);
+    const berta = await service.sessionOf('berta', { role: 'owner', tenantId: tenant.id });
+    expect((await ask('POST', `/approvals/${asked.json.id}/approve`, undefined, {}, berta)).json.state).toBe('executed');
+    expect(await effective()).toBe(48);
+  });
+
+  it('taken from an asset is one that promises less', async () => {
+    const { things, ask } = await bureau();
+    await put(ask, POLICY_TEXT('strict'));
+    await ask('PATCH', `/assets/${things['asset']}`, { policy: 'strict' }, { 'if-match': '"1"' });
+    expect((await ask('PATCH', `/assets/${things['asset']}`, { policy: null }, { 'if-match': '"2"' })).json.errors[0].field).toBe(
+      'body/reason',
+    );
+    expect((await ask('PATCH', `/assets/${things['asset']}`, { policy: null, reason: 'x' }, { 'if-match': '"2"' })).status).toBe(
+      202,
+    );
+    expect((await ask('DELETE', '/policies/strict', undefined, { 'if-match': '"1"' })).json.detail).toContain(
+      'Assets name this policy',
+    );
+  });
+
+  it('of a city only ever gets stricter', async () => {
+    const { service } = await bureau();
+    const token = await service.addToken({ role: 'system-admin' });
+    const city = (text: string, headers: Record<string, string>) =>
+      service.ask('PUT', '/v1/policies/strict?level=city&scope=north', {
+        token,
+        body: text,
+        headers: { 'content-type': 'application/yaml', ...headers },
+      });
+    expect((await city(POLICY_TEXT('strict'), {})).status).toBe(201);
+    expect((await city(POLICY_TEXT('strict').replace('24h', '48h'), { 'if-match': '"1"' })).json.code).toBe('REQUEST_CONFLICT');
+    expect((await city(POLICY_TEXT('strict').replace('24h', '12h'), { 'if-match': '"1"' })).status).toBe(200);
+  });
+});
+
+describe('a restore', () => {
+  it('to an instant is of the newest sound point at or before it', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    const add = (hour: number, isSound = true) => {
+      const at = `2026-11-20T${String(hour).padStart(2, '0')}:00:00.000Z`;
+      return service.catalog.recoveryPoints.put({
+        snapshot: String(hour).padStart(20, '0'),
+        tenantId: tenant.id,
+        assetId: things['asset']!,
+        assetName: 'bureau-a/etc',
+        startedAt: at,
+        endedAt: at,
+        bytesScanned: 1,
+        bytesStored: 1,
+        hasWarnings: false,
+        tags: [],
+        isHeld: false,
+        isSound,
+      });
+    };
+    for (const hour of [1, 5, 9]) await add(hour);
+    await add(7, false);
+    const plan = (at?: string) =>
+      ask('POST', '/restores', {
+        assetId: things['asset'],
+        target: '/srv/back',
+        dryRun: true,
+        ...(at === undefined ? {} : { at }),
+      });
+    expect((await plan('2026-11-20T08:00:00.000Z')).json).toMatchObject({
+      achievedAt: '2026-11-20T05:00:00.000Z',
+      lostSeconds: 10_800,
+    });
+    expect((await plan('2026-11-20T09:00:00.000Z')).json).toMatchObject({ achievedAt: '2026-11-20T09:00:00.000Z', lostSeconds: 0 });
+    expect((await plan()).json.point.snapshot).toBe(things['snapshot']);
+    expect((await plan('2026-11-20T00:59:59.999Z')).json.detail).toContain('the earliest is of 2026-11-20T01:00:00.000Z');
+    expect((await ask('GET', '/runs?kind=restore')).json.items).toEqual([]);
+    const started = await ask('POST', '/restores', {
+      assetId: things['asset'],
+      target: '/srv/back',
+      at: '2026-11-20T06:00:00.000Z',
+      verify: true,
+    });
+    expect(started.status).toBe(201);
+    expect(started.json.run).toMatchObject({
+      kind: 'restore',
+      agentId: things['agent'],
+      parameters: { snapshot: '00000000000000000005', target: '/srv/back', verify: true },
+    });
+    expect(service.woken).toEqual([things['agent']]);
+  });
+});
+
+describe('a run', () => {
+  it('is queued, followed and canceled', async () => {
+    const { service, things, ask } = await bureau();
+    const made = await ask('POST', '/runs', { kind: 'backup', assetId: things['asset'] });
+    expect(made).toMatchObject({
+      status: 201,
+      json: { state: 'queued', agentId: things['agent'] },
+      headers: { location: expect.stringContaining(made.json.id) },
+    });
+    expect(service.woken).toEqual([things['agent']]);
+    expect((await ask('POST', `/runs/${made.json.id}/cancel`)).json.state).toBe('canceled');
+    expect((await ask('POST', `/runs/${made.json.id}/cancel`)).json.code).toBe('REQUEST_CONFLICT');
+    const followed = await ask('GET', `/runs/${made.json.id}/stream`);
+    expect(followed.text).toMatch(/^: here\n\nid: 1\nevent: run\ndata: \{.*"state":"canceled".*\}\n\n$/);
+    expect((await ask('POST', '/runs', { kind: 'backup' })).json.errors[0].field).toBe('body/assetId');
+    expect((await ask('POST', '/runs', { kind: 'restore-test', assetId: things['asset'] })).json.parameters).toMatchObject({
+      snapshot: things['snapshot'],
+    });
+  });
+});
+
+describe('an agent', () => {
+  it('is enrolled by a token that is shown once, and revoked', async () => {
+    const { service, things, ask } = await bureau();
+    const { json } = await ask('POST', '/enrolments', { label: 'web2', minutes: 5 });
+    expect(json).toMatchObject({ secret: expect.stringMatching(/^hf_/), expiresAt: '2026-11-21T08:05:00.000Z' });
+    expect((await ask('POST', `/agents/${things['agent']}/revoke`)).json.state).toBe('revoked');
+    expect((await ask('POST', `/agents/${things['agent']}/revoke`)).json.state).toBe('revoked');
+    expect(service.woken).toContain(things['agent']);
+    expect((await ask('POST', '/runs', { kind: 'backup', assetId: things['asset'] })).json.detail).toContain('revoked');
+    expect((await ask('GET', '/events')).json.items.filter(({ kind }: { kind: string }) => kind === 'agent.revoked')).toHaveLength(
+      1,
+    );
+  });
+});
+
+describe('the audit', () => {
+  it('has a line for every change, and proves itself', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    await ask('POST', '/runs', { kind: 'backup', assetId: things['asset'] });
+    await ask('PUT', `/recovery-points/${things['snapshot']}/tags`, { tags: ['before-upgrade'] });
+    expect((await ask('GET', '/audit')).json.items.map(({ action }: { action: string }) => action)).toEqual([
+      'run.start',
+      'point.tag',
+    ]);
+    expect((await ask('GET', '/audit/verify')).json).toMatchObject({ state: 'whole', entries: 2 });
+    const admin = await service.addToken({ role: 'audit-admin' });
+    expect((await service.ask('GET', '/v1/audit', { token: admin })).json.items).toHaveLength(2);
+    expect((await service.ask('GET', '/v1/audit', { token: await service.tokenFor(tenant, 'auditor') })).status).toBe(403);
+  });
+});
+
+describe('usage', () => {
+  it('is told by day, as JSON and as CSV', async () => {
+    const { service, tenant, ask } = await bureau();
+    await service.catalog.usage.put({ tenantId: tenant.id, day: '2026-11-20', protectedBytes: 100, storedBytes: 40, runs: 3 });
+    await service.catalog.usage.addEgress(tenant.id, '2026-11-20', 7);
+    const day = { tenantId: tenant.id, day: '2026-11-20', protectedBytes: 100, storedBytes: 40, egressBytes: 7, runs: 3 };
+    expect((await ask('GET', '/usage')).json).toEqual({ from: '2026-11-01', to: '2026-11-21', days: [day] });
+    expect((await ask('GET', '/usage.csv')).text).toBe(
+      `tenantId,day,protectedBytes,storedBytes,egressBytes,runs\n${tenant.id},2026-11-20,100,40,7,3\n`,
+    );
+    expect((await ask('GET', '/usage?from=2026-02-31')).status).toBe(400);
+    expect((await ask('GET', '/usage?from=2026-03-01&to=2026-02-01')).json.errors[0].field).toBe('query/to');
+  });
+});
+
+describe('metrics', () => {
+  it('are for the system administrator, and bounded', async () => {
+    const { service, things, owner } = await bureau();
+    expect((await service.ask('GET', '/metrics', { token: owner })).status).toBe(403);
+    const admin = await service.addToken({ role: 'system-admin' });
+    const { text, headers } = await service.ask('GET', '/metrics', { token: admin });
+    expect(headers['content-type']).toContain('text/plain');
+    expect(text).toContain(`holdfast_rpo_seconds{tenant="${things['tenant']}",asset="${things['asset']}"} 0`);
+    expect(text).toContain('holdfast_runs{kind="backup",state="queued"} 1');
+    expect(text).toContain('holdfast_queue_depth 1');
+    expect(text).toContain('holdfast_assets 1');
+    expect(text).toMatch(/holdfast_build_info\{version="[^"]+"\} 1/);
+  });
+});
