@@ -133,52 +133,39 @@ class Capture {
         { hint: 'Capture from the server that is the primary now.' },
       );
     const slotStart = await this.#ensureSlot(segmentBytes);
-    let timeline = resume.kind === 'begin' ? system.timeline : resume.timeline;
-    let position = resume.kind === 'begin' ? slotStart : resume.position;
-    let stored = resume.kind === 'begin' ? undefined : resume.stored;
+    let at =
+      resume.kind === 'begin'
+        ? { timeline: system.timeline, position: slotStart, stored: undefined }
+        : skipGap(resume, system.timeline, view);
     while (!signal.aborted) {
+      const { timeline, position, stored } = at;
       const known = stored === undefined || view === undefined ? [] : await knownFrom(view, timeline, position);
-      const started = await this.#start(connection, position, timeline);
-      if (started === 'removed') {
-        const from = stored ?? position;
-        position = await this.#newSlot(segmentBytes);
-        timeline = system.timeline;
-        stored = undefined;
-        const gap = {
-          timeline,
-          from,
-          to: position,
-          cause: `the server had removed the log before ${formatLsn(position)} when capture came to it`,
-        };
-        await this.#catalogue.addGap({ ...gap, incarnation, at: this.#options.now().toISOString() });
-        events.onGap(gap);
-        continue;
+      const ended = await this.#stream(connection, { incarnation, timeline, position, known, segmentBytes });
+      if (ended === 'removed') {
+        const from = Math.max(stored ?? position, this.#writer?.durableRecord ?? 0);
+        await this.#beginAnew(incarnation, timeline, from, segmentBytes);
+        return;
       }
-      const ended = await this.#stream(connection, started, { incarnation, timeline, position, known, segmentBytes });
       if (ended === undefined) return;
       events.onTimeline(ended.timeline, ended.position);
       await this.#keepHistories(connection, incarnation, ended.timeline);
-      timeline = ended.timeline;
-      position = Math.floor(ended.position / segmentBytes) * segmentBytes;
-      stored = undefined;
+      at = { timeline: ended.timeline, position: Math.floor(ended.position / segmentBytes) * segmentBytes, stored: undefined };
     }
   }
 
-  async #start(connection: PgConnection, position: number, timeline: number): Promise<LogStream | 'removed'> {
-    try {
-      return await LogStream.start(connection, this.#options.slot, position, timeline);
-    } catch (error) {
-      if (!isFault(error, 'PG_LOG_REMOVED')) throw error;
-      // The error has left the connection in order: its answer ends with "ready".
-      await connection.receive();
-      return 'removed';
-    }
+  /** Log is lost: says so, and has the server keep what it still has. The next connection begins there. */
+  async #beginAnew(incarnation: string, timeline: number, from: number, segmentBytes: number): Promise<void> {
+    const to = await this.#newSlot(segmentBytes);
+    if (to <= from)
+      throw new Fault('PG_UNREACHABLE', `The server has removed log that its slot "${this.#options.slot}" should hold`);
+    const cause = `the server had removed the log before ${formatLsn(to)} when capture came to it`;
+    await this.#catalogue.addGap({ incarnation, timeline, from, to, cause, at: this.#options.now().toISOString() });
+    this.#options.events.onGap({ timeline, from, to, cause });
   }
 
-  /** Until the timeline ends (answers the next one) or the capture is to end. */
+  /** Until the timeline ends (answers the next one), the capture is to end, or the server says that it has removed what is asked for. */
   async #stream(
     connection: PgConnection,
-    stream: LogStream,
     from: {
       readonly incarnation: string;
       readonly timeline: number;
@@ -186,8 +173,10 @@ class Capture {
       readonly known: readonly KnownStretch[];
       readonly segmentBytes: number;
     },
-  ): Promise<{ readonly timeline: number; readonly position: number } | undefined> {
-    const { signal, events, now, repository, host, policy } = this.#options;
+  ): Promise<{ readonly timeline: number; readonly position: number } | 'removed' | undefined> {
+    const { signal, events, now, repository, host, policy, slot } = this.#options;
+    const stream = await this.#start(connection, slot, from);
+    if (stream === 'removed') return 'removed';
     const giveUp = new AbortController();
     const records = new WalReader(from.position, from.segmentBytes, connection.version);
     const writer = new LogWriter({
@@ -252,16 +241,27 @@ class Capture {
       }
     } catch (error) {
       writer.tick();
-      if (!signal.aborted) {
-        await this.#flushWithin(writer, giveUp);
-        throw error;
-      }
       await this.#flushWithin(writer, giveUp);
-      return undefined;
+      if (signal.aborted) return undefined;
+      if (isFault(error, 'PG_LOG_REMOVED')) return 'removed';
+      throw error;
     } finally {
       isOver = true;
       clearInterval(timer);
       giveUp.abort(new Fault('INTERRUPTED', 'The capture ended'));
+    }
+  }
+
+  async #start(
+    connection: PgConnection,
+    slot: string,
+    { position, timeline }: { readonly position: number; readonly timeline: number },
+  ): Promise<LogStream | 'removed'> {
+    try {
+      return await LogStream.start(connection, slot, position, timeline);
+    } catch (error) {
+      if (isFault(error, 'PG_LOG_REMOVED')) return 'removed';
+      throw error;
     }
   }
 
@@ -346,6 +346,17 @@ class Capture {
   get durable(): number {
     return this.#writer?.durable ?? 0;
   }
+}
+
+/** A gap that was recorded is not asked for again. */
+function skipGap(
+  { timeline, position, stored }: { readonly timeline: number; readonly position: number; readonly stored: number | undefined },
+  serverTimeline: number,
+  view: LogView | undefined,
+): { readonly timeline: number; readonly position: number; readonly stored: number | undefined } {
+  const at = stored ?? position;
+  const gap = view?.gaps.findLast((one) => one.timeline === timeline && one.from <= at && one.to > at);
+  return gap === undefined ? { timeline, position, stored } : { timeline: serverTimeline, position: gap.to, stored: undefined };
 }
 
 /** What is stored of a timeline from a position on, object by object. */

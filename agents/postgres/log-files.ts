@@ -15,8 +15,6 @@ export type LogFilesOptions = {
   readonly view: LogView;
   readonly segmentBytes: number;
   readonly legs: readonly Leg[];
-  /** Recovery stops at a place in the log, the end of the last leg; otherwise as soon as the base is consistent. */
-  readonly stopsAtPlace: boolean;
 };
 
 export class LogFiles {
@@ -52,14 +50,10 @@ export class LogFiles {
     if (index === -1) return { kind: 'absent' };
     const leg = legs[index]!;
     const from = segment * segmentBytes;
-    if (from >= leg.to) {
-      // On an older timeline the way leaves it there; on the last one the server should have stopped before.
-      if (index < legs.length - 1) return { kind: 'absent' };
-      throw new Fault(
-        'LOG_GAP',
-        `The server asks for ${name}, which is beyond the place where it was to stop (${formatLsn(leg.to)})`,
-      );
-    }
+    // On an older timeline the way leaves it there. On the last one the server only looks ahead: it has a place to stop at, and stops with an
+    // error if it does not reach it.
+    if (from >= leg.to && (index < legs.length - 1 || storedTo(this.#options.view, timeline, from) === from))
+      return { kind: 'absent' };
     if (from + segmentBytes <= leg.from) throw new Fault('LOG_GAP', `The server asks for ${name}, which is before the base backup`);
     const bytes = await (this.#ahead.get(name) ?? this.#read(leg, from));
     this.#ahead.delete(name);
@@ -79,12 +73,11 @@ export class LogFiles {
     }
   }
 
-  /** A whole segment; what is not needed of it is zeros. */
+  /** A whole segment; what is not stored of it is zeros. */
   async #read(leg: Leg, from: number): Promise<Uint8Array> {
-    const { view, segmentBytes, stopsAtPlace } = this.#options;
+    const { view, segmentBytes } = this.#options;
     const bytes = new Uint8Array(segmentBytes);
-    const to = Math.min(stopsAtPlace || from + segmentBytes <= leg.to ? leg.to : Number.POSITIVE_INFINITY, from + segmentBytes);
-    const end = Math.min(to, storedTo(view, leg.timeline, from));
+    const end = Math.min(from + segmentBytes, storedTo(view, leg.timeline, from));
     if (end < Math.min(leg.to, from + segmentBytes))
       throw new Fault(
         'LOG_GAP',

@@ -173,6 +173,8 @@ export class LogStream {
         this.#connection.send('c', new Uint8Array(0));
         return this.#ended('T');
       }
+      // The server shuts down.
+      if (type === 'C') throw new Fault('PG_UNREACHABLE', 'The server has ended the stream of its log: it shuts down');
       if (type !== 'd') throw unexpected(type);
       const what = String.fromCharCode(body[0]!);
       if (what === 'w')

@@ -92,7 +92,7 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     socket,
     dataDirectory,
     segmentBytes: server.segmentBytes,
-    plan: { legs: plan.legs, stopsAtPlace: plan.stopAt !== undefined },
+    legs: plan.legs,
     ...restore.helper,
   };
   writeOwned(planFile, JSON.stringify(own), owner);
@@ -100,7 +100,6 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     view: cluster.view,
     segmentBytes: server.segmentBytes,
     legs: plan.legs,
-    stopsAtPlace: plan.stopAt !== undefined,
   });
   const logServer = await LogServer.listen(socket, files, owner);
   let running: RestoredServer | undefined;

@@ -17,7 +17,7 @@ type PlanFile = {
   readonly socket: string;
   readonly dataDirectory: string;
   readonly segmentBytes: number;
-  readonly plan: { readonly legs: readonly Leg[]; readonly stopsAtPlace: boolean };
+  readonly legs: readonly Leg[];
   readonly location: string;
   readonly asset: string;
   readonly cacheDirectory: string;
@@ -103,7 +103,7 @@ async function answerAlone(
   try {
     const view = await LogView.open(repository, repository.keyring.assetId(plan.asset), undefined, { signal });
     if (view === undefined) throw new Error(`The repository holds no log of "${plan.asset}"`);
-    const files = new LogFiles({ view, segmentBytes: plan.segmentBytes, ...plan.plan });
+    const files = new LogFiles({ view, segmentBytes: plan.segmentBytes, legs: plan.legs });
     return await giveLogFile(files, name, path, undefined);
   } finally {
     await repository.close();
