@@ -27,12 +27,19 @@ import type { Tenant } from './model/tenant.ts';
 import { secretReader, writeChannels } from './notify/channel-settings.ts';
 import type { PolicyDocument } from './policy/policy-document.ts';
 import { parsePolicy } from './policy/read-policy.ts';
+import { checkpointStore } from './recovery/checkpoint-store.ts';
+import { auditLocation } from './recovery/system-repository.ts';
 import type { RepositoryOptions } from './repository/repository.ts';
+import { Bookkeeping } from './scheduler/bookkeeping.ts';
+import type { Program } from './scheduler/program-child.ts';
 import { runTerms } from './scheduler/run-terms.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
+import type { ObjectStore } from './store/object-store.ts';
 import { openStore } from './store/open.ts';
 import { TenantRepositories } from './tenants/tenant-repositories.ts';
 import { appendAudit } from './trust/audit-chain.ts';
+import { AuditCheckpoints } from './trust/audit-checkpoint.ts';
+import { openAuditKey } from './trust/audit-key.ts';
 import { bootstrap } from './trust/bootstrap.ts';
 import { newSecret } from './trust/tokens.ts';
 
@@ -107,6 +114,10 @@ async function compose(
   if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
   await tenants.create(tenant);
 
+  const program = {
+    command: fileURLToPath(new URL('../bin/holdfast', import.meta.url)),
+    environment: chosen(options, CHILD_VARIABLES),
+  };
   const waker = new AgentWaker();
   const scheduler = new Scheduler({
     catalog,
@@ -116,7 +127,7 @@ async function compose(
     random: randomBytes,
     log,
     name: `service:${options.process.host}:${options.process.processId}`,
-    program: { command: fileURLToPath(new URL('../bin/holdfast', import.meta.url)), environment: chosen(options, CHILD_VARIABLES) },
+    program,
     scratchDirectory: join(home, 'scratch'),
     readSecret: secretReader(join(home, 'secrets')),
     shippedPolicies,
@@ -155,6 +166,7 @@ async function compose(
   if (options.hasScheduler) {
     await scheduler.start();
     undo.push(() => scheduler.stop());
+    undo.push(await startBookkeeping(options, { catalog, tenants, log, program }));
   }
   if (options.hasLocalAgent) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
   log.info({ url: url.public, home }, 'serving');
@@ -162,30 +174,51 @@ async function compose(
 }
 
 function openTenants(options: ServiceOptions, catalog: Catalog): TenantRepositories {
-  const { home, store } = options;
-  const environment = chosen(options, STORE_VARIABLES);
-  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION } = environment;
-  const region = AWS_REGION ?? AWS_DEFAULT_REGION;
-  const credentials =
-    AWS_ACCESS_KEY_ID === undefined || AWS_SECRET_ACCESS_KEY === undefined
-      ? {}
-      : {
-          credentials: {
-            accessKeyId: AWS_ACCESS_KEY_ID,
-            secretAccessKey: AWS_SECRET_ACCESS_KEY,
-            ...(AWS_SESSION_TOKEN === undefined ? {} : { sessionToken: AWS_SESSION_TOKEN }),
-          },
-        };
+  const { home } = options;
   return new TenantRepositories({
     catalog,
-    baseLocation: store ?? join(home, 'repositories'),
+    baseLocation: baseLocationOf(options),
     secretsDirectory: join(home, 'secrets'),
     cacheDirectory: join(home, 'cache'),
-    environment,
-    openStore: (location, create) => openStore(location, { create, ...credentials, ...(region === undefined ? {} : { region }) }),
+    environment: chosen(options, STORE_VARIABLES),
+    openStore: (location, create) => openStoreAt(options, location, create),
     process: options.process,
     random: randomBytes,
   });
+}
+
+function baseLocationOf({ store, home }: ServiceOptions): string {
+  return store ?? join(home, 'repositories');
+}
+
+function openStoreAt(options: ServiceOptions, location: string, create: boolean): Promise<ObjectStore> {
+  const variables = chosen(options, STORE_VARIABLES);
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_SESSION_TOKEN: sessionToken } = variables;
+  const region = variables.AWS_REGION ?? variables.AWS_DEFAULT_REGION;
+  const hasCredentials = accessKeyId !== undefined && secretAccessKey !== undefined;
+  return openStore(location, {
+    create,
+    ...(hasCredentials
+      ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }
+      : {}),
+    ...(region === undefined ? {} : { region }),
+  });
+}
+
+/** Answers how to stop it. */
+async function startBookkeeping(
+  options: ServiceOptions,
+  parts: { readonly catalog: Catalog; readonly tenants: TenantRepositories; readonly log: Logger; readonly program: Program },
+): Promise<() => Promise<void>> {
+  const store = await openStoreAt(options, auditLocation(baseLocationOf(options)), true);
+  const key = openAuditKey(join(options.home, 'secrets'));
+  const checkpoints = new AuditCheckpoints({ catalog: parts.catalog, key, store: checkpointStore(store), now });
+  const bookkeeping = new Bookkeeping({ ...parts, checkpoints, now });
+  bookkeeping.start();
+  return async () => {
+    await bookkeeping.stop();
+    await store.close();
+  };
 }
 
 /** `local`: how this process's own agent reaches it. */
