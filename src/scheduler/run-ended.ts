@@ -10,6 +10,9 @@ import { isOver, type Run, type RunKind } from '../model/run.ts';
 /** Several backups of an asset within this time are followed by one forget. */
 const FORGET_AFTER_MS = 60_000;
 const FORGET_PRIORITY = 60;
+const PROOF_AFTER_MS = 5 * 60_000;
+const PROOF_PRIORITY = 10;
+const WAITING_LOOKED_AT = 20;
 const FOLLOWING_ATTEMPTS_MAX = 5;
 
 export type RunEndedPorts = { readonly now: () => Date; readonly random: (bytes: number) => Uint8Array };
@@ -34,6 +37,7 @@ export function onRunEnded(ports: RunEndedPorts): OnRunEnded {
     if (run.kind === 'backup' && hasSucceeded) {
       await noteFirstBackup(tables, run, at);
       await queueForget(tables, run, ports);
+      await queueProof(tables, run, ports);
     }
   };
 }
@@ -123,24 +127,50 @@ async function noteFirstBackup(tables: CatalogTables, run: Run, at: Instant): Pr
 }
 
 /** One forget for all backups of a minute, and none while one waits. */
-async function queueForget(tables: CatalogTables, run: Run, { now, random }: RunEndedPorts): Promise<void> {
+async function queueForget(tables: CatalogTables, run: Run, ports: RunEndedPorts): Promise<void> {
   const { tenantId, assetId } = run;
   if (assetId === undefined) return;
   const { items } = await tables.runs.list(tenantId, { assetId, kind: 'forget', states: ['queued'] }, { limit: 1 });
   if (items.length > 0) return;
+  await follow(tables, run, ports, {
+    assetId,
+    kind: 'forget',
+    key: `${assetId}/forget/after/${run.id}`,
+    parameters: {},
+    priority: FORGET_PRIORITY,
+    afterMs: FORGET_AFTER_MS,
+  });
+}
+
+/** What an agent stored is offered to the others once it was read back. Where there is one agent, nobody waits for that. */
+async function queueProof(tables: CatalogTables, run: Run, ports: RunEndedPorts): Promise<void> {
+  const { tenantId } = run;
+  const { items: agents } = await tables.agents.list(tenantId, { limit: 2 });
+  if (agents.length < 2) return;
+  const { items } = await tables.runs.list(tenantId, { kind: 'verify', states: ['queued'] }, { limit: WAITING_LOOKED_AT });
+  if (items.some(({ parameters }) => parameters.mode === 'sessions')) return;
+  await follow(tables, run, ports, {
+    kind: 'verify',
+    key: `${tenantId}/verify-sessions/after/${run.id}`,
+    parameters: { mode: 'sessions' },
+    priority: PROOF_PRIORITY,
+    afterMs: PROOF_AFTER_MS,
+  });
+}
+
+type Following = Pick<Run, 'kind' | 'key' | 'parameters' | 'priority'> & { readonly assetId?: string; readonly afterMs: number };
+
+async function follow(tables: CatalogTables, run: Run, { now, random }: RunEndedPorts, following: Following): Promise<void> {
+  const { afterMs, ...fields } = following;
   const date = now();
   const at = instantOf(date);
   await tables.runs.add(
     {
       id: newId('run', date, random),
-      tenantId,
-      assetId,
-      kind: 'forget',
-      key: `${assetId}/forget/after/${run.id}`,
-      parameters: {},
-      priority: FORGET_PRIORITY,
+      tenantId: run.tenantId,
+      ...fields,
       dueAt: at,
-      notBefore: laterBy(at, FORGET_AFTER_MS),
+      notBefore: laterBy(at, afterMs),
       attemptsMax: FOLLOWING_ATTEMPTS_MAX,
       requestedBy: 'scheduler',
     },

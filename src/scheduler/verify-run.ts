@@ -10,19 +10,34 @@ import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
 import { eachItem } from './pages.ts';
 import type { ChildLine } from './program-child.ts';
-import { type ExecutionEnd, endOfFailure, faultText, resultOf, runVerb, type ServiceRun } from './service-run.ts';
+import { proveSessions } from './prove-sessions.ts';
+import {
+  type ExecutionEnd,
+  endOfFailure,
+  faultText,
+  resultOf,
+  runVerb,
+  type ServiceRun,
+  type ServiceRunPorts,
+} from './service-run.ts';
 
 const DAMAGE_NAMED_MAX = 100;
 const WRITTEN_AT_ONCE = 200;
 
 type Findings = { readonly affected: Set<string>; readonly damage: string[] };
-type Known = { readonly points: readonly RecoveryPoint[]; readonly sessions: readonly WriteSession[] };
+type Known = {
+  readonly points: readonly RecoveryPoint[];
+  readonly sessions: readonly WriteSession[];
+  /** Names of snapshots that the repository had after that. */
+  readonly snapshots: ReadonlySet<string>;
+};
 
 export const runVerify: ServiceRun = async (ports, execution) => {
   const { catalog, now } = ports;
   const { run } = execution;
   const { mode = 'structure' } = run.parameters;
-  const known = await knownBefore(catalog, run.tenantId);
+  if (mode === 'sessions') return proveSessions(ports, execution);
+  const known = await knownBefore(ports, run.tenantId);
   const findings: Findings = { affected: new Set(), damage: [] };
   const outcome = await runVerb(ports, execution, await verbOf(catalog, run), (line) => note(findings, line));
   const { end, summary } = outcome;
@@ -31,7 +46,8 @@ export const runVerify: ServiceRun = async (ports, execution) => {
   const at = instantOf(now());
   await markAffected(catalog, known.points, findings.affected);
   if (mode === 'full' && isClean) await markProven(catalog, known, at);
-  return endOf(resultOf(summary), isClean, findings);
+  const lost = await markLost(catalog, known);
+  return endOf({ ...resultOf(summary), lost }, isClean && lost === 0, findings);
 };
 
 async function verbOf(catalog: Catalog, { tenantId, parameters }: Run): Promise<readonly string[]> {
@@ -52,11 +68,12 @@ function seedSetting(tenantId: string): string {
   return `verify-seed:${tenantId}`;
 }
 
-async function knownBefore(catalog: Catalog, tenantId: string): Promise<Known> {
+async function knownBefore({ catalog, tenants }: ServiceRunPorts, tenantId: string): Promise<Known> {
   const points: RecoveryPoint[] = [];
   for await (const point of eachItem((page) => catalog.recoveryPoints.list(tenantId, undefined, page))) points.push(point);
   const sessions = (await catalog.sessions.list(tenantId)).filter(({ state }) => state === 'committed');
-  return { points, sessions };
+  const head = await tenants.use(tenantId, (repository) => repository.heads.read());
+  return { points, sessions, snapshots: new Set(head.snapshots.map(({ session }) => session)) };
 }
 
 function note({ affected, damage }: Findings, line: ChildLine): void {
@@ -74,8 +91,9 @@ async function markAffected(catalog: Catalog, points: readonly RecoveryPoint[], 
   });
 }
 
-async function markProven(catalog: Catalog, { points, sessions }: Known, at: Instant): Promise<void> {
-  await change(catalog, points, async (tables, point) => {
+async function markProven(catalog: Catalog, { points, sessions, snapshots }: Known, at: Instant): Promise<void> {
+  const verified = points.filter(({ snapshot }) => snapshots.has(snapshot));
+  await change(catalog, verified, async (tables, point) => {
     const now = await tables.recoveryPoints.get(point.tenantId, point.snapshot);
     if (now !== undefined) await tables.recoveryPoints.put({ ...now, isSound: true, provenAt: at, proof: 'verify' });
   });
@@ -84,6 +102,19 @@ async function markProven(catalog: Catalog, { points, sessions }: Known, at: Ins
     const now = await tables.sessions.get(session.session);
     if (now?.state === 'committed') await tables.sessions.put({ ...now, verifiedAt: at });
   });
+}
+
+/** A recovery point that the repository knows nothing of, and that no forget has taken: somebody removed it behind our back. */
+async function markLost(catalog: Catalog, { points, snapshots }: Known): Promise<number> {
+  let lost = 0;
+  const absent = points.filter(({ snapshot }) => !snapshots.has(snapshot));
+  await change(catalog, absent, async (tables, point) => {
+    const now = await tables.recoveryPoints.get(point.tenantId, point.snapshot);
+    if (now === undefined) return;
+    lost++;
+    await tables.recoveryPoints.put({ ...now, isSound: false });
+  });
+  return lost;
 }
 
 async function change<T>(
@@ -100,7 +131,9 @@ async function change<T>(
 
 function endOf(summary: Readonly<Record<string, unknown>>, isClean: boolean, { affected, damage }: Findings): ExecutionEnd {
   if (isClean) return { state: 'succeeded', result: summary };
-  const message = `${summary.damaged ?? damage.length} things of the repository are damaged; ${affected.size} recovery points cannot be restored whole`;
+  const { lost } = summary;
+  const missing = typeof lost === 'number' && lost > 0 ? `; ${lost} recovery points are not in the repository any more` : '';
+  const message = `${summary.damaged ?? damage.length} things of the repository are damaged; ${affected.size} recovery points cannot be restored whole${missing}`;
   return {
     state: 'failed',
     result: { ...summary, damage, affectedSnapshots: [...affected].slice(0, DAMAGE_NAMED_MAX) },

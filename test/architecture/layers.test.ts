@@ -44,7 +44,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'tenants',
     'trust',
   ],
-  scheduler: ['base', 'model', 'policy', 'repository', 'engine', 'catalog', 'tenants', 'trust', 'notify', 'gateway'],
+  scheduler: ['base', 'model', 'format', 'policy', 'repository', 'engine', 'catalog', 'tenants', 'trust', 'notify', 'gateway'],
   api: ['base', 'model', 'policy', 'catalog', 'tenants', 'trust', 'scheduler'],
   client: ['base'],
   service: [

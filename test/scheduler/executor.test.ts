@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -181,9 +181,10 @@ describe('a verify', () => {
   it('that finds damage fails with an event and marks what cannot be restored', async () => {
     const scene = await withRepository();
     const first = await backUp(scene);
-    const [pack] = packsOf(scene);
+    // The largest is one of content.
+    const [pack] = packsOf(scene).sort((a, b) => statSync(b).size - statSync(a).size);
     const bytes = readFileSync(pack!);
-    bytes[Math.floor(bytes.length / 2)]! ^= 0xff;
+    bytes[1000]! ^= 0xff;
     rmSync(pack!);
     writeFileSync(pack!, bytes);
     const run = await execute(scene, 'verify', { parameters: { mode: 'full' } });
@@ -195,6 +196,46 @@ describe('a verify', () => {
     });
     expect(await scene.catalog.recoveryPoints.get(scene.tenant.id, first)).toMatchObject({ isSound: false });
     expect(await eventsOf(scene, 'run.failed')).toMatchObject([{ severity: 'critical', details: { code: 'REPOSITORY_DAMAGED' } }]);
+  });
+
+  it('finds a recovery point whose snapshot somebody removed from the repository', async () => {
+    const scene = await withRepository();
+    const [gone, there] = [await backUp(scene), await backUp(scene)];
+    scene.cli('forget', gone);
+    const run = await execute(scene, 'verify', { parameters: { mode: 'full' } });
+    expect(run).toMatchObject({ state: 'failed', fault: { code: 'REPOSITORY_DAMAGED' }, result: { lost: 1 } });
+    const { recoveryPoints } = scene.catalog;
+    expect(await recoveryPoints.get(scene.tenant.id, gone)).toMatchObject({ isSound: false });
+    expect(await recoveryPoints.get(scene.tenant.id, there)).toMatchObject({ isSound: true, proof: 'verify' });
+  });
+
+  it('of sessions reads back what agents have stored, and tells which of them stored something else', async () => {
+    const scene = await withRepository();
+    const { catalog, tenant, agent, things, clock } = scene;
+    const good = await backUp(scene);
+    const before = new Set(packsOf(scene));
+    const bad = await backUp(scene);
+    const openedAt = clock.now().toISOString();
+    for (const session of [good, bad])
+      await catalog.sessions.put({
+        session,
+        tenantId: tenant.id,
+        agentId: agent.id,
+        runId: things.id('run'),
+        state: 'committed',
+        openedAt,
+      });
+    for (const pack of packsOf(scene).filter((path) => !before.has(path))) {
+      const bytes = readFileSync(pack);
+      bytes[100]! ^= 1;
+      rmSync(pack);
+      writeFileSync(pack, bytes);
+    }
+    const run = await execute(scene, 'verify', { parameters: { mode: 'sessions' } });
+    expect(run).toMatchObject({ state: 'failed', result: { sessions: 2, affectedSnapshots: [bad] } });
+    expect((await catalog.sessions.get(good))!.verifiedAt).toBeDefined();
+    expect((await catalog.sessions.get(bad))!.verifiedAt).toBeUndefined();
+    expect(await catalog.recoveryPoints.get(tenant.id, bad)).toMatchObject({ isSound: false });
   });
 
   it('without keys (a scrub) works, too', async () => {
