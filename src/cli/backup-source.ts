@@ -8,6 +8,7 @@ import { Fault } from '../base/faults.ts';
 import type { ReadSource, SourceContext } from '../engine/backup.ts';
 import type { BackupListener, BackupProblem, BackupProgress } from '../engine/backup-progress.ts';
 import type { ChangedRange } from '../engine/changed-ranges.ts';
+import { ReadAhead } from '../engine/read-ahead.ts';
 import { compileExclude, type Exclude } from '../files/exclude.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { realPath } from '../files/real-path.ts';
@@ -22,6 +23,8 @@ import { pathText } from './paths.ts';
 import type { Invocation } from './verb.ts';
 
 const ASSET_NAME_CHARS_MAX = 200;
+/** Entries that wait for the repository to be opened; each is some 300 bytes. */
+const WALKED_AHEAD_MAX = 6_000;
 
 export type SourceRun = SourceContext & {
   readonly repository: Repository;
@@ -172,6 +175,8 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
     oneFileSystem: options.flag('one-file-system'),
     excludeCaches: options.flag('exclude-caches'),
   });
+  // While the key is derived, this thread has nothing better to do.
+  const ahead = new ReadAhead(source.items(), WALKED_AHEAD_MAX);
   const engine = import('../engine/backup-files.ts');
   return {
     type: 'files',
@@ -185,7 +190,7 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
       return {
         root: await backUpFiles({
           session: pipeline,
-          source,
+          source: { ...source, items: () => ahead.items() },
           paged: parameters.paged,
           parentRoot: parent?.root,
           readNode,

@@ -25,6 +25,7 @@ export async function backup(invocation: Invocation): Promise<number> {
   const { options, args, output, signal } = invocation;
   const level = levelOf(options.text('compression'));
   // Before the repository is opened: what is wrong with the source is told at once.
+  const startedAt = new Date();
   const source = await openSource(args.map(pathOfArgument), invocation);
   // Loaded while the key is derived from the passphrase, which takes longer.
   const engine = import('../engine/backup.ts');
@@ -45,6 +46,7 @@ export async function backup(invocation: Invocation): Promise<number> {
       tags: options.texts('tag'),
       program: versionText(),
       now: () => new Date(),
+      startedAt,
       threads: threadsOf(options),
       level,
       signal,

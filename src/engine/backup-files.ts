@@ -35,6 +35,8 @@ const FILE_COST_BYTES = 8 * 1024;
 const LARGE_BYTES = 16 * 1024 * 1024;
 /** Entries that wait for the content of one before them. */
 const WAITING_MAX = 20_000;
+/** Slots that are done with and still in the queue. */
+const WRITTEN_MAX = 2_000;
 /** Entries between two looks at what the workers have answered. */
 const SLICE_ENTRIES = 1000;
 
@@ -110,7 +112,8 @@ class FilesRun {
         this.#expectNodes();
         before = (await this.#cursor.find(item.path)) ?? 'none';
       }
-      await this.#take(item, before === 'none' ? undefined : before);
+      const rest = this.#take(item, before === 'none' ? undefined : before);
+      if (rest !== undefined) await rest;
       if (++slice % SLICE_ENTRIES === 0) {
         session.throwIfFailed();
         this.#throwIfFailed();
@@ -131,10 +134,20 @@ class FilesRun {
     return { kind: 'entries', reference, contentBytes: this.#writer.contentBytes, entries: this.#writer.entries };
   }
 
-  async #take(entry: SourceEntry, before: StoredEntry | undefined): Promise<void> {
+  /** Answers a promise when there is something to wait for; for most entries there is not. */
+  #take(entry: SourceEntry, before: StoredEntry | undefined): Promise<void> | undefined {
     const { progress, source } = this.#backup;
     this.#count(entry);
     const isSame = before !== undefined && before.kind === entry.kind && isUnchanged(entry, before) && this.#isSettled(before);
+    const isDirect = this.#head === this.#slots.length && entry.hardLinkKey === '' && before?.hardLinkTo === '';
+    if (isSame && isDirect && hasSameStat(entry, before)) {
+      // Nothing before it is waited for: written at once, it is garbage before the collector has moved it.
+      if (entry.kind === 'file') progress.filesUnchanged++;
+      progress.bytesDone += entry.sizeBytes;
+      progress.entriesDone++;
+      this.#writer.add(before, this.#cursor.leaf);
+      return undefined;
+    }
     const slot: Slot = {
       entry,
       xattrs: NO_XATTRS,
@@ -155,15 +168,14 @@ class FilesRun {
         slot.unchanged = before;
         slot.parentLeaf = this.#cursor.leaf;
       }
-      return;
+      return undefined;
     }
     slot.hardLinkTo = linkedTo;
     const isRead = entry.kind === 'file' && entry.sizeBytes > 0 && linkedTo === '';
     if (isRead && !this.#isPaged(entry) && entry.sizeBytes <= LARGE_BYTES) {
       // A worker reads its attributes with it.
       slot.content = undefined;
-      await this.#addToBatch(slot);
-      return;
+      return this.#addToBatch(slot);
     }
     try {
       slot.xattrs = entry.kind === 'socket' ? NO_XATTRS : source.readXattrs(entry.path);
@@ -172,10 +184,10 @@ class FilesRun {
     }
     if (!isRead) {
       progress.bytesDone += entry.sizeBytes;
-      return;
+      return undefined;
     }
     slot.content = undefined;
-    await this.#read(slot, before);
+    return this.#read(slot, before);
   }
 
   #isPaged(entry: SourceEntry): boolean {
@@ -205,14 +217,19 @@ class FilesRun {
     return first.path;
   }
 
-  async #addToBatch(slot: Slot): Promise<void> {
+  #addToBatch(slot: Slot): Promise<void> | undefined {
     const { root, path } = this.#backup.source.locate(slot.entry.path);
-    if (root !== this.#batchRoot) await this.#sendBatch();
+    if (root === this.#batchRoot || this.#batchPaths.length === 0) return this.#addToBatchOf(root, path, slot);
+    return this.#sendBatch().then(() => this.#addToBatchOf(root, path, slot));
+  }
+
+  #addToBatchOf(root: string, path: string, slot: Slot): Promise<void> | undefined {
     this.#batchRoot = root;
     this.#batchPaths.push(path);
     this.#batchSlots.push(slot);
     this.#batchCost += slot.entry.sizeBytes + FILE_COST_BYTES;
-    if (this.#batchCost >= BATCH_BYTES || this.#batchPaths.length >= BATCH_FILES_MAX) await this.#sendBatch();
+    const isFull = this.#batchCost >= BATCH_BYTES || this.#batchPaths.length >= BATCH_FILES_MAX;
+    return isFull ? this.#sendBatch() : undefined;
   }
 
   async #sendBatch(): Promise<void> {
@@ -377,8 +394,9 @@ class FilesRun {
       if (slot.unchanged !== undefined) this.#writer.add(slot.unchanged, slot.parentLeaf);
       else this.#writer.add(storedEntry(slot.entry, slot.content, slot.xattrs, slot.hardLinkTo));
     }
-    if (this.#head > 10_000) this.#slots.splice(0, this.#head);
-    if (this.#head > 10_000) this.#head = 0;
+    if (this.#head <= WRITTEN_MAX) return;
+    this.#slots.splice(0, this.#head);
+    this.#head = 0;
   }
 
   /** True when the name that was to hold the content of this one is left out: then this one holds it, and is being read. */

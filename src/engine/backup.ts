@@ -23,6 +23,8 @@ export type BackupDetails = {
   readonly tags: readonly string[];
   readonly program: string;
   readonly now: () => Date;
+  /** When the source was first looked at; now when absent. */
+  readonly startedAt?: Date | undefined;
   readonly threads: number;
   readonly level: number;
   readonly signal: AbortSignal;
@@ -57,7 +59,7 @@ export function backUp(repository: Repository, details: BackupDetails, readSourc
 
 export async function backUpTo(target: BackupTarget, details: BackupDetails, readSource: ReadSource): Promise<Snapshot> {
   const { signal, progress, asset, type, now } = details;
-  const startedAt = now();
+  const startedAt = details.startedAt ?? now();
   const session = await target.begin({ asset, type, now, signal });
   const { place, parent, readNode } = session;
   const { parameters, keyring } = place;

@@ -63,6 +63,7 @@ type Frame = {
   readonly prefix: string;
   names: string[];
   next: number;
+  /** Of the directory, once it is closed: to know it again. */
   device: number;
   inodeLow: number;
   inodeHigh: number;
@@ -194,10 +195,7 @@ class TreeWalk {
       this.#stack.push(frame);
       this.#closeFarAbove();
       // Opening can have mounted something (autofs), or somebody put another directory in its place.
-      posix.lstat(frame.fd, '', stat);
-      frame.device = stat.device;
-      frame.inodeLow = stat.inodeLow;
-      frame.inodeHigh = stat.inodeHigh;
+      if (oneFileSystem === true) posix.lstat(frame.fd, '', stat);
       if (oneFileSystem === true && stat.device !== this.#device) return undefined;
       posix.readNames(frame.fd, frame.names);
       if (excludeCaches === true && frame.names.includes(CACHE_TAG) && isCacheDirectory(posix, frame.fd)) frame.names = [CACHE_TAG];
@@ -219,6 +217,11 @@ class TreeWalk {
     const above = this.#stack.length - OPEN_DIRECTORIES_MAX;
     const frame = this.#stack[above];
     if (above < 1 || frame === undefined || frame.fd === CLOSED) return;
+    const stat = this.#stat;
+    this.#posix.lstat(frame.fd, '', stat);
+    frame.device = stat.device;
+    frame.inodeLow = stat.inodeLow;
+    frame.inodeHigh = stat.inodeHigh;
     this.#posix.close(frame.fd);
     frame.fd = CLOSED;
   }
