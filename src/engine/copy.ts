@@ -82,7 +82,11 @@ export async function copySnapshot(from: Repository, to: Repository, snapshot: S
     const root = await copyRoot({ from, to, pipeline, progress, signal }, snapshot, base);
     const { files, directories, others, bytesScanned, filesUnchanged, bytesRead } = statistics;
     Object.assign(recorded, { files, directories, others, bytesScanned, filesUnchanged, bytesRead, problems: snapshot.problems });
-    return { root, ...(snapshot.volume === undefined ? {} : { volume: snapshot.volume }) };
+    return {
+      root,
+      ...(snapshot.volume === undefined ? {} : { volume: snapshot.volume }),
+      ...(snapshot.facts === undefined ? {} : { facts: snapshot.facts }),
+    };
   });
   progress.bytesStored += copied.statistics.bytesStored;
   return copied;
