@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../base/faults.ts';
 import type { ApiConfig } from './config.ts';
 import type { Call, Streamer } from './route.ts';
+import { secureHeaders } from './safety.ts';
 
 export class EventStreams {
   readonly #limits: ApiConfig['streams'];
@@ -31,6 +32,7 @@ export class EventStreams {
     if (this.#open.size >= totalMax || own >= perPrincipalMax)
       throw new Fault('REQUEST_RATE_LIMITED', 'Too many event streams are open; close one first');
     const controller = new AbortController();
+    secureHeaders(request, reply);
     const headers = reply.getHeaders();
     reply.hijack();
     const ended = this.#pump(streamer, controller, request, reply, headers);
@@ -59,6 +61,8 @@ export class EventStreams {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
+      // Kept alive after its end, the connection would keep a service that stops from stopping.
+      connection: 'close',
     });
     raw.on('close', () => controller.abort());
     raw.on('error', () => controller.abort());
