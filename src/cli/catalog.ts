@@ -17,6 +17,8 @@ import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
 
 const PASSPHRASE_FILE = /^(ten_[0-9a-z]{26})\.passphrase$/;
+/** Of backups of the service. Those of the secrets and of the catalogue each for itself. */
+const KEEP = { keepLast: 3, keepDaily: 14, keepWeekly: 8, keepMonthly: 12 } as const;
 const now = (): Date => new Date();
 
 export async function backup(invocation: Invocation): Promise<number> {
@@ -49,16 +51,30 @@ export async function backup(invocation: Invocation): Promise<number> {
         now,
         signal,
       });
+      const forgotten = await thinOut(repository, signal);
       const { bytesScanned, bytesStored } = snapshot.statistics;
       output.line(`Snapshot ${shortId(snapshot.id)} of the catalogue in ${repository.store.location}`);
       output.notice(`Keep a copy of "${join(home.secrets, SYSTEM_PASSPHRASE)}" in the safe: nothing else opens it.`);
       const { location } = repository.store;
-      output.summary('catalog backup', { snapshot: snapshot.id, location, bytesScanned, bytesStored });
+      output.summary('catalog backup', { snapshot: snapshot.id, location, bytesScanned, bytesStored, forgotten });
       return 0;
     });
   } finally {
     await repository.close();
   }
+}
+
+/** Of the repository that is the service's own, older backups; what they alone held comes back with the next "prune" of it. */
+async function thinOut(repository: Repository, signal: AbortSignal): Promise<number> {
+  const [{ planForget }, { listSnapshots }, { forgetSnapshots }] = await Promise.all([
+    import('../policy/retention.ts'),
+    import('../repository/snapshots.ts'),
+    import('../repository/registry.ts'),
+  ]);
+  const snapshots = await listSnapshots(repository, await repository.heads.read({ signal }), { signal });
+  const dropped = planForget(snapshots, KEEP).groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
+  if (dropped.length > 0) await forgetSnapshots(repository.heads, new Set(dropped), { signal });
+  return dropped.length;
 }
 
 export function restore(invocation: Invocation): Promise<number> {

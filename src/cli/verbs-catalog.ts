@@ -24,7 +24,7 @@ export const CATALOG_VERBS: readonly Verb[] = [
     name: 'catalog backup',
     summary: 'back up the catalogue and the secrets of the service',
     details:
-      'Into a repository of its own beside those of the tenants, "_system", which the first backup makes; the service may run meanwhile. Its passphrase is in secrets/system.passphrase below the home: keep a copy in the safe. The store and that passphrase bring back everything.',
+      'Into a repository of its own beside those of the tenants, "_system", which the first backup makes; the service may run meanwhile. Its passphrase is in secrets/system.passphrase below the home: keep a copy in the safe. The store and that passphrase bring back everything. Of older backups the last 3 stay, and one of each of 14 days, 8 weeks and 12 months.',
     args: [],
     options: [HOME, STORE, ...CACHE],
     examples: [['holdfast catalog backup', 'Of the service of this user']],

@@ -85,7 +85,7 @@ describe('a lost home', () => {
     const key = openAuditKey(home.secrets);
     writeFileSync(join(home.secrets, 'channel-mail'), 'the secret of a channel', { mode: 0o600 });
     const made = program.summary(['catalog', 'backup', '--home', home.home]);
-    expect(made).toMatchObject({ location: join(home.store, '_system') });
+    expect(made).toMatchObject({ location: join(home.store, '_system'), forgotten: 0 });
     const since = await home.backUp(assets[0]!);
     // What was audited after the backup is lost with the home; a checkpoint has seen it.
     await appendAudit(home.catalog, entry(9));
@@ -220,4 +220,18 @@ describe('the audit, offline', () => {
     raw.close();
     expect(program.run(['audit', 'verify', ...at]).stderr).toContain('entries 6 to 6 are missing from the end');
   });
+});
+
+it('backups of one day do not pile up', async () => {
+  const program = newHoldfast();
+  const home = await openHome(join(scratchDirectory(), 'home'));
+  const forgotten: unknown[] = [];
+  for (let n = 0; n < 5; n++) forgotten.push(program.summary(['catalog', 'backup', '--home', home.home])['forgotten']);
+  // Of each of the two the last three stay; four when a day ended meanwhile.
+  expect(forgotten.slice(0, 3)).toEqual([0, 0, 0]);
+  const system = ['--repo', join(home.store, '_system'), '--passphrase-file', join(home.secrets, 'system.passphrase')];
+  const kept = program.lines(['snapshots', ...system]).filter(({ kind }) => kind === 'snapshot');
+  for (const asset of ['holdfast/catalog', 'holdfast/secrets'])
+    expect([3, 4], asset).toContain(kept.filter((one) => one.asset === asset).length);
+  expect(Number(forgotten[3]) + Number(forgotten[4])).toBe(10 - kept.length);
 });
