@@ -23,12 +23,17 @@ const RUNS = 1500;
 function indexOf(byTimeline: ReadonlyMap<number, readonly LogMark[]>, stretches: readonly LogStretch[]): MarkIndex {
   const within = (timeline: number, from: number, to: number): LogMark[] =>
     (byTimeline.get(timeline) ?? []).filter(
-      (mark) => mark.end > from && mark.end <= to && stretches.some((one) => one.timeline === timeline && one.from <= mark.position && one.to >= mark.end),
+      (mark) =>
+        mark.end > from &&
+        mark.end <= to &&
+        stretches.some((one) => one.timeline === timeline && one.from <= mark.position && one.to >= mark.end),
     );
   return {
     firstLater: async (timeline, from, to, time) => within(timeline, from, to).find((mark) => mark.time > time),
     last: async (timeline, from, to, kind) =>
-      within(timeline, from, to).findLast((mark) => (kind === undefined ? mark.kind === 'commit' || mark.kind === 'abort' : mark.kind === kind)),
+      within(timeline, from, to).findLast((mark) =>
+        kind === undefined ? mark.kind === 'commit' || mark.kind === 'abort' : mark.kind === kind,
+      ),
     find: async (timeline, from, to, is) => within(timeline, from, to).find(is),
   };
 }
@@ -52,9 +57,23 @@ function history(seed: number): History {
       // A clock that now and then steps back.
       time += pick(12) === 0 ? -pick(50) : pick(40);
       const kind = (['commit', 'commit', 'commit', 'abort', 'point'] as const)[pick(5)]!;
-      marks.push({ kind, position, end: position + RECORD, time, id: kind === 'point' ? 0 : id++, text: kind === 'point' ? `p${position}` : '' });
+      marks.push({
+        kind,
+        position,
+        end: position + RECORD,
+        time,
+        id: kind === 'point' ? 0 : id++,
+        text: kind === 'point' ? `p${position}` : '',
+      });
       position += RECORD * (1 + pick(3));
-      if (pick(12) === 0) bases.push({ snapshot: `b${bases.length}`, timeline, start: Math.max(begin, position - RECORD * (1 + pick(5))), stop: position, stoppedAt: time });
+      if (pick(12) === 0)
+        bases.push({
+          snapshot: `b${bases.length}`,
+          timeline,
+          start: Math.max(begin, position - RECORD * (1 + pick(5))),
+          stop: position,
+          stoppedAt: time,
+        });
     }
     byTimeline.set(timeline, marks);
     if (timeline > 1) lineages.push({ timeline, ancestors: [...ancestors] });
@@ -84,7 +103,8 @@ function replay(facts: History, base: RecoveryBase, timeline: number): LogMark[]
   let leg = path.findIndex((one) => one.timeline === base.timeline);
   if (leg === -1 || base.stop > path[leg]!.until) return undefined;
   const marks: LogMark[] = [];
-  const isStored = (on: number, position: number): boolean => facts.stretches.some((one) => one.timeline === on && one.from <= position && one.to > position);
+  const isStored = (on: number, position: number): boolean =>
+    facts.stretches.some((one) => one.timeline === on && one.from <= position && one.to > position);
   let position = base.start;
   for (; ; position++) {
     while (position >= path[leg]!.until && leg < path.length - 1) leg++;
@@ -121,7 +141,10 @@ describe('a recovery plan', () => {
           const marks = replay(facts, base, timeline);
           return marks === undefined ? [] : [{ base, marks }];
         })
-        .find(({ base, marks }) => marks.some((mark) => mark.time > time) || time <= Math.max(base.stoppedAt, marks.findLast(isTransaction)?.time ?? 0));
+        .find(
+          ({ base, marks }) =>
+            marks.some((mark) => mark.time > time) || time <= Math.max(base.stoppedAt, marks.findLast(isTransaction)?.time ?? 0),
+        );
       if (possible === undefined) {
         expect(plan.kind, `seed ${seed}: ${JSON.stringify(plan)}`).not.toBe('plan');
         refusals++;
@@ -166,7 +189,10 @@ describe('a recovery plan', () => {
       for (const [i, leg] of plan.legs.entries()) {
         if (i > 0) expect(leg.from).toBe(plan.legs[i - 1]!.to);
         for (let at = leg.from; at < leg.to; at++)
-          expect(facts.stretches.some((one) => one.timeline === leg.timeline && one.from <= at && one.to > at), `seed ${seed} at ${at}`).toBe(true);
+          expect(
+            facts.stretches.some((one) => one.timeline === leg.timeline && one.from <= at && one.to > at),
+            `seed ${seed} at ${at}`,
+          ).toBe(true);
       }
       expect(plan.legs.at(-1)!.to).toBe(plan.stopAt?.end ?? plan.base.stop);
     }
@@ -174,7 +200,9 @@ describe('a recovery plan', () => {
 });
 
 describe('what cannot be planned', () => {
-  const marks = new Map<number, LogMark[]>([[1, [10, 20, 30, 40, 50].map((n): LogMark => ({ kind: 'commit', position: n, end: n + 5, time: n * 100, id: n, text: '' }))]]);
+  const marks = new Map<number, LogMark[]>([
+    [1, [10, 20, 30, 40, 50].map((n): LogMark => ({ kind: 'commit', position: n, end: n + 5, time: n * 100, id: n, text: '' }))],
+  ]);
   const base: RecoveryBase = { snapshot: 'a', timeline: 1, start: 0, stop: 8, stoppedAt: 800 };
   const second: RecoveryBase = { snapshot: 'b', timeline: 1, start: 36, stop: 39, stoppedAt: 3900 };
   const factsOf = (stretches: readonly LogStretch[], bases = [base, second]): RecoveryFacts => ({
@@ -193,8 +221,16 @@ describe('what cannot be planned', () => {
     const gap = await planRecovery(holed, 1, { kind: 'time', time: 3000 });
     expect(gap).toMatchObject({ kind: 'gap', gap: { from: 25, to: 36 } });
     expect(gap.kind === 'gap' && gap.reason).toMatch(/the slot was lost/);
-    expect(await planRecovery(holed, 1, { kind: 'time', time: 1500 })).toMatchObject({ kind: 'plan', stopAt: { id: 10 }, base: { snapshot: 'a' } });
-    expect(await planRecovery(holed, 1, { kind: 'time', time: 4500 })).toMatchObject({ kind: 'plan', stopAt: { id: 40 }, base: { snapshot: 'b' } });
+    expect(await planRecovery(holed, 1, { kind: 'time', time: 1500 })).toMatchObject({
+      kind: 'plan',
+      stopAt: { id: 10 },
+      base: { snapshot: 'a' },
+    });
+    expect(await planRecovery(holed, 1, { kind: 'time', time: 4500 })).toMatchObject({
+      kind: 'plan',
+      stopAt: { id: 40 },
+      base: { snapshot: 'b' },
+    });
     expect(await recoveryWindow(holed, 1)).toHaveLength(2);
     expect(await planRecovery(holed, 1, { kind: 'position', position: 30 })).toMatchObject({ kind: 'gap' });
   });
@@ -210,8 +246,14 @@ describe('what cannot be planned', () => {
   it('is refused when the log of the base itself is not whole, and when nobody knows where a timeline comes from', async () => {
     const torn = factsOf([{ timeline: 1, from: 0, to: 6 }], [base]);
     expect(await planRecovery(torn, 1, { kind: 'latest' })).toMatchObject({ kind: 'refused' });
-    expect(await planRecovery(holed, 3, { kind: 'latest' })).toMatchObject({ kind: 'refused', reason: expect.stringMatching(/history/) });
-    expect(await planRecovery(factsOf([], []), 1, { kind: 'latest' })).toMatchObject({ kind: 'refused', reason: 'there is no base backup' });
+    expect(await planRecovery(holed, 3, { kind: 'latest' })).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringMatching(/history/),
+    });
+    expect(await planRecovery(factsOf([], []), 1, { kind: 'latest' })).toMatchObject({
+      kind: 'refused',
+      reason: 'there is no base backup',
+    });
   });
 });
 

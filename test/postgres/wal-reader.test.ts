@@ -16,10 +16,13 @@ const programs = postgresPrograms();
 /** Commits, aborts and restore points of every form, over pages and segments. */
 async function writeEverything(server: TestServer): Promise<void> {
   await server.sql('CREATE TABLE t (n int, filler text); CREATE TABLE dropped AS SELECT 1 AS n');
-  for (let n = 0; n < 60; n++) await server.sql(`INSERT INTO t SELECT g, repeat('z', ${(n * 97) % 3000}) FROM generate_series(1, 20) g`);
+  for (let n = 0; n < 60; n++)
+    await server.sql(`INSERT INTO t SELECT g, repeat('z', ${(n * 97) % 3000}) FROM generate_series(1, 20) g`);
   await server.sql('DROP TABLE dropped');
   await server.sql('BEGIN; INSERT INTO t VALUES (1); ROLLBACK');
-  await server.sql('BEGIN; SAVEPOINT a; INSERT INTO t VALUES (2); SAVEPOINT b; INSERT INTO t VALUES (3); ROLLBACK TO b; INSERT INTO t VALUES (4); COMMIT');
+  await server.sql(
+    'BEGIN; SAVEPOINT a; INSERT INTO t VALUES (2); SAVEPOINT b; INSERT INTO t VALUES (3); ROLLBACK TO b; INSERT INTO t VALUES (4); COMMIT',
+  );
   await server.sql("BEGIN; INSERT INTO t VALUES (5); PREPARE TRANSACTION 'one'");
   await server.sql("BEGIN; INSERT INTO t VALUES (6); PREPARE TRANSACTION 'two'");
   await server.sql("COMMIT PREPARED 'one'");
@@ -45,31 +48,50 @@ function read(bytes: Buffer, from: number, segmentBytes: number, pieces: () => n
 }
 
 describe.skipIf(programs === undefined)('the reader of the log', () => {
-  it.each([1, 16])('finds the transactions that pg_waldump finds, with segments of %i MiB, whatever the pieces', async (walSegmentMib) => {
-    const scratch = serverScratch();
-    onTestFinished(() => removeScratch(scratch));
-    const server = await TestServer.create(programs!, scratch, 'production', { walSegmentMib, settings: { max_prepared_transactions: '4', log_timezone: 'UTC' } });
-    onTestFinished(() => server.stop('SIGQUIT'));
-    const segmentBytes = walSegmentMib * 1024 * 1024;
-    // So that it keeps what is read.
-    await server.sql("SELECT pg_create_physical_replication_slot('keep', true)");
-    const start = mustParseLsn((await server.sql('SELECT pg_current_wal_flush_lsn()::text'))[0]![0]);
-    await writeEverything(server);
-    const end = mustParseLsn((await server.sql('SELECT pg_current_wal_flush_lsn()::text'))[0]![0]);
-    const first = Math.floor(start / segmentBytes);
-    const last = Math.floor((end - 1) / segmentBytes);
-    const segments = Array.from({ length: last - first + 1 }, (_, i) => readFileSync(join(server.directory, 'pg_wal', segmentName(1, first + i, segmentBytes))));
-    const bytes = Buffer.concat(segments).subarray(0, end - first * segmentBytes);
-    const theirs = transactionsOf(server.run('pg_waldump', ['-r', 'Transaction', '-p', join(server.directory, 'pg_wal'), '-s', formatLsn(start), '-e', formatLsn(end)]));
-    expect(theirs.length).toBeGreaterThan(65);
-    const random = seededRandom(7);
-    for (const pieces of [() => 1 + Math.floor(random() * 70_000), () => bytes.length, () => 8192]) {
-      const marks = read(bytes, first * segmentBytes, segmentBytes, pieces).filter((mark) => mark.position >= start);
-      expect(marks.filter(({ kind }) => kind === 'commit' || kind === 'abort').map(textOf)).toEqual(theirs);
-      expect(marks.filter(({ kind }) => kind === 'point').map(({ text }) => text)).toEqual(['here we are']);
-      expect(marks.every((mark) => mark.end > mark.position && mark.end % 8 === 0)).toBe(true);
-    }
-  });
+  it.each([1, 16])(
+    'finds the transactions that pg_waldump finds, with segments of %i MiB, whatever the pieces',
+    async (walSegmentMib) => {
+      const scratch = serverScratch();
+      onTestFinished(() => removeScratch(scratch));
+      const server = await TestServer.create(programs!, scratch, 'production', {
+        walSegmentMib,
+        settings: { max_prepared_transactions: '4', log_timezone: 'UTC' },
+      });
+      onTestFinished(() => server.stop('SIGQUIT'));
+      const segmentBytes = walSegmentMib * 1024 * 1024;
+      // So that it keeps what is read.
+      await server.sql("SELECT pg_create_physical_replication_slot('keep', true)");
+      const start = mustParseLsn((await server.sql('SELECT pg_current_wal_flush_lsn()::text'))[0]![0]);
+      await writeEverything(server);
+      const end = mustParseLsn((await server.sql('SELECT pg_current_wal_flush_lsn()::text'))[0]![0]);
+      const first = Math.floor(start / segmentBytes);
+      const last = Math.floor((end - 1) / segmentBytes);
+      const segments = Array.from({ length: last - first + 1 }, (_, i) =>
+        readFileSync(join(server.directory, 'pg_wal', segmentName(1, first + i, segmentBytes))),
+      );
+      const bytes = Buffer.concat(segments).subarray(0, end - first * segmentBytes);
+      const theirs = transactionsOf(
+        server.run('pg_waldump', [
+          '-r',
+          'Transaction',
+          '-p',
+          join(server.directory, 'pg_wal'),
+          '-s',
+          formatLsn(start),
+          '-e',
+          formatLsn(end),
+        ]),
+      );
+      expect(theirs.length).toBeGreaterThan(65);
+      const random = seededRandom(7);
+      for (const pieces of [() => 1 + Math.floor(random() * 70_000), () => bytes.length, () => 8192]) {
+        const marks = read(bytes, first * segmentBytes, segmentBytes, pieces).filter((mark) => mark.position >= start);
+        expect(marks.filter(({ kind }) => kind === 'commit' || kind === 'abort').map(textOf)).toEqual(theirs);
+        expect(marks.filter(({ kind }) => kind === 'point').map(({ text }) => text)).toEqual(['here we are']);
+        expect(marks.every((mark) => mark.end > mark.position && mark.end % 8 === 0)).toBe(true);
+      }
+    },
+  );
 
   it('refuses log with a flipped bit in a transaction, and pages that are those of another place', async () => {
     const scratch = serverScratch();
@@ -87,7 +109,9 @@ describe.skipIf(programs === undefined)('the reader of the log', () => {
     const at = commit.position - segment * segmentBytes + 30;
     damaged[at] = damaged[at]! ^ 1;
     expect(() => read(damaged, segment * segmentBytes, segmentBytes, () => 4096)).toThrow(/wrong checksum/);
-    expect(() => read(bytes.subarray(0, whole), (segment + 1) * segmentBytes, segmentBytes, () => 4096)).toThrow(/page that says it is at/);
+    expect(() => read(bytes.subarray(0, whole), (segment + 1) * segmentBytes, segmentBytes, () => 4096)).toThrow(
+      /page that says it is at/,
+    );
   });
 });
 
@@ -103,7 +127,10 @@ function textOf({ kind, position, id, time }: LogMark): string {
 /** Lines of pg_waldump: "rmgr: Transaction len ... tx: 733, lsn: 0/0151A8C0, prev ..., desc: COMMIT 2026-11-21 09:00:00.123456 UTC; ..." */
 function transactionsOf(dump: string): string[] {
   return dump.split('\n').flatMap((line) => {
-    const match = /^rmgr: Transaction .* tx:\s+(\d+), lsn: ([0-9A-F]+)\/([0-9A-F]+), .*desc: (COMMIT|ABORT)(_PREPARED)? (?:(\d+): )?(\S+ \S+) UTC/.exec(line);
+    const match =
+      /^rmgr: Transaction .* tx:\s+(\d+), lsn: ([0-9A-F]+)\/([0-9A-F]+), .*desc: (COMMIT|ABORT)(_PREPARED)? (?:(\d+): )?(\S+ \S+) UTC/.exec(
+        line,
+      );
     if (match === null) return [];
     const [, own, high, low, kind, , prepared, time] = match;
     const position = Number.parseInt(high!, 16) * 2 ** 32 + Number.parseInt(low!, 16);
