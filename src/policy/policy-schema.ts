@@ -2,12 +2,20 @@
 
 import { PolicyDocument } from './policy-document.ts';
 
-/** The text of policies/policy.schema.json. */
+const LINE_CHARS_MAX = 132;
+
+/** The text of policies/policy.schema.json, as the formatter of this project leaves it. */
 export function policySchemaText(): string {
   const schema = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'Holdfast policy',
     ...PolicyDocument,
   };
-  return `${JSON.stringify(schema, null, 2)}\n`;
+  return `${JSON.stringify(schema, null, 2).replace(/^(.*)\[\n((?: *"[^"\n]*",?\n)+) *\](,?)$/gm, oneLine)}\n`;
+}
+
+/** Short lists of texts stand on one line. */
+function oneLine(lines: string, before: string, items: string, after: string): string {
+  const line = `${before}[${items.trim().replace(/\n\s*/g, ' ')}]${after}`;
+  return line.length <= LINE_CHARS_MAX ? line : lines;
 }

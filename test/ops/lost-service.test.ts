@@ -1,4 +1,4 @@
-// ops/runbooks/service-lost.md, run: a service is used, its machine is lost, and the commands of the runbook bring it back.
+// ops/runbooks/lost-service.md with a real service before and after: what it knew, and what was backed up since, is there again.
 
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -12,9 +12,9 @@ import { Served } from '../support/served.ts';
 
 type Listed<T> = { readonly items: readonly T[] };
 
-const runbook = readFileSync(join(CHECKOUT, 'ops/runbooks/service-lost.md'), 'utf8');
+const runbook = readFileSync(join(CHECKOUT, 'ops/runbooks/lost-service.md'), 'utf8');
 
-test('a service whose machine is lost is brought back by the runbook, with what happened since its last backup', async () => {
+test('a service whose machine is lost answers again after the runbook: same token, same asset, every recovery point', async () => {
   const root = scratchDirectory();
   const at = (name: string): string => join(root, name);
   const env = { HOME: root, XDG_CACHE_HOME: at('cache') };
@@ -31,19 +31,22 @@ test('a service whose machine is lost is brought back by the runbook, with what 
     policy: 'gold',
   });
   const before = await backedUp(service, base, asset.id);
-  const [backup] = blocks('bin/holdfast catalog backup --home "$HOME/home" --store "$HOME/store"', env);
-  expect(backup!.status, backup!.stderr).toBe(0);
+  const variables = {
+    ...env,
+    PATH: `${join(CHECKOUT, 'bin')}:${process.env.PATH}`,
+    OLD_HOME: at('home'),
+    NEW_HOME: at('new'),
+    STORE: at('store'),
+    SAFE: at('safe'),
+  };
+  const [backup, ...steps] = [...runbook.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, body]) => body!);
+  run(backup!, variables);
   const after = await backedUp(service, base, asset.id);
 
   await service.kill();
-  mkdirSync(at('safe'));
-  cpSync(at('home/secrets/system.passphrase'), at('safe/system.passphrase'));
+  cpSync(at('home/secrets/system.passphrase'), variables.SAFE);
   renameSync(at('home'), at('lost'));
-
-  const commands = [...runbook.matchAll(/^ *```sh run\n([\s\S]*?)^ *```/gm)].map(([, body]) => body!);
-  expect(commands).toHaveLength(4);
-  for (const { status, stdout, stderr } of blocks(commands, { ...env, STORE: at('store'), SAFE: at('safe'), NEW: at('new') }))
-    expect(status, `${stdout}\n${stderr}`).toBe(0);
+  for (const step of steps) run(step, variables);
 
   const again = await Served.start(at('new'), { args: ['--store', at('store'), '--no-local-agent'], token: service.token, env });
   const points = await again.get<Listed<{ snapshot: string }>>(`${base}/recovery-points?limit=100`);
@@ -51,10 +54,10 @@ test('a service whose machine is lost is brought back by the runbook, with what 
   expect(await again.get(`${base}/assets/${asset.id}`)).toMatchObject({ name: 'host/tree' });
 });
 
-function blocks(commands: string | readonly string[], env: NodeJS.ProcessEnv) {
-  return [commands]
-    .flat()
-    .map((body) => spawnSync('bash', ['-ec', body], { cwd: CHECKOUT, encoding: 'utf8', env: { ...process.env, ...env } }));
+function run(commands: string, variables: NodeJS.ProcessEnv): void {
+  const env = { ...process.env, ...variables };
+  const { status, stdout, stderr } = spawnSync('sh', ['-euc', commands], { cwd: CHECKOUT, encoding: 'utf8', env });
+  expect(status, `${commands}\n${stdout}\n${stderr}`).toBe(0);
 }
 
 /** The snapshot that a backup made. */
