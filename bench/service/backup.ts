@@ -7,7 +7,7 @@
 // Also prints the share of bytes that pass the service.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openFileSource } from '../../agents/files/source.ts';
@@ -118,7 +118,7 @@ async function through(s3: TestS3, directory: string, path: string, kind: 'files
 
 const s3 = await startS3();
 if (s3 === undefined) throw new Error('A bucket is needed');
-const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-service-'));
+const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'holdfast-bench-service-'));
 try {
   for (const kind of ['files', 'volume'] as const) {
     const root = join(directory, kind);

@@ -79,7 +79,7 @@ export class BackupPipeline {
   readonly #metadata: PackWriter;
   readonly #tables: SessionTables;
   /** Of each thread. */
-  readonly #questions: Question[] = [];
+  readonly #questions: (readonly Question[])[] = [];
   #rotating: Promise<void> | undefined;
   /** Threads that may still use the tables before the last rotation. */
   #exchanging = 0;
@@ -142,7 +142,7 @@ export class BackupPipeline {
         question: options.ask === undefined ? undefined : this.#newQuestion(thread),
       }),
       onMessage: (answer, thread) => {
-        if (answer.kind === 'ask') this.#answer(thread, answer.count, anySignal);
+        if (answer.kind === 'ask') this.#answer(thread, answer, anySignal);
         else if (answer.kind === 'pack') {
           const { pack } = answer;
           this.#uploads.add(pack, this.#buffers.bytes(pack.buffer).subarray(0, pack.length), () => this.#buffers.free(pack.buffer));
@@ -262,24 +262,30 @@ export class BackupPipeline {
 
   #newQuestion(thread: number): QuestionMemory {
     const memory = newQuestionMemory();
-    this.#questions[thread] = new Question(memory);
-    if (this.#failure !== undefined) this.#questions[thread].giveUp();
+    this.#questions[thread] = memory.map((one) => new Question(one));
+    if (this.#failure !== undefined) this.#giveUpWaiting();
     return memory;
   }
 
-  #answer(thread: number, count: number, signal: AbortSignal): void {
-    const question = this.#questions[thread]!;
+  #answer(thread: number, asked: Extract<BackupAnswer, { readonly kind: 'ask' }>, signal: AbortSignal): void {
+    const { count, isAwaited } = asked;
+    const question = this.#questions[thread]![asked.question]!;
     // A copy: what is sent must not lie in shared memory.
     const ids = question.ids.slice(0, count * ID_BYTES);
     this.#options.ask!(ids, count, signal).then(
-      (answer) => question.answer(answer),
+      (answer) => {
+        question.answer(answer);
+        if (isAwaited) this.#pool.post(thread, { kind: 'answered', question: asked.question } satisfies BackupRequest);
+      },
       (error: unknown) => this.#fail(error),
     );
   }
 
   #giveUpWaiting(): void {
     this.#buffers.giveUp();
-    for (const question of this.#questions) question.giveUp();
+    if (this.#questions.length === 0) return;
+    for (const questions of this.#questions) for (const question of questions) question.giveUp();
+    this.#pool.broadcast({ kind: 'given-up' } satisfies BackupRequest);
   }
 
   #rotateTables(): void {

@@ -1,8 +1,10 @@
-// Known chunks where the index is somewhere else: a worker asks for many ids at once and waits for the answer, in memory that it shares with
-// the main thread, which does the asking. Workers wait each for themselves, so while one waits the others read.
+// Known chunks where the index is somewhere else: a worker asks for many ids at once, through memory that it shares with the main thread,
+// which does the asking. It goes on reading while it waits: several questions may be on their way, and only who needs an answer now
+// blocks for it.
 //
 // Best effort as any lookup: a chunk that is not found is stored. Answers stay right as long as the session runs.
 
+import { invariant } from '../base/invariant.ts';
 import { CHUNKS, readPlace } from '../index/tables.ts';
 import type { Found, KnownChunks } from './dedup.ts';
 
@@ -24,11 +26,14 @@ const WAIT_MS = 1000;
 /** `found[i]` is 1 or 0; of a found one `places[i * ANSWER_BYTES]` is filled. */
 export type PresenceAnswer = { readonly found: Uint8Array; readonly places: Uint8Array };
 
-/** One worker's question, in shared memory: state, ids, found, places. */
-export type QuestionMemory = SharedArrayBuffer;
+/** Questions of one worker, in shared memory; of each: state, ids, found, places. */
+export type QuestionMemory = readonly SharedArrayBuffer[];
+
+/** More than a worker can have on their way: one for each of its jobs, one that is awaited in the job at hand, one that blocks. */
+const QUESTIONS = 8;
 
 export function newQuestionMemory(): QuestionMemory {
-  return new SharedArrayBuffer(4 + ASK_IDS_MAX * (ID_BYTES + 1 + ANSWER_BYTES));
+  return Array.from({ length: QUESTIONS }, () => new SharedArrayBuffer(4 + ASK_IDS_MAX * (ID_BYTES + 1 + ANSWER_BYTES)));
 }
 
 /** Either side's view. */
@@ -38,19 +43,27 @@ export class Question {
   readonly found: Uint8Array;
   readonly places: Uint8Array;
 
-  constructor(memory: QuestionMemory) {
+  constructor(memory: SharedArrayBuffer) {
     this.#state = new Int32Array(memory, 0, 1);
     this.ids = new Uint8Array(memory, 4, ASK_IDS_MAX * ID_BYTES);
     this.found = new Uint8Array(memory, 4 + ASK_IDS_MAX * ID_BYTES, ASK_IDS_MAX);
     this.places = new Uint8Array(memory, 4 + ASK_IDS_MAX * (ID_BYTES + 1), ASK_IDS_MAX * ANSWER_BYTES);
   }
 
-  /** In a worker: false when the work was given up. `tell` lets the main thread know. */
-  wait(tell: () => void): boolean {
-    if (Atomics.compareExchange(this.#state, 0, IDLE, ASKED) !== IDLE) return false;
-    tell();
+  /** In a worker: false when the work was given up. */
+  begin(): boolean {
+    return Atomics.compareExchange(this.#state, 0, IDLE, ASKED) === IDLE;
+  }
+
+  /** In a worker: waits for the answer; false when the work was given up. */
+  wait(): boolean {
     while (Atomics.load(this.#state, 0) === ASKED) Atomics.wait(this.#state, 0, ASKED, WAIT_MS);
-    return Atomics.compareExchange(this.#state, 0, ANSWERED, IDLE) === ANSWERED;
+    return Atomics.load(this.#state, 0) === ANSWERED;
+  }
+
+  /** In a worker: the answer was taken. */
+  end(): void {
+    Atomics.compareExchange(this.#state, 0, ANSWERED, IDLE);
   }
 
   answer({ found, places }: PresenceAnswer): void {
@@ -68,18 +81,27 @@ export class Question {
 /** A chunk record's place, or null: it is not known. */
 type Remembered = Uint8Array | null;
 
+/** What is on its way. Names are those of ids that were not known to be known, latin1; no question when there is none. */
+export type Asked = { readonly question: number | undefined; readonly names: readonly string[] };
+
+export type AskedChunksPorts = {
+  /** Lets the main thread know of `count` ids in a question. `isAwaited`: by a message, not by waiting for the memory. */
+  readonly tell: (question: number, count: number, isAwaited: boolean) => void;
+  /** Throws: the work was given up. */
+  readonly giveUp: () => never;
+};
+
 export class AskedChunks implements KnownChunks {
-  readonly #question: Question;
-  readonly #tell: (count: number) => void;
-  readonly #giveUp: () => never;
+  readonly #questions: readonly Question[];
+  readonly #free: number[];
+  readonly #ports: AskedChunksPorts;
   #recent = new Map<string, Remembered>();
   #older = new Map<string, Remembered>();
 
-  /** `tell` sends the number of ids to the main thread; `giveUp` throws. */
-  constructor(memory: QuestionMemory, tell: (count: number) => void, giveUp: () => never) {
-    this.#question = new Question(memory);
-    this.#tell = tell;
-    this.#giveUp = giveUp;
+  constructor(memory: QuestionMemory, ports: AskedChunksPorts) {
+    this.#questions = memory.map((one) => new Question(one));
+    this.#free = memory.map((_, i) => i);
+    this.#ports = ports;
   }
 
   chunk(id: Uint8Array, found: Found): boolean {
@@ -89,25 +111,38 @@ export class AskedChunks implements KnownChunks {
     return true;
   }
 
-  /** Learns what `chunk` will say of these. */
-  ask(ids: Uint8Array, count: number): void {
+  /** Asks for `count` ids, at most ASK_IDS_MAX. Each is to be finished. */
+  begin(ids: Uint8Array, count: number, isAwaited: boolean): Asked {
     const names: string[] = [];
-    const { ids: asked } = this.#question;
+    const number = this.#free.pop();
+    invariant(number !== undefined && count <= ASK_IDS_MAX, 'a worker has few questions, and each has room');
+    const question = this.#questions[number]!;
     for (let i = 0; i < count; i++) {
       const name = nameOf(ids, i * ID_BYTES);
       if (this.#recall(name) !== undefined) continue;
       this.#recent.set(name, null);
-      asked.set(ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES), names.length * ID_BYTES);
-      if (names.push(name) === ASK_IDS_MAX) this.#send(names.splice(0));
+      question.ids.set(ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES), names.length * ID_BYTES);
+      names.push(name);
     }
-    if (names.length > 0) this.#send(names);
+    if (names.length === 0) {
+      this.#free.push(number);
+      return { question: undefined, names };
+    }
+    if (!question.begin()) this.#ports.giveUp();
+    this.#ports.tell(number, names.length, isAwaited);
+    return { question: number, names };
   }
 
-  #send(names: readonly string[]): void {
-    const { found, places } = this.#question;
-    if (!this.#question.wait(() => this.#tell(names.length))) this.#giveUp();
+  /** Waits for the answer, from when on `chunk` knows it. */
+  finish({ question: number, names }: Asked): void {
+    if (number === undefined) return;
+    const question = this.#questions[number]!;
+    if (!question.wait()) this.#ports.giveUp();
+    const { found, places } = question;
     for (let i = 0; i < names.length; i++)
       if (found[i] === 1) this.#recent.set(names[i]!, places.slice(i * ANSWER_BYTES, (i + 1) * ANSWER_BYTES));
+    question.end();
+    this.#free.push(number);
     if (this.#recent.size < REMEMBERED_MAX / 2) return;
     this.#older = this.#recent;
     this.#recent = new Map();

@@ -8,7 +8,7 @@ import { Chunker, type ChunkerParameters } from '../codec/chunker.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
 import { AskedChunks, type QuestionMemory } from './asked-chunks.ts';
 import { type ChunkTables, openKnownChunks, openSessionChunks } from './chunk-tables.ts';
-import { ContentCutter } from './content-cutter.ts';
+import { ContentCutter, type SentStage } from './content-cutter.ts';
 import { Dedup } from './dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
 import { PackBuffers, type PackBuffersSpec } from './pack-buffers.ts';
@@ -30,6 +30,13 @@ export type BackupThreadSpec = {
   readonly question: QuestionMemory | undefined;
 };
 
+type WaitingBatch = {
+  readonly job: number;
+  readonly result: FileBatchResult;
+  readonly sent: SentStage;
+  isAnswered: boolean;
+};
+
 export type BackupRequest =
   | { readonly kind: 'files'; readonly job: number; readonly tasks: readonly FileTask[] }
   | { readonly kind: 'batch'; readonly job: number; readonly batch: FileBatch }
@@ -37,6 +44,10 @@ export type BackupRequest =
   | { readonly kind: 'chunks'; readonly job: number; readonly bytes: Uint8Array; readonly ends: Uint32Array }
   /** The session's table was full: its content is in `known` now. Answered when the old tables are not used any more. */
   | { readonly kind: 'tables'; readonly tables: ChunkTables }
+  /** A question of this thread has its answer. */
+  | { readonly kind: 'answered'; readonly question: number }
+  /** No answer will come: what waits for one is rejected. */
+  | { readonly kind: 'given-up' }
   /** Close what is open, hand it over, and end. */
   | { readonly kind: 'finish' };
 
@@ -46,8 +57,8 @@ export type BackupAnswer =
   | { readonly kind: 'chunks'; readonly job: number; readonly references: Uint8Array }
   | { readonly kind: 'pack'; readonly pack: FinishedPack }
   | { readonly kind: 'tables' }
-  /** The thread waits for an answer to so many ids in its question's memory. */
-  | { readonly kind: 'ask'; readonly count: number }
+  /** An answer is wanted to so many ids in the memory of this question; with `isAwaited` it is to be told. */
+  | { readonly kind: 'ask'; readonly question: number; readonly count: number; readonly isAwaited: boolean }
   | { readonly kind: 'finished'; readonly totals: WorkerTotals };
 
 async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
@@ -70,6 +81,13 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   const isZero = (bytes: Uint8Array): boolean => isZeroInWindow(chunker, bytes);
   const paged = new PagedCutter(spec.paged, chunker.window, session, ids, dedup, packs, isZero);
   let bytesRead = 0;
+  /** Batches that were read and wait to learn what of them is known, in order. */
+  const waiting: WaitingBatch[] = [];
+  const answerBatch = (job: number, batch: FileBatchResult, sent: SentStage | undefined): void => {
+    const result = sent === undefined ? batch : { ...batch, references: content.takeSent(sent) };
+    const transfer = [result.references.buffer as ArrayBuffer, result.referenceCounts.buffer as ArrayBuffer];
+    port.postMessage({ kind: 'batch', job, result } satisfies BackupAnswer, transfer);
+  };
 
   const handle = async (request: BackupRequest): Promise<void> => {
     if (request.kind === 'files') {
@@ -77,10 +95,22 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
       for (const result of results) bytesRead += result.bytesRead;
       send({ kind: 'files', job: request.job, results });
     } else if (request.kind === 'batch') {
-      const result = readFileBatch(request.batch, content);
+      const { sent, ...result } = readFileBatch(request.batch, content);
       bytesRead += result.bytesRead;
-      const transfer = [result.references.buffer as ArrayBuffer, result.referenceCounts.buffer as ArrayBuffer];
-      port.postMessage({ kind: 'batch', job: request.job, result } satisfies BackupAnswer, transfer);
+      // With an answer that is there already, or none to wait for, nobody will tell.
+      if (sent === undefined || sent.asked.question === undefined) answerBatch(request.job, result, sent);
+      else waiting.push({ job: request.job, result, sent, isAnswered: false });
+    } else if (request.kind === 'answered') {
+      const one = waiting.find(({ sent }) => sent.asked.question === request.question);
+      if (one !== undefined) one.isAnswered = true;
+      // In order: a later one may count on what an earlier one has asked.
+      while (waiting[0]?.isAnswered === true) {
+        const { job, result, sent } = waiting.shift()!;
+        answerBatch(job, result, sent);
+      }
+    } else if (request.kind === 'given-up') {
+      const fault = encodeThreadFault(new GivenUp('The backup was given up'));
+      for (const { job } of waiting.splice(0)) port.postMessage({ ...fault, job });
     } else if (request.kind === 'chunks') {
       let from = 0;
       for (const end of request.ends) {
@@ -122,7 +152,8 @@ function askedChunks(memory: QuestionMemory, send: (answer: BackupAnswer) => voi
   const giveUp = (): never => {
     throw new GivenUp('The backup was given up');
   };
-  return new AskedChunks(memory, (count) => send({ kind: 'ask', count }), giveUp);
+  const tell = (question: number, count: number, isAwaited: boolean): void => send({ kind: 'ask', question, count, isAwaited });
+  return new AskedChunks(memory, { tell, giveUp });
 }
 
 function isZeroInWindow({ scanner, window }: Chunker, bytes: Uint8Array): boolean {

@@ -20,7 +20,8 @@ export async function openKnownChunks(
   if (asked === undefined || known === undefined) return asked ?? known;
   return {
     chunk: (id, found) => known.chunk(id, found) || asked.chunk(id, found),
-    ask: (ids, count) => asked.ask(ids, count),
+    begin: (ids, count, isAwaited) => asked.begin(ids, count, isAwaited),
+    finish: (pending) => asked.finish(pending),
   };
 }
 

@@ -5,6 +5,7 @@ import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
 import { EXTENT_CHUNK, SESSION_BYTES } from '../format/pack.ts';
 import { REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
+import type { Asked } from './asked-chunks.ts';
 import { type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { PackWriter } from './pack-writer.ts';
 import { Stage } from './stage.ts';
@@ -43,6 +44,9 @@ export class ReferenceList {
   }
 }
 
+/** Chunks that are asked for. */
+export type SentStage = { readonly stage: Stage; readonly asked: Asked };
+
 export class ContentCutter {
   readonly #chunker: Chunker;
   readonly #smallBytesMax: number;
@@ -54,7 +58,10 @@ export class ContentCutter {
   readonly #ownBlock: Uint8Array;
   readonly #references = new ReferenceList();
   /** Where chunks wait, if many must be asked for at once. Each becomes one reference, in order. */
-  readonly #stage: Stage | undefined;
+  #stage: Stage | undefined;
+  /** The one before, on its way to be asked for. */
+  #sent: SentStage | undefined;
+  readonly #spareStages: Stage[] = [];
   chunks = 0;
   newChunks = 0;
   newBytes = 0;
@@ -123,30 +130,71 @@ export class ContentCutter {
   }
 
   #addToStage(stage: Stage, chunk: Uint8Array, id: Uint8Array): void {
-    if (!stage.hasRoom(chunk.length)) this.#settle(stage);
-    stage.add(chunk, id);
+    if (stage.hasRoom(chunk.length)) {
+      stage.add(chunk, id);
+      return;
+    }
+    // The one before was asked for while this one was filled.
+    this.#settleSent();
+    this.#sent = this.#send(stage, false);
+    this.#stage = this.#spareStages.pop() ?? new Stage(this.#chunker.window.length);
+    this.#stage.add(chunk, id);
   }
 
-  /** Asks for what waits, and keeps what is not known. */
-  #settle(stage: Stage): void {
-    if (stage.count === 0) return;
-    this.#dedup.ask(stage.ids, stage.count);
+  #send(stage: Stage, isAwaited: boolean): SentStage {
+    return { stage, asked: this.#dedup.begin(stage.ids, stage.count, isAwaited) };
+  }
+
+  /** Keeps what is not known of chunks that were asked for. */
+  #settle({ stage, asked }: SentStage): void {
+    this.#dedup.finish(asked);
     for (let i = 0; i < stage.count; i++) this.#addNamed(stage.chunk(i), stage.id(i));
     stage.shorten(0);
+    this.#spareStages.push(stage);
+  }
+
+  #settleSent(): void {
+    const sent = this.#sent;
+    this.#sent = undefined;
+    if (sent !== undefined) this.#settle(sent);
+  }
+
+  /** Instead of `takeReferences`, when all that was added waits to be asked for: it is asked for, and `takeSent` answers the references
+   *  later. Undefined when it is not so. */
+  sendAll(): SentStage | undefined {
+    const stage = this.#stage;
+    if (stage === undefined || stage.count === 0 || this.#sent !== undefined || this.#references.count > 0) return undefined;
+    this.#stage = this.#spareStages.pop() ?? new Stage(this.#chunker.window.length);
+    return this.#send(stage, true);
+  }
+
+  /** Between other contents, not within one. */
+  takeSent(sent: SentStage): References {
+    this.#settle(sent);
+    return this.#references.take();
   }
 
   /** References that wait to be taken. */
   get referenceCount(): number {
-    return this.#references.count + (this.#stage?.count ?? 0);
+    return this.#references.count + (this.#sent?.stage.count ?? 0) + (this.#stage?.count ?? 0);
   }
 
   dropReferences(count: number): void {
-    this.#stage?.shorten(Math.max(0, count - this.#references.count));
-    if (count < this.#references.count) this.#references.shorten(count);
+    const staged = this.#stage?.count ?? 0;
+    const before = this.referenceCount - staged;
+    if (count < before) this.#settleSent();
+    this.#stage?.shorten(Math.max(0, Math.min(staged, count - before)));
+    if (count < before) this.#references.shorten(count);
   }
 
   takeReferences(): References {
-    if (this.#stage !== undefined) this.#settle(this.#stage);
+    this.#settleSent();
+    const stage = this.#stage;
+    if (stage !== undefined && stage.count > 0) {
+      this.#stage = undefined;
+      this.#settle(this.#send(stage, false));
+      this.#stage = this.#spareStages.pop();
+    }
     return this.#references.take();
   }
 

@@ -2,6 +2,7 @@
 // was when the backup began (files on local disk). Best effort: a miss costs room, never data.
 
 import { SESSION_BYTES } from '../format/pack.ts';
+import type { Asked, AskedChunks } from './asked-chunks.ts';
 
 /** Where a known chunk lies. Filled by `find`. */
 export type Found = { readonly block: Uint8Array; offset: number; length: number };
@@ -26,8 +27,9 @@ export type SessionChunks = {
 /** Chunks of the repository. */
 export type KnownChunks = {
   readonly chunk: (id: Uint8Array, found: Found) => boolean;
-  /** Where asking takes a while: `chunk` knows of those only that were asked for before, many at once (`count` ids of 32 bytes). */
-  readonly ask?: (ids: Uint8Array, count: number) => void;
+  /** Where asking takes a while: `chunk` knows of those only that were asked for before, many at once. */
+  readonly begin?: AskedChunks['begin'];
+  readonly finish?: AskedChunks['finish'];
 };
 
 export class Dedup {
@@ -44,11 +46,20 @@ export class Dedup {
 
   /** Ids must be given to `ask`, many at once, before `find` is asked for them. */
   get isAsked(): boolean {
-    return this.#known?.ask !== undefined;
+    return this.#known?.begin !== undefined;
   }
 
   ask(ids: Uint8Array, count: number): void {
-    this.#known?.ask?.(ids, count);
+    this.finish(this.begin(ids, count, false));
+  }
+
+  /** As `ask`, but leaves waiting to `finish`. */
+  begin(ids: Uint8Array, count: number, isAwaited: boolean): Asked {
+    return this.#known?.begin?.(ids, count, isAwaited) ?? { question: undefined, names: [] };
+  }
+
+  finish(asked: Asked): void {
+    this.#known?.finish?.(asked);
   }
 
   /** Goes on with a fresh table; what the old one knew is in `known` now. */

@@ -7,7 +7,7 @@ import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError, PosixError } from '../files/posix-error.ts';
 import { SourceTree } from '../files/source-tree.ts';
 import { NO_REFERENCES } from '../model/reference.ts';
-import type { ContentCutter } from './content-cutter.ts';
+import type { ContentCutter, SentStage } from './content-cutter.ts';
 import {
   type ExpectedStat,
   type FileBatch,
@@ -82,8 +82,11 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
   }
 }
 
+/** A batch that was read; with `sent`, its references are there when the answer is (`ContentCutter.takeSent`). */
+export type ReadBatch = FileBatchResult & { readonly sent?: SentStage };
+
 /** Reads a batch of small files. Their extended attributes are read on the way: an open file gives them at a third of the cost. */
-export function readFileBatch(batch: FileBatch, content: ContentCutter): FileBatchResult {
+export function readFileBatch(batch: FileBatch, content: ContentCutter): ReadBatch {
   const posix = posixCalls();
   const tree = treeOf(batch.root);
   const { paths, stats } = batch;
@@ -117,7 +120,9 @@ export function readFileBatch(batch: FileBatch, content: ContentCutter): FileBat
     }
     referenceCounts[file] = content.referenceCount - before;
   }
-  return { referenceCounts, references: content.takeReferences(), bytesRead, outcomes, xattrs };
+  const sent = content.sendAll();
+  const result = { referenceCounts, bytesRead, outcomes, xattrs };
+  return sent === undefined ? { ...result, references: content.takeReferences() } : { ...result, references: NO_REFERENCES, sent };
 }
 
 function isAsFound(stats: Float64Array, file: number): boolean {

@@ -116,6 +116,11 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     for (const worker of this.#workers) worker.postMessage(message);
   }
 
+  /** To one started thread, outside the queue. */
+  post(thread: number, message: unknown): void {
+    this.#workers[thread]?.postMessage(message);
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
