@@ -13,9 +13,8 @@ import { openAssetSource } from './asset-source.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
 import type { RunContext } from './execute-run.ts';
 import type { RunOutcome } from './run-messages.ts';
+import { ToldProblems } from './told-problems.ts';
 
-/** Of the problems of a run: enough to see what is wrong. */
-const PROBLEMS_TOLD = 50;
 const COMPRESSION_LEVEL = 1;
 
 export async function backupRun(context: RunContext): Promise<RunOutcome> {
@@ -27,8 +26,8 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
   const directory = join(home.cache, run.id);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const progress = new BackupProgress();
-  const problems: BackupProblem[] = [];
-  const listener = { onProblem: (problem: BackupProblem) => void (problems.length < PROBLEMS_TOLD && problems.push(problem)) };
+  const problems = new ToldProblems();
+  const listener = { onProblem: (problem: BackupProblem) => problems.add(problem) };
   progress.problems += source.problems.length;
   source.problems.forEach(listener.onProblem);
   let stored = (): number => 0;
@@ -62,7 +61,7 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
   }
 }
 
-function outcomeOf(snapshot: Snapshot, problems: readonly BackupProblem[], { client, store }: DataPath): RunOutcome {
+function outcomeOf(snapshot: Snapshot, problems: ToldProblems, { client, store }: DataPath): RunOutcome {
   const { files, filesUnchanged, bytesScanned, bytesRead, bytesNew, bytesStored, durationMs } = snapshot.statistics;
   return {
     state: snapshot.problems === 0 ? 'succeeded' : 'warned',
@@ -76,9 +75,7 @@ function outcomeOf(snapshot: Snapshot, problems: readonly BackupProblem[], { cli
       bytesStored,
       durationMs,
       problems: snapshot.problems,
-      ...(problems.length === 0
-        ? {}
-        : { firstProblems: problems.map(({ path, code, message }) => ({ path: displayPath(path), code, message })) }),
+      ...problems.describe(),
       /** Through the control plane, both ways; all else went straight to the store. */
       serviceBytes: client.bytesSent + client.bytesReceived,
       storeBytes: store.bytesStored,

@@ -38,7 +38,7 @@ const BREATH_MS = 1_000;
 const TELL_ON_STOP_MS = 10_000;
 
 /** What no repetition changes: the agent ends. */
-const FINAL = ['AGENT_REVOKED', 'AGENT_UNKNOWN', 'AGENT_SIGNATURE_BAD', 'AGENT_VERSION_UNSUPPORTED'] as const;
+const FINAL = ['AGENT_REVOKED', 'AGENT_UNKNOWN', 'AGENT_VERSION_UNSUPPORTED'] as const;
 
 export type HostAgentOptions = {
   readonly home: AgentHome;
@@ -79,8 +79,8 @@ export class HostAgent {
     });
   }
 
-  /** Until the signal fires, or the service will not have this agent: AGENT_REVOKED, AGENT_UNKNOWN, AGENT_SIGNATURE_BAD,
-   *  AGENT_VERSION_UNSUPPORTED; AGENT_HOME_BUSY. The transport stays open. */
+  /** Until the signal fires, or the service will not have this agent: AGENT_REVOKED, AGENT_UNKNOWN, AGENT_VERSION_UNSUPPORTED;
+   *  AGENT_HOME_BUSY. The transport stays open. */
   async run(signal: AbortSignal): Promise<void> {
     const { home, log } = this.#options;
     home.prepare();
@@ -148,8 +148,19 @@ export class HostAgent {
   }
 
   async #tellEnd(runId: string, fence: number, outcome: RunOutcome): Promise<void> {
-    const { transport } = this.#options;
-    await call(transport, AGENT_PATHS.end(runId), { fence, ...outcome }, EndAnswer, this.#callOptions(TELL_TIMEOUT_MS));
+    const { transport, log } = this.#options;
+    const tell = async (said: RunOutcome): Promise<void> => {
+      await call(transport, AGENT_PATHS.end(runId), { fence, ...said }, EndAnswer, this.#callOptions(TELL_TIMEOUT_MS));
+    };
+    try {
+      await tell(outcome);
+    } catch (error) {
+      if (!isFault(error, 'MESSAGE_INVALID') || outcome.result === undefined) throw error;
+      // How it ended matters more than its figures.
+      log.warn({ runId, err: error }, 'the service does not take the result of the run: told without it');
+      const { result, ...rest } = outcome;
+      await tell(typeof result.snapshot === 'string' ? { ...rest, result: { snapshot: result.snapshot } } : rest);
+    }
   }
 
   #callOptions(timeoutMs: number, signal?: AbortSignal): { timeoutMs: number; signal?: AbortSignal; version?: string } {

@@ -11,8 +11,8 @@ import { RemoteReader } from '../../src/remote/remote-reader.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
 import type { RunContext } from './execute-run.ts';
 import type { RunProgress } from './run-messages.ts';
+import { ToldProblems } from './told-problems.ts';
 
-const PROBLEMS_TOLD = 50;
 /** Paths of problems that are remembered, so that reading again does not report them anew. */
 const REPORTED_MAX = 100_000;
 const DAMAGE: readonly string[] = ['FORMAT_DAMAGED', 'STORE_NOT_FOUND'];
@@ -33,7 +33,7 @@ export class RestoreWork {
   readonly progress = new RestoreProgress();
   readonly data: DataPath;
   readonly #context: RunContext;
-  readonly #problems: RestoreProblem[] = [];
+  readonly #told = new ToldProblems();
   readonly #reported = new Set<string>();
   problems = 0;
   damaged = 0;
@@ -90,7 +90,7 @@ export class RestoreWork {
     const progress = new RestoreProgress();
     const onDifference = (problem: RestoreProblem): void => {
       this.differing++;
-      this.#keep(problem);
+      this.#told.add(problem);
     };
     this.#context.watch(() => gaugeOf('comparing', progress, snapshot.root.contentBytes));
     await this.#withPool(undefined, async (pool) => {
@@ -117,9 +117,7 @@ export class RestoreWork {
       bytesKept: progress.bytesKept,
       problems,
       damaged,
-      ...(this.#problems.length === 0
-        ? {}
-        : { firstProblems: this.#problems.map(({ path, code, message }) => ({ path: displayPath(path), code, message })) }),
+      ...this.#told.describe(),
       serviceBytes: data.client.bytesSent + data.client.bytesReceived,
       storeBytes: data.store.bytesFetched,
     };
@@ -135,11 +133,7 @@ export class RestoreWork {
     this.progress.problems++;
     if (DAMAGE.includes(problem.code)) this.damaged++;
     if (this.#reported.size < REPORTED_MAX) this.#reported.add(problem.path);
-    this.#keep(problem);
-  }
-
-  #keep(problem: RestoreProblem): void {
-    if (this.#problems.length < PROBLEMS_TOLD) this.#problems.push(problem);
+    this.#told.add(problem);
   }
 
   async #withPool(target: string | undefined, work: (pool: ReadingPool) => Promise<void>): Promise<void> {

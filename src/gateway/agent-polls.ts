@@ -17,6 +17,8 @@ import type { AgentWaker } from './agent-waker.ts';
 
 /** Claims in one answer. */
 const CLAIMS_MAX = 8;
+/** So long nobody looks for runs of agents again after there were none at all in the queue. */
+const EMPTY_MS = 1_000;
 /** Processes of agents with claims whose arrival is not known yet. */
 const PROCESSES_MAX = 20_000;
 
@@ -60,6 +62,8 @@ export class AgentPolls {
   /** Of each process ("agent/instance"): its poll, and the claims that were told to it and have not appeared yet (run -> fence). */
   readonly #current = new Map<string, AbortController>();
   readonly #unconfirmed = new Map<string, Map<string, number>>();
+  /** The queue held nothing for any agent; good until then, or until somebody was woken. */
+  #empty = { untilMs: 0, wakes: -1 };
 
   constructor(options: PollsOptions) {
     this.#options = options;
@@ -92,11 +96,12 @@ export class AgentPolls {
     const waitMs = Math.min(request.waitMs, limits.waitMsMax);
     const { held, fenced } = await this.#extend(agent, request.running);
     let look: Look = { claimed: [], cancel: held.flatMap((one) => (isToCancel(one, one.run) ? [one.runId] : [])), fenced };
-    for (;;) {
+    for (let since = waker.wakes; ; ) {
       look = await this.#claim(agent, request, look, signal);
       const leftMs = waitMs - (performance.now() - startedMs);
       if (isNews(look) || leftMs <= 0 || signal.aborted || waker.isClosed) return look;
-      await waker.wait(agent.id, Math.min(leftMs, this.#lookMs()), signal);
+      await waker.wait(agent.id, Math.min(leftMs, this.#lookMs()), signal, since);
+      since = waker.wakes;
       look = await this.#lookAtHeld(agent, held);
     }
   }
@@ -149,7 +154,7 @@ export class AgentPolls {
     const { catalog, now, limits } = this.#options;
     const kinds = AGENT_RUN_KINDS.filter((kind: RunKind) => request.kinds?.includes(kind) ?? true);
     const claimed = [...(await this.#sayAgain(agent, request))];
-    while (claimed.length < Math.min(request.capacity, CLAIMS_MAX) && !signal.aborted) {
+    while (claimed.length < Math.min(request.capacity, CLAIMS_MAX) && !signal.aborted && (await this.#mayHaveWork())) {
       const { leaseMs, perAgentMax, perTenantMax, totalMax } = limits;
       const claim = {
         by: claimerOf(agent),
@@ -166,6 +171,17 @@ export class AgentPolls {
       claimed.push(await this.#tell(agent, request, run));
     }
     return { ...look, claimed };
+  }
+
+  /** A thousand idle agents look often: one look at the counts answers for all of them. */
+  async #mayHaveWork(): Promise<boolean> {
+    const { catalog, waker } = this.#options;
+    const { wakes } = waker;
+    if (this.#empty.wakes === wakes && performance.now() < this.#empty.untilMs) return false;
+    const counts = await catalog.runs.counts();
+    if (counts.some(({ kind, state, count }) => state === 'queued' && count > 0 && AGENT_RUN_KINDS.includes(kind))) return true;
+    this.#empty = { untilMs: performance.now() + EMPTY_MS, wakes };
+    return false;
   }
 
   async #tell(agent: Agent, request: PollRequest, run: Run): Promise<ClaimedRun> {
