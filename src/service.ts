@@ -128,7 +128,7 @@ async function compose(
     log,
     name: `service:${options.process.host}:${options.process.processId}`,
     program,
-    scratchDirectory: join(home, 'scratch'),
+    service: { home, store: options.store },
     readSecret: secretReader(join(home, 'secrets')),
     shippedPolicies,
     catalogTenant: async () => tenant.id,

@@ -40,7 +40,7 @@ try {
     log: { info: () => {}, warn: () => {}, error: (what: unknown) => console.error(what) } as never,
     name: 'service:bench',
     program: { command: '/bin/false', environment: {} },
-    scratchDirectory: directory,
+    service: { home: directory },
     readSecret: never,
     catalogTenant: async () => undefined,
     limits: { heavyMax: 0, lightMax: 0 },

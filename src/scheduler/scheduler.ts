@@ -19,6 +19,7 @@ import { catalogBackupTask, Planner } from './planner.ts';
 import { PolicyBook } from './policy-book.ts';
 import type { Program } from './program-child.ts';
 import { type OnRunEnded, onRunEnded } from './run-ended.ts';
+import type { ServicePlace } from './service-run.ts';
 import { cutFutureLeases, dropOldAnswers, expireRuns } from './upkeep.ts';
 
 const EVERY_MINUTE = '* * * * *';
@@ -41,12 +42,12 @@ export type SchedulerOptions = {
   /** Of this process among all: "service:<host>:<process>". */
   readonly name: string;
   readonly program: Program;
-  /** Of mode 0700; for copies of the catalogue on their way into a repository. */
-  readonly scratchDirectory: string;
+  /** What backs up the service itself is told. */
+  readonly service: ServicePlace;
   /** The text of a secret that a channel names; see notify/channel-settings.ts. */
   readonly readSecret: (name: string) => Promise<string>;
   readonly shippedPolicies?: readonly PolicyDocument[];
-  /** In whose repository the catalogue is backed up; undefined: nowhere yet. */
+  /** Among whose runs the backups of the service itself are listed; undefined: there are none. */
   readonly catalogTenant: () => Promise<string | undefined>;
   readonly limits?: Partial<ExecutorLimits>;
   /** A run was queued for this agent: it may be waiting in a poll. */

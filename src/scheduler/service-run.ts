@@ -9,13 +9,19 @@ import type { TenantPlace, TenantRepositories } from '../tenants/tenant-reposito
 import type { PolicyBook } from './policy-book.ts';
 import { type ChildEnd, type ChildLine, type Program, runProgram } from './program-child.ts';
 
+/** Where the service keeps what it keeps. */
+export type ServicePlace = {
+  readonly home: string;
+  /** Of tenants' repositories, as given to the service; absent: below the home. */
+  readonly store?: string | undefined;
+};
+
 export type ServiceRunPorts = {
   readonly catalog: Catalog;
   readonly tenants: Pick<TenantRepositories, 'place' | 'use'>;
   readonly book: PolicyBook;
   readonly program: Program;
-  /** For files that a run makes and removes again; of mode 0700. */
-  readonly scratchDirectory: string;
+  readonly service: ServicePlace;
   readonly now: () => Date;
 };
 
@@ -40,20 +46,33 @@ export type VerbOutcome = {
 /** Runs a verb of our command line on the tenant's repository. `onLine` hears of all lines but progress, summary and error. */
 export async function runVerb(
   ports: ServiceRunPorts,
-  { run, signal, tell }: Execution,
+  execution: Execution,
   verb: readonly string[],
+  onLine?: (line: ChildLine) => void,
+): Promise<VerbOutcome> {
+  const { run } = execution;
+  const place = await ports.tenants.place(run.tenantId);
+  const args = [...verb, ...repositoryArgs(verb[0]!, place), ...limitArgs(ports, run)];
+  return outcomeOf(ports, execution, place.environment, args, onLine);
+}
+
+/** Runs our command line. */
+export async function outcomeOf(
+  { program }: Pick<ServiceRunPorts, 'program'>,
+  { signal, tell }: Execution,
+  environment: Readonly<Record<string, string>>,
+  args: readonly string[],
   onLine: (line: ChildLine) => void = () => {},
 ): Promise<VerbOutcome> {
-  const place = await ports.tenants.place(run.tenantId);
   let summary: ChildLine | undefined;
   let error: RunFault | undefined;
   const end = await runProgram({
-    program: ports.program,
-    args: [...verb, ...repositoryArgs(verb[0]!, place), ...limitArgs(ports, run)],
-    environment: place.environment,
+    program,
+    args,
+    environment,
     signal,
     onLine: (line) => {
-      if (line.kind === 'progress') tell(progressOf(verb[0]!, line));
+      if (line.kind === 'progress') tell(progressOf(args[0]!, line));
       else if (line.kind === 'summary') summary = line;
       else if (line.kind === 'error') error = faultOfLine(line);
       else onLine(line);

@@ -126,7 +126,7 @@ describe('an event', () => {
     await routeEvents(some);
     const stop = new AbortController();
     const delivering = deliverDue(some, stop.signal);
-    await expect.poll(() => [up.received.length, hanging.received.length]).toEqual([3, 1]);
+    await expect.poll(() => [up.received.length, hanging.received.length], { timeout: 60_000 }).toEqual([3, 1]);
     stop.abort();
     await delivering;
   });

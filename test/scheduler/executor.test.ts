@@ -3,8 +3,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
+import { backUp as backUpWith } from '../../src/engine/backup.ts';
+import { BackupProgress } from '../../src/engine/backup-progress.ts';
+import { backUpStream } from '../../src/engine/backup-stream.ts';
 import type { RecoveryPoint } from '../../src/model/recovery-point.ts';
 import type { Run, RunKind } from '../../src/model/run.ts';
+import type { Repository } from '../../src/repository/repository.ts';
 import type { Scheduler, SchedulerOptions } from '../../src/scheduler/scheduler.ts';
 import { openStore } from '../../src/store/open.ts';
 import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
@@ -12,10 +17,11 @@ import { eventsOf, MINUTE, newScene, newScheduler, type Scene } from './scene.ts
 
 const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
 const ENVIRONMENT = { PATH: process.env.PATH ?? '', HOME: tmpdir(), NODE_COMPILE_CACHE: join(tmpdir(), 'holdfast-test-code') };
+const PATIENCE = { timeout: 60_000 };
 const LIMITS = { heavyMax: 2, lightMax: 2 };
 const POLICY = `name: plan\nschedule:\n  - cron: "0 * * * *"\nretention: { keepLast: 2, keepTags: [[keep]] }\n`;
 
-type Repositories = Scene & { readonly tenants: TenantRepositories; readonly source: string; cli(...args: string[]): string };
+type Repositories = Scene & { readonly tenants: TenantRepositories; cli(...args: string[]): string };
 
 async function withRepository(policy = POLICY): Promise<Repositories> {
   const scene = await newScene(policy);
@@ -33,8 +39,6 @@ async function withRepository(policy = POLICY): Promise<Repositories> {
   onTestFinished(() => tenants.close());
   mkdirSync(join(directory, 'repositories'));
   await tenants.create(tenant);
-  const source = join(directory, 'source');
-  mkdirSync(source);
   const place = await tenants.place(tenant.id);
   const where = ['--repo', place.location, '--passphrase-file', place.passphraseFile, '--cache-dir', place.cacheDirectory];
   const cli = (...args: string[]): string => {
@@ -42,15 +46,46 @@ async function withRepository(policy = POLICY): Promise<Repositories> {
     if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr}`);
     return stdout;
   };
-  return { ...scene, tenants, source, cli };
+  return { ...scene, tenants, cli };
+}
+
+/** A snapshot of the asset: content that was never there before. Answers its name. */
+async function storeStream(repository: Repository, asset: string, content: Uint8Array): Promise<string> {
+  await repository.openIndex();
+  const progress = new BackupProgress();
+  const details = {
+    asset,
+    type: 'stream' as const,
+    host: 'test',
+    user: 'test',
+    paths: [asset],
+    tags: [],
+    program: 'test',
+    now: () => new Date(),
+    threads: 1,
+    level: 1,
+    signal: new AbortController().signal,
+    progress,
+    listener: { onProblem: () => {} },
+  };
+  const { id } = await backUpWith(repository, details, async ({ pipeline, parameters, keyring }) => ({
+    root: await backUpStream({
+      session: pipeline,
+      stream: (async function* () {
+        yield content;
+      })(),
+      chunking: parameters.content,
+      multiplier: keyring.multiplier,
+      progress,
+    }),
+  }));
+  return id;
 }
 
 /** A backup of the asset, as an agent's would be known. */
 async function backUp(scene: Repositories, more: Partial<RecoveryPoint> = {}): Promise<string> {
-  const { catalog, things, tenant, asset, source, clock, cli } = scene;
-  writeFileSync(join(source, `file-${things.id('run')}`), Buffer.from(things.random(300_000)));
-  const lines = cli('backup', source, '--asset', asset.name, '--json').trim().split('\n');
-  const { snapshot } = JSON.parse(lines.at(-1)!) as { snapshot: string };
+  const { catalog, things, tenant, asset, clock } = scene;
+  const snapshot = await scene.tenants.use(tenant.id, (repository) => storeStream(repository, asset.name, things.random(300_000)));
   const at = clock.now().toISOString();
   clock.pass(MINUTE);
   const point = things.point(tenant.id, { assetId: asset.id, assetName: asset.name, snapshot, startedAt: at, endedAt: at });
@@ -88,14 +123,10 @@ async function execute(scene: Repositories, kind: RunKind, more: Partial<Run> = 
   return (await scene.catalog.runs.get(tenantId, id))!;
 }
 
-const snapshotsOf = (scene: Repositories): string[] =>
-  scene
-    .cli('snapshots', '--json')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === 'snapshot')
-    .map(({ id }) => id);
+async function snapshotsOf({ tenants, tenant }: Repositories): Promise<string[]> {
+  const { snapshots } = await tenants.use(tenant.id, (repository) => repository.heads.read());
+  return snapshots.map(({ session }) => session);
+}
 
 function packsOf(scene: Repositories): string[] {
   const packs = join(scene.directory, 'repositories', scene.tenant.name, 'packs');
@@ -115,7 +146,7 @@ describe('a forget', () => {
     const run = await execute(scene, 'forget', { assetId: scene.asset.id });
     expect(run).toMatchObject({ state: 'succeeded', result: { forgotten: [first], kept: 4, held: 1 } });
     const kept = [held, tagged, fourth, fifth].sort();
-    expect(snapshotsOf(scene).sort()).toEqual(kept);
+    expect((await snapshotsOf(scene)).sort()).toEqual(kept);
     const { items } = await scene.catalog.recoveryPoints.list(scene.tenant.id, scene.asset.id, { limit: 100 });
     expect(items.map(({ snapshot }) => snapshot).sort()).toEqual(kept);
   });
@@ -125,9 +156,9 @@ describe('a forget', () => {
     const sound = await backUp(scene);
     const damaged = [await backUp(scene, { isSound: false }), await backUp(scene, { isSound: false })];
     await execute(scene, 'forget', { assetId: scene.asset.id });
-    expect(snapshotsOf(scene)).toContain(sound);
+    expect(await snapshotsOf(scene)).toContain(sound);
     await execute(scene, 'forget', { assetId: scene.asset.id, parameters: { snapshots: [sound, ...damaged] } });
-    expect(snapshotsOf(scene)).toEqual([sound]);
+    expect(await snapshotsOf(scene)).toEqual([sound]);
   });
 
   it('that died between catalogue and repository is finished by the next one', async () => {
@@ -145,10 +176,10 @@ describe('a forget', () => {
     await queue(scene, 'forget', { assetId: scene.asset.id, attemptsMax: 1 });
     await broken.shortTick();
     await broken.idle();
-    expect(snapshotsOf(scene)).toContain(first);
+    expect(await snapshotsOf(scene)).toContain(first);
     await execute(scene, 'forget', { assetId: scene.asset.id });
-    expect(snapshotsOf(scene)).not.toContain(first);
-    expect(snapshotsOf(scene)).toContain(third);
+    expect(await snapshotsOf(scene)).not.toContain(first);
+    expect(await snapshotsOf(scene)).toContain(third);
   });
 });
 
@@ -250,7 +281,6 @@ describe('other runs of the service', () => {
     const scene = await withRepository();
     for (let n = 0; n < 4; n++) {
       await backUp(scene);
-      for (const name of readdirSync(scene.source)) rmSync(join(scene.source, name));
     }
     await execute(scene, 'forget', { assetId: scene.asset.id });
     const run = await execute(scene, 'prune');
@@ -258,16 +288,21 @@ describe('other runs of the service', () => {
     expect(run.result!.packsDropped as number).toBeGreaterThan(0);
   });
 
-  it('a backup of the catalogue lies in the repository, can be restored and opened, and leaves no copy behind', async () => {
+  it('a backup of the catalogue lies in a repository of its own, can be restored and opened, and leaves no copy behind', async () => {
     const scene = await withRepository();
+    const { directory, tenant } = scene;
     const run = await execute(scene, 'catalog-backup');
-    expect(run).toMatchObject({ state: 'succeeded', result: { asset: 'holdfast/catalog' } });
-    const target = join(scene.directory, 'restored');
-    mkdirSync(target);
-    scene.cli('restore', String(run.result!.snapshot), '--target', target);
-    const [name] = (readdirSync(target, { recursive: true }) as string[]).filter((path) => path.endsWith('catalog.sqlite'));
-    expect(readFileSync(join(target, name!)).subarray(0, 15).toString()).toBe('SQLite format 3');
-    expect(readdirSync(join(scene.directory, 'scratch'))).toEqual([]);
+    const system = join(directory, 'repositories', '_system');
+    expect(run).toMatchObject({ state: 'succeeded', result: { location: system } });
+    const passphrase = join(directory, 'secrets', 'system.passphrase');
+    const restore = ['catalog', 'restore', '--repo', system, '--passphrase-file', passphrase, '--home', join(directory, 'again')];
+    const { status, stderr } = spawnSync(PROGRAM, restore, { env: ENVIRONMENT, encoding: 'utf8' });
+    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+    const { things, clock } = scene;
+    const again = await openSqliteCatalog({ path: join(directory, 'again/catalog.sqlite'), now: clock.now, random: things.random });
+    onTestFinished(() => again.close());
+    expect(await again.tenants.get(tenant.id)).toMatchObject({ name: tenant.name });
+    expect(readdirSync(join(directory, 'scratch'))).toEqual([]);
   });
 
   it('a run whose repository does not answer fails with the fault of the program, and is tried again when that may help', async () => {
@@ -337,7 +372,7 @@ while :; do sleep 0.05; done
     const { id } = await queue(scene, 'prune');
     await scheduler.shortTick();
     const get = (): Promise<Run | undefined> => scene.catalog.runs.get(scene.tenant.id, id);
-    await expect.poll(async () => (await get())?.progress).toMatchObject({ phase: 'mark', bytesDone: 42 });
+    await expect.poll(async () => (await get())?.progress, PATIENCE).toMatchObject({ phase: 'mark', bytesDone: 42 });
     await scene.catalog.runs.cancel(scene.tenant.id, id, scene.clock.now().toISOString());
     await scheduler.idle();
     expect(await get()).toMatchObject({ state: 'canceled' });
@@ -349,7 +384,7 @@ while :; do sleep 0.05; done
     const scheduler = scene.scheduler();
     const { id } = await queue(scene, 'prune');
     await scheduler.shortTick();
-    await expect.poll(() => scene.pid()).toBeGreaterThan(0);
+    await expect.poll(() => scene.pid(), PATIENCE).toBeGreaterThan(0);
     // Somebody else believes it dead and takes it.
     const at = new Date(scene.clock.ms + MINUTE).toISOString();
     await scene.catalog.runs.expire(at, at, 10);
@@ -377,7 +412,7 @@ while :; do sleep 0.05; done
     const scheduler = scene.scheduler();
     const { id } = await queue(scene, 'prune');
     await scheduler.shortTick();
-    await expect.poll(() => scene.pid()).toBeGreaterThan(0);
+    await expect.poll(() => scene.pid(), PATIENCE).toBeGreaterThan(0);
     await scheduler.stop();
     expect(isAlive(scene.pid())).toBe(false);
     expect(await scene.catalog.runs.get(scene.tenant.id, id)).toMatchObject({
@@ -412,7 +447,7 @@ it('our command line ends when the process that holds its lifeline dies, and not
   });
   onTestFinished(() => void child.kill('SIGKILL'));
   const ended = new Promise<number | null>((done) => child.on('close', done));
-  await expect.poll(() => existsSync(socket), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => existsSync(socket), PATIENCE).toBe(true);
   expect(child.exitCode).toBe(null);
   child.stdin.destroy();
   expect([0, 130]).toContain(await ended);

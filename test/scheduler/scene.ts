@@ -1,6 +1,5 @@
 // A catalogue on disk with a tenant, an agent and assets, a clock that a test sets, and a scheduler's parts over them.
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Catalog } from '../../src/catalog/catalog.ts';
@@ -98,8 +97,6 @@ export async function addTenantPolicy(catalog: Catalog, things: Things, tenant: 
 
 export function newScheduler(scene: Scene, more: Partial<SchedulerOptions> = {}): Scheduler {
   const { directory, catalog, clock, things } = scene;
-  const scratch = join(directory, 'scratch');
-  mkdirSync(scratch, { recursive: true, mode: 0o700 });
   return new Scheduler({
     catalog,
     tenants: {
@@ -116,7 +113,7 @@ export function newScheduler(scene: Scene, more: Partial<SchedulerOptions> = {})
     log: strictLog().log,
     name: 'service:test',
     program: { command: '/bin/false', environment: {} },
-    scratchDirectory: scratch,
+    service: { home: directory },
     readSecret: async () => 'secret',
     catalogTenant: async () => undefined,
     limits: { heavyMax: 0, lightMax: 0 },

@@ -27,7 +27,7 @@ const scheduler = new Scheduler({
   } as never,
   name: `service:${name}`,
   program: { command: '/bin/false', environment: {} },
-  scratchDirectory: '/nonexistent',
+  service: { home: '/nonexistent' },
   readSecret: nothing,
   catalogTenant: async () => undefined,
 });
