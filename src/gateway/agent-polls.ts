@@ -94,9 +94,11 @@ export class AgentPolls {
     const { limits, waker } = this.#options;
     const startedMs = performance.now();
     const waitMs = Math.min(request.waitMs, limits.waitMsMax);
+    // Before anything is looked at: who is woken from now on does not wait.
+    let since = waker.wakes;
     const { held, fenced } = await this.#extend(agent, request.running);
     let look: Look = { claimed: [], cancel: held.flatMap((one) => (isToCancel(one, one.run) ? [one.runId] : [])), fenced };
-    for (let since = waker.wakes; ; ) {
+    for (;;) {
       look = await this.#claim(agent, request, look, signal);
       const leftMs = waitMs - (performance.now() - startedMs);
       if (isNews(look) || leftMs <= 0 || signal.aborted || waker.isClosed) return look;
