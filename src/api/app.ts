@@ -8,6 +8,7 @@ import {
   type FastifyInstance,
   type FastifyPluginAsync,
   type FastifyReply,
+  type FastifyRequest,
   fastify,
   LogController,
 } from 'fastify';
@@ -69,10 +70,14 @@ export async function buildApi(options: ApiOptions): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: 200 },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false, strict: false } },
     clientErrorHandler: answerMalformed,
-    frameworkErrors: (error, request, reply) => {
-      const problem = problemOf(error, request.id);
+    // Addresses that no route could have: what cannot be an id is the id of nothing.
+    frameworkErrors: (_error, request, reply) => {
       const bare = reply as FastifyReply;
-      void bare.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+      secureHeaders(request as FastifyRequest, bare);
+      void bare
+        .code(404)
+        .type('application/problem+json; charset=utf-8')
+        .send(JSON.stringify(problemOf(notFound(), request.id)));
     },
   });
   refuseProperly(app);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { newService } from './service-under-test.ts';
+import { newService } from './new-service.ts';
 
 describe('the service from outside', () => {
   it('says that it lives and that it is ready, to anybody', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { newService } from './service-under-test.ts';
+import { newService } from './new-service.ts';
 import { POLICY_TEXT, populate } from './world.ts';
 
 async function bureau() {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { STATUS_OF_FAULT } from '../../src/api/problem.ts';
 import { FAULTS } from '../../src/base/faults.ts';
-import { newService, type ServiceUnderTest } from './service-under-test.ts';
+import { newService } from './new-service.ts';
+import type { ServiceUnderTest } from './service-under-test.ts';
 import { populate, type Things } from './world.ts';
 
 async function bureau(options: Parameters<typeof newService>[0] = {}) {

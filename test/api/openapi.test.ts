@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../src/api/openapi.ts';
 import { ROUTES } from '../../src/api/route-table.ts';
 import { ACTIONS } from '../../src/trust/roles.ts';
-import { newService } from './service-under-test.ts';
+import { newService } from './new-service.ts';
 
 type Operation = {
   readonly operationId: string;

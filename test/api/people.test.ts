@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { bootstrap } from '../../src/trust/bootstrap.ts';
 import { decodeBase32, stepOf, totpCode } from '../../src/trust/totp.ts';
-import { newService, type ServiceUnderTest } from './service-under-test.ts';
+import { newService } from './new-service.ts';
+import type { ServiceUnderTest } from './service-under-test.ts';
 
 const PASSWORD = 'correct horse battery';
 const login = (service: ServiceUnderTest, name: string, password = PASSWORD, code?: string, from?: string) =>

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
-import { onTestFinished } from 'vitest';
 import { type ApiOptions, buildApi } from '../../src/api/app.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
@@ -168,11 +167,4 @@ export class ServiceUnderTest {
     });
     return id;
   }
-}
-
-/** Closed when the test is over. */
-export async function newService(options: Partial<ApiOptions> = {}): Promise<ServiceUnderTest> {
-  const service = await ServiceUnderTest.start(options);
-  onTestFinished(() => service.close());
-  return service;
 }

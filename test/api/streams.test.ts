@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { ServerEvent } from '../../src/client/server-events.ts';
 import { ServiceClient } from '../../src/client/service-client.ts';
-import { newService } from './service-under-test.ts';
+import { newService } from './new-service.ts';
 import { populate } from './world.ts';
 
 const STREAMS = { totalMax: 100, perPrincipalMax: 3, pollMs: 5, heartbeatMs: 20, lifeMs: 60_000 };
