@@ -11,7 +11,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import { RemoteTarget } from '../../src/remote/remote-target.ts';
 import { openAssetSource } from './asset-source.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
-import type { RunContext } from './execute-run.ts';
+import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 import { ToldProblems } from './told-problems.ts';
 

@@ -3,7 +3,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { ServiceClient } from '../../src/remote/service-client.ts';
 import { StoreClient } from '../../src/remote/store-client.ts';
-import type { RunContext } from './execute-run.ts';
+import type { RunContext } from './run-context.ts';
 
 /** What may go at once after a pause: a second's worth. */
 const BURST_SECONDS = 1;

@@ -4,32 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { Fault, isFault } from '../../src/base/faults.ts';
 
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
-import type { AgentTransport } from '../../src/protocol/agent-transport.ts';
 import { AgentHome } from './agent-home.ts';
 import { readCertificates } from './certificates.ts';
 import { runHooks } from './hooks.ts';
 import { HttpTransport } from './http-transport.ts';
+import type { RunContext } from './run-context.ts';
 import type { RunOutcome, RunProgress, RunSettings } from './run-messages.ts';
 import { outcomeOfError } from './run-outcome.ts';
 
 const PROGRESS_MS = 500;
-
-export type RunContext = {
-  readonly claimed: ClaimedRun;
-  readonly settings: RunSettings;
-  readonly home: AgentHome;
-  readonly transport: AgentTransport;
-  readonly signal: AbortSignal;
-  readonly now: () => Date;
-  readonly random: (bytes: number) => Uint8Array;
-  /** Where the progress is looked up while the work goes on. */
-  readonly watch: (read: () => RunProgress) => void;
-  /** The process group of the hook that runs now. */
-  readonly onGroup: (group: number | undefined) => void;
-};
-
-/** What a kind of run answers. */
-export type RunWork = (context: RunContext) => Promise<RunOutcome>;
 
 /** Never rejects. */
 export async function execute(

@@ -8,9 +8,9 @@ import { displayPath, faultOfPath, nameOfPath, pathFromText } from '../../src/mo
 import { RestoreOrder } from '../../src/model/restore-order.ts';
 import { readMessage } from '../../src/protocol/read-message.ts';
 import type { RemoteReader } from '../../src/remote/remote-reader.ts';
-import type { RunContext } from './execute-run.ts';
 import { checkPlace, makeRestoreDirectory } from './restore-place.ts';
 import { type RestorePlace, RestoreWork } from './restore-work.ts';
+import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 
 const OCCUPIED_HINT = 'Choose another target, or restore with "delta", which overwrites what differs.';

@@ -5,9 +5,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { pathFromText } from '../../src/model/entry-path.ts';
-import type { RunContext } from './execute-run.ts';
 import { makeRestoreDirectory } from './restore-place.ts';
 import { type RestorePlace, RestoreWork } from './restore-work.ts';
+import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 
 export async function restoreTestRun(context: RunContext): Promise<RunOutcome> {

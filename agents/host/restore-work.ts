@@ -9,7 +9,7 @@ import { displayPath } from '../../src/model/entry-path.ts';
 import type { Content } from '../../src/model/stored-entry.ts';
 import { RemoteReader } from '../../src/remote/remote-reader.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
-import type { RunContext } from './execute-run.ts';
+import type { RunContext } from './run-context.ts';
 import type { RunProgress } from './run-messages.ts';
 import { ToldProblems } from './told-problems.ts';
 
