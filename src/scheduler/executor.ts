@@ -79,6 +79,11 @@ export class Executor {
     return this.#filling;
   }
 
+  /** Hears at once what was said about the runs that are held here: that one is to stop. */
+  async listen(): Promise<void> {
+    await Promise.all(this.#lanes.flatMap(({ held }) => [...held].map((one) => one.beat())));
+  }
+
   /** Resolves when nothing is under way here. */
   async idle(): Promise<void> {
     while (this.#filling !== undefined || this.#working.size > 0) await Promise.allSettled([this.#filling, ...this.#working]);

@@ -30,7 +30,7 @@ export class HeldRun {
     this.run = run;
     this.#options = options;
     this.#prolonged = options.monotonic();
-    this.#timer = setInterval(() => void (this.#beat ??= this.#prolong()), Math.ceil(options.leaseMs / 4));
+    this.#timer = setInterval(() => void this.beat(), Math.ceil(options.leaseMs / 4));
   }
 
   /** Aborted with 'canceled', 'stopping' or KILL. */
@@ -41,6 +41,12 @@ export class HeldRun {
   /** True when nothing may be said about the run any more. */
   get isLost(): boolean {
     return this.signal.reason === KILL;
+  }
+
+  /** Prolongs the lease, and hears what was said about the run meanwhile. */
+  beat(): Promise<void> {
+    this.#beat ??= this.#prolong();
+    return this.#beat;
   }
 
   tell(progress: Omit<Progress, 'at'>): void {

@@ -175,6 +175,7 @@ export class Scheduler {
       for (const agentId of agents) this.#options.onQueued?.(agentId);
     });
     await this.#step('begin runs', () => this.#executor.fill());
+    await this.#step('hear of runs', () => this.#executor.listen());
     this.#tell();
   }
 

@@ -407,6 +407,18 @@ while :; do sleep 0.05; done
     });
   });
 
+  it('hears of its end with the next look, however long its lease is', async () => {
+    const scene = await slow();
+    const scheduler = scene.scheduler({ limits: { ...LIMITS, leaseMs: 3_600_000 } });
+    const { id } = await queue(scene, 'prune');
+    await scheduler.shortTick();
+    await expect.poll(() => scene.pid(), PATIENCE).toBeGreaterThan(0);
+    await scene.catalog.runs.cancel(scene.tenant.id, id, scene.clock.now().toISOString());
+    await scheduler.shortTick();
+    await scheduler.idle();
+    expect(await scene.catalog.runs.get(scene.tenant.id, id)).toMatchObject({ state: 'canceled' });
+  });
+
   it('goes back into the queue when the service stops', async () => {
     const scene = await slow();
     const scheduler = scene.scheduler();
