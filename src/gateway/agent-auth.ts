@@ -2,8 +2,8 @@
 // before the body is read; a nonce counts as used only when the signature was good, so that nobody can use up another's.
 //
 // Nothing about an agent is remembered between requests: the catalogue says each time whether it is active, so a revocation is effective
-// with the next request. Nonces live in this process. A request from before its start is refused, so a restart opens no gap for
-// replays; a second control plane behind the same address would accept a replay of what the first one saw, within the clock's five
+// with the next request. Nonces live in this process. A request from before its start is refused, so a restart opens a gap for replays of
+// half a minute at most; a second control plane behind the same address would accept a replay of what the first one saw, within the clock's five
 // minutes. What could be replayed there carries a fence (runs) or is single-use in the catalogue (grants).
 
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
@@ -18,8 +18,9 @@ import { isSourceAllowed } from '../trust/allowed-sources.ts';
 import { NonceCache } from './nonce-cache.ts';
 
 const KEYS_MAX = 20_000;
-/** A request that was signed just before this process began is let in: clocks are never exact. */
-const START_GRACE_MS = 2_000;
+/** By so much a request may seem to be signed before this process began: clocks are never exact, and an agent whose clock is a little
+ *  behind must not lose its runs by a restart of the service. */
+const START_GRACE_MS = 30_000;
 
 export type AgentAuthOptions = {
   readonly catalog: Catalog;
