@@ -34,6 +34,7 @@ import type { SessionQuota } from './session-quota.ts';
 
 /** Packs of one session: 8 TiB of those that are usual. */
 const PACKS_MAX = 1_000_000;
+const SIGN_OF_LIFE_MS = 3_600_000;
 
 export type OpenSessionParts = {
   readonly agent: Agent;
@@ -69,6 +70,7 @@ export class OpenSession {
   readonly #mayKnow = new Map<string, boolean>();
   /** For reading its parent's map where a prune has moved it. Never for what its chunks may refer to. */
   #newer: HeldIndex | undefined;
+  #signMs: number;
   #hasKey = false;
   #turn: Promise<unknown> = Promise.resolve();
   #outcome: 'committed' | 'abandoned' | undefined;
@@ -76,6 +78,7 @@ export class OpenSession {
   constructor(parts: OpenSessionParts) {
     this.parts = parts;
     this.openedAt = instantOf(parts.now());
+    this.#signMs = parts.now().getTime();
     this.#session = unhex(parts.session.name);
     this.#assetId = parts.repository.keyring.assetId(parts.asset.name);
     this.#mayKnow.set(Buffer.from(this.#session).toString('latin1'), true);
@@ -106,6 +109,13 @@ export class OpenSession {
     for (let i = 0; i < count; i++)
       if (found[i] === 1 && this.#mayKnow.get(sessionOfBlock(places.subarray(i * CHUNK_PLACE_BYTES))) !== true) found[i] = 0;
     return encodePresence({ found, places }, count);
+  }
+
+  /** A sign of life in the head: a prune gives up writers that are silent for a day. */
+  async keepAlive(): Promise<void> {
+    const nowMs = this.parts.now().getTime();
+    if (nowMs - this.#signMs < SIGN_OF_LIFE_MS) return;
+    await this.checkpoint([]);
   }
 
   /** Finds blocks of the parent's map where they lie now. */
@@ -183,6 +193,7 @@ export class OpenSession {
     return this.#inTurn(async () => {
       this.#mustRun();
       await this.parts.session.checkpoint(this.#refs(ids));
+      this.#signMs = this.parts.now().getTime();
     });
   }
 

@@ -5,6 +5,7 @@
 // ones replace them on disk.
 
 import { join } from 'node:path';
+import { Fault } from '../base/faults.ts';
 import type { IndexRef } from '../format/head.ts';
 import { type IndexReader, openReader } from '../index/index-reader.ts';
 import { LocalIndex } from '../index/local-index.ts';
@@ -12,6 +13,7 @@ import { readIndexObject } from '../repository/index-objects.ts';
 import type { Repository } from '../repository/repository.ts';
 
 const FETCHES_AHEAD = 4;
+const ATTEMPTS_MAX = 10;
 
 export type HeldIndex = { readonly reader: IndexReader; readonly release: () => void };
 
@@ -50,8 +52,13 @@ export class SessionIndex {
   async #hold(indexes: readonly IndexRef[]): Promise<HeldIndex> {
     this.#index ??= LocalIndex.open({ directory: join(this.#repository.cacheDirectory, 'index') });
     const index = await this.#index;
-    const missing = index.retain(indexes.map(({ id }) => id));
-    if (missing.length > 0) await index.add(this.#fetch(missing));
+    const ids = indexes.map(({ id }) => id);
+    // Others who use the same files, with another state in mind, may take away what was added until it is acquired.
+    for (let attempt = 1, missing = index.retain(ids); missing.length > 0; attempt++, missing = index.retain(ids)) {
+      if (attempt > ATTEMPTS_MAX)
+        throw new Fault('REPOSITORY_BUSY', `The local index of ${this.#repository.store.location} is changed by too many at once`);
+      await index.add(this.#fetch(missing));
+    }
     const { source, release } = index.acquire();
     const reader = await openReader(source);
     let isHeld = true;

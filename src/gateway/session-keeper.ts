@@ -136,7 +136,15 @@ export class SessionKeeper {
 
   /** Ends sessions whose run is not their agent's any more. */
   async sweep(): Promise<void> {
-    for (const open of [...this.#byName.values()]) await this.#mustHold(open).catch(() => {});
+    for (const open of [...this.#byName.values()]) {
+      try {
+        await this.#mustHold(open);
+        await open.keepAlive();
+      } catch (error) {
+        // Over, or not to be reached now: the agent hears of it with its next message.
+        this.#options.log.debug({ err: error, session: open.name }, 'a session of an agent does not go on');
+      }
+    }
   }
 
   /** Ends all, so that what they have stored is known to those that follow. */

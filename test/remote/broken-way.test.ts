@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
 import type { AgentTransport } from '../../src/protocol/agent-transport.ts';
+import { prune } from '../../src/repository/prune.ts';
+import { forgetSnapshots } from '../../src/repository/registry.ts';
 import { startS3 } from '../support/ceph.ts';
 import { TestService } from '../support/data-path.ts';
 import { processFacts, readTree, writeFileAt, writeSampleTree } from '../support/repository.ts';
@@ -95,6 +97,61 @@ it('a commit whose answer was lost for good is a commit', async () => {
   const wrap = losing((path) => (path === 'commit' ? 'answer' : undefined));
   const snapshot = await agent.backUp(asset, { wrap, retry: { totalMs: 500 } });
   expect(await service.catalog.recoveryPoints.get(service.tenant.id, snapshot.id)).toBeDefined();
+});
+
+it('a backup that waits for an answer which never comes ends when it is told to', async () => {
+  const directory = scratchDirectory();
+  const service = await TestService.start({ directory: join(directory, 'service') });
+  onTestFinished(() => service.stop());
+  writeSampleTree(join(directory, 'source'), 7, 60);
+  const agent = await service.agent();
+  const asset = await agent.asset(join(directory, 'source'));
+  const stop = new AbortController();
+  let asked = 0;
+  const wrap = (transport: AgentTransport): AgentTransport => ({
+    request: async (method, path, body, options) => {
+      if (!path.endsWith('/presence')) return transport.request(method, path, body, options);
+      // The first workers wait by now, or soon do.
+      if (++asked === 1) setImmediate(() => stop.abort(new Fault('INTERRUPTED', 'enough')));
+      return new Promise((_, reject) => options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)));
+    },
+    close: () => transport.close(),
+  });
+  await expect(agent.backUp(asset, { wrap, signal: stop.signal })).rejects.toMatchObject({ code: 'INTERRUPTED' });
+  expect(asked).toBeGreaterThan(0);
+});
+
+it('a prune that moves packs in the middle of a restore does not disturb it', async () => {
+  const directory = scratchDirectory();
+  const service = await TestService.start({ directory: join(directory, 'service') });
+  onTestFinished(() => service.stop());
+  writeSampleTree(join(directory, 'source'), 8, 60);
+  const agent = await service.agent();
+  const asset = await agent.asset(join(directory, 'source'));
+  const first = await agent.backUp(asset);
+  rmSync(join(directory, 'source', 'd1'), { recursive: true });
+  rmSync(join(directory, 'source', 'd2'), { recursive: true });
+  writeSampleTree(join(directory, 'source', 'new'), 9, 10);
+  const second = await agent.backUp(asset);
+  let isPruned = false;
+  const wrap = (transport: AgentTransport): AgentTransport => ({
+    request: async (method, path, body, options) => {
+      // The first content is about to be read: its packs are rewritten without what is dead.
+      if (path.endsWith('/keys') && !isPruned) {
+        isPruned = true;
+        await service.tenants.use(service.tenant.id, async (repository) => {
+          await forgetSnapshots(repository.heads, new Set([first.id]));
+          const report = await prune(repository, { by: 'test', unusedShareMax: 0 });
+          expect(report.packsDeleted).toBeGreaterThan(0);
+        });
+      }
+      return transport.request(method, path, body, options);
+    },
+    close: () => transport.close(),
+  });
+  expect(await agent.restore(asset, second.id, join(directory, 'target'), { wrap })).toEqual([]);
+  expect(isPruned).toBe(true);
+  expect(readTree(join(directory, 'target'))).toEqual(readTree(join(directory, 'source')));
 });
 
 it('what an agent that failed has uploaded is found by its next backup', async () => {
