@@ -18,7 +18,7 @@ import { createSlot, dropSlot, identifySystem, LogStream, literal } from './repl
 import { resumePoint, storedEnd } from './resume-point.ts';
 import { readServerFacts } from './server-facts.ts';
 import { readHistories } from './timeline-history.ts';
-import { WalReader } from './wal-reader.ts';
+import { type LogNote, WalReader } from './wal-reader.ts';
 
 const TICK_MS = 50;
 const REPORT_MS = 5_000;
@@ -43,6 +43,8 @@ export type CaptureEvents = {
   readonly onProgress: (status: CaptureStatus) => void;
   readonly onGap: (gap: { readonly timeline: number; readonly from: number; readonly to: number; readonly cause: string }) => void;
   readonly onTimeline: (timeline: number, position: number) => void;
+  /** A base backup that is made now holds it; older ones can be brought over it only on another host. */
+  readonly onTablespace: (tablespace: { readonly oid: string; readonly location: string }) => void;
   /** Something that passes, or that somebody must look at; capture goes on trying. */
   readonly onTrouble: (error: unknown) => void;
 };
@@ -265,12 +267,17 @@ class Capture {
     }
   }
 
+  #noted(note: LogNote): void {
+    if ('tablespace' in note) this.#options.events.onTablespace(note.tablespace);
+  }
+
   async #take(records: WalReader, writer: LogWriter, bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
       await writer.ready();
       const piece = bytes.subarray(at, at + Math.min(bytes.length - at, writer.room));
       const marks = records.push(piece);
       writer.append(piece, marks, records.recordFrom);
+      for (const mark of marks) if (mark.kind === 'note') this.#noted(JSON.parse(mark.text) as LogNote);
       this.#lastTransaction = marks.findLast(({ time }) => time > 0)?.time ?? this.#lastTransaction;
       at += piece.length;
     }

@@ -46,6 +46,10 @@ export async function protectCluster(options: ProtectOptions): Promise<void> {
           events.onStreaming(at);
           bases.look(at, signal);
         },
+        onTablespace: (tablespace) => {
+          events.onTablespace(tablespace);
+          bases.need(`the tablespace ${tablespace.oid} was created`, signal);
+        },
         onGap: (gap) => {
           events.onGap(gap);
           bases.need('log is missing since the last one', signal);

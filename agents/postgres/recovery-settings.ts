@@ -5,6 +5,7 @@ import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn } from './lsn.ts';
 import { literal } from './replication-client.ts';
 import { FLOOR_PARAMETERS } from './server-facts.ts';
+import type { LogNote } from './wal-reader.ts';
 
 const BEGIN = '# Holdfast: recovery (removed when it is over)';
 const END = '# Holdfast: end';
@@ -46,12 +47,10 @@ export function withoutRecovery(text: string): string {
 }
 
 /** The highest of what the server had at the base backup and what its log says it was changed to. */
-export function raisedFloor(base: Readonly<Record<string, number>>, changes: readonly LogMark[]): Record<string, number> {
+export function raisedFloor(base: Readonly<Record<string, number>>, notes: readonly LogNote[]): Record<string, number> {
   const floor: Record<string, number> = { ...base };
-  for (const { text } of changes) {
-    const changed = JSON.parse(text) as Record<string, number>;
-    for (const name of FLOOR_PARAMETERS) floor[name] = Math.max(floor[name] ?? 0, changed[name] ?? 0);
-  }
+  for (const note of notes)
+    if ('floor' in note) for (const name of FLOOR_PARAMETERS) floor[name] = Math.max(floor[name] ?? 0, note.floor[name] ?? 0);
   return floor;
 }
 

@@ -34,6 +34,7 @@ import { baseFactsOf, type ClusterFacts } from './recovery-facts.ts';
 import { raisedFloor, restoreCommandOf, withoutRecovery, withRecovery } from './recovery-settings.ts';
 import { RestoredServer } from './restored-server.ts';
 import type { ServerFacts } from './server-facts.ts';
+import type { LogNote } from './wal-reader.ts';
 
 export type ClusterRestore = {
   readonly repository: Repository;
@@ -77,6 +78,8 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
   const facts = baseFactsOf(snapshot);
   const server = JSON.parse(facts.server) as ServerFacts;
   checkPrograms(restore.programs, server);
+  const notes = await notesOnWay(restore);
+  checkLaterTablespaces(notes);
   makeEmptyDirectory(dataDirectory);
   const began = performance.now();
   onStep('base');
@@ -104,7 +107,7 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
   const logServer = await LogServer.listen(socket, files, owner);
   let running: RestoredServer | undefined;
   try {
-    await configure(restore, server, planFile, owner);
+    await configure(restore, server, notes, planFile, owner);
     const logBegan = performance.now();
     running = RestoredServer.start({
       programs: restore.programs,
@@ -220,13 +223,11 @@ async function treeTo(restore: ClusterRestore, snapshot: Snapshot, below: string
 async function configure(
   restore: ClusterRestore,
   server: ServerFacts,
+  notes: readonly LogNote[],
   planFile: string,
   owner: FileOwner | undefined,
 ): Promise<void> {
-  const { dataDirectory, plan, action, program, cluster } = restore;
-  const floorMarks: LogMark[] = [];
-  for (const { timeline, from, to } of plan.legs)
-    for await (const mark of cluster.view.marks(timeline, from, to)) if (mark.kind === 'floor') floorMarks.push(mark);
+  const { dataDirectory, plan, action, program } = restore;
   const auto = join(dataDirectory, 'postgresql.auto.conf');
   const before = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
   const settings = {
@@ -234,7 +235,7 @@ async function configure(
     stopAt: plan.stopAt,
     timeline: plan.timeline,
     action,
-    floor: raisedFloor(server.floor, floorMarks),
+    floor: raisedFloor(server.floor, notes),
   };
   writeOwned(auto, withRecovery(before, settings), owner);
   const main = join(dataDirectory, 'postgresql.conf');
@@ -248,6 +249,32 @@ async function configure(
   rmSync(join(dataDirectory, 'standby.signal'), { force: true });
   rmSync(join(dataDirectory, 'postmaster.pid'), { force: true });
   writeOwned(join(dataDirectory, 'recovery.signal'), '', owner);
+}
+
+async function notesOnWay({ plan, cluster }: ClusterRestore): Promise<LogNote[]> {
+  const notes: LogNote[] = [];
+  for (const { timeline, from, to } of plan.legs)
+    for await (const mark of cluster.view.marks(timeline, from, to))
+      if (mark.kind === 'note') notes.push(JSON.parse(mark.text) as LogNote);
+  return notes;
+}
+
+/** A server that replays the creation of a tablespace uses the very place that production uses. On production's own host that would be
+ *  production's files. */
+function checkLaterTablespaces(notes: readonly LogNote[]): void {
+  for (const note of notes) {
+    if (!('tablespace' in note)) continue;
+    const { oid, location } = note.tablespace;
+    const isFree = existsSync(location) && readdirSync(location).length === 0;
+    if (isFree) continue;
+    throw new Fault(
+      'TARGET_OCCUPIED',
+      `The tablespace ${oid} was created at "${location}" after the base backup: the restored server would use that place, and it ${existsSync(location) ? 'is in use here' : 'is not there'}`,
+      {
+        hint: 'Restore to a time before, or to one after the next base backup (capture makes one by itself), or on a host where that directory is empty.',
+      },
+    );
+  }
 }
 
 function checkPrograms(programs: string, { version }: ServerFacts): void {

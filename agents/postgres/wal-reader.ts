@@ -1,5 +1,5 @@
 // PostgreSQL's log as records, as far as recovery needs it: where each record begins and ends, and of those of transactions and of the log
-// itself what they say (commit, abort, restore point, changed parameters). Made for 13 to 18; pages, records and these few record types
+// itself what they say (commit, abort, restore point, changed parameters, new tablespaces). Made for 13 to 18; pages, records and these few record types
 // are the same in all of them.
 //
 // A record may span pages and segments; pages begin with headers. Only the records that are wanted are put together; the rest is skipped by
@@ -18,6 +18,8 @@ const IS_CONTINUATION = 0x0001;
 const OVERWRITES_CONTINUATION = 0x0008;
 const RM_XLOG = 0;
 const RM_XACT = 1;
+const RM_TABLESPACE = 5;
+const TABLESPACE_CREATE = 0x00;
 const XLOG_SWITCH = 0x40;
 const XLOG_PARAMETER_CHANGE = 0x60;
 const XLOG_RESTORE_POINT = 0x70;
@@ -28,6 +30,22 @@ const XACT_ABORT_PREPARED = 0x40;
 const XACT_HAS_INFO = 0x80;
 /** Commit records list dropped files and invalidations. */
 const COLLECTED_BYTES_MAX = 64 * 1024 * 1024;
+
+/** In the order of the record. */
+const CHANGED_PARAMETERS = [
+  'max_connections',
+  'max_worker_processes',
+  'max_wal_senders',
+  'max_prepared_transactions',
+  'max_locks_per_transaction',
+];
+
+/** What a note says. */
+export type LogNote =
+  /** The server's parameters were changed: a hot standby needs at least these. */
+  | { readonly floor: Readonly<Record<string, number>> }
+  /** A tablespace was created: a server that replays this makes a link to its location, wherever it runs. */
+  | { readonly tablespace: { readonly oid: string; readonly location: string } };
 
 type State = 'page' | 'skip-continuation' | 'header' | 'body' | 'padding' | 'skip-segment';
 
@@ -205,8 +223,10 @@ export class WalReader {
       throw damaged(position, 'a record with a wrong checksum');
     const data = mainData(body);
     if (data === undefined) throw damaged(position, 'a record without content');
+    if (rmgr === RM_TABLESPACE) return { kind: 'note', position, end, time: 0, id: 0, text: tablespaceNote(data) };
     if (rmgr === RM_XLOG) {
-      if ((info & 0xf0) === XLOG_PARAMETER_CHANGE) return { kind: 'floor', position, end, time: 0, id: 0, text: floorOf(data) };
+      if ((info & 0xf0) === XLOG_PARAMETER_CHANGE)
+        return { kind: 'note', position, end, time: 0, id: 0, text: parametersNote(data) };
       const name = data.subarray(8, 72);
       return {
         kind: 'point',
@@ -227,6 +247,7 @@ export class WalReader {
 
 function isWantedRecord(rmgr: number, info: number): boolean {
   if (rmgr === RM_XACT) return [XACT_COMMIT, XACT_ABORT, XACT_COMMIT_PREPARED, XACT_ABORT_PREPARED].includes(info & 0x70);
+  if (rmgr === RM_TABLESPACE) return (info & 0xf0) === TABLESPACE_CREATE;
   return rmgr === RM_XLOG && [XLOG_PARAMETER_CHANGE, XLOG_RESTORE_POINT].includes(info & 0xf0);
 }
 
@@ -263,15 +284,15 @@ function preparedId(data: Buffer, info: number, version: number): number {
   return (flags & 16) !== 0 && at + 4 <= data.length ? data.readUInt32LE(at) : 0;
 }
 
-function floorOf(data: Buffer): string {
-  const names = [
-    'max_connections',
-    'max_worker_processes',
-    'max_wal_senders',
-    'max_prepared_transactions',
-    'max_locks_per_transaction',
-  ];
-  return JSON.stringify(Object.fromEntries(names.map((name, i) => [name, data.readInt32LE(i * 4)])));
+function parametersNote(data: Buffer): string {
+  const floor = Object.fromEntries(CHANGED_PARAMETERS.map((name, i) => [name, data.readInt32LE(i * 4)]));
+  return JSON.stringify({ floor } satisfies LogNote);
+}
+
+function tablespaceNote(data: Buffer): string {
+  const end = data.indexOf(0, 4);
+  const location = data.toString('utf8', 4, end === -1 ? data.length : end);
+  return JSON.stringify({ tablespace: { oid: String(data.readUInt32LE(0)), location } } satisfies LogNote);
 }
 
 function damaged(position: number, why: string): Fault {

@@ -73,6 +73,7 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
           output.line(`The server was promoted: timeline ${timeline} begins at ${formatLsn(position)}`);
           output.record('timeline', { timeline, position: formatLsn(position) });
         },
+        onTablespace: ({ oid, location }) => output.notice(`The tablespace ${oid} was created at ${location}`),
         onTrouble: (error) => {
           const message = error instanceof Error ? error.message : String(error);
           output.warning(message, { code: isFault(error) ? error.code : 'INTERNAL' });

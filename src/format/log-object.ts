@@ -14,7 +14,7 @@ export const LOG_INDEX_BYTES_MAX = 64 * 1024 * 1024;
 export const LOG_SECTION_BYTES = 16 * 1024 * 1024;
 /** Bytes of the log are compressed in pieces of this length. */
 export const LOG_PIECE_BYTES = 4 * 1024 * 1024;
-const KINDS = ['commit', 'abort', 'point', 'floor'] as const;
+const KINDS = ['commit', 'abort', 'point', 'note'] as const;
 
 export type LogObjectKind = 'section' | 'range';
 
@@ -72,7 +72,7 @@ export function encodeLogIndex({ from, to, digest, recordFrom, timeBefore, marks
       .zigzag(mark.position - position)
       .varint(mark.end - mark.position);
     w.zigzag(mark.time - time).zigzag(mark.id - id);
-    if (mark.kind === 'point' || mark.kind === 'floor') w.bytes(Buffer.from(mark.text));
+    if (mark.kind === 'point' || mark.kind === 'note') w.bytes(Buffer.from(mark.text));
     position = mark.position;
     time = mark.time;
     id = mark.id;
@@ -101,7 +101,7 @@ export function decodeLogIndex(bytes: Uint8Array, what: string): LogIndex {
     time += r.zigzag();
     id += r.zigzag();
     r.check(position >= 0 && end <= to && end > from && time >= 0 && id >= 0, 'a mark lies outside');
-    const text = kind === 'point' || kind === 'floor' ? Buffer.from(r.bytes(65_536)).toString('utf8') : '';
+    const text = kind === 'point' || kind === 'note' ? Buffer.from(r.bytes(65_536)).toString('utf8') : '';
     marks.push({ kind, position, end, time, id, text });
   }
   r.end();

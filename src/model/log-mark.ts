@@ -1,8 +1,8 @@
 // A place in a log that recovery can stop at, or that says something about the log.
 
 export type LogMark = {
-  /** 'commit', 'abort': a transaction's end. 'point': a named place. 'floor': the database's parameters changed. */
-  readonly kind: 'commit' | 'abort' | 'point' | 'floor';
+  /** 'commit', 'abort': a transaction's end. 'point': a named place. 'note': something that a recovery over it must know. */
+  readonly kind: 'commit' | 'abort' | 'point' | 'note';
   /** Where its record begins, and where the next one does. */
   readonly position: number;
   readonly end: number;
@@ -10,6 +10,6 @@ export type LogMark = {
   readonly time: number;
   /** Of the transaction; 0 otherwise. */
   readonly id: number;
-  /** Of a point: its name. Of a floor: JSON. '' otherwise. */
+  /** Of a point: its name. Of a note: JSON, the database's own. '' otherwise. */
   readonly text: string;
 };

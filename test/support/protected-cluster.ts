@@ -41,6 +41,8 @@ export class ProtectedCluster {
   readonly troubles: string[] = [];
   readonly timelines: number[] = [];
   readonly bases: Snapshot[] = [];
+  /** Data directories that were restored to, in order. */
+  readonly recoveries: string[] = [];
   #stop: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
   #restores = 0;
@@ -105,6 +107,7 @@ export class ProtectedCluster {
         },
         onGap: (gap) => void this.gaps.push(gap),
         onTimeline: (timeline) => void this.timelines.push(timeline),
+        onTablespace: () => {},
         onTrouble: (error) => void this.troubles.push(error instanceof Error ? error.message : String(error)),
         onBaseBegin: () => {},
         onBase: (snapshot) => void this.bases.push(snapshot),
@@ -117,6 +120,13 @@ export class ProtectedCluster {
   async stop(): Promise<void> {
     this.#stop?.abort();
     await this.#running;
+  }
+
+  /** Settles when capture ends by itself. */
+  ended(): Promise<void> {
+    const ended = this.#running;
+    this.#running = Promise.resolve();
+    return ended;
   }
 
   base(signal: AbortSignal = new AbortController().signal): Promise<Snapshot> {
@@ -173,9 +183,9 @@ export class ProtectedCluster {
   }
 
   /** The plan, or the reason why there is none. */
-  async plan(target: RecoveryTarget): Promise<RecoveryPlan | string> {
+  async plan(target: RecoveryTarget, timeline?: number): Promise<RecoveryPlan | string> {
     const { facts, view } = await this.facts();
-    const plan = await planRecovery(facts, view.timeline, target);
+    const plan = await planRecovery(facts, timeline ?? view.timeline, target);
     return plan.kind === 'plan' ? plan : `${plan.kind}: ${plan.reason}`;
   }
 
@@ -183,10 +193,18 @@ export class ProtectedCluster {
     target: RecoveryTarget,
     options: { readonly action?: 'pause' | 'promote'; readonly program?: readonly string[]; readonly timeline?: number } = {},
   ): Promise<Restored> {
+    const plan = await this.plan(target, options.timeline);
+    if (typeof plan === 'string') throw new Error(plan);
+    return this.restorePlan(plan, options);
+  }
+
+  async restorePlan(
+    plan: RecoveryPlan,
+    options: { readonly action?: 'pause' | 'promote'; readonly program?: readonly string[] } = {},
+  ): Promise<Restored> {
     const cluster = await this.facts();
-    const plan = await planRecovery(cluster.facts, options.timeline ?? cluster.view.timeline, target);
-    if (plan.kind !== 'plan') throw new Error(`${plan.kind}: ${plan.reason}`);
     const dataDirectory = join(this.scratch, `restored-${this.#restores++}`);
+    this.recoveries.push(dataDirectory);
     const restored = await restoreCluster({
       repository: this.repository,
       cluster,

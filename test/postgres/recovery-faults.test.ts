@@ -1,0 +1,265 @@
+// What goes wrong while a server recovers: it must never come up with less than was asked for.
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { restoreCommandOf, shellWord, withoutRecovery, withRecovery } from '../../agents/postgres/recovery-settings.ts';
+import { Fault } from '../../src/base/faults.ts';
+import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
+import type { ObjectStore } from '../../src/store/object-store.ts';
+import { makeOwned, postgresPrograms } from '../support/postgres.ts';
+import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
+
+const programs = postgresPrograms();
+
+type Weather = { spoil: ((key: string) => Promise<Uint8Array> | undefined) | undefined };
+
+/** Reads of log objects go through `weather`. */
+function withWeather(weather: Weather): (store: ObjectStore) => ObjectStore {
+  return (store) =>
+    new Proxy(store, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target) as unknown;
+        if (typeof value !== 'function') return value;
+        const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
+        if (name !== 'get') return method;
+        return async (key: string, range?: { readonly offset: number; readonly length: number }, ...rest: unknown[]) => {
+          // The index at an object's head is read alone; here it is about the content.
+          const spoilt = key.startsWith('log/') && range === undefined ? weather.spoil?.(key) : undefined;
+          return spoilt ?? method(key, range, ...rest);
+        };
+      },
+    });
+}
+
+describe.skipIf(programs === undefined)('a recovery', () => {
+  it('fails, and never ends early, when the repository fails in the middle of the log: refusal, silence, absence, damage', async () => {
+    const weather: Weather = { spoil: undefined };
+    const cluster = await ProtectedCluster.create({ wrap: withWeather(weather) });
+    const { server } = cluster;
+    await server.sql('CREATE TABLE t (n int)');
+    await cluster.start();
+    for (let n = 0; n < 3; n++) await server.sql(`INSERT INTO t SELECT generate_series(1, 100); SELECT pg_switch_wal()`);
+    await server.sql('INSERT INTO t VALUES (0)');
+    await cluster.caughtUp();
+    const good = cluster.repository.store;
+    const spoils: Record<string, (key: string) => Promise<Uint8Array>> = {
+      denied: () => Promise.reject(new Fault('STORE_DENIED', 'refused')),
+      silent: () => Promise.reject(new Fault('STORE_TIMEOUT', 'silent')),
+      absent: () => Promise.reject(new Fault('STORE_NOT_FOUND', 'not there')),
+      damaged: async (key) => {
+        weather.spoil = undefined;
+        const bytes = Uint8Array.from(await good.get(key));
+        bytes[bytes.length >> 1] = bytes[bytes.length >> 1]! ^ 1;
+        weather.spoil = spoils.damaged;
+        return bytes;
+      },
+    };
+    for (const [what, spoil] of Object.entries(spoils)) {
+      const before = cluster.recoveries.length;
+      let seen = 0;
+      weather.spoil = (key) => (++seen > 1 ? spoil(key) : undefined);
+      await expect(cluster.restore({ kind: 'latest' }), what).rejects.toMatchObject({ code: 'PG_RECOVERY_FAILED' });
+      weather.spoil = undefined;
+      expect(cluster.recoveries.length, what).toBe(before + 1);
+      // pg_controldata: promoted clusters are on another timeline.
+      const data = cluster.recoveries.at(-1)!;
+      expect(server.run('pg_controldata', ['-D', data]), what).toMatch(/TimeLineID:\s+1\n/);
+    }
+    const restored = await cluster.restore({ kind: 'latest' });
+    expect((await restored.sql.query('SELECT count(*) FROM t')).rows).toEqual([['301']]);
+    await restored.close();
+  });
+
+  it.each([
+    ['ends with 1', 'exit 1'],
+    ['ends with 2, as for a wrong option', 'exit 2'],
+    ['ends with 126', 'exit 126'],
+    ['is killed', 'kill -9 $$'],
+    ['aborts', 'kill -6 $$'],
+    ['is not there', '/nowhere/holdfast'],
+  ])('fails, and never ends early, when its helper %s', async (_, command) => {
+    const cluster = await ProtectedCluster.create();
+    await cluster.server.sql('CREATE TABLE t (n int)');
+    await cluster.start();
+    await cluster.server.sql('INSERT INTO t VALUES (1)');
+    await cluster.caughtUp();
+    await expect(cluster.restore({ kind: 'latest' }, { program: ['sh', '-c', command] })).rejects.toMatchObject({
+      code: 'PG_RECOVERY_FAILED',
+    });
+    expect(cluster.server.run('pg_controldata', ['-D', cluster.recoveries[0]!])).toMatch(/TimeLineID:\s+1\n/);
+  });
+
+  it('takes nothing over that production was told about recovery and archiving', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    const touched = join(makeOwned(join(cluster.scratch, 'archive')), 'touched');
+    await server.sql(`ALTER SYSTEM SET archive_mode = on`);
+    await server.sql(`ALTER SYSTEM SET archive_command = 'touch ${touched}-%f'`);
+    await server.sql(`ALTER SYSTEM SET recovery_target_name = 'nowhere'`);
+    await server.sql('CREATE TABLE t (n int)');
+    await cluster.start();
+    await server.sql('INSERT INTO t VALUES (1)');
+    await cluster.caughtUp();
+    const restored = await cluster.restore({ kind: 'latest' });
+    expect(
+      (await restored.sql.query("SELECT current_setting('archive_mode'), current_setting('recovery_target_name'), count(*) FROM t"))
+        .rows,
+    ).toEqual([['off', '', '1']]);
+    await restored.sql.query('SELECT pg_switch_wal()');
+    const { dataDirectory } = restored;
+    await restored.finish();
+    expect(readFileSync(join(dataDirectory, 'postgresql.auto.conf'), 'utf8')).not.toMatch(
+      /^(restore_command|recovery_target|archive_command)/m,
+    );
+    await restored.close();
+  });
+});
+
+describe('the settings of a recovery', () => {
+  const settings = {
+    restoreCommand: "it's",
+    stopAt: undefined,
+    timeline: 3,
+    action: 'pause',
+    floor: { max_connections: 200 },
+  } as const;
+
+  it('come and go without a trace', () => {
+    const before = "max_wal_size = '1GB'\nwork_mem = '8MB'\n";
+    const during = withRecovery(before, settings);
+    expect(during).toMatch(/restore_command = 'it''s'\nrecovery_target_timeline = '3'\nrecovery_target = 'immediate'/);
+    expect(during).toMatch(/max_connections = 200/);
+    expect(withRecovery(during, settings)).toBe(during);
+    expect(withoutRecovery(during)).toBe(before);
+  });
+
+  it('comment out what another recovery has left', () => {
+    const text = withoutRecovery("recovery_target_time = 'x'\n  PRIMARY_CONNINFO = 'host=production'\nport = 1\n");
+    expect(text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toEqual(['port = 1']);
+  });
+
+  it('quote for the shell and for the server', async () => {
+    const directory = join('/tmp', `holdfast it's 100% ${process.pid}`);
+    mkdirSync(directory, { recursive: true });
+    onTestFinished(async () => (await import('node:fs')).rmSync(directory, { recursive: true, force: true }));
+    const helper = join(directory, 'helper');
+    writeFileSync(helper, '#!/bin/sh\nprintf "%s\\n" "$@"\nexit 77\n', { mode: 0o755 });
+    // As the server does: %% is a %, %f and %p are replaced.
+    const command = restoreCommandOf([helper], join(directory, 'plan')).replace(/%(.)/g, (_, c: string) =>
+      c === 'f' ? 'FILE' : c === 'p' ? 'PATH' : '%',
+    );
+    const child = spawn('sh', ['-c', command]);
+    let text = '';
+    child.stdout.on('data', (piece: Buffer) => {
+      text += piece.toString();
+    });
+    const status = await new Promise((resolve) => child.once('close', resolve));
+    expect({ status, text }).toEqual({ status: 1, text: `pg\nfetch-wal\n--plan\n${join(directory, 'plan')}\nFILE\nPATH\n` });
+    expect(shellWord("a'b")).toBe("'a'\\''b'");
+  });
+});
+
+describe.skipIf(programs === undefined)('what is captured of', () => {
+  it('tablespaces, also new ones, unlogged tables, databases that come and go, prepared and long transactions, raised parameters comes back', async () => {
+    const cluster = await ProtectedCluster.create({ walSegmentMib: 1, settings: { max_prepared_transactions: '5' } });
+    const { server } = cluster;
+    const [early, late] = [makeOwned(join(cluster.scratch, 'early')), makeOwned(join(cluster.scratch, 'late'))];
+    await server.sql(`CREATE TABLESPACE early LOCATION '${early}'`);
+    await server.sql('CREATE TABLE in_early TABLESPACE early AS SELECT generate_series(1, 1000) n');
+    await server.sql('CREATE UNLOGGED TABLE unlogged AS SELECT 1 AS n');
+    await server.sql('CREATE TABLE long (n int)');
+    await server.sql('CREATE DATABASE old');
+    await cluster.start();
+    const long = await server.connect();
+    await long.query('BEGIN; INSERT INTO long VALUES (1)');
+    await server.sql("BEGIN; INSERT INTO long VALUES (2); PREPARE TRANSACTION 'p'");
+    await server.sql('DROP DATABASE old');
+    await server.sql('CREATE DATABASE fresh');
+    await server.sql('CREATE TABLE inside AS SELECT 7 AS n', 'fresh');
+    await server.sql('UPDATE in_early SET n = n + 1');
+    await server.sql("COMMIT PREPARED 'p'");
+    const during = await serverClock(server);
+    await long.query('COMMIT');
+    long.close();
+    await server.sql('ALTER SYSTEM SET max_connections = 150');
+    await server.stop();
+    await server.start();
+    await server.sql('INSERT INTO long VALUES (3)');
+    await cluster.caughtUp();
+    const then = await cluster.restore({ kind: 'time', time: during });
+    expect((await then.sql.query('SELECT n FROM long')).rows).toEqual([['2']]);
+    expect((await then.sql.query('SELECT sum(n) FROM in_early')).rows).toEqual([['501500']]);
+    expect((await then.sql.query('SELECT count(*) FROM unlogged')).rows).toEqual([['0']]);
+    expect((await then.sql.query("SELECT datname FROM pg_database WHERE datname IN ('old', 'fresh')")).rows).toEqual([['fresh']]);
+    await then.close();
+    // Replayed here, its creation would use production's own directory: nothing may be touched.
+    const bases = cluster.bases.length;
+    await server.sql(`CREATE TABLESPACE late LOCATION '${late}'`);
+    await server.sql('CREATE TABLE in_late TABLESPACE late AS SELECT 1 AS n');
+    await cluster.caughtUp();
+    await until(
+      () => cluster.bases.length > bases,
+      () => cluster.troubles.join('; '),
+    );
+    await server.sql('INSERT INTO in_late VALUES (2)');
+    await cluster.caughtUp();
+    const between = await cluster.plan({
+      kind: 'transaction',
+      id: Number((await server.sql("SELECT xmin FROM pg_class WHERE relname = 'in_late'"))[0]![0]),
+    });
+    expect(between).toMatchObject({ base: { snapshot: cluster.bases[0]!.id } });
+    await expect(cluster.restorePlan(between as RecoveryPlan)).rejects.toMatchObject({ code: 'TARGET_OCCUPIED' });
+    const now = await cluster.restore({ kind: 'latest' });
+    expect((await now.sql.query('SELECT n FROM in_late ORDER BY 1')).rows).toEqual([['1'], ['2']]);
+    expect((await now.sql.query('SELECT n FROM long ORDER BY 1')).rows).toEqual([['1'], ['2'], ['3']]);
+    expect((await now.sql.query("SELECT current_setting('max_connections')")).rows).toEqual([['150']]);
+    await now.close();
+  });
+
+  it('a page that is corrupt is not backed up unnoticed: the last clean base stays', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await server.sql('CREATE TABLE t AS SELECT generate_series(1, 5000) n');
+    await server.sql('CHECKPOINT');
+    const path = (await server.sql("SELECT pg_relation_filepath('t')"))[0]![0]!;
+    await cluster.start();
+    await server.stop();
+    const file = join(server.directory, path);
+    const bytes = readFileSync(file);
+    bytes[8192 + 4000] = bytes[8192 + 4000]! ^ 0xff;
+    writeFileSync(file, bytes);
+    await server.start();
+    await expect(cluster.base()).rejects.toMatchObject({ code: 'PG_PAGES_CORRUPT' });
+    expect((await cluster.window())[0]!.bases).toEqual([cluster.bases[0]!.id]);
+  });
+
+  it('another cluster is refused under the same name, and so is a server that was set back', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await cluster.start();
+    await server.sql('CREATE TABLE t (n int)');
+    const old = await cluster.standby('old');
+    await old.stop();
+    for (let n = 0; n < 3; n++) await server.sql('INSERT INTO t VALUES (1); SELECT pg_switch_wal()');
+    await cluster.caughtUp();
+    await cluster.stop();
+    const stranger = await (await import('../support/postgres.ts')).TestServer.create(programs!, cluster.scratch, 'stranger');
+    onTestFinished(() => stranger.stop('SIGQUIT'));
+    cluster.server = stranger;
+    cluster.begin();
+    await expect(cluster.ended()).rejects.toMatchObject({ code: 'PG_OTHER_CLUSTER' });
+    await server.stop();
+    // The standby never got what was captured since.
+    old.configure({ primary_conninfo: '' });
+    await old.start();
+    cluster.server = old;
+    cluster.begin();
+    await until(
+      () => cluster.troubles.some((text) => /behind the log that is stored/.test(text)),
+      () => cluster.troubles.join('; '),
+    );
+    await cluster.stop();
+  });
+});
