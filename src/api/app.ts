@@ -31,6 +31,7 @@ import { ROUTES } from './route-table.ts';
 import { answerMalformed, newRequestId, secureHeaders } from './safety.ts';
 import { serveRoute } from './serve-route.ts';
 import { EventStreams } from './streams.ts';
+import type { Tracing } from './tracing.ts';
 
 export type ApiOptions = {
   readonly catalog: Catalog;
@@ -47,6 +48,8 @@ export type ApiOptions = {
   readonly shippedPolicies?: readonly PolicyDocument[];
   /** Of signed checkpoints, which `audit verify` holds the chain against. */
   readonly auditMarks?: () => Promise<readonly AuditMark[]>;
+  /** Spans of requests, when somebody collects them. */
+  readonly tracing?: Tracing;
   /** Shared with whoever counts; made here when absent. */
   readonly metrics?: ApiMetrics;
 };
@@ -82,6 +85,7 @@ export async function buildApi(options: ApiOptions): Promise<FastifyInstance> {
   });
   refuseProperly(app);
   observe(app, metrics);
+  options.tracing?.observe(app);
   const services: ApiServices = {
     catalog,
     tenants: options.tenants,
