@@ -16,6 +16,8 @@ type Command = Omit<HookCommand, 'command'> & { readonly command: string[] };
 
 export function runTerms(book: PolicyBook, now: () => Date): (run: Run, asset: Asset | undefined) => Promise<Terms> {
   return async (run, asset) => {
+    // What it says now; and also where no scheduler has looked yet, or none runs: a backup without its hooks may be worth nothing.
+    await book.refreshTenant(run.tenantId);
     const tenant = book.tenant(run.tenantId);
     if (tenant === undefined) return {};
     const { policy } = book.inForce(tenant, asset);
