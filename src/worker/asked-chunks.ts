@@ -6,7 +6,7 @@
 
 import { invariant } from '../base/invariant.ts';
 import { CHUNKS, readPlace } from '../index/tables.ts';
-import type { Found, KnownChunks } from './dedup.ts';
+import type { Asked, Found, KnownChunks } from './dedup.ts';
 
 /** Ids of one question. */
 export const ASK_IDS_MAX = 2048;
@@ -80,9 +80,6 @@ export class Question {
 
 /** A chunk record's place, or null: it is not known. */
 type Remembered = Uint8Array | null;
-
-/** What is on its way. Names are those of ids that were not known to be known, latin1; no question when there is none. */
-export type Asked = { readonly question: number | undefined; readonly names: readonly string[] };
 
 export type AskedChunksPorts = {
   /** Lets the main thread know of `count` ids in a question. `isAwaited`: by a message, not by waiting for the memory. */

@@ -5,8 +5,7 @@ import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
 import { EXTENT_CHUNK, SESSION_BYTES } from '../format/pack.ts';
 import { REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
-import type { Asked } from './asked-chunks.ts';
-import { type Dedup, newFound, writeCounter } from './dedup.ts';
+import { type Asked, type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { PackWriter } from './pack-writer.ts';
 import { Stage } from './stage.ts';
 

@@ -2,7 +2,6 @@
 // was when the backup began (files on local disk). Best effort: a miss costs room, never data.
 
 import { SESSION_BYTES } from '../format/pack.ts';
-import type { Asked, AskedChunks } from './asked-chunks.ts';
 
 /** Where a known chunk lies. Filled by `find`. */
 export type Found = { readonly block: Uint8Array; offset: number; length: number };
@@ -24,12 +23,15 @@ export type SessionChunks = {
   ) => 'found' | 'inserted' | 'refused';
 };
 
+/** What is on its way. Names are those of ids that are asked for, latin1; no question when there is none. */
+export type Asked = { readonly question: number | undefined; readonly names: readonly string[] };
+
 /** Chunks of the repository. */
 export type KnownChunks = {
   readonly chunk: (id: Uint8Array, found: Found) => boolean;
   /** Where asking takes a while: `chunk` knows of those only that were asked for before, many at once. */
-  readonly begin?: AskedChunks['begin'];
-  readonly finish?: AskedChunks['finish'];
+  readonly begin?: (ids: Uint8Array, count: number, isAwaited: boolean) => Asked;
+  readonly finish?: (asked: Asked) => void;
 };
 
 export class Dedup {
