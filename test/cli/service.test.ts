@@ -1,0 +1,164 @@
+// The verbs of the service as processes of their own, against the real API over a real catalogue.
+
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Tenant } from '../../src/model/tenant.ts';
+import { ServiceUnderTest } from '../api/service-under-test.ts';
+import { POLICY_TEXT, populate, type Things } from '../api/world.ts';
+
+const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
+
+let service: ServiceUnderTest;
+let tenant: Tenant;
+let things: Things;
+let directory: string;
+let url: string;
+let token: string;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'holdfast-verbs-'));
+  service = await ServiceUnderTest.start();
+  service.clock = new Date();
+  tenant = await service.addTenant('bureau-a');
+  things = await populate(service, tenant);
+  token = await service.addToken({ role: 'owner', tenantId: tenant.id }, { role: 'security-admin' });
+  await service.app.listen({ host: '127.0.0.1', port: 0 });
+  url = `http://127.0.0.1:${(service.app.server.address() as AddressInfo).port}`;
+});
+afterAll(async () => {
+  await service.close();
+  rmSync(directory, { recursive: true });
+});
+
+type Outcome = { readonly status: number; readonly stdout: string; readonly stderr: string };
+
+function run(args: readonly string[], variables: Readonly<Record<string, string | undefined>> = {}): Promise<Outcome> {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: directory,
+    TZ: 'UTC',
+    NODE_COMPILE_CACHE: join(tmpdir(), 'holdfast-test-code'),
+    HOLDFAST_SERVICE: url,
+    HOLDFAST_TOKEN: token,
+    ...variables,
+  };
+  return new Promise((done) => {
+    execFile(PROGRAM, [...args], { env: env as NodeJS.ProcessEnv }, (error, stdout, stderr) => {
+      done({ status: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+async function ok(...args: string[]): Promise<string> {
+  const { status, stdout, stderr } = await run(args);
+  expect({ args, status, stderr }).toMatchObject({ status: 0 });
+  return stdout;
+}
+
+const records = (text: string): readonly Record<string, unknown>[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+describe('the verbs of the service', () => {
+  it('protect a directory, start a backup, and show what there is to return to', async () => {
+    writeFileSync(join(directory, 'strict.yaml'), POLICY_TEXT('strict'));
+    expect(await ok('policy', 'put', join(directory, 'strict.yaml'))).toBe('Policy "strict", version 1\n');
+    expect(await ok('policy', 'get', 'strict')).toBe(POLICY_TEXT('strict'));
+    const [made] = records(
+      await ok('asset', 'create', 'web1/home', '--include', '/home', '--exclude', '*.tmp', '--policy', 'strict', '--json'),
+    );
+    expect(made).toMatchObject({
+      kind: 'asset',
+      name: 'web1/home',
+      source: { kind: 'files', paths: ['/home'], excludes: ['*.tmp'] },
+    });
+    expect(await ok('asset', 'list')).toContain('web1/home');
+    expect(await ok('policy', 'effective', 'web1/home')).toContain('"rpoMs":86400000');
+    const [queued] = records(await ok('run', 'start', 'backup', 'web1/home', '--json'));
+    expect(queued).toMatchObject({ state: 'queued', assetId: made!['id'] });
+    expect(await ok('run', 'list', '--asset', 'web1/home')).toContain(String(queued!['id']));
+    expect(await ok('run', 'cancel', String(queued!['id']))).toContain('canceled');
+    const followed = await run(['run', 'follow', String(queued!['id'])]);
+    expect([followed.status, followed.stderr]).toEqual([130, expect.stringContaining('was canceled')]);
+    expect(await ok('point', 'list', 'bureau-a/etc')).toContain(things['snapshot']!);
+    expect(await ok('window', 'bureau-a/etc')).toContain('MISSING: no recovery point was ever read back and proved');
+    const [plan] = records(await ok('recover', 'bureau-a/etc', '--target', '/srv/back', '--dry-run', '--json'));
+    expect(plan).toMatchObject({ kind: 'plan', snapshot: things['snapshot'], target: '/srv/back' });
+    const started = await ok(
+      'recover',
+      'bureau-a/etc',
+      '--at',
+      new Date(Date.now() + 60_000).toISOString(),
+      '--target',
+      '/srv/back',
+    );
+    expect(started).toMatch(/^Queued run_\w+;/);
+  });
+
+  it('let a person log in and approve what somebody else has asked for', async () => {
+    const file = join(directory, 'password');
+    writeFileSync(file, 'correct horse battery\n', { mode: 0o600 });
+    await ok('person', 'create', 'anna', '--role', 'owner', '--password-file', file);
+    const asked = await ok('asset', 'retire', 'bureau-a/etc', '--reason', 'it is gone');
+    const id = /apr_\w+/.exec(asked)![0];
+    const tokenFile = join(directory, 'sessions/token');
+    const anna = { HOLDFAST_TOKEN: undefined, HOLDFAST_TOKEN_FILE: tokenFile };
+    const login = await run(['login', 'anna@bureau-a', '--password-file', file], anna);
+    expect(login).toMatchObject({ status: 0, stdout: expect.stringContaining('Logged in as anna') });
+    expect(statSync(tokenFile).mode & 0o777).toBe(0o600);
+    expect(login.stdout).not.toContain(readFileSync(tokenFile, 'utf8').trim());
+    expect((await run(['approval', 'approve', id])).stderr).toContain('APPROVAL_OF_PERSONS');
+    expect(await run(['approval', 'approve', id], anna)).toMatchObject({ status: 0, stdout: expect.stringContaining('executed') });
+    expect(await ok('asset', 'show', 'bureau-a/etc')).toMatch(/state +retired/);
+    expect((await run(['logout'], anna)).status).toBe(0);
+    expect(existsSync(tokenFile)).toBe(false);
+    expect((await run(['whoami'], anna)).stderr).toContain('Run "holdfast login"');
+  });
+
+  it('make tokens and enrolments whose secret is all that standard output holds', async () => {
+    const secret = (await ok('token', 'create', 'ci', '--role', 'viewer')).trim();
+    expect(secret).toMatch(/^hf_[\w-]{43}$/);
+    expect((await run(['whoami'], { HOLDFAST_TOKEN: secret })).stdout).toContain('viewer (bureau-a)');
+    expect((await ok('agents', 'enroll', '--label', 'web2')).trim()).toMatch(/^hf_[\w-]{43}$/);
+    const denied = await run(['agents', 'enroll'], { HOLDFAST_TOKEN: secret });
+    expect([denied.status, denied.stderr]).toEqual([1, expect.stringContaining('REQUEST_FORBIDDEN')]);
+    const system = (await ok('token', 'create', 'sys', '--grant', 'system-admin')).trim();
+    expect((await run(['tenant', 'create', 'bureau-b', '--stored-max', '1T'], { HOLDFAST_TOKEN: system })).stdout).toContain(
+      'bureau-b',
+    );
+    expect((await run(['tenant', 'list'], { HOLDFAST_TOKEN: system })).stdout).toMatch(/bureau-b .* 1\.00 TiB/);
+  });
+
+  it('show the audit, its proof, usage, events and the posture', async () => {
+    expect(await ok('audit', 'list')).toContain('asset.create');
+    expect(await ok('audit', 'prove')).toContain('The audit is whole');
+    expect(await ok('usage', '--csv')).toBe('tenantId,day,protectedBytes,storedBytes,egressBytes,runs\n');
+    expect(await ok('events')).toContain('something of bureau-a');
+    expect(await ok('posture')).toContain('objectives kept');
+    expect(await ok('agents', 'list')).toContain('host-of-bureau-a');
+    expect(await ok('person', 'list')).toContain('somebody@bureau-a');
+    expect(await ok('approval', 'list')).toContain('hold.release');
+  });
+
+  it('say what is wrong before or as the service does', async () => {
+    const unreachable = await run(['whoami'], { HOLDFAST_SERVICE: 'http://127.0.0.1:1' });
+    expect([unreachable.status, unreachable.stderr]).toEqual([1, expect.stringContaining('SERVICE_UNREACHABLE')]);
+    expect(await run(['whoami'], { HOLDFAST_SERVICE: 'ftp://x' })).toMatchObject({ status: 2 });
+    expect(await run(['asset', 'show', 'nothing'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('There is no asset "nothing"'),
+    });
+    expect(await run(['asset', 'list', '--tenant', 'bureau-x'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('no tenant "bureau-x"'),
+    });
+    const wrong = await run(['whoami', '--json'], { HOLDFAST_TOKEN: `hf_${'a'.repeat(43)}` });
+    expect(records(wrong.stdout)[0]).toMatchObject({ kind: 'error', code: 'REQUEST_UNAUTHENTICATED' });
+  });
+});
