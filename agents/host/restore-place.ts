@@ -1,8 +1,8 @@
 // Where a restore may write on this host: below directories that whoever started the agent allowed, and nowhere else. What the service asks
 // for is judged by where it really leads, links followed, and judged again after the directory was made.
 
-import { mkdirSync, realpathSync } from 'node:fs';
-import { dirname, isAbsolute, normalize } from 'node:path';
+import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 
 /** Makes the directory when it is not there. Answers its real path. AGENT_RESTORE_DENIED, TARGET_DENIED, TARGET_OCCUPIED. */
@@ -20,26 +20,29 @@ export function makeRestoreDirectory(target: string, allowed: readonly string[])
   return checkPlace(target, allowed);
 }
 
-/** Where `target`, or as much of its way as is there, really lies. AGENT_RESTORE_DENIED. */
+/** Where `target` really lies, or will when it is made. AGENT_RESTORE_DENIED. */
 export function checkPlace(target: string, allowed: readonly string[]): string {
   const isPlain =
     isAbsolute(target) && normalize(target).replace(/(?<=.)\/$/, '') === target.replace(/(?<=.)\/$/, '') && !target.includes('\0');
   if (!isPlain) throw new Fault('AGENT_RESTORE_DENIED', `"${target}" is not a plain absolute path`);
-  const real = realAncestor(target);
+  const real = whereItLies(target);
   for (const directory of allowed) {
-    const root = realOf(directory);
-    if (root !== undefined && (real === root || real.startsWith(root === '/' ? root : `${root}/`))) return real;
+    const root = whereItLies(directory);
+    if (real === root || real.startsWith(root === '/' ? root : `${root}/`)) return real;
   }
   throw new Fault(
     'AGENT_RESTORE_DENIED',
-    `This agent does not restore to "${target}"${real === target ? '' : ` (which is in "${real}")`}: it is below none of ${allowed.join(', ')}`,
+    `This agent does not restore to "${target}"${real === target ? '' : ` (which is "${real}")`}: it is below none of ${allowed.join(', ')}`,
   );
 }
 
-function realAncestor(path: string): string {
-  for (let at = path; ; at = dirname(at)) {
+/** Links followed as far as the path exists; what does not exist yet is made there, without links. */
+function whereItLies(path: string): string {
+  const missing: string[] = [];
+  for (let at = path.replace(/(?<=.)\/+$/, ''); ; at = dirname(at)) {
     const real = realOf(at);
-    if (real !== undefined || at === '/') return real ?? '/';
+    if (real !== undefined || at === '/') return join(real ?? '/', ...missing);
+    missing.unshift(basename(at));
   }
 }
 
@@ -48,7 +51,10 @@ function realOf(path: string): string | undefined {
     return realpathSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
+    if (code === 'ENOENT') {
+      if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+      throw new Fault('AGENT_RESTORE_DENIED', `This agent does not restore through "${path}", a symlink that leads nowhere`);
+    }
     throw new Fault('TARGET_DENIED', `Cannot look at "${path}": ${code}`, { cause: error });
   }
 }

@@ -84,12 +84,15 @@ describe('a place to restore to', () => {
     mkdirSync(join(directory, 'allowed-not'));
     symlinkSync(directory, join(allowed, 'up'));
     symlinkSync(allowed, join(directory, 'link'));
+    symlinkSync(join(directory, 'nowhere'), join(allowed, 'dangling'));
     expect(makeRestoreDirectory(join(allowed, 'a/b'), [allowed])).toBe(join(allowed, 'a/b'));
     expect(makeRestoreDirectory(join(directory, 'link/c'), [allowed])).toBe(join(allowed, 'c'));
     expect(makeRestoreDirectory(join(allowed, 'd'), [join(directory, 'link')])).toBe(join(allowed, 'd'));
     const denied = [
       `${allowed}/../x`,
       `${allowed}/up/x`,
+      `${allowed}/dangling`,
+      `${allowed}/dangling/x`,
       `${allowed}-not/x`,
       directory,
       '/',
