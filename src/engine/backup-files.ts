@@ -65,6 +65,9 @@ type Slot = {
   parentLeaf: EntriesLeaf | undefined;
 };
 
+/** An entry that is as it was. */
+type Kept = { readonly kept: StoredEntry; readonly leaf: EntriesLeaf | undefined };
+
 export async function backUpFiles(backup: FilesBackup): Promise<SnapshotRoot> {
   const run = new FilesRun(backup);
   await run.readAll();
@@ -75,7 +78,7 @@ class FilesRun {
   readonly #backup: FilesBackup;
   readonly #cursor: EntriesCursor;
   readonly #writer: EntriesWriter;
-  readonly #slots: Slot[] = [];
+  readonly #slots: (Slot | Kept)[] = [];
   #head = 0;
   /** First names of inodes that are left out: the name that took the place of each, '' when there was none yet. */
   readonly #leftOut = new Map<string, string>();
@@ -118,6 +121,8 @@ class FilesRun {
         session.throwIfFailed();
         this.#throwIfFailed();
         this.#writeReady();
+        // Where few files have changed a full batch is long in coming, and everything behind its first file would wait for it.
+        if (this.#running.size === 0) await this.#sendBatch();
         if (this.#slots.length - this.#head > WAITING_MAX) await this.#settle();
         else if (this.#running.size > 0) await new Promise<void>((resolve) => setImmediate(resolve));
       }
@@ -139,13 +144,11 @@ class FilesRun {
     const { progress, source } = this.#backup;
     this.#count(entry);
     const isSame = before !== undefined && before.kind === entry.kind && isUnchanged(entry, before) && this.#isSettled(before);
-    const isDirect = this.#head === this.#slots.length && entry.hardLinkKey === '' && before?.hardLinkTo === '';
-    if (isSame && isDirect && hasSameStat(entry, before)) {
-      // Nothing before it is waited for: written at once, it is garbage before the collector has moved it.
+    const linkedTo = this.#linkOf(entry);
+    if (isSame && linkedTo === '' && before.hardLinkTo === '' && hasSameStat(entry, before)) {
       if (entry.kind === 'file') progress.filesUnchanged++;
       progress.bytesDone += entry.sizeBytes;
-      progress.entriesDone++;
-      this.#writer.add(before, this.#cursor.leaf);
+      this.#keep(before);
       return undefined;
     }
     const slot: Slot = {
@@ -157,7 +160,6 @@ class FilesRun {
       parentLeaf: undefined,
     };
     this.#slots.push(slot);
-    const linkedTo = this.#linkOf(entry);
     if (isSame && before.hardLinkTo === linkedTo) {
       if (entry.kind === 'file') progress.filesUnchanged++;
       progress.bytesDone += entry.sizeBytes;
@@ -188,6 +190,16 @@ class FilesRun {
     }
     slot.content = undefined;
     return this.#read(slot, before);
+  }
+
+  /** Written at once when nothing before it is waited for: then it is garbage before the collector has moved it. */
+  #keep(before: StoredEntry): void {
+    const { leaf } = this.#cursor;
+    if (this.#head < this.#slots.length) this.#slots.push({ kept: before, leaf });
+    else {
+      this.#backup.progress.entriesDone++;
+      this.#writer.add(before, leaf);
+    }
   }
 
   #isPaged(entry: SourceEntry): boolean {
@@ -240,7 +252,7 @@ class FilesRun {
     this.#batchSlots = [];
     this.#batchCost = 0;
     const { session, progress } = this.#backup;
-    await session.room();
+    await session.roomForBatch();
     progress.current = slots[0]!.entry.path;
     this.#start(session.runBatch(batch).then((result) => this.#finishBatch(slots, result)));
   }
@@ -385,6 +397,11 @@ class FilesRun {
     const { progress } = this.#backup;
     for (; this.#head < this.#slots.length; this.#head++) {
       const slot = this.#slots[this.#head]!;
+      if ('kept' in slot) {
+        progress.entriesDone++;
+        this.#writer.add(slot.kept, slot.leaf);
+        continue;
+      }
       if (slot.content === undefined || (slot.hardLinkTo !== '' && this.#becomesFirst(slot))) break;
       progress.entriesDone++;
       if (slot.content === 'omit') {

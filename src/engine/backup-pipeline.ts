@@ -21,7 +21,7 @@ import { writeCounter } from '../worker/dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
 import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';
 import { type FinishedPack, PackWriter, type PackWriterSpec, packBufferBytes } from '../worker/pack-writer.ts';
-import { ThreadPool } from '../worker/thread-pool.ts';
+import { SMALL_JOBS_WAITING_MAX, ThreadPool } from '../worker/thread-pool.ts';
 import { SessionTables } from './session-tables.ts';
 import { type StoredPack, UploadQueue } from './upload-queue.ts';
 
@@ -172,6 +172,12 @@ export class BackupPipeline {
     this.throwIfFailed();
   }
 
+  /** As `room`, for a batch: as many may wait as it takes until another thread is started for them. */
+  async roomForBatch(): Promise<void> {
+    await this.#pool.room(Math.max(SMALL_JOBS_WAITING_MAX, this.#options.threads));
+    this.throwIfFailed();
+  }
+
   async runFiles(tasks: readonly FileTask[]): Promise<readonly FileTaskResult[]> {
     const answer = await this.#pool.run({ kind: 'files', job: 0, tasks });
     invariant(answer.kind === 'files', 'a files job is answered with files');
@@ -180,7 +186,7 @@ export class BackupPipeline {
   }
 
   async runBatch(batch: FileBatch): Promise<FileBatchResult> {
-    const answer = await this.#pool.run({ kind: 'batch', job: 0, batch }, [batch.stats.buffer as ArrayBuffer]);
+    const answer = await this.#pool.run({ kind: 'batch', job: 0, batch }, [batch.stats.buffer as ArrayBuffer], true);
     invariant(answer.kind === 'batch', 'a batch is answered with its result');
     this.#rotateTables();
     return answer.result;

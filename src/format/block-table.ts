@@ -1,6 +1,15 @@
 // References inside a node name their block by its position in the node's block table: nodes have many references into few blocks.
 
-import { bytesEqual, lengthOf, offsetOf, REFERENCE_BYTES, type References, writeRange } from '../model/reference.ts';
+import {
+  blockOf,
+  bytesEqual,
+  isInBlock,
+  lengthOf,
+  offsetOf,
+  REFERENCE_BYTES,
+  type References,
+  writeRange,
+} from '../model/reference.ts';
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { BLOCK_ID_BYTES, BLOCK_RAW_BYTES_MAX } from './pack.ts';
 
@@ -29,10 +38,11 @@ export class BlockTableWriter {
 
   /** Writes the n-th of packed references. */
   reference(w: ByteWriter, references: References, n = 0): void {
-    const at = n * REFERENCE_BYTES;
-    w.varint(this.position(references.subarray(at, at + BLOCK_ID_BYTES)));
+    const last = this.#lastBlock;
+    const isSame = last !== undefined && isInBlock(references, n, last);
+    w.varint(isSame ? this.#lastPosition : this.position(blockOf(references, n)));
     w.varint(offsetOf(references, n)).varint(lengthOf(references, n));
-    w.raw(references.subarray(at + 16, at + 32));
+    w.part(references, n * REFERENCE_BYTES + 16, 16);
   }
 
   /** The table, then what refers to it. */

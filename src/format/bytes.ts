@@ -72,6 +72,13 @@ export class ByteWriter {
     return this;
   }
 
+  /** `bytes[from, from + length)`, without making a view. */
+  part(bytes: Uint8Array, from: number, length: number): this {
+    this.#room(length);
+    for (let i = 0; i < length; i++) this.#bytes[this.#length++] = bytes[from + i]!;
+    return this;
+  }
+
   bytes(bytes: Uint8Array): this {
     return this.varint(bytes.length).raw(bytes);
   }

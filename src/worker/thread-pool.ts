@@ -5,6 +5,8 @@ import { decodeThreadFault, type ThreadFault } from './thread-fault.ts';
 
 /** Jobs in a thread's queue, the running one included. */
 const JOBS_PER_THREAD = 2;
+/** Small jobs that wait before another thread is started for them: a start takes as long as several. */
+export const SMALL_JOBS_WAITING_MAX = 6;
 /** A small young generation: the threads make little garbage, and memory that is not touched is not resident. */
 const YOUNG_GENERATION_MB = 1;
 
@@ -61,6 +63,11 @@ function isThreadFault(answer: { readonly kind: string }): answer is ThreadFault
   return answer.kind === 'fault';
 }
 
+type Queued<Request> = {
+  readonly request: Request & { readonly job: number };
+  readonly transfer: ArrayBuffer[];
+  readonly isSmall: boolean;
+};
 type Waiting<Answer> = { readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
 
 export class ThreadPool<Request extends object, Answer extends { readonly kind: string }> {
@@ -68,7 +75,7 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
   readonly #workers: Worker[] = [];
   readonly #load: number[] = [];
   readonly #waiting = new Map<number, Waiting<Answer> & { readonly thread: number }>();
-  readonly #queue: { readonly request: Request & { readonly job: number }; readonly transfer: ArrayBuffer[] }[] = [];
+  readonly #queue: Queued<Request>[] = [];
   readonly #idle: (() => void)[] = [];
   #nextJob = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -94,12 +101,13 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     return this.#queue.length;
   }
 
-  run(request: Request, transfer: ArrayBuffer[] = []): Promise<Answer> {
+  /** `isSmall`: not worth the start of another thread, before several such jobs wait. */
+  run(request: Request, transfer: ArrayBuffer[] = [], isSmall = false): Promise<Answer> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     const job = this.#nextJob++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(job, { resolve, reject, thread: -1 });
-      this.#queue.push({ request: { ...request, job }, transfer });
+      this.#queue.push({ request: { ...request, job }, transfer, isSmall });
       this.#pump();
     });
   }
@@ -127,7 +135,7 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
 
   #pump(): void {
     while (this.#queue.length > 0) {
-      const thread = this.#leastBusy();
+      const thread = this.#leastBusy(this.#queue[0]!.isSmall && this.#queue.length < SMALL_JOBS_WAITING_MAX);
       if (this.#load[thread]! >= JOBS_PER_THREAD) return;
       const { request, transfer } = this.#queue.shift()!;
       this.#load[thread]!++;
@@ -137,9 +145,11 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     }
   }
 
-  #leastBusy(): number {
+  /** `isPatient`: of those that are there, if there is one. */
+  #leastBusy(isPatient: boolean): number {
     let thread = 0;
     for (let i = 1; i < this.#load.length; i++) if (this.#load[i]! < this.#load[thread]!) thread = i;
+    if (isPatient && this.#load.length > 0) return thread;
     if (this.#load[thread] === 0 || this.#workers.length === this.#options.threads) return thread;
     this.#start();
     return this.#workers.length - 1;
