@@ -43,13 +43,13 @@ export function parseServerAddress(
 ): ServerAddress {
   const words = /^postgres(?:ql)?:\/\//.test(text) ? wordsOfUrl(text) : wordsOfText(text);
   const stranger = [...words.keys()].find((name) => !KNOWN.includes(name));
-  if (stranger !== undefined) throw bad(text, `"${stranger}" is not known`);
+  if (stranger !== undefined) throw bad(`"${stranger}" is not known`);
   const word = (name: string, variable: string): string | undefined => words.get(name) ?? (defaults[variable] || undefined);
   const user = word('user', 'PGUSER') ?? person;
   const port = Number(word('port', 'PGPORT') ?? 5432);
   const tls = TLS_MODES[word('sslmode', 'PGSSLMODE') ?? 'prefer'];
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad(text, 'the port is none');
-  if (tls === undefined) throw bad(text, `sslmode is one of ${Object.keys(TLS_MODES).join(', ')}`);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad('the port is none');
+  if (tls === undefined) throw bad(`sslmode is one of ${Object.keys(TLS_MODES).join(', ')}`);
   return {
     host: word('host', 'PGHOST') ?? '/var/run/postgresql',
     port,
@@ -70,7 +70,7 @@ function wordsOfUrl(text: string): Map<string, string> {
   try {
     url = new URL(text);
   } catch {
-    throw bad(text, 'it is no URL');
+    throw bad('it is no URL');
   }
   const words = new Map<string, string>();
   const put = (name: string, value: string): void => void (value !== '' && words.set(name, decodeURIComponent(value)));
@@ -88,13 +88,13 @@ function wordsOfText(text: string): Map<string, string> {
   for (let at = 0; text.slice(at).trim() !== ''; at = WORD.lastIndex) {
     WORD.lastIndex = at;
     const match = WORD.exec(text);
-    if (match === null) throw bad(text, 'it is neither a URL nor words like "host=... user=..."');
+    if (match === null) throw bad('it is neither a URL nor words like "host=... user=..."');
     words.set(match[1]!, match[2]?.replace(/\\(.)/g, '$1') ?? match[3]!);
   }
   return words;
 }
 
-/** The text may hold a password: it is not repeated. */
-function bad(_text: string, why: string): Fault {
+/** Without the text: it may hold a password. */
+function bad(why: string): Fault {
   return new Fault('USAGE', `The connection string cannot be read: ${why}`);
 }

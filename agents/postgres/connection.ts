@@ -2,7 +2,7 @@
 // time: a caller awaits what it asked for. Every wait has a time limit and ends with the signal.
 
 import { createHash } from 'node:crypto';
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Fault, type FaultCode } from '../../src/base/faults.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
@@ -70,6 +70,10 @@ export class PgConnection {
     const { host, port } = address;
     const socket = host.startsWith('/') ? connectSocket(`${host}/.s.PGSQL.${port}`) : connectSocket({ host, port });
     await opened(socket, address);
+    if (signal?.aborted === true) {
+      socket.destroy();
+      throw signal.reason;
+    }
     const connection = new PgConnection(options, socket);
     try {
       await connection.#encrypt();
@@ -196,7 +200,12 @@ export class PgConnection {
       throw new Fault('PG_DENIED', `The server at ${describeServer(this.address)} does not encrypt, and sslmode asks for it`);
     }
     this.#reader.release();
-    const secure = connectTls({ socket: this.#socket, host, servername: host, rejectUnauthorized: tls === 'verify-full' });
+    const secure = connectTls({
+      socket: this.#socket,
+      host,
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      rejectUnauthorized: tls === 'verify-full',
+    });
     await new Promise<void>((resolve, reject) => {
       secure.once('secureConnect', resolve);
       secure.once('error', (error) => reject(unreachable(this.address, error)));

@@ -1,0 +1,218 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { PgConnection } from '../../agents/postgres/connection.ts';
+import { parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
+import { microsOfText, textOfMicros } from '../../agents/postgres/instant-text.ts';
+import { formatLsn, parseLsn, parseSegmentName, segmentName } from '../../agents/postgres/lsn.ts';
+import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
+import { identifySystem } from '../../agents/postgres/replication-client.ts';
+import { parseHistory } from '../../agents/postgres/timeline-history.ts';
+import { postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../support/postgres.ts';
+
+const programs = postgresPrograms();
+
+describe.skipIf(programs === undefined)('a connection', () => {
+  let scratch: string;
+  let server: TestServer;
+  let port: number;
+
+  beforeAll(async () => {
+    scratch = serverScratch();
+    server = await TestServer.create(programs!, scratch, 'production', { settings: { password_encryption: 'scram-sha-256' } });
+    await server.sql("CREATE ROLE scram LOGIN REPLICATION PASSWORD 'pencil ß'");
+    await server.sql("SET password_encryption = 'md5'; CREATE ROLE older LOGIN PASSWORD 'old'");
+    await server.sql('CREATE ROLE weak LOGIN');
+    await server.stop();
+    port = await freePort();
+    const [key, certificate] = [join(server.directory, 'server.key'), join(server.directory, 'server.crt')];
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:prime256v1',
+        '-nodes',
+        '-keyout',
+        key,
+        '-out',
+        certificate,
+        '-days',
+        '2',
+        '-subj',
+        '/CN=localhost',
+      ],
+      { stdio: 'pipe' },
+    );
+    const user = serverUser();
+    if (user !== undefined) for (const path of [key, certificate]) chownSync(path, user.uid, user.gid);
+    execFileSync('chmod', ['600', key]);
+    server.configure({ listen_addresses: '127.0.0.1', ssl: 'on', unix_socket_directories: server.socketDirectory });
+    const hba = readFileSync(join(server.directory, 'pg_hba.conf'), 'utf8');
+    const lines = [
+      'local all weak trust',
+      'host all older 127.0.0.1/32 md5',
+      'host all scram 127.0.0.1/32 scram-sha-256',
+      'host replication scram 127.0.0.1/32 scram-sha-256',
+    ];
+    writeFileSync(join(server.directory, 'pg_hba.conf'), `${lines.join('\n')}\n${hba}`);
+    server = new TestServer(programs!, server.directory, server.socketDirectory, port);
+    await server.start();
+  });
+
+  afterAll(async () => {
+    await server.stop('SIGQUIT');
+    removeScratch(scratch);
+  });
+
+  const over = (user: string, password: string | undefined, tls: ServerAddress['tls'] = 'disable'): ServerAddress => ({
+    host: '127.0.0.1',
+    port,
+    user,
+    password,
+    database: 'postgres',
+    tls,
+  });
+
+  it.each([
+    ['SCRAM-SHA-256', 'scram', 'pencil ß'],
+    ['md5', 'older', 'old'],
+  ])('authenticates by %s, and says that a wrong password is refused', async (_, user, password) => {
+    const connection = await PgConnection.open({ address: over(user, password) });
+    expect(await connection.value('SELECT current_user')).toBe(user);
+    connection.close();
+    await expect(PgConnection.open({ address: over(user, 'wrong') })).rejects.toMatchObject({ code: 'PG_DENIED' });
+    await expect(PgConnection.open({ address: over(user, undefined) })).rejects.toMatchObject({
+      code: 'PG_DENIED',
+      message: expect.stringMatching(/password/),
+    });
+  });
+
+  it('encrypts when it is asked to, and refuses a certificate that nobody vouches for', async () => {
+    const connection = await PgConnection.open({ address: over('scram', 'pencil ß', 'require') });
+    expect(await connection.value('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')).toBe('t');
+    connection.close();
+    await expect(PgConnection.open({ address: over('scram', 'pencil ß', 'verify-full') })).rejects.toMatchObject({
+      code: 'PG_UNREACHABLE',
+    });
+  });
+
+  it('speaks the replication protocol with a role that may only replicate', async () => {
+    const connection = await PgConnection.open({ address: over('scram', 'pencil ß'), replication: 'true' });
+    const { systemId, timeline } = await identifySystem(connection);
+    expect(server.run('pg_controldata', ['-D', server.directory])).toContain(systemId);
+    expect(timeline).toBe(1);
+    connection.close();
+  });
+
+  it('goes on after an error, gives nulls and long values, and ends when it is told to', async () => {
+    const stop = new AbortController();
+    const connection = await PgConnection.open({ address: server.address(), signal: stop.signal });
+    await expect(connection.query('SELECT nothing')).rejects.toMatchObject({ code: 'PG_REFUSED' });
+    const { columns, rows } = await connection.query("SELECT NULL AS a, repeat('ü', 3000000) AS b");
+    expect([columns, rows[0]![0], rows[0]![1]!.length]).toEqual([['a', 'b'], null, 3_000_000]);
+    const waiting = connection.query('SELECT pg_sleep(60)');
+    stop.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+  });
+
+  it('gives up on a server that is not there, or says nothing', async () => {
+    await expect(PgConnection.open({ address: { ...server.address(), host: '/nowhere' } })).rejects.toMatchObject({
+      code: 'PG_UNREACHABLE',
+    });
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void silent.close());
+    const stop = new AbortController();
+    const opening = PgConnection.open({
+      address: { ...over('x', 'x'), port: (silent.address() as { port: number }).port },
+      signal: stop.signal,
+    });
+    setImmediate(() => stop.abort(new Error('enough')));
+    await expect(opening).rejects.toThrow('enough');
+  });
+
+  it('tells what a server lacks, with what mends it', async () => {
+    const { checks } = await preflight(server.address(), 'holdfast', new AbortController().signal);
+    expect(checks.filter(({ state }) => state === 'missing')).toEqual([]);
+    const weak = await preflight({ ...server.address(), user: 'weak' }, 'holdfast', new AbortController().signal);
+    expect(weak.checks.find(({ name }) => name === 'role')).toMatchObject({
+      state: 'missing',
+      remedy: 'ALTER ROLE "weak" REPLICATION;',
+    });
+    expect(() => mustBeReady(weak)).toThrow(/role \(weak may not replicate\)/);
+    await server.sql('ALTER SYSTEM SET wal_level = minimal; ');
+    await server.sql('ALTER SYSTEM SET max_wal_senders = 0');
+    await server.stop();
+    await server.start();
+    const bare = await preflight(server.address(), 'holdfast', new AbortController().signal);
+    expect(bare.checks.filter(({ state }) => state === 'missing').map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['wal_level', 'max_wal_senders', 'replication']),
+    );
+    // What it prints mends it.
+    for (const { name, remedy } of bare.checks)
+      if (name === 'wal_level' || name === 'max_wal_senders') await server.sql(remedy.replace(/--.*$/, ''));
+    await server.stop();
+    await server.start();
+    const mended = await preflight(server.address(), 'holdfast', new AbortController().signal);
+    expect(mended.checks.filter(({ state }) => state === 'missing')).toEqual([]);
+    appendFileSync(join(server.directory, 'postgresql.auto.conf'), '');
+  });
+});
+
+describe('texts', () => {
+  it('of servers are read in both forms, and a password is never repeated', () => {
+    const url = parseServerAddress('postgresql://me:p%40ss@db1:5433/shop?sslmode=require', {}, 'nobody');
+    expect(url).toEqual({ host: 'db1', port: 5433, user: 'me', password: 'p@ss', database: 'shop', tls: 'require' });
+    const words = parseServerAddress("host=/run/pg user='o\\'' password='a \\'b'", { PGPORT: '6000' }, 'nobody');
+    expect(words).toMatchObject({ host: '/run/pg', port: 6000, user: "o'", password: "a 'b" });
+    expect(() => parseServerAddress('host=x password=secret nonsense=1', {}, 'x')).toThrow(/^(?!.*secret).*nonsense/);
+  });
+
+  it('of moments need an offset, and are exact to the microsecond', () => {
+    expect(microsOfText('2026-05-04T10:15:30.123456+08:00')).toBe(1_777_860_930_123_456);
+    expect(textOfMicros(1_777_860_930_123_456)).toBe('2026-05-04T02:15:30.123456Z');
+    expect(microsOfText('2026-05-04 10:15:30+0800')).toBe(1_777_860_930_000_000);
+    expect(microsOfText('2026-05-04 10:15:30+08')).toBe(1_777_860_930_000_000);
+    for (const text of [
+      '2026-05-04T10:15:30',
+      '2026-02-30T10:15:30Z',
+      '10:15',
+      'yesterday',
+      '2026-05-04T10:15:30 EEST',
+      '2026-05-04T25:15:30Z',
+    ])
+      expect(microsOfText(text), text).toBeUndefined();
+  });
+
+  it('of log positions and segments are PostgreSQL’s', () => {
+    expect(formatLsn(0x1_0200_00ff)).toBe('1/20000FF');
+    expect(parseLsn('1/20000FF')).toBe(0x1_0200_00ff);
+    expect(parseLsn('x/1')).toBeUndefined();
+    expect(segmentName(2, 0x101, 16 * 1024 * 1024)).toBe('000000020000000100000001');
+    for (const bytes of [1, 16, 64, 1024].map((mib) => mib * 1024 * 1024))
+      expect(parseSegmentName(segmentName(7, 12_345, bytes), bytes)).toEqual({ timeline: 7, segment: 12_345 });
+  });
+
+  it('of histories are read, and refused when they make no sense', () => {
+    expect(parseHistory('1\t0/3000000\tno recovery target specified\n\n2\t0/5000000\tat restore point\n', 5)).toEqual([
+      { timeline: 1, until: 0x3000000 },
+      { timeline: 2, until: 0x5000000 },
+    ]);
+    for (const text of ['x\n', '2\t0/5000000\n1\t0/3000000\n', '7\t0/3000000\n'])
+      expect(() => parseHistory(text, 5)).toThrow(/history of timeline 5/);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  return port;
+}
