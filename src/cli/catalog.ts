@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { EXIT, isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
-import type { Repository } from '../repository/repository.ts';
+import { Repository } from '../repository/repository.ts';
 import { parseLocation } from '../store/location.ts';
-import { cacheDirectoryOf, locationOf, openStoreOf, processFacts, withRepository } from './open.ts';
+import { cacheDirectoryOf, closing, locationOf, openStoreOf, processFacts, repositoryOptions } from './open.ts';
 import { usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
 import { mustHaveCatalog, type ServiceHome, serviceHome, serviceStore } from './service-home.ts';
@@ -77,33 +77,40 @@ async function thinOut(repository: Repository, signal: AbortSignal): Promise<num
   return dropped.length;
 }
 
-export function restore(invocation: Invocation): Promise<number> {
+export async function restore(invocation: Invocation): Promise<number> {
   const { options, output, signal } = invocation;
   const home = serviceHome(invocation);
   const text = options.text('before');
   const before = text === undefined ? undefined : new Date(text);
   if (before !== undefined && Number.isNaN(before.getTime())) throw usage(`"${text}" is no time; give it as 2026-11-21T08:00:00Z`);
-  return withRepository(invocation, async (repository) => {
-    const { restoreService } = await import('../recovery/service-restore.ts');
-    await repository.openIndex({ signal });
-    mkdirSync(home.home, { recursive: true, mode: 0o700 });
-    const { catalog, secretsWritten } = await restoreService({
-      repository,
-      catalogPath: home.catalog,
-      secretsDirectory: home.secrets,
-      ...(before === undefined ? {} : { before }),
-      now,
-      signal,
-    });
-    await continueAudit(invocation, home);
-    output.line(`The catalogue of ${catalog.startedAt} is at ${home.catalog}, with ${secretsWritten.length} secrets beside it`);
-    output.notice(
-      'Now "holdfast catalog rebuild" adds the recovery points that were made since. What was revoked since has to be revoked again.',
-    );
-    const secrets = secretsWritten.length;
-    output.summary('catalog restore', { snapshot: catalog.id, startedAt: catalog.startedAt, catalog: home.catalog, secrets });
-    return 0;
-  });
+  const location = locationOf(options, invocation.environment);
+  const details = await repositoryOptions(invocation, { location, passphraseFile: options.text('passphrase-file'), isNew: false });
+  return closing(
+    details.store,
+    () => Repository.open(details),
+    async (repository) => {
+      const { restoreService } = await import('../recovery/service-restore.ts');
+      await repository.openIndex({ signal });
+      mkdirSync(home.home, { recursive: true, mode: 0o700 });
+      const { catalog, secretsWritten } = await restoreService({
+        repository,
+        passphrase: details.passphrase,
+        catalogPath: home.catalog,
+        secretsDirectory: home.secrets,
+        ...(before === undefined ? {} : { before }),
+        now,
+        signal,
+      });
+      await continueAudit(invocation, home);
+      output.line(`The catalogue of ${catalog.startedAt} is at ${home.catalog}, with ${secretsWritten.length} secrets beside it`);
+      output.notice(
+        'Now "holdfast catalog rebuild" adds the recovery points that were made since. What was revoked since has to be revoked again.',
+      );
+      const secrets = secretsWritten.length;
+      output.summary('catalog restore', { snapshot: catalog.id, startedAt: catalog.startedAt, catalog: home.catalog, secrets });
+      return 0;
+    },
+  );
 }
 
 /** Behind the checkpoints that lie beside the repository, if there are any. */

@@ -15,11 +15,14 @@ import type { Snapshot } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
 import { CATALOG_ASSET, SECRETS_ASSET, type SecretsFile } from './service-backup.ts';
+import { SYSTEM_PASSPHRASE } from './system-repository.ts';
 
 const SECRETS_BYTES_MAX = 256 * 1024 * 1024;
 
 export type ServiceRestore = {
   readonly repository: Repository;
+  /** What opened it: the next backup of the restored service goes to the same repository. */
+  readonly passphrase: Uint8Array;
   readonly catalogPath: string;
   readonly secretsDirectory: string;
   /** Only backups that began by then; absent: the newest. */
@@ -36,7 +39,7 @@ export type RestoredService = {
 
 /** Throws TARGET_OCCUPIED when there is a catalogue, SNAPSHOT_NOT_FOUND when there is no backup. */
 export async function restoreService(run: ServiceRestore): Promise<RestoredService> {
-  const { repository, catalogPath, secretsDirectory, signal } = run;
+  const { repository, catalogPath, signal } = run;
   if (existsSync(catalogPath))
     throw new Fault('TARGET_OCCUPIED', `There is a catalogue at "${catalogPath}"`, {
       hint: 'Stop the service and move the catalogue away, with its -wal and -shm files; nothing is ever replaced.',
@@ -48,7 +51,6 @@ export async function restoreService(run: ServiceRestore): Promise<RestoredServi
   // Secrets are only ever added: the newest are right for every catalogue.
   const secrets = newest(all, SECRETS_ASSET, repository);
   const secretsWritten = await writeSecrets(run, await bytesOf(repository, secrets));
-  mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
   const draft = `${catalogPath}.restoring`;
   await rm(draft, { force: true });
   try {
@@ -86,10 +88,12 @@ async function bytesOf(repository: Repository, snapshot: Snapshot): Promise<Uint
 }
 
 /** Those that are not there yet. */
-async function writeSecrets({ secretsDirectory }: ServiceRestore, bytes: Uint8Array): Promise<string[]> {
+async function writeSecrets({ secretsDirectory, passphrase }: ServiceRestore, bytes: Uint8Array): Promise<string[]> {
   const { format, version, files } = JSON.parse(Buffer.from(bytes).toString('utf8')) as SecretsFile;
   if (format !== 'holdfast-secrets' || version !== 1) throw new Fault('FORMAT_TOO_NEW', 'The secrets are of a newer Holdfast');
   const written: string[] = [];
+  mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
+  writeOnce(join(secretsDirectory, SYSTEM_PASSPHRASE), passphrase, 0o600, `${process.pid}`);
   for (const [name, content] of Object.entries(files)) {
     if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/.test(name))
       throw new Fault('TARGET_PATH_ESCAPES', `A secret has the name ${JSON.stringify(name)}`);
