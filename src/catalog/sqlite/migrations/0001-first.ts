@@ -140,6 +140,8 @@ CREATE INDEX runs_running_of_agent ON runs (agent_id) WHERE state = 'running';
 CREATE INDEX runs_by_lease ON runs (lease_until) WHERE state = 'running';
 CREATE INDEX runs_by_start ON runs (start_by) WHERE state = 'queued' AND start_by IS NOT NULL;
 CREATE INDEX runs_of_tenant ON runs (tenant_id, id);
+CREATE INDEX runs_open ON runs (tenant_id, id) WHERE state IN ('queued', 'running');
+CREATE INDEX runs_open_of_asset ON runs (asset_id, id) WHERE state IN ('queued', 'running') AND asset_id IS NOT NULL;
 CREATE INDEX runs_of_asset ON runs (asset_id, id) WHERE asset_id IS NOT NULL;
 CREATE INDEX runs_ended ON runs (asset_id, kind, ended_at, id) WHERE asset_id IS NOT NULL AND ended_at IS NOT NULL;
 
