@@ -38,6 +38,8 @@ export function serveRoute(app: FastifyInstance, route: Route, services: ApiServ
       querystring: plainSchema(route.querySchema),
       ...(route.body === undefined ? {} : { body: plainSchema(route.body) }),
     },
+    // A stream ends by itself.
+    ...(route.stream === undefined ? { handlerTimeout: services.config.handlerTimeoutMs } : {}),
     ...(route.bodyBytesMax === undefined ? {} : { bodyLimit: route.bodyBytesMax }),
     preValidation: async (request) => readQuery(route, request),
     handler: async (request, reply) => {

@@ -310,6 +310,7 @@ describe('limits', () => {
     expect((await put(['10.0.0.0/8'], '10.1.1.1')).status).toBe(200);
     expect((await service.ask('GET', `/v1/tenants/${tenant.id}`, { token: owner })).json.code).toBe('REQUEST_SOURCE_REFUSED');
     expect((await service.ask('GET', `/v1/tenants/${tenant.id}`, { token: owner, from: '::ffff:10.2.2.2' })).status).toBe(200);
+    expect((await service.ask('GET', '/v1/me', { token: owner })).json.tenants).toEqual([]);
     const admin = await service.addToken({ role: 'system-admin' });
     expect((await service.ask('GET', `/v1/tenants/${tenant.id}`, { token: admin })).status).toBe(200);
   });
@@ -326,6 +327,29 @@ describe('limits', () => {
     expect(
       (await service.ask('POST', `/v1/tenants/${tenant.id}/assets`, { token: owner, body: assetBody(things) })).json.detail,
     ).toContain('suspended');
+  });
+});
+
+describe('a catalogue that does not answer', () => {
+  it('keeps nobody waiting for ever', async () => {
+    const { service, tenant, viewer } = await bureau({ config: { handlerTimeoutMs: 50 } });
+    service.catalog.assets.list = () => new Promise(() => {});
+    expect((await service.ask('GET', `/v1/tenants/${tenant.id}/assets`, { token: viewer })).json).toMatchObject({
+      status: 503,
+      code: 'SERVICE_NOT_READY',
+      retry: 'later',
+    });
+  });
+
+  it('is no reason to be ready, and one to be alive', async () => {
+    const { service } = await bureau();
+    service.catalog.check = async () => {
+      throw new Error('disk is gone');
+    };
+    const ready = await service.ask('GET', '/readyz');
+    expect(ready).toMatchObject({ status: 503, json: { code: 'SERVICE_NOT_READY' } });
+    expect(ready.text).not.toContain('disk');
+    expect((await service.ask('GET', '/healthz')).status).toBe(200);
   });
 });
 

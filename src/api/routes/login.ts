@@ -5,6 +5,7 @@ import { Fault, isFault } from '../../base/faults.ts';
 import { instantOf } from '../../model/instant.ts';
 import { Grant, Person } from '../../model/principal.ts';
 import { Tenant } from '../../model/tenant.ts';
+import { isSourceAllowed } from '../../trust/allowed-sources.ts';
 import { appendAudit } from '../../trust/audit-chain.ts';
 import { hashPassword, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, weaknessOf } from '../../trust/password.ts';
 import { tenantsOf } from '../../trust/roles.ts';
@@ -30,7 +31,9 @@ const Me = Type.Object(
     id: Type.String(),
     label: Type.String(),
     grants: Type.Array(Grant),
-    tenants: Type.Array(Tenant, { description: 'in which this principal has a role; 200 at the most' }),
+    tenants: Type.Array(Tenant, {
+      description: 'in which this principal has a role and which let requests from here in; 200 at the most',
+    }),
   },
   { additionalProperties: false, $id: 'Me' },
 );
@@ -91,7 +94,7 @@ export const LOGIN_ROUTES = [
     summary: 'Who this is, and in which tenants',
     action: 'signed-in',
     answers: { 200: { description: 'The principal', schema: Me } },
-    handle: async ({ principal, catalog }) => {
+    handle: async ({ principal, catalog, source }) => {
       const { kind, id, label } = principal;
       const grants = principal.kind === 'person' || principal.kind === 'token' ? principal.grants : [];
       const found = await Promise.all(
@@ -99,7 +102,16 @@ export const LOGIN_ROUTES = [
           .slice(0, TENANTS_SHOWN_MAX)
           .map((tenant) => catalog.tenants.get(tenant)),
       );
-      return { status: 200, body: { kind, id, label, grants, tenants: found.filter((tenant) => tenant !== undefined) } };
+      return {
+        status: 200,
+        body: {
+          kind,
+          id,
+          label,
+          grants,
+          tenants: found.filter((tenant) => tenant !== undefined && isSourceAllowed(tenant.allowedSources, source)),
+        },
+      };
     },
   }),
   route({
