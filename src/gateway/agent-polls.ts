@@ -22,6 +22,8 @@ const EMPTY_MS = 1_000;
 /** Processes of agents with claims whose arrival is not known yet. */
 const PROCESSES_MAX = 20_000;
 
+const REPLACED = new Error('Another poll of the same process came');
+
 export type PollLimits = {
   /** How long a run stays the agent's after a poll. */
   readonly leaseMs: number;
@@ -73,9 +75,9 @@ export class AgentPolls {
   async poll(agent: Agent, request: PollRequest, gone: AbortSignal): Promise<PollAnswer> {
     const { catalog, limits, now, waker } = this.#options;
     const name = processOf(agent, request);
-    this.#current.get(name)?.abort();
+    this.#current.get(name)?.abort(REPLACED);
     const own = new AbortController();
-    const onGone = (): void => own.abort();
+    const onGone = (): void => own.abort(gone.reason);
     gone.addEventListener('abort', onGone, { once: true });
     this.#current.set(name, own);
     try {

@@ -88,10 +88,13 @@ export function agentOf(request: FastifyRequest): Agent {
   return request.agent;
 }
 
+/** Made once: a reason with a stack for every answer would cost more than the answer. */
+const GONE = new Error('The client is gone');
+
 /** Fires when the client is gone (or has its answer). */
 export function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  reply.raw.once('close', () => controller.abort());
+  reply.raw.once('close', () => controller.abort(GONE));
   return controller.signal;
 }
 
