@@ -21,6 +21,7 @@ import { Authenticator } from '../trust/authenticate.ts';
 import { Login } from '../trust/login.ts';
 import { nameOf } from '../trust/roles.ts';
 import { Door } from './admit.ts';
+import { AuditProver } from './audit-prover.ts';
 import { API_CONFIG_DEFAULT, type ApiConfig } from './config.ts';
 import { CursorSigner } from './cursor.ts';
 import { ApiMetrics } from './metrics.ts';
@@ -98,7 +99,7 @@ export async function buildApi(options: ApiOptions): Promise<FastifyInstance> {
     login: new Login(catalog, now, random),
     metrics,
     shippedPolicies: options.shippedPolicies ?? [],
-    auditMarks: options.auditMarks ?? (async () => []),
+    auditProver: new AuditProver(catalog, options.auditMarks ?? (async () => [])),
   };
   await app.register((scope) => publicApi(scope, services));
   await app.register((scope) => documentation(scope, config.version));
@@ -125,7 +126,7 @@ async function publicApi(scope: FastifyInstance, services: ApiServices): Promise
     keyGenerator: ({ admission, ip }) => (admission === undefined ? ip : nameOf(admission.principal)),
     errorResponseBuilder: (_request, { after }) => new Fault('REQUEST_RATE_LIMITED', `Too many requests; wait ${after}`),
   });
-  for (const route of ROUTES) serveRoute(scope, route, services, streams);
+  for (const route of ROUTES) serveRoute(scope, route, services, { streams, door });
   const flush = (): void => {
     authenticator
       .flush()

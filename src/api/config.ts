@@ -30,7 +30,7 @@ export const API_CONFIG_DEFAULT: ApiConfig = {
   bodyBytesMax: 256 * KIB,
   requestTimeoutMs: 60_000,
   handlerTimeoutMs: 30_000,
-  rate: { requestsMax: 600, windowMs: 60_000 },
+  rate: { requestsMax: 1200, windowMs: 60_000 },
   streams: { totalMax: 500, perPrincipalMax: 10, pollMs: 1000, heartbeatMs: 15_000, lifeMs: 600_000 },
   trustedProxies: [],
   lastUsedFlushMs: 30_000,

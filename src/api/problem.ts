@@ -6,6 +6,8 @@ import { FAULTS, Fault, type FaultCode, isFault } from '../base/faults.ts';
 
 export const STATUS_OF_FAULT = {
   REQUEST_INVALID: 400,
+  POLICY_INVALID: 400,
+  POLICY_NOT_FOUND: 400,
   REQUEST_UNAUTHENTICATED: 401,
   LOGIN_REFUSED: 401,
   LOGIN_CODE_NEEDED: 401,
@@ -26,6 +28,7 @@ export const STATUS_OF_FAULT = {
   REQUEST_NEEDS_VERSION: 428,
   REQUEST_RATE_LIMITED: 429,
   SERVICE_NOT_READY: 503,
+  SERVICE_STOPPING: 503,
 } as const satisfies Partial<Record<FaultCode, number>>;
 
 export const Problem = Type.Object(
@@ -121,6 +124,9 @@ type Violation = { readonly instancePath: string; readonly message?: string; rea
 const VIOLATIONS_MAX = 10;
 
 function asFault(error: unknown): Fault {
+  // Where the catalogue lies and what ails it is for the log.
+  if (isFault(error) && error.code.startsWith('CATALOG_'))
+    return new Fault('SERVICE_NOT_READY', 'The catalogue does not answer', { cause: error });
   if (isFault(error)) return error;
   const { validation, validationContext, statusCode, message } = (error ?? {}) as Refusal;
   if (validation !== undefined) {

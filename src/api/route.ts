@@ -10,9 +10,9 @@ import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import type { Principal, Token } from '../model/principal.ts';
 import type { Tenant } from '../model/tenant.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
-import type { AuditMark } from '../trust/audit-chain.ts';
 import type { Login } from '../trust/login.ts';
 import type { Action } from '../trust/roles.ts';
+import type { AuditProver } from './audit-prover.ts';
 import type { ApiConfig } from './config.ts';
 import type { CursorSigner } from './cursor.ts';
 import type { ApiMetrics } from './metrics.ts';
@@ -36,8 +36,7 @@ export type ApiServices = {
   readonly metrics: ApiMetrics;
   /** Policies that come with the program: what others extend. */
   readonly shippedPolicies: readonly PolicyDocument[];
-  /** Of signed checkpoints of the audit. */
-  readonly auditMarks: () => Promise<readonly AuditMark[]>;
+  readonly auditProver: AuditProver;
 };
 
 export type Answer = {

@@ -9,7 +9,7 @@ import { instantOf } from '../model/instant.ts';
 import { plainAddress } from '../trust/allowed-sources.ts';
 import { appendAudit } from '../trust/audit-chain.ts';
 import { nameOf } from '../trust/roles.ts';
-import type { Admission } from './admit.ts';
+import type { Admission, Door } from './admit.ts';
 import { paramsSchema } from './params.ts';
 import { fieldFault } from './problem.ts';
 import type { Answer, ApiServices, AuditLine, Call, Route, Work } from './route.ts';
@@ -28,7 +28,9 @@ declare module 'fastify' {
 const KEY_PATTERN = /^[\x21-\x7e]{1,200}$/;
 const REPEATED = { 'idempotency-replayed': 'true' } as const;
 
-export function serveRoute(app: FastifyInstance, route: Route, services: ApiServices, streams: EventStreams): void {
+type Parts = { readonly streams: EventStreams; readonly door: Door };
+
+export function serveRoute(app: FastifyInstance, route: Route, services: ApiServices, { streams, door }: Parts): void {
   app.route({
     method: route.method,
     url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
@@ -45,7 +47,10 @@ export function serveRoute(app: FastifyInstance, route: Route, services: ApiServ
     handler: async (request, reply) => {
       const call = callOf(route, services, request);
       const answer = await route.handle(call);
-      if (route.stream !== undefined && answer.status === 200) return streams.serve(route.stream(call), call, request, reply);
+      if (route.stream !== undefined && answer.status === 200) {
+        const streamer = route.stream(call);
+        return streams.serve({ streamer, actor: call.actor, check: () => door.admit(route, request) }, request, reply);
+      }
       return send(reply, answer);
     },
   });

@@ -5,8 +5,15 @@ import { once } from 'node:events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../base/faults.ts';
 import type { ApiConfig } from './config.ts';
-import type { Call, Streamer } from './route.ts';
+import type { Streamer } from './route.ts';
 import { secureHeaders } from './safety.ts';
+
+export type Serving = {
+  readonly streamer: Streamer;
+  readonly actor: string;
+  /** Rejects when the reader may not read on. */
+  readonly check: () => Promise<unknown>;
+};
 
 export class EventStreams {
   readonly #limits: ApiConfig['streams'];
@@ -21,12 +28,7 @@ export class EventStreams {
   }
 
   /** Takes the response over. REQUEST_RATE_LIMITED when there are too many. */
-  async serve(
-    streamer: Streamer,
-    { actor }: Pick<Call, 'actor'>,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<FastifyReply> {
+  async serve({ streamer, actor, check }: Serving, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { totalMax, perPrincipalMax } = this.#limits;
     const own = [...this.#open.values()].filter((one) => one.actor === actor).length;
     if (this.#open.size >= totalMax || own >= perPrincipalMax)
@@ -35,7 +37,7 @@ export class EventStreams {
     secureHeaders(request, reply);
     const headers = reply.getHeaders();
     reply.hijack();
-    const ended = this.#pump(streamer, controller, request, reply, headers);
+    const ended = this.#pump({ streamer, actor, check }, controller, request, reply, headers);
     this.#open.set(controller, { actor, ended });
     await ended.finally(() => this.#open.delete(controller));
     return reply;
@@ -48,7 +50,7 @@ export class EventStreams {
   }
 
   async #pump(
-    streamer: Streamer,
+    { streamer, check }: Serving,
     controller: AbortController,
     request: FastifyRequest,
     { raw }: FastifyReply,
@@ -73,6 +75,8 @@ export class EventStreams {
     const heartbeat = setInterval(() => {
       // A reader that is behind hears from us anyway.
       if (!raw.writableNeedDrain) raw.write(': here\n\n');
+      // What was revoked, suspended or taken from its roles meanwhile ends with the next sign of life.
+      check().catch(() => controller.abort());
     }, heartbeatMs);
     const end = setTimeout(() => controller.abort(), lifeMs);
     try {

@@ -31,6 +31,24 @@ export async function login(invocation: Invocation): Promise<number> {
   return 0;
 }
 
+export function password(invocation: Invocation): Promise<number> {
+  const { options, environment, output } = invocation;
+  const old = { file: options.text('password-file'), fileVariable: 'HOLDFAST_PASSWORD_FILE', variable: 'HOLDFAST_PASSWORD' };
+  const fresh = {
+    file: options.text('new-password-file'),
+    fileVariable: 'HOLDFAST_NEW_PASSWORD_FILE',
+    variable: 'HOLDFAST_NEW_PASSWORD',
+  };
+  return withService(invocation, async ({ client }) => {
+    const before = await readPassphrase({ ...old, prompt: 'Password', isNew: false }, environment, output);
+    const after = await readPassphrase({ ...fresh, prompt: 'New password', isNew: true }, environment, output);
+    const body = { password: Buffer.from(before).toString(), newPassword: Buffer.from(after).toString() };
+    await client.call('changeMyPassword', { body });
+    output.line('The password is changed');
+    return 0;
+  });
+}
+
 export function logout(invocation: Invocation): Promise<number> {
   return withService(invocation, async ({ client }) => {
     await client.call('logout', {});

@@ -70,6 +70,18 @@ export const TENANCY_VERBS: readonly Verb[] = [
     load: async () => (await import('./service-login.ts')).whoami,
   },
   {
+    name: 'password',
+    summary: 'change the own password',
+    args: [],
+    options: [
+      URL_OPTION!,
+      PASSWORD,
+      { name: 'new-password-file', kind: 'file', value: 'FILE', help: 'file with the new one (asked for when absent)' },
+    ],
+    examples: [['holdfast password', 'Asks for the old and the new one']],
+    load: async () => (await import('./service-login.ts')).password,
+  },
+  {
     name: 'tenant list',
     summary: 'list tenants',
     args: [],

@@ -93,6 +93,9 @@ describe('a policy', () => {
     expect(json.errors[0]).toEqual({ field: 'body/text/objectives/rpo', message: expect.stringContaining('line 4') });
     expect((await put(ask, POLICY_TEXT('other'))).json.errors[0].field).toBe('body/text/name');
     expect((await put(ask, 'x: [')).status).toBe(400);
+    expect((await put(ask, POLICY_TEXT('strict').replace('0 3 * * *', '0 99 * * *'))).status).toBe(400);
+    expect((await put(ask, POLICY_TEXT('strict').replace('UTC', 'Mars/Olympus'))).status).toBe(400);
+    expect((await put(ask, `extends: nothing\n${POLICY_TEXT('strict')}`)).status).toBeLessThan(500);
   });
 
   it('is replaced by who knows its version', async () => {

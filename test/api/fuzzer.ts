@@ -258,7 +258,7 @@ class FuzzRun {
     if (roll < 0.08) return { body: JSON.stringify('x'.repeat(400_000)), type: 'application/json' };
     if (roll < 0.12 && route.bodyText !== undefined)
       return {
-        body: `name: ${this.#ours['policy']}\nobjectives:\n  rpo: ${this.#pick(['1h', '48h', 'soon', '[', '&a *a', '!!js/function x'])}\n`,
+        body: `name: ${this.#ours['policy']}\nobjectives:\n  rpo: ${this.#pick(['1h', '48h', 'soon', '1h\nschedule:\n  - cron: "61 * * * *"', '1h\nextends: gold', '[', '&a *a', '!!js/function x'])}\n`,
         type: route.bodyText,
       };
     let body = this.#withIds(sampleOf(route.body));

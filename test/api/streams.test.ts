@@ -85,6 +85,16 @@ describe('the stream of events', () => {
     expect(text.replaceAll(': here\n\n', '')).toBe('');
   });
 
+  it('ends for who may not read on', async () => {
+    const { service, tenant, url, secret } = await listening();
+    const { id } = (await service.ask('GET', '/v1/me', { token: secret })).json;
+    const response = await fetch(`${url}/v1/tenants/${tenant.id}/events/stream`, {
+      headers: { authorization: `Bearer ${secret}` },
+    });
+    await service.catalog.tokens.revoke(id, service.clock.toISOString());
+    expect(await response.text()).toContain(': here');
+  });
+
   it('is open a few times for one principal, and the service can stop meanwhile', async () => {
     const { service, tenant, url, secret } = await listening();
     const open = () => fetch(`${url}/v1/tenants/${tenant.id}/events/stream`, { headers: { authorization: `Bearer ${secret}` } });

@@ -116,6 +116,13 @@ describe('the verbs of the service', () => {
     expect((await run(['approval', 'approve', id])).stderr).toContain('APPROVAL_OF_PERSONS');
     expect(await run(['approval', 'approve', id], anna)).toMatchObject({ status: 0, stdout: expect.stringContaining('executed') });
     expect(await ok('asset', 'show', 'bureau-a/etc')).toMatch(/state +retired/);
+    const fresh = join(directory, 'new-password');
+    writeFileSync(fresh, 'another long secret\n', { mode: 0o600 });
+    expect((await run(['password', '--password-file', file, '--new-password-file', fresh], anna)).stdout).toBe(
+      'The password is changed\n',
+    );
+    expect((await run(['login', 'anna@bureau-a', '--password-file', file], anna)).stderr).toContain('LOGIN_REFUSED');
+    expect((await run(['login', 'anna@bureau-a', '--password-file', fresh], anna)).status).toBe(0);
     expect((await run(['logout'], anna)).status).toBe(0);
     expect(existsSync(tokenFile)).toBe(false);
     expect((await run(['whoami'], anna)).stderr).toContain('Run "holdfast login"');

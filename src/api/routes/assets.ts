@@ -66,14 +66,16 @@ export const ASSET_ROUTES = [
     handle: async (call) => {
       const id = newId('asset', call.at, call.random);
       const line = { action: 'asset.create', subject: id, details: { name: call.body.name } };
-      return call.change(line, async (tables) => {
+      const add = async (tables: CatalogTables) => {
         await checkAgent(tables, call.tenant.id, call.body.agentId);
         const policyId = await policyIdOf(tables, call.tenant.id, call.body.policy);
         const asset = newAsset(call.body, policyId, { id, tenantId: call.tenant.id, createdAt: instantOf(call.at) });
         if ((await tables.assets.add(asset)) === 'exists')
           throw new Fault('REQUEST_CONFLICT', `There is an asset "${asset.name}" already`);
         return answerVersioned(asset, 201);
-      });
+      };
+      // Its first backup is due now.
+      return call.change(line, add, () => call.wake());
     },
   }),
   route({
@@ -115,8 +117,10 @@ export const ASSET_ROUTES = [
             body.reason ??
             fieldMissing('body/reason', 'is missing: the change weakens what is promised, and a second person has to approve it'),
         });
-      return call.change({ action: 'asset.change', subject: before.id, details: { ...body } }, async ({ assets }) =>
-        answerVersioned(changed(await assets.change(after))),
+      return call.change(
+        { action: 'asset.change', subject: before.id, details: { ...body } },
+        async ({ assets }) => answerVersioned(changed(await assets.change(after))),
+        () => call.wake(),
       );
     },
   }),

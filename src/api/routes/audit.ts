@@ -3,8 +3,6 @@
 import { Type } from 'typebox';
 import { AuditEntry } from '../../model/audit-entry.ts';
 import { PAGE_ITEMS_MAX } from '../../model/page.ts';
-import { verifyAudit } from '../../trust/audit-chain.ts';
-import { auditEntries } from '../../trust/audit-checkpoint.ts';
 import { type Answer, type Call, route } from '../route.ts';
 
 const QUERY = {
@@ -82,8 +80,8 @@ async function list({ catalog, query }: Call<Query>, tenantId: string | undefine
   return { status: 200, body: { items, next: items.at(-1)?.sequence ?? since } };
 }
 
-async function prove({ catalog, auditMarks }: Call): Promise<Answer> {
-  const verdict = await verifyAudit(auditEntries(catalog), await auditMarks());
+async function prove({ auditProver }: Call): Promise<Answer> {
+  const verdict = await auditProver.prove();
   if (verdict.kind === 'broken') return { status: 200, body: { state: 'broken', sequence: verdict.sequence, what: verdict.what } };
   return { status: 200, body: { state: 'whole', entries: verdict.entries, checkpoints: verdict.checkpoints } };
 }
