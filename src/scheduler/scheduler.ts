@@ -94,12 +94,19 @@ export class Scheduler {
 
   /** Begins at once with a look at everything. */
   async start(): Promise<void> {
+    const { log } = this.#options;
     await this.tick();
     this.#minute = createTask(EVERY_MINUTE, () => this.tick(), {
       name: 'scheduler',
       timezone: 'UTC',
       noOverlap: true,
       suppressMissedWarning: true,
+      logger: {
+        info: () => {},
+        debug: () => {},
+        warn: (text) => log.warn({ text }, 'node-cron'),
+        error: (text) => log.warn({ text }, 'node-cron'),
+      },
     });
     await this.#minute.start();
     this.#timer = setInterval(() => {
