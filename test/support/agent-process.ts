@@ -1,6 +1,7 @@
 // `holdfast agent` as a process of its own, and a proxy that stands for the network between it and its service.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -37,6 +38,13 @@ export class AgentProcess {
   /** Standard error so far: its log. */
   get log(): string {
     return this.#err;
+  }
+
+  /** The processes of its runs. */
+  get children(): readonly number[] {
+    const { pid } = this.#child;
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return text === '' ? [] : text.split(' ').map(Number);
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -208,9 +208,13 @@ describe('a run', () => {
     const first = new AgentProcess(['--home', home]);
     const { id } = await plane.queue({ agentId, assetId: asset.id });
     await until(storesBytes(all, id));
+    const { children } = first;
+    expect(children.length).toBe(1);
     first.kill('SIGKILL');
     await first.ended;
     expect((await plane.run(id)).state).toBe('running');
+    // What it ran does not go on without it.
+    await until(() => children.every((child) => !existsSync(`/proc/${child}`)));
     hurry();
     new AgentProcess(['--home', home]);
     const done = await plane.runIs(id, 'succeeded', 'failed');
