@@ -10,13 +10,11 @@ import { decodeDirectory, type PackKind } from '../format/pack.ts';
 import type { SealedSnapshot } from '../format/snapshot-register.ts';
 import { blockOf, type References } from '../model/reference.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { CHUNK_ID_BYTES, decodePresence } from '../protocol/presence-codec.ts';
 import {
   BeginSessionAnswer,
   GrantsAnswer,
   IndexAnswer,
   OutcomeAnswer,
-  PRESENCE_IDS_MAX,
   SESSION_PATHS,
   type SessionVerb,
 } from '../protocol/session-messages.ts';
@@ -25,6 +23,7 @@ import { hex, INDEX_PREFIX, PACKS_PREFIX, SESSION_KEYS_PREFIX } from '../reposit
 import { openSnapshot } from '../repository/snapshots.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import type { FinishedPack } from '../worker/pack-writer.ts';
+import { PresenceAsker } from './presence-asker.ts';
 import { KeyReceiver } from './received-keys.ts';
 import { RemoteBlocks } from './remote-blocks.ts';
 import { RemoteKeys } from './remote-keys.ts';
@@ -73,6 +72,7 @@ class RemoteSession implements TargetSession {
   readonly place: BackupPlace;
   readonly parent: Snapshot | undefined;
   readonly known = undefined;
+  readonly ask: AskPresence;
   readonly privateRuns: string;
   readonly #options: RemoteTargetOptions;
   readonly #blocks: RemoteBlocks;
@@ -94,6 +94,7 @@ class RemoteSession implements TargetSession {
     const { payload } = keyring;
     this.assetId = keyring.assetId(payload.role === 'writer' ? payload.asset : '');
     this.place = { parameters, keyring, store: { put: (key, bytes, call) => this.#put(key, bytes, call) } };
+    this.ask = new PresenceAsker(options.client, this.#path('presence')).ask;
     const paths = { places: this.#path('places'), reads: this.#path('reads'), refresh: this.#path('refresh') };
     this.#blocks = new RemoteBlocks(options.client, options.store, paths, signal);
     this.#reader = new BlockReader(this.#blocks.asStore(), keyring, RemoteKeys.forMaps(keyring), this.#blocks);
@@ -105,12 +106,6 @@ class RemoteSession implements TargetSession {
     // Its children are read next. Content is not: this key opens none.
     if (!isLeaf(node)) await this.#blocks.learn(blocksOfNode(node));
     return node;
-  };
-
-  readonly ask: AskPresence = async (ids, count, signal) => {
-    if (count > PRESENCE_IDS_MAX) throw new Fault('INTERNAL', `${count} ids are more than one question has`);
-    const answer = await this.#options.client.ask(this.#path('presence'), ids.subarray(0, count * CHUNK_ID_BYTES), signal);
-    return decodePresence(answer, count);
   };
 
   onUpload({ packId, kind, directory }: FinishedPack): void {
