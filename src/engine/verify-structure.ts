@@ -47,13 +47,17 @@ export type Structure = {
   readonly bytes: number;
 };
 
-/** `willRead`: every pack is read afterwards, and that will tell which blocks of one with a wrong length are good. */
+export type KnownPacks = Pick<Structure, 'indexes' | 'packs' | 'bytes'>;
+
+/** `willRead`: every pack is read as well, and that will tell which blocks of one with a wrong length are good. `onPacks` is called when it is
+ *  known which packs there are; reading them can begin then, while maps are walked. */
 export async function verifyStructure(
   repository: Repository,
   damage: DamageList,
   progress: VerifyProgress,
   willRead: boolean,
   options?: CallOptions,
+  onPacks?: (packs: KnownPacks) => void,
 ): Promise<Structure> {
   const sort = { directory: sortDirectory(repository.cacheDirectory), checksum: await loadChecksum() };
   const listing = await listSizes(repository, sort, options);
@@ -64,10 +68,11 @@ export async function verifyStructure(
   try {
     const { indexes, lengths } = await readAllIndexes(repository, head, copies, names, damage, options);
     const missing = await checkLengths(repository, { names, listing, lengths, willRead }, damage, options);
-    const walked = await walkAll(repository, indexes, head, ranges, sort, damage, progress, options);
-    await checkRanges(ranges, copies, missing, damage, options);
     let bytes = 0;
     for (let n = 0; n < lengths.length; n++) bytes += lengths[n]!;
+    onPacks?.({ indexes, packs: lengths.length, bytes });
+    const walked = await walkAll(repository, indexes, head, ranges, sort, damage, progress, options);
+    await checkRanges(ranges, copies, missing, damage, options);
     return { head, indexes, ...walked, packs: lengths.length, bytes };
   } finally {
     for (const sorter of [copies, names.sorter, ranges, listing.sorter]) sorter.close();

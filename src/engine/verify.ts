@@ -12,9 +12,9 @@ import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { AffectedFinder } from './affected.ts';
 import type { ReadThreads } from './reading-pool.ts';
-import { sampleOf, verifyPacks } from './verify-packs.ts';
+import { type ReadPacks, sampleOf, verifyPacks } from './verify-packs.ts';
 import { type AffectedSnapshot, type DamagedThing, DamageList, VerifyProgress } from './verify-report.ts';
-import { type Structure, verifyStructure } from './verify-structure.ts';
+import { type KnownPacks, type Structure, verifyStructure } from './verify-structure.ts';
 
 export { type ScrubOptions, type ScrubReport, scrub } from './scrub.ts';
 export { type AffectedPath, type AffectedSnapshot, type DamagedThing, VerifyProgress } from './verify-report.ts';
@@ -72,25 +72,28 @@ export async function verifyWithDamage(repository: Repository, options: VerifyOp
   for (let look = 1; ; look++) {
     const damage = new DamageList(progress);
     progress.phase = 'structure';
-    const structure = await verifyStructure(repository, damage, progress, depth.kind === 'full', call);
-    if (depth.kind !== 'structure') {
-      progress.phase = 'packs';
-      const isInDepth = depth.kind === 'full' ? () => true : sampleOf(depth.share, depth.seed);
-      const known = suspects;
-      const isWanted: typeof isInDepth = known === undefined ? isInDepth : ({ packId }) => known.has(hex(packId));
-      if (known === undefined) {
-        progress.packsTotal = depth.kind === 'full' ? structure.packs : Math.ceil(structure.packs * depth.share);
-        progress.bytesTotal = depth.kind === 'full' ? structure.bytes : Math.ceil(structure.bytes * depth.share);
-      }
-      const these = await verifyPacks(
-        repository,
-        { indexes: structure.indexes, isWanted, threads, readThreads },
-        damage,
-        progress,
-        call,
-      );
-      read = { packsRead: read.packsRead + these.packsRead, bytesRead: read.bytesRead + these.bytesRead };
-    }
+    const isInDepth = depth.kind === 'sample' ? sampleOf(depth.share, depth.seed) : () => true;
+    const known = suspects;
+    const isWanted: typeof isInDepth = known === undefined ? isInDepth : ({ packId }) => known.has(hex(packId));
+    let reading: Promise<ReadPacks> | undefined;
+    const readPacks = ({ indexes, packs, bytes }: KnownPacks): void => {
+      if (depth.kind === 'structure') return;
+      const share = depth.kind === 'full' ? 1 : depth.share;
+      if (known === undefined) progress.packsTotal = Math.ceil(packs * share);
+      if (known === undefined) progress.bytesTotal = Math.ceil(bytes * share);
+      reading = verifyPacks(repository, { indexes, isWanted, threads, readThreads }, damage, progress, call);
+      reading.catch(() => {});
+    };
+    // Maps are walked here while the threads read packs.
+    const structure = await verifyStructure(repository, damage, progress, depth.kind === 'full', call, readPacks).catch(
+      async (error: unknown) => {
+        await reading?.catch(() => {});
+        throw error;
+      },
+    );
+    if (depth.kind !== 'structure') progress.phase = 'packs';
+    const these = await reading;
+    if (these !== undefined) read = { packsRead: read.packsRead + these.packsRead, bytesRead: read.bytesRead + these.bytesRead };
     const isSettled = damage.count === 0 || look === LOOKS_MAX || !hasMoved(structure.head, await repository.heads.read(call));
     if (!isSettled) {
       suspects = new Set([
