@@ -97,7 +97,10 @@ async function queue(
 ): Promise<Omit<PlanOutcome, 'doneUntil'>> {
   const { tenantId, asset, task, priority } = due;
   const waiting = await waitingRun(tables, due, now);
-  if (waiting !== undefined) return { kind: 'waiting', run: waiting };
+  const agentId = isOfAgent(task.kind) ? asset?.agentId : undefined;
+  if (waiting !== undefined && waiting.agentId === agentId) return { kind: 'waiting', run: waiting };
+  // For an agent that the asset is not on any more: nobody would ever take it.
+  if (waiting !== undefined) await tables.runs.cancel(tenantId, waiting.id, instantOf(now));
   const parameters = await parametersOf(tables, due);
   if (parameters === undefined) return { kind: 'nothing-to-do' };
   const dueAt: Instant = instantOf(time.due);
@@ -108,7 +111,7 @@ async function queue(
         id: newId('run', now, random),
         tenantId,
         ...(asset === undefined ? {} : { assetId: asset.id }),
-        ...(asset === undefined || !isOfAgent(task.kind) ? {} : { agentId: asset.agentId }),
+        ...(agentId === undefined ? {} : { agentId }),
         kind: task.kind,
         key: oneKey,
         parameters,

@@ -93,7 +93,7 @@ export class JudgeLoop {
   async #judge(asset: Asset): Promise<{ readonly broken: number; readonly changed: number }> {
     const { book, now } = this.#options;
     const tenant = book.tenant(asset.tenantId);
-    if (tenant === undefined) return { broken: 0, changed: 0 };
+    if (tenant === undefined || tenant.state === 'closed') return { broken: 0, changed: 0 };
     const at = now();
     const { policy } = book.inForce(tenant, asset);
     const known = this.#known!.get(asset.id) ?? new Map<Objective, Known>();

@@ -50,6 +50,23 @@ describe('an asset with a schedule', () => {
     expect(await runsOf(scene, { kind: 'backup', states: ['queued'] })).toHaveLength(1);
   });
 
+  it('that was moved to another agent is backed up by that one, though a run for the old one still waits', async () => {
+    const scene = await newScene(HOURLY);
+    const { catalog, things, tenant } = scene;
+    const scheduler = newScheduler(scene);
+    await scheduler.tick();
+    const other = things.agent(tenant.id);
+    await catalog.agents.add(other);
+    await catalog.assets.change({ ...scene.asset, agentId: other.id });
+    scene.clock.pass(HOUR);
+    await scheduler.tick();
+    const runs = await runsOf(scene, { kind: 'backup' });
+    expect(runs.map(({ agentId, state }) => ({ agentId, state }))).toEqual([
+      { agentId: scene.agent.id, state: 'canceled' },
+      { agentId: other.id, state: 'queued' },
+    ]);
+  });
+
   it('gets nothing while it is paused, and one backup when it goes on', async () => {
     const scene = await newScene(HOURLY);
     const scheduler = newScheduler(scene);
