@@ -3,8 +3,9 @@
 
 import type { CatalogTables, StoredPolicy } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
+import { PAGE_ITEMS_MAX } from '../model/page.ts';
 import type { Tenant } from '../model/tenant.ts';
-import { effectivePolicy, type PolicyProblem, weakenings } from '../policy/effective-policy.ts';
+import { effectivePolicy, type PolicyLevel, type PolicyProblem, weakenings } from '../policy/effective-policy.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import { readPolicy } from '../policy/read-policy.ts';
@@ -54,6 +55,41 @@ export async function policyInForce(source: Source, tenant: Tenant, asset: Asset
   return (await bookOf(source, tenant)).inForce(tenant, asset);
 }
 
+/** Where a policy of a tenant says less than its city, its district or (of an asset's) its tenant requires. */
+export async function contradictionsOf(source: Source, tenant: Tenant, after: StoredPolicy): Promise<readonly PolicyProblem[]> {
+  const higher = await higherLevels(source.tables, tenant, after);
+  const levels = [...higher, after].flatMap((policy) => levelsOf(policy, source.shipped));
+  return effectivePolicy(levels).problems;
+}
+
+async function higherLevels(
+  { policies }: Source['tables'],
+  { id, city, district }: Tenant,
+  after: StoredPolicy,
+): Promise<StoredPolicy[]> {
+  const all: StoredPolicy[] = [];
+  for (const owner of [undefined, id]) {
+    let page = await policies.list(owner, { limit: PAGE_ITEMS_MAX });
+    for (all.push(...page.items); page.next !== undefined; all.push(...page.items))
+      page = await policies.list(owner, { limit: PAGE_ITEMS_MAX, after: page.next });
+  }
+  const of = (level: StoredPolicy['level'], scope: string): StoredPolicy[] =>
+    all.filter((one) => one.level === level && one.scope === scope && one.id !== after.id);
+  return [
+    ...(city === undefined ? [] : of('city', city)),
+    ...(city === undefined || district === undefined ? [] : of('district', `${city}/${district}`)),
+    ...(after.level === 'asset' ? of('tenant', id) : []),
+  ];
+}
+
+/** What it extends among the shipped ones stands above it. */
+function levelsOf({ level, text, name, scope }: StoredPolicy, shipped: readonly PolicyDocument[]): PolicyLevel[] {
+  const { document } = readDocument(text);
+  const base = shipped.find((one) => one.name === document.extends && one.name !== name);
+  const own: PolicyLevel = { level, ...(scope === undefined ? {} : { scope }), document };
+  return base === undefined ? [own] : [{ level: 'base', scope: base.name, document: base }, own];
+}
+
 /** One that assets of the tenant may name: its own, or one that the provider offers to all. */
 export async function attachablePolicy(
   { policies }: Pick<CatalogTables, 'policies'>,
@@ -67,11 +103,8 @@ export async function attachablePolicy(
 }
 
 /** What a stored policy says by itself, with what it extends among the shipped ones. */
-export function documentAlone({ level, text, name }: StoredPolicy, shipped: readonly PolicyDocument[]): EffectivePolicy {
-  const { document } = readDocument(text);
-  const base = shipped.find((one) => one.name === document.extends && one.name !== name);
-  const levels = [{ level, document }] as const;
-  return effectivePolicy(base === undefined ? levels : [{ level: 'base', document: base }, ...levels]).policy;
+export function documentAlone(policy: StoredPolicy, shipped: readonly PolicyDocument[]): EffectivePolicy {
+  return effectivePolicy(levelsOf(policy, shipped)).policy;
 }
 
 /** The document, or REQUEST_INVALID with a line and column for every problem. */

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { Tenant } from '../../src/model/tenant.ts';
 import { newService } from './new-service.ts';
 import { POLICY_TEXT, populate } from './world.ts';
 
-async function bureau() {
+async function bureau(more: Partial<Tenant> = {}) {
   const service = await newService();
-  const tenant = await service.addTenant('bureau-a');
+  const tenant = await service.addTenant('bureau-a', more);
   const things = await populate(service, tenant);
   const base = `/v1/tenants/${tenant.id}`;
   const owner = await service.tokenFor(tenant, 'owner');
@@ -137,6 +138,20 @@ describe('a policy', () => {
     expect((await ask('DELETE', '/policies/strict', undefined, { 'if-match': '"1"' })).json.detail).toContain(
       'Assets name this policy',
     );
+  });
+
+  it('may promise more than its city requires, not less', async () => {
+    const { service, ask } = await bureau({ city: 'north' });
+    const token = await service.addToken({ role: 'system-admin' });
+    const headers = { 'content-type': 'application/yaml' };
+    const city = POLICY_TEXT('north').replace('24h', '12h');
+    expect((await service.ask('PUT', '/v1/policies/north?level=city&scope=north', { token, body: city, headers })).status).toBe(
+      201,
+    );
+    const { status, json } = await put(ask, POLICY_TEXT('strict'));
+    expect([status, json.errors[0].field]).toEqual([400, 'body/text/objectives/rpo']);
+    expect(json.errors[0].message).toMatch(/12h/);
+    expect((await put(ask, POLICY_TEXT('strict').replace('24h', '6h'))).status).toBe(201);
   });
 
   it('of a city only ever gets stricter', async () => {

@@ -11,8 +11,8 @@ import { isWeaker } from '../../policy/effective-policy.ts';
 import { POLICY_TEXT_BYTES_MAX } from '../../policy/read-policy.ts';
 import { requestApproval } from '../approved-actions.ts';
 import { answerPage } from '../page.ts';
-import { attachablePolicy, documentAlone, policyInForce, readDocument, weakeningsOf } from '../policy-change.ts';
-import { fieldFault, notFound } from '../problem.ts';
+import { attachablePolicy, contradictionsOf, documentAlone, policyInForce, readDocument, weakeningsOf } from '../policy-change.ts';
+import { FieldFault, fieldFault, notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
 import { answerVersioned, changed, checkVersion } from '../versioned.ts';
@@ -103,6 +103,11 @@ export const POLICY_ROUTES = [
       const scope = level === 'tenant' ? { scope: call.tenant.id } : {};
       const after = readPut(call, before, { tenantId: call.tenant.id, level, ...scope });
       const source = { tables: call.catalog, shipped: call.shippedPolicies };
+      const problems = await contradictionsOf(source, call.tenant, after);
+      if (problems.length > 0)
+        throw new FieldFault(
+          problems.slice(0, 20).map(({ field, message }) => ({ field: `body/text/${field.replaceAll('.', '/')}`, message })),
+        );
       const weaker = await weakeningsOf(source, call.tenant, after);
       if (weaker.length === 0) return store(call, before, after);
       const { reason } = call.query;
