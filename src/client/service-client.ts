@@ -32,6 +32,9 @@ type Input = Readonly<Record<string, unknown>> & {
 const ATTEMPTS_MAX = 3;
 const PAUSE_MS = 300;
 const TIMEOUT_MS = 60_000;
+/** A service that is started anew is waited for: some twenty seconds in all. */
+const STREAM_FAILURES_MAX = 10;
+const STREAM_PAUSE_MS_MAX = 3000;
 
 export class ServiceClient {
   readonly #options: ServiceClientOptions;
@@ -95,9 +98,9 @@ export class ServiceClient {
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (!isOfTheWay(error) || ++failures > ATTEMPTS_MAX) throw error;
+        if (!isOfTheWay(error) || ++failures > STREAM_FAILURES_MAX) throw error;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await pause(Math.min(PAUSE_MS * 2 ** failures, STREAM_PAUSE_MS_MAX), signal);
     }
   }
 
@@ -157,6 +160,19 @@ function faultOf({ status, url }: Response, text: string): Fault {
   const known = code in FAULTS ? (code as FaultCode) : 'INTERNAL';
   const id = status >= 500 ? ` (request ${requestId})` : '';
   return new Fault(known, `${detail ?? code}${id}`, hint === undefined ? {} : { hint });
+}
+
+function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, durationMs);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+  });
 }
 
 function unreachable(origin: string, error: unknown): Fault {
