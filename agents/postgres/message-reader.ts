@@ -2,7 +2,8 @@
 
 import type { Socket } from 'node:net';
 
-const QUEUED_BYTES_MAX = 1024 * 1024;
+/** So much that the server goes on sending while a piece is being handed over. */
+const QUEUED_BYTES_MAX = 8 * 1024 * 1024;
 
 export class MessageReader {
   readonly #socket: Socket;

@@ -59,9 +59,11 @@ export function shellWord(value: string): string {
   return `'${value.replaceAll("'", "'\\''")}'`;
 }
 
-/** What the server runs for each file. Only 77 of the helper means "proven absent" (1 to the server); whatever else goes wrong, a crash of the
+/** What the server runs for each file: it takes what lies ready, and asks the helper for the rest. Only 77 of the helper means "proven absent" (1 to the server); whatever else goes wrong, a crash of the
  *  helper included, is 255: the server stops and nothing is lost. */
-export function restoreCommandOf(program: readonly string[], planFile: string): string {
-  const words = [...program, 'pg', 'fetch-wal', '--plan', planFile].map((word) => shellWord(word).replaceAll('%', '%%'));
-  return `${words.join(' ')} "%f" "%p"; rc=$?; if [ $rc -eq 0 ]; then exit 0; elif [ $rc -eq 77 ]; then exit 1; else exit 255; fi`;
+export function restoreCommandOf(program: readonly string[], planFile: string, spool: string): string {
+  const word = (text: string): string => shellWord(text).replaceAll('%', '%%');
+  const helper = [...program, 'pg', 'fetch-wal', '--plan', planFile].map(word).join(' ');
+  const ready = `f=${word(spool)}/"%f"; if [ -f "$f" ]; then mv -- "$f" "%p" && exit 0; exit 255; fi`;
+  return `${ready}; ${helper} "%f" "%p"; rc=$?; if [ $rc -eq 0 ]; then exit 0; elif [ $rc -eq 77 ]; then exit 1; else exit 255; fi`;
 }

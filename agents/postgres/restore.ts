@@ -29,6 +29,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-backup.ts';
 import { LogFiles } from './log-files.ts';
 import { type FileOwner, LogServer } from './log-server.ts';
+import { LogSpool } from './log-spool.ts';
 import { formatLsn } from './lsn.ts';
 import { baseFactsOf, type ClusterFacts } from './recovery-facts.ts';
 import { raisedFloor, restoreCommandOf, withoutRecovery, withRecovery } from './recovery-settings.ts';
@@ -105,6 +106,7 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     legs: plan.legs,
   });
   const logServer = await LogServer.listen(socket, files, owner);
+  const spool = new LogSpool(spoolOf(dataDirectory), files, plan.legs, server.segmentBytes, owner);
   let running: RestoredServer | undefined;
   try {
     await configure(restore, server, notes, planFile, owner);
@@ -128,15 +130,17 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
       ...reached,
       baseMs,
       logMs: performance.now() - logBegan,
-      logFiles: logServer.segments,
+      logFiles: logServer.segments + spool.taken,
       finish: async () => {
         await logServer.close();
+        await spool.close();
         if (restore.action === 'promote') writeOwned(autoConf, withoutRecovery(readFileSync(autoConf, 'utf8')), owner);
       },
     };
   } catch (error) {
     await running?.stop();
     await logServer.close();
+    await spool.close();
     throw error;
   }
 }
@@ -231,7 +235,7 @@ async function configure(
   const auto = join(dataDirectory, 'postgresql.auto.conf');
   const before = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
   const settings = {
-    restoreCommand: restoreCommandOf(program, planFile),
+    restoreCommand: restoreCommandOf(program, planFile, spoolOf(dataDirectory)),
     stopAt: plan.stopAt,
     timeline: plan.timeline,
     action,
@@ -275,6 +279,11 @@ function checkLaterTablespaces(notes: readonly LogNote[]): void {
       },
     );
   }
+}
+
+/** On the file system of the log, so that a file is taken by its name alone. */
+function spoolOf(dataDirectory: string): string {
+  return join(dataDirectory, 'holdfast-log');
 }
 
 function checkPrograms(programs: string, { version }: ServerFacts): void {

@@ -90,7 +90,7 @@ export const FAULTS = {
   PG_UNREACHABLE: later('Check that the server runs, its address and the network. What was captured is kept.'),
   PG_DENIED: never('Check user, password and pg_hba.conf. "holdfast pg preflight" prints what is missing.'),
   PG_REFUSED: never('See the message, and the log of the server. "holdfast pg preflight" prints what is missing.'),
-  PG_PROTOCOL: never('The server speaks in a way that is not known here. Is it PostgreSQL 13 or newer?'),
+  PG_PROTOCOL: never('The server speaks in a way that is not known here: it must be PostgreSQL 13 or newer.'),
   PG_NOT_READY: never('Run what "holdfast pg preflight" prints, then try again.'),
   PG_OTHER_CLUSTER: never(
     'This is another cluster than the one whose log the asset holds. Protect it under another --asset; the old one stays restorable.',

@@ -163,7 +163,7 @@ export class EntriesBackupRun {
     const open = this.#open!;
     const left = open.kept.entry.sizeBytes - open.offset;
     // Of its own: it goes to another thread whole.
-    this.#piece = new Uint8Array(Math.min(left, this.#pieceMax(open)));
+    this.#piece = Buffer.allocUnsafeSlow(Math.min(left, this.#pieceMax(open)));
     this.#pieceBytes = 0;
   }
 
@@ -213,7 +213,10 @@ export class EntriesBackupRun {
     this.#taskBytes = 0;
     await this.#backup.session.room();
     this.#throwIfFailed();
-    const answer = this.#backup.session.runFiles(tasks);
+    const answer = this.#backup.session.runFiles(
+      tasks,
+      tasks.map(({ bytes }) => bytes!.buffer as ArrayBuffer),
+    );
     // Pieces of one content are put together in order, whichever worker answers first.
     const before = [...new Set(opens)].map((open) => open.last);
     const work = Promise.all([answer, ...before]).then(([results]) => {

@@ -178,8 +178,9 @@ export class BackupPipeline {
     this.throwIfFailed();
   }
 
-  async runFiles(tasks: readonly FileTask[]): Promise<readonly FileTaskResult[]> {
-    const answer = await this.#pool.run({ kind: 'files', job: 0, tasks });
+  /** `handedOver`: buffers of the tasks' bytes that the caller does not need any more. */
+  async runFiles(tasks: readonly FileTask[], handedOver: ArrayBuffer[] = []): Promise<readonly FileTaskResult[]> {
+    const answer = await this.#pool.run({ kind: 'files', job: 0, tasks }, handedOver);
     invariant(answer.kind === 'files', 'a files job is answered with files');
     this.#rotateTables();
     return answer.results;

@@ -93,12 +93,15 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
     expect((await sql.query('SELECT n FROM t ORDER BY 1')).rows).toEqual([['1'], ['2']]);
     sql.close();
     process.kill(done.processId, 'SIGINT');
-    await until(async () =>
+    const answers = async (): Promise<boolean> =>
       PgConnection.open({ address }).then(
-        (one) => (one.close(), false),
-        () => true,
-      ),
-    );
+        (one) => {
+          one.close();
+          return true;
+        },
+        () => false,
+      );
+    await until(async () => !(await answers()));
     // Not over what is there.
     expect(holdfast.fault(['pg', 'restore', '--latest', '--target', target])).toMatchObject({ code: 'TARGET_OCCUPIED' });
   });

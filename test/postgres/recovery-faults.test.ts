@@ -147,8 +147,9 @@ describe('the settings of a recovery', () => {
     const helper = join(directory, 'helper');
     writeFileSync(helper, '#!/bin/sh\nprintf "%s\\n" "$@"\nexit 77\n', { mode: 0o755 });
     // As the server does: %% is a %, %f and %p are replaced.
-    const command = restoreCommandOf([helper], join(directory, 'plan')).replace(/%(.)/g, (_, c: string) =>
-      c === 'f' ? 'FILE' : c === 'p' ? 'PATH' : '%',
+    const command = restoreCommandOf([helper], join(directory, 'plan'), join(directory, 'ready')).replace(
+      /%(.)/g,
+      (_, c: string) => (c === 'f' ? 'FILE' : c === 'p' ? 'PATH' : '%'),
     );
     const child = spawn('sh', ['-c', command]);
     let text = '';
