@@ -34,8 +34,8 @@ export interface TargetSession {
   readonly readNode: ReadNode;
   /** The index, when it is here; held open until `close`. */
   readonly known: IndexSource | undefined;
-  /** When it is not. */
-  readonly ask?: AskPresence;
+  /** When it is not, and knows anything. */
+  readonly ask?: AskPresence | undefined;
   /** A local directory for what the session itself makes. */
   readonly privateRuns: string;
   /** Called before a pack is stored. */

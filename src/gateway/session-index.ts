@@ -15,7 +15,12 @@ import type { Repository } from '../repository/repository.ts';
 const FETCHES_AHEAD = 4;
 const ATTEMPTS_MAX = 10;
 
-export type HeldIndex = { readonly reader: IndexReader; readonly release: () => void };
+export type HeldIndex = {
+  readonly reader: IndexReader;
+  /** It names no chunk. */
+  readonly isEmpty: boolean;
+  readonly release: () => void;
+};
 
 /** One for each opened repository. */
 export class SessionIndexes {
@@ -64,6 +69,7 @@ export class SessionIndex {
     let isHeld = true;
     return {
       reader,
+      isEmpty: source.chunks.every(({ records }) => records === 0),
       release: () => {
         if (!isHeld) return;
         isHeld = false;

@@ -82,12 +82,13 @@ export class SessionKeeper {
     }
     const { open, parent } = await begun.session;
     if (open.isOver) throw new Fault('SESSION_GONE', `The session ${open.name} of the run ${runId} is over`);
-    const { repository, writer } = open.parts;
+    const { repository, writer, index } = open.parts;
     return {
       session: open.name,
       repository: base64(encodeRepositoryObject(repository.parameters)),
       keys: sealKeys(writer, repository.parameters.id, request.boxKey, open.name),
       ...(parent === undefined ? {} : { parent: committedOf(parent.register) }),
+      ...(index.isEmpty ? { isNothingKnown: true } : {}),
     };
   }
 

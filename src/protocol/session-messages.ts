@@ -90,6 +90,8 @@ export const BeginSessionAnswer = Type.Object({
   repository: Base64(64 * 1024),
   keys: SealedKeys,
   parent: Type.Optional(CommittedSnapshot),
+  /** No chunk is known at all: there is nothing to ask for. */
+  isNothingKnown: Type.Optional(Type.Boolean()),
 });
 export type BeginSessionAnswer = Static<typeof BeginSessionAnswer>;
 

@@ -62,7 +62,8 @@ export class RemoteTarget implements BackupTarget {
     const register = begun.parent;
     const parent =
       register === undefined ? undefined : openSnapshot({ keyring, parameters }, { ...register, state: 'committed', indexes: [] });
-    return new RemoteSession(this.#options, begun.session, { parameters, keyring }, parent, signal);
+    const isNothingKnown = begun.isNothingKnown === true;
+    return new RemoteSession(this.#options, begun.session, { parameters, keyring }, parent, isNothingKnown, signal);
   }
 }
 
@@ -72,7 +73,7 @@ class RemoteSession implements TargetSession {
   readonly place: BackupPlace;
   readonly parent: Snapshot | undefined;
   readonly known = undefined;
-  readonly ask: AskPresence;
+  readonly ask: AskPresence | undefined;
   readonly privateRuns: string;
   readonly #options: RemoteTargetOptions;
   readonly #blocks: RemoteBlocks;
@@ -85,6 +86,7 @@ class RemoteSession implements TargetSession {
     name: string,
     { parameters, keyring }: Pick<BackupPlace, 'parameters' | 'keyring'>,
     parent: Snapshot | undefined,
+    isNothingKnown: boolean,
     signal: AbortSignal,
   ) {
     this.#options = options;
@@ -94,7 +96,7 @@ class RemoteSession implements TargetSession {
     const { payload } = keyring;
     this.assetId = keyring.assetId(payload.role === 'writer' ? payload.asset : '');
     this.place = { parameters, keyring, store: { put: (key, bytes, call) => this.#put(key, bytes, call) } };
-    this.ask = new PresenceAsker(options.client, this.#path('presence')).ask;
+    this.ask = isNothingKnown ? undefined : new PresenceAsker(options.client, this.#path('presence')).ask;
     const paths = { places: this.#path('places'), reads: this.#path('reads'), refresh: this.#path('refresh') };
     this.#blocks = new RemoteBlocks(options.client, options.store, paths, signal);
     this.#reader = new BlockReader(this.#blocks.asStore(), keyring, RemoteKeys.forMaps(keyring), this.#blocks);
