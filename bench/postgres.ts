@@ -191,7 +191,7 @@ try {
   capture.stdout!.on('data', (piece: Buffer) => {
     said = (said + piece.toString()).slice(-100_000);
   });
-  while (!said.includes('"kind":"captured"')) await sleep(50);
+  while (!said.includes('"kind":"base"')) await sleep(50);
   const withCapture = await pgbenchAsync(server, seconds);
   report('pgbench beside capture', 'tps', withCapture, { 'without capture': without });
   const flushed = (): string =>

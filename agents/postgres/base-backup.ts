@@ -3,9 +3,9 @@
 //   data/                    the data directory, with backup_manifest as the server made it
 //   tablespaces/<oid>/       each tablespace
 //
-// Every file's SHA-256 is compared with the manifest before the snapshot is committed: what the server read is what we hold.
+// Every file's checksum is compared with the manifest before the snapshot is committed: what the server read is what we hold.
 
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import type { ReadSource, SourceRead } from '../../src/engine/backup.ts';
 import { EntriesBackupRun } from '../../src/engine/backup-entries.ts';
@@ -14,8 +14,9 @@ import type { FileEntry } from '../../src/model/entry.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { PgConnection, ServerError } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
+import { crc32c } from './crc32c.ts';
 import { formatLsn } from './lsn.ts';
-import { baseBackup, identifySystem, type TablespaceFacts } from './replication-client.ts';
+import { baseBackup, identifySystem, type ManifestChecksums, type TablespaceFacts } from './replication-client.ts';
 import { readServerFacts } from './server-facts.ts';
 import { type TarEntry, TarReader, type TarSink } from './tar-reader.ts';
 
@@ -33,6 +34,8 @@ export type BaseBackupSource = {
   readonly fast: boolean;
   /** Keep a backup whose pages the server finds corrupt. */
   readonly keepCorruptPages: boolean;
+  /** How the server's manifest, and we, check that every file arrived as it was read. */
+  readonly manifest: ManifestChecksums;
   /** Cluster that it must be, as IDENTIFY_SYSTEM says it; undefined: any. */
   readonly systemId: string | undefined;
   readonly signal: AbortSignal;
@@ -102,7 +105,7 @@ class Archives implements TarSink {
   readonly #sums = new Map<string, string>();
   #prefix = '';
   #path = '';
-  #hash: Hash | undefined;
+  #sum: FileSum | undefined;
   #owner = { uid: 0, gid: 0 };
   #isFirst = true;
 
@@ -114,7 +117,7 @@ class Archives implements TarSink {
   async collect(
     connection: PgConnection,
   ): Promise<{ timeline: string; startPosition: string; stopPosition: string; tablespaces: string }> {
-    const { label, fast, keepCorruptPages } = this.#source;
+    const { label, fast, keepCorruptPages, manifest: checksums } = this.#source;
     let tablespaces: readonly TablespaceFacts[] = [];
     let start = { position: 0, timeline: 0 };
     let stop = start;
@@ -122,7 +125,7 @@ class Archives implements TarSink {
     let manifest: Buffer[] | undefined;
     let manifestBytes = 0;
     try {
-      for await (const event of baseBackup(connection, { label, fast, verifyChecksums: !keepCorruptPages })) {
+      for await (const event of baseBackup(connection, { label, fast, verifyChecksums: !keepCorruptPages, manifest: checksums })) {
         if (event.kind === 'start') start = event;
         else if (event.kind === 'end') stop = event;
         else if (event.kind === 'tablespaces') tablespaces = event.tablespaces;
@@ -170,7 +173,7 @@ class Archives implements TarSink {
     if (this.#isFirst) this.#owner = { uid: entry.uid, gid: entry.gid };
     this.#isFirst = false;
     this.#path = `${this.#prefix}/${entry.path}`;
-    this.#hash = entry.kind === 'file' ? createHash('sha256') : undefined;
+    this.#sum = entry.kind === 'file' ? newSum(this.#source.manifest) : undefined;
     this.#run.begin({
       ...fileEntry(this.#path, entry.kind, entry.mode, entry),
       sizeBytes: entry.sizeBytes,
@@ -180,12 +183,12 @@ class Archives implements TarSink {
   }
 
   data(bytes: Uint8Array): Promise<void> {
-    this.#hash?.update(bytes);
+    this.#sum?.update(bytes);
     return this.#run.data(bytes);
   }
 
   async end(): Promise<void> {
-    if (this.#hash !== undefined) this.#sums.set(this.#path, this.#hash.digest('hex'));
+    if (this.#sum !== undefined) this.#sums.set(this.#path, this.#sum.hex());
     await this.#run.end();
   }
 
@@ -216,13 +219,34 @@ class Archives implements TarSink {
           ? Buffer.from(file['Encoded-Path'] ?? '', 'hex').toString('latin1')
           : Buffer.from(file.Path).toString('latin1');
       const sum = this.#sums.get(placeOf(name));
-      if (sum === undefined || (file['Checksum-Algorithm'] === 'SHA256' && sum !== file.Checksum))
+      if (sum === undefined || file['Checksum-Algorithm'] !== this.#source.manifest || sum !== file.Checksum)
         throw new Fault(
           'PG_PROTOCOL',
           `The file "${name}" of the base backup is ${sum === undefined ? 'missing' : 'not what the server read'}`,
         );
     }
   }
+}
+
+type FileSum = { readonly update: (bytes: Uint8Array) => void; readonly hex: () => string };
+
+function newSum(kind: ManifestChecksums): FileSum {
+  if (kind === 'SHA256') {
+    const hash = createHash('sha256');
+    return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest('hex') };
+  }
+  let value = 0;
+  return {
+    update: (bytes) => {
+      value = crc32c(bytes, value);
+    },
+    // As the server prints it: the bytes of its memory.
+    hex: () => {
+      const bytes = Buffer.alloc(4);
+      bytes.writeUInt32LE(value);
+      return bytes.toString('hex');
+    },
+  };
 }
 
 type ManifestFile = {

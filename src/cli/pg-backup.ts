@@ -31,6 +31,7 @@ export async function pgBackup(invocation: Invocation): Promise<number> {
         progress,
         signal,
         fast: !options.flag('spread'),
+        manifest: options.flag('sha256') ? 'SHA256' : 'CRC32C',
         keepCorruptPages: options.flag('keep-corrupt-pages'),
         systemId: undefined,
       });

@@ -50,6 +50,7 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
           signal,
           fast: true,
           keepCorruptPages: false,
+          manifest: 'CRC32C',
           systemId: undefined,
         }),
       events: {

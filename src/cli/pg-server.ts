@@ -31,10 +31,10 @@ export type BaseDetails = {
   readonly asset: string;
   readonly progress: BackupProgress;
   readonly signal: AbortSignal;
-} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'systemId'>;
+} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'manifest' | 'systemId'>;
 
 export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
-  const { invocation, repository, address, asset, progress, signal, fast, keepCorruptPages, systemId } = details;
+  const { invocation, repository, address, asset, progress, signal, fast, keepCorruptPages, manifest, systemId } = details;
   const { options } = invocation;
   return backUp(
     repository,
@@ -54,6 +54,6 @@ export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
       // Every file of a base backup is there, or there is none.
       listener: { onProblem: () => {} },
     },
-    readBaseBackup({ address, repository, progress, label: 'holdfast', fast, keepCorruptPages, systemId, signal }),
+    readBaseBackup({ address, repository, progress, label: 'holdfast', fast, keepCorruptPages, manifest, systemId, signal }),
   );
 }

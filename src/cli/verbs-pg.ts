@@ -54,6 +54,11 @@ export const PG_VERBS: readonly Verb[] = [
       ...REPOSITORY,
       ASSET,
       { name: 'spread', kind: 'flag', help: 'let the checkpoint before it take its time' },
+      {
+        name: 'sha256',
+        kind: 'flag',
+        help: 'check with SHA-256 instead of CRC-32C that every file arrives as it was read: the server needs several times as long',
+      },
       { name: 'keep-corrupt-pages', kind: 'flag', help: 'keep it even if the server finds pages with wrong checksums' },
       HOST,
       LEVEL,

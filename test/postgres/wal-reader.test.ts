@@ -118,6 +118,8 @@ describe.skipIf(programs === undefined)('the reader of the log', () => {
 it('computes CRC-32C as the standard says', () => {
   expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
   expect(crc32c(Buffer.from('6789'), crc32c(Buffer.from('12345')))).toBe(0xe3069283);
+  // RFC 3720, B.4: 32 bytes of zeros.
+  expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
 });
 
 function textOf({ kind, position, id, time }: LogMark): string {

@@ -147,7 +147,11 @@ export class ProtectedCluster {
       listener: { onProblem: () => {} },
     };
     const source = { address: this.server.address(), repository: this.repository, progress, label: 'test', fast: true };
-    return backUp(this.repository, details, readBaseBackup({ ...source, keepCorruptPages: false, systemId: undefined, signal }));
+    return backUp(
+      this.repository,
+      details,
+      readBaseBackup({ ...source, keepCorruptPages: false, manifest: 'CRC32C' as const, systemId: undefined, signal }),
+    );
   }
 
   /** Until everything that the server has flushed now is stored. */
