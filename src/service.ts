@@ -14,7 +14,10 @@ import { AgentHome } from '../agents/host/agent-home.ts';
 import { enrolAgent } from '../agents/host/host-agent.ts';
 import { openAgent } from '../agents/host/open-agent.ts';
 import { buildApi } from './api/app.ts';
+import { API_CONFIG_DEFAULT } from './api/config.ts';
 import { LOG_OPTIONS } from './api/log.ts';
+import { ApiMetrics } from './api/metrics.ts';
+import { startTracing } from './api/tracing.ts';
 import { Fault } from './base/faults.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openSqliteCatalog } from './catalog/sqlite/open.ts';
@@ -31,16 +34,15 @@ import { checkpointStore } from './recovery/checkpoint-store.ts';
 import { auditLocation } from './recovery/system-repository.ts';
 import type { RepositoryOptions } from './repository/repository.ts';
 import { Bookkeeping } from './scheduler/bookkeeping.ts';
-import type { Program } from './scheduler/program-child.ts';
 import { runTerms } from './scheduler/run-terms.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import { openStore } from './store/open.ts';
 import { TenantRepositories } from './tenants/tenant-repositories.ts';
 import { appendAudit } from './trust/audit-chain.ts';
-import { AuditCheckpoints } from './trust/audit-checkpoint.ts';
+import { AuditCheckpoints, readCheckpoints } from './trust/audit-checkpoint.ts';
 import { openAuditKey } from './trust/audit-key.ts';
-import { bootstrap } from './trust/bootstrap.ts';
+import { bootstrap, issueAdminSecret } from './trust/bootstrap.ts';
 import { newSecret } from './trust/tokens.ts';
 
 const ENROLMENT_MS = 60_000;
@@ -59,6 +61,10 @@ export type ServiceOptions = {
   readonly hasLocalAgent: boolean;
   readonly hasScheduler: boolean;
   readonly logLevel: string;
+  /** A new token of the administrator, for who has lost the first. */
+  readonly hasNewAdminToken: boolean;
+  /** Of a collector of OpenTelemetry traces. */
+  readonly traceEndpoint: string | undefined;
   readonly version: string;
   readonly variables: Readonly<Record<string, string | undefined>>;
   readonly process: RepositoryOptions['process'];
@@ -66,7 +72,7 @@ export type ServiceOptions = {
 
 export type Service = {
   readonly url: string;
-  /** Only at the very first start. */
+  /** At the very first start, and when a new one was asked for. */
   readonly firstToken: string | undefined;
   readonly tenant: string;
   /** In an orderly way; what runs is interrupted and taken up by the next start. */
@@ -106,10 +112,16 @@ async function compose(
     onFailure: (error) => log.error({ err: error }, 'the catalogue could not be written'),
   });
   undo.push(() => catalog.close());
-  const tenants = openTenants(options, catalog);
+  const metrics = new ApiMetrics({ catalog, now, version: options.version, assetsMax: API_CONFIG_DEFAULT.metricAssetsMax });
+  const openStore = storeOpener(options, metrics);
+  const tenants = openTenants(options, catalog, openStore);
   undo.push(() => tenants.close());
   const shippedPolicies = readShippedPolicies();
-  const { tenant, adminSecret } = await catalog.transaction((tables) => bootstrap(tables, { now, random: randomBytes }));
+  const { tenant, adminSecret } = await catalog.transaction(async (tables) => {
+    const first = await bootstrap(tables, { now, random: randomBytes });
+    if (!options.hasNewAdminToken || first.adminSecret !== undefined) return first;
+    return { ...first, adminSecret: await issueAdminSecret(tables, first.tenant, { now, random: randomBytes }) };
+  });
   await storeShippedPolicies(catalog, shippedPolicies);
   if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
   await tenants.create(tenant);
@@ -134,8 +146,19 @@ async function compose(
     catalogTenant: async () => tenant.id,
     onQueued: (agentId) => waker.wake(agentId),
   });
+  const auditStore = await openStore(auditLocation(baseLocationOf(options)), true);
+  undo.push(() => auditStore.close());
+  const auditKey = openAuditKey(join(home, 'secrets'));
+  const tracing =
+    options.traceEndpoint === undefined
+      ? undefined
+      : await startTracing({ endpoint: options.traceEndpoint, version: options.version });
+  if (tracing !== undefined) undo.push(() => tracing.close());
   const app = await buildApi({
     catalog,
+    metrics,
+    auditMarks: () => readCheckpoints(checkpointStore(auditStore), [auditKey.verifyKey]),
+    ...(tracing === undefined ? {} : { tracing }),
     tenants,
     now,
     random: randomBytes,
@@ -166,14 +189,17 @@ async function compose(
   if (options.hasScheduler) {
     await scheduler.start();
     undo.push(() => scheduler.stop());
-    undo.push(await startBookkeeping(options, { catalog, tenants, log, program }));
+    const checkpoints = new AuditCheckpoints({ catalog, key: auditKey, store: checkpointStore(auditStore), now });
+    const bookkeeping = new Bookkeeping({ catalog, tenants, checkpoints, program, now, log });
+    bookkeeping.start();
+    undo.push(() => bookkeeping.stop());
   }
   if (options.hasLocalAgent) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
   log.info({ url: url.public, home }, 'serving');
   return { url: url.public, firstToken: adminSecret, tenant: tenant.name, stop };
 }
 
-function openTenants(options: ServiceOptions, catalog: Catalog): TenantRepositories {
+function openTenants(options: ServiceOptions, catalog: Catalog, openStore: OpenStore): TenantRepositories {
   const { home } = options;
   return new TenantRepositories({
     catalog,
@@ -181,7 +207,7 @@ function openTenants(options: ServiceOptions, catalog: Catalog): TenantRepositor
     secretsDirectory: join(home, 'secrets'),
     cacheDirectory: join(home, 'cache'),
     environment: chosen(options, STORE_VARIABLES),
-    openStore: (location, create) => openStoreAt(options, location, create),
+    openStore,
     process: options.process,
     random: randomBytes,
   });
@@ -191,34 +217,25 @@ function baseLocationOf({ store, home }: ServiceOptions): string {
   return store ?? join(home, 'repositories');
 }
 
-function openStoreAt(options: ServiceOptions, location: string, create: boolean): Promise<ObjectStore> {
+type OpenStore = (location: string, create: boolean) => Promise<ObjectStore>;
+
+/** Every failed request is counted, also one that a retry makes good. */
+function storeOpener(options: ServiceOptions, metrics: ApiMetrics): OpenStore {
   const variables = chosen(options, STORE_VARIABLES);
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_SESSION_TOKEN: sessionToken } = variables;
   const region = variables.AWS_REGION ?? variables.AWS_DEFAULT_REGION;
   const hasCredentials = accessKeyId !== undefined && secretAccessKey !== undefined;
-  return openStore(location, {
-    create,
-    ...(hasCredentials
-      ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }
-      : {}),
-    ...(region === undefined ? {} : { region }),
-  });
-}
-
-/** Answers how to stop it. */
-async function startBookkeeping(
-  options: ServiceOptions,
-  parts: { readonly catalog: Catalog; readonly tenants: TenantRepositories; readonly log: Logger; readonly program: Program },
-): Promise<() => Promise<void>> {
-  const store = await openStoreAt(options, auditLocation(baseLocationOf(options)), true);
-  const key = openAuditKey(join(options.home, 'secrets'));
-  const checkpoints = new AuditCheckpoints({ catalog: parts.catalog, key, store: checkpointStore(store), now });
-  const bookkeeping = new Bookkeeping({ ...parts, checkpoints, now });
-  bookkeeping.start();
-  return async () => {
-    await bookkeeping.stop();
-    await store.close();
-  };
+  return (location, create) =>
+    openStore(location, {
+      create,
+      onEvent: ({ verb, fault }) => {
+        if (fault !== undefined && fault.code !== 'STORE_NOT_FOUND') metrics.storeErrors.inc({ operation: verb });
+      },
+      ...(hasCredentials
+        ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }
+        : {}),
+      ...(region === undefined ? {} : { region }),
+    });
 }
 
 /** `local`: how this process's own agent reaches it. */

@@ -19,6 +19,8 @@ export async function serve(invocation: Invocation): Promise<number> {
     channelsFile: options.text('channels'),
     hasLocalAgent: !options.flag('no-local-agent'),
     hasScheduler: !options.flag('no-scheduler'),
+    hasNewAdminToken: options.flag('new-admin-token'),
+    traceEndpoint: options.text('trace-endpoint') ?? environment.variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
     logLevel: options.text('log-level') ?? 'info',
     variables: environment.variables,
     version: versionText().replace(/^\S+ /, ''),

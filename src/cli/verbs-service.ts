@@ -32,6 +32,8 @@ export const SERVICE_VERBS: readonly Verb[] = [
       },
       { name: 'no-local-agent', kind: 'flag', help: 'do not run an agent for this host' },
       { name: 'no-scheduler', kind: 'flag', help: 'answer requests only; another process schedules' },
+      { name: 'new-admin-token', kind: 'flag', help: 'print a new token of the administrator, when the first was lost' },
+      { name: 'trace-endpoint', kind: 'text', value: 'URL', help: 'send OpenTelemetry traces there (OTLP over HTTP)' },
       {
         name: 'log-level',
         kind: 'choice',
