@@ -4,7 +4,7 @@
 // other way; a crash anywhere is a stop, because what was acknowledged is durable and what was begun is taken up.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -261,6 +261,7 @@ async function startLocalAgent(
   { catalog, tenant, url, log }: { catalog: Catalog; tenant: Tenant; url: { local: string }; log: Logger },
 ): Promise<() => Promise<void>> {
   const directory = join(options.home, 'agent');
+  await setStrangerAside(directory, catalog);
   const home = new AgentHome(directory);
   home.prepare();
   if (home.readState() === undefined) {
@@ -294,6 +295,14 @@ async function startLocalAgent(
     stopping.abort(new Fault('SERVICE_STOPPING', 'The service is stopping'));
     await running;
   };
+}
+
+/** An agent that the catalogue does not know, because it was made anew: it enrols again. A revoked one stays what it is. */
+async function setStrangerAside(directory: string, catalog: Catalog): Promise<void> {
+  if (!existsSync(directory)) return;
+  const state = new AgentHome(directory).readState();
+  if (state !== undefined && (await catalog.agents.get(state.agentId)) === undefined)
+    renameSync(directory, `${directory}-${state.agentId}`);
 }
 
 function readShippedPolicies(): readonly PolicyDocument[] {

@@ -180,7 +180,9 @@ function observe(app: FastifyInstance, metrics: ApiMetrics): void {
       { method: request.method, route, status: `${Math.floor(reply.statusCode / 100)}xx` },
       reply.elapsedTime / 1000,
     );
-    request.log.info(
+    // What agents and stores say all the time is nothing that people look for.
+    const isChatter = route.startsWith('/agent/') && reply.statusCode < 400;
+    request.log[isChatter ? 'debug' : 'info'](
       { method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, ip: request.ip },
       'answered',
     );
