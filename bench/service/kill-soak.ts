@@ -19,7 +19,7 @@ import { ServiceProcess } from './service-process.ts';
 
 const ASSETS = 3;
 const UP_MS_MAX = 6_000;
-const ENDING_MS_MAX = 180_000;
+const ENDING_MS_MAX = 900_000;
 
 const { values } = parseArgs({
   options: { kills: { type: 'string', default: '100' }, seed: { type: 'string' }, home: { type: 'string' } },
