@@ -25,6 +25,7 @@ export function restore(invocation: Invocation): Promise<number> {
   if (toStdout) output.keepStandardOutputForData();
   // Loaded while the key is derived from the passphrase, which takes longer.
   void import('../engine/restore-tree.ts');
+  void import('../engine/restore-single.ts');
   return withRepository(invocation, async (repository) => {
     if (repository.keyring.role !== 'owner')
       throw new Fault('KEY_CANNOT_READ', `This key of the repository at ${repository.store.location} is for writing only`);

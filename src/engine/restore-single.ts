@@ -111,10 +111,16 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
   };
   let piecesMax = WINDOW_PIECES_FIRST;
   let running: Promise<unknown> = Promise.resolve();
-  /** Hands the window over; the next one is planned while it runs. */
+  let started: Promise<void> = Promise.resolve();
+  /** Hands the window over; the next one is planned while it runs, and follows when the last range of this one is on its way. */
   const send = async (): Promise<void> => {
-    await running;
-    running = reader.run(window, files);
+    await started;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    started = promise;
+    started.catch(() => {});
+    const run = reader.run(window, files, resolve);
+    run.catch(reject);
+    running = Promise.all([running, run]);
     running.catch(() => {});
     window = new RestoreWindow(blocks);
     piecesMax = Math.min(WINDOW_PIECES_MAX, piecesMax * 2);

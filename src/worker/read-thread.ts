@@ -45,4 +45,7 @@ function start(port: MessagePort, spec: ReadThreadSpec | undefined): void {
   });
 }
 
-if (parentPort !== null) start(parentPort, (workerData ?? undefined) as ReadThreadSpec | undefined);
+if (parentPort !== null) {
+  start(parentPort, (workerData ?? undefined) as ReadThreadSpec | undefined);
+  if (workerData === undefined || workerData === null) parentPort.postMessage({ kind: 'ready' });
+}
