@@ -1,6 +1,7 @@
 // Bringing a cluster back to a place in its log: the base is restored by the engine, the server recovers from the stored log in a sandbox, and
 // what it has reached is compared with the plan before anybody is told that it is done.
 
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -286,11 +287,20 @@ function spoolOf(dataDirectory: string): string {
   return join(dataDirectory, 'holdfast-log');
 }
 
+/** Another major version cannot read the files, and says so only when it has been given all of them. */
 function checkPrograms(programs: string, { version }: ServerFacts): void {
-  if (!existsSync(join(programs, 'postgres')))
-    throw new Fault('USAGE', `There is no server program in ${programs}`, {
-      hint: `Name the directory of PostgreSQL ${Number.parseInt(version, 10)}'s programs with --bin-dir.`,
-    });
+  const major = Number.parseInt(version, 10);
+  const hint = `Name the directory of PostgreSQL ${major}'s programs with --bin-dir.`;
+  const postgres = join(programs, 'postgres');
+  if (!existsSync(postgres)) throw new Fault('USAGE', `There is no server program in ${programs}`, { hint });
+  const { stdout } = spawnSync(postgres, ['--version'], { encoding: 'utf8' });
+  const found = /\b(\d+)(?:\.|devel|beta|rc)/.exec(stdout ?? '')?.[1];
+  if (Number(found) !== major)
+    throw new Fault(
+      'PG_NOT_READY',
+      `The base backup is of PostgreSQL ${version}; the programs in ${programs} are of ${(stdout ?? '').trim() || 'an unknown version'}`,
+      { hint },
+    );
 }
 
 function makeEmptyDirectory(path: string): void {

@@ -95,7 +95,8 @@ export class RestoredServer {
       .slice(-3)
       .map((line) => line.replace(/^.*?(FATAL|PANIC|ERROR):\s*/, '$1: '))
       .join('; ');
-    return new Fault('PG_RECOVERY_FAILED', why === '' ? what : `${what}: ${why}`);
+    const log = join(this.#options.directory, 'server.log');
+    return new Fault('PG_RECOVERY_FAILED', `${why === '' ? what : `${what}: ${why}`} (its log is ${log})`);
   }
 
   log(): string {

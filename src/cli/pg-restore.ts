@@ -1,5 +1,6 @@
 // Brings a cluster back to a place in its log.
 
+import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { microsOfText, textOfMicros } from '../../agents/postgres/instant-text.ts';
@@ -77,7 +78,10 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
     const isLeft = options.flag('pause') || options.flag('leave-running');
     await restored.finish();
     if (isLeft) restored.server.leave();
-    else await restored.server.stop();
+    else {
+      await restored.server.stop();
+      rmSync(restored.sandbox, { recursive: true, force: true });
+    }
     report(invocation, asset, target, plan, restored, performance.now() - began, progress.bytesDone, isLeft);
     return 0;
   });

@@ -1,7 +1,7 @@
 // The verbs about PostgreSQL, as a person or a script uses them, against a real server.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { textOfMicros } from '../../agents/postgres/instant-text.ts';
@@ -121,6 +121,12 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
       });
     for (const args of [['--time', '2026-01-01 10:00'], ['--lsn', 'x'], ['--latest', '--xid', '5'], []])
       expect(holdfast.fault(['pg', 'restore', ...args, '--target', target])).toMatchObject({ code: 'USAGE', status: 2 });
+    const other = holdfast.file('other/postgres', '#!/bin/sh\necho "postgres (PostgreSQL) 12.4"\n');
+    chmodSync(other, 0o755);
+    expect(holdfast.fault(['pg', 'restore', '--latest', '--target', target, '--bin-dir', dirname(other)])).toMatchObject({
+      code: 'PG_NOT_READY',
+    });
+    expect(existsSync(target)).toBe(false);
     expect(holdfast.summary(['pg', 'restore', '--latest', '--dry-run'])).toMatchObject({ dryRun: true, timeline: 1 });
     expect(holdfast.fault(['pg', 'restore', '--xid', '99999999', '--target', target])).toMatchObject({ code: 'RECOVERY_REFUSED' });
   });
