@@ -25,6 +25,7 @@ import { PackMover } from '../repository/pack-mover.ts';
 import { isDeadFrom } from '../repository/process-state.ts';
 import { fullPackBytes } from '../repository/prune-material.ts';
 import type { Repository } from '../repository/repository.ts';
+import { SessionSealing } from '../repository/session-sealing.ts';
 import { sweep } from '../repository/sweep.ts';
 import { clearUnsound, markUnsound } from '../repository/unsound.ts';
 import { silencePolicy, type WriterPolicy } from '../repository/writers.ts';
@@ -157,8 +158,10 @@ class RepairRun {
     await this.#fetchKeys(before);
     const session = await MaintenanceSession.begin(heads, this.#repository.process, this.#call);
     try {
+      const { keyring } = this.#repository;
+      const sealing = new SessionSealing({ store, keyring, session: unhex(session.name), random: heads.ports.random });
       for (let attempt = 1; ; attempt++) {
-        const mend = await this.#prepare(session, before);
+        const mend = await this.#prepare(sealing, before);
         await markUnsound(
           store,
           before.report.affected.map(({ session: affected }) => affected),
@@ -199,7 +202,7 @@ class RepairRun {
     }
   }
 
-  async #prepare(session: MaintenanceSession, { damage }: Verified): Promise<Mend> {
+  async #prepare(sealing: SessionSealing, { damage }: Verified): Promise<Mend> {
     const { store, keyring, keys, heads, parameters, cacheDirectory } = this.#repository;
     const { head, packs: condemned } = await readCondemned(heads, this.#call);
     const { random } = heads.ports;
@@ -210,7 +213,7 @@ class RepairRun {
       keyring,
       keys,
       repositoryId: parameters.id,
-      session: unhex(session.name),
+      sealing,
       random,
       unitBytes: parameters.paged.unitBytes,
       fullBytes: fullPackBytes(this.#repository),

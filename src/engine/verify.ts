@@ -4,6 +4,7 @@
 // Others may go on working. A prune that moves or deletes packs meanwhile looks like damage; so when damage was found and the head has
 // changed since, all that was found is looked at once more under the new head, and only what is still so is reported.
 
+import { isFault } from '../base/faults.ts';
 import type { Head } from '../format/head.ts';
 import { hex } from '../repository/layout.ts';
 import { mustBeOwner } from '../repository/owner-only.ts';
@@ -84,13 +85,18 @@ export async function verifyWithDamage(repository: Repository, options: VerifyOp
       reading = verifyPacks(repository, { indexes, isWanted, threads, readThreads }, damage, progress, call);
       reading.catch(() => {});
     };
+    const before = await repository.heads.read(call);
     // Maps are walked here while the threads read packs.
     const structure = await verifyStructure(repository, damage, progress, depth.kind === 'full', call, readPacks).catch(
       async (error: unknown) => {
         await reading?.catch(() => {});
+        // A prune has taken an index object away that this look still wanted.
+        const isOvertaken = isFault(error, 'STORE_NOT_FOUND') && look < LOOKS_MAX;
+        if (isOvertaken && hasMoved(before, await repository.heads.read(call))) return undefined;
         throw error;
       },
     );
+    if (structure === undefined) continue;
     if (depth.kind !== 'structure') progress.phase = 'packs';
     const these = await reading;
     if (these !== undefined) read = { packsRead: read.packsRead + these.packsRead, bytesRead: read.bytesRead + these.bytesRead };

@@ -24,6 +24,7 @@ import type { Keyring } from '../repository/keyring.ts';
 import { hex, indexKey, packKey, sessionKeyKey, unhex } from '../repository/layout.ts';
 import { readPackDirectory } from '../repository/pack-directory.ts';
 import type { Repository } from '../repository/repository.ts';
+import { storeSessionKey } from '../repository/session-sealing.ts';
 import type { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot } from '../repository/snapshots.ts';
 import { ReadableBlocks, sessionOfBlock } from './readable-blocks.ts';
@@ -138,7 +139,8 @@ export class OpenSession {
     } catch (cause) {
       throw new Fault('SESSION_REFUSED', `The key of the session ${this.name} does not open`, { cause });
     }
-    await store.put(sessionKeyKey(pairId, this.#session), object);
+    if ((await storeSessionKey(store, sessionKeyKey(pairId, this.#session), object)) === 'another')
+      throw new Fault('SESSION_REFUSED', `The session ${this.name} has another key already`);
     this.#hasKey = true;
   }
 

@@ -25,15 +25,15 @@ import {
 import { bytesEqual } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockOpener } from '../worker/block-opener.ts';
-import { writeCounter } from '../worker/dedup.ts';
 import { appendDirectory, writeBlockAad } from '../worker/pack-writer.ts';
 import { contentBytesOf } from './block-copies.ts';
 import { LEAN_SHARE_MAX } from './census.ts';
-import type { Keyring, Random, SessionKeys } from './keyring.ts';
-import { hex, packKey, sessionKeyKey } from './layout.ts';
+import type { Keyring, Random } from './keyring.ts';
+import { hex, packKey } from './layout.ts';
 import { rangeBytes } from './live-ranges.ts';
 import { openPackDirectory } from './pack-directory.ts';
 import type { SessionKeyCache } from './session-keys.ts';
+import type { SessionSealing } from './session-sealing.ts';
 
 const LEVEL = 3;
 /** As in a backup: blocks are stored compressed when that saves 3 %. */
@@ -46,8 +46,8 @@ export type MoverOptions = {
   readonly keyring: Keyring;
   readonly keys: SessionKeyCache;
   readonly repositoryId: Uint8Array;
-  /** 10 bytes: of the maintenance session, which writes the packs. */
-  readonly session: Uint8Array;
+  /** Of the maintenance session, which writes the packs. */
+  readonly sealing: SessionSealing;
   readonly random: Random;
   readonly unitBytes: number;
   readonly fullBytes: Readonly<Record<PackKind, number>>;
@@ -95,8 +95,6 @@ export class PackMover {
   readonly #compressor = new Compressor(LEVEL);
   readonly #aads = new Uint8Array(BLOCK_ID_BYTES + 5);
   readonly #nonce = new Uint8Array(12);
-  #own: SessionKeys | undefined;
-  #sealingCounter = 0;
   /** Stored packs, to be named by index objects. */
   readonly packs: IndexedPack[] = [];
   bytesWritten = 0;
@@ -121,7 +119,7 @@ export class PackMover {
       const sealing = pack.directory.sessions[block.sealedBy]!;
       if (lean === undefined) this.#append(target, sealing, { ...block, ...this.#copy(target, sealed) });
       else {
-        this.#append(target, { session: this.#options.session, assetId: sealing.assetId }, lean);
+        this.#append(target, { session: this.#options.sealing.session, assetId: sealing.assetId }, lean);
         this.blocksWrittenAnew++;
       }
       this.blocksMoved++;
@@ -207,7 +205,8 @@ export class PackMover {
     raw: Uint8Array,
     assetId: Uint8Array,
   ): Promise<Pick<PackBlock, 'offset' | 'storedLength' | 'codec' | 'sealingCounter'>> {
-    const key = await this.#ownKey(kind, assetId);
+    const { sealing, signal } = this.#options;
+    const key = await sealing.keyFor(kind, assetId, signal === undefined ? undefined : { signal });
     const room = target.bytes.subarray(target.length, target.length + compressBound(raw.length) + TAG_BYTES);
     let length = this.#compressor.compress(room, raw);
     const codec = length <= raw.length * COMPRESSED_SHARE_MAX ? 1 : 0;
@@ -215,9 +214,7 @@ export class PackMover {
       room.set(raw);
       length = raw.length;
     }
-    // One counter for all keys of this session: no nonce is used twice under any of them.
-    const sealingCounter = new Uint8Array(6);
-    writeCounter(sealingCounter, 0, this.#sealingCounter++);
+    const sealingCounter = sealing.nextCounter();
     this.#nonce.set(sealingCounter, 6);
     writeBlockAad(this.#aads, blockId, raw.length, codec);
     const aead = new Aead(key);
@@ -227,18 +224,6 @@ export class PackMover {
     } finally {
       aead.close();
     }
-  }
-
-  /** This session's key is stored before anything that it seals. */
-  async #ownKey(kind: PackKind, assetId: Uint8Array): Promise<Uint8Array> {
-    const { keyring, session, store, random, signal } = this.#options;
-    if (kind === 'metadata') return keyring.metadataKeyOf(session, assetId);
-    if (this.#own === undefined) {
-      const { keys, pairId, sealed } = keyring.newSession(session, assetId, random);
-      await store.put(sessionKeyKey(pairId, session), sealed, signal === undefined ? undefined : { signal });
-      this.#own = keys;
-    }
-    return this.#own.dataKey;
   }
 
   /** Extents of which something is needed; of groups only the units that are, as chunks of their own. Undefined when that is all of it. */
@@ -289,7 +274,8 @@ export class PackMover {
     const target = this.#targets.get(kind);
     if (target === undefined || target.blocks.length === 0) return;
     this.#targets.delete(kind);
-    const { store, keyring, session, repositoryId, random, signal } = this.#options;
+    const { store, keyring, sealing, repositoryId, random, signal } = this.#options;
+    const { session } = sealing;
     const directory = encodeDirectory({ sessions: target.sessions, blocks: target.blocks });
     const details = {
       kind,

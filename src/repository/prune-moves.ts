@@ -9,13 +9,14 @@ import type { CallOptions } from '../store/object-store.ts';
 import { DETAIL_RECORD_BYTES } from './census.ts';
 import { readIndexes } from './index-stream.ts';
 import { INDEX_BYTES_FULL, IndexWriter } from './index-writer.ts';
-import { hex, indexKey, unhex } from './layout.ts';
+import { hex, indexKey } from './layout.ts';
 import type { CondemnPlan } from './maintenance.ts';
 import { type NeededBlock, type OpenPack, PackMover, readPack } from './pack-mover.ts';
 import { fullPackBytes, type PruneMaterial } from './prune-material.ts';
 import type { PruneProgress } from './prune-progress.ts';
 import { RecordCursor } from './record-cursor.ts';
 import type { Repository } from './repository.ts';
+import type { SessionSealing } from './session-sealing.ts';
 
 /** Packs that are read ahead of the one whose blocks are moved. */
 const PACKS_AHEAD = 1;
@@ -36,7 +37,7 @@ export type Moves = {
   readonly damagedPacks: readonly string[];
 };
 
-export type MoveOptions = { readonly session: string; readonly progress: PruneProgress };
+export type MoveOptions = { readonly sealing: SessionSealing; readonly progress: PruneProgress };
 
 export async function makeMoves(
   repository: Repository,
@@ -50,7 +51,7 @@ export async function makeMoves(
     keyring,
     keys: repository.keys,
     repositoryId: repository.parameters.id,
-    session: unhex(options.session),
+    sealing: options.sealing,
     random: heads.ports.random,
     unitBytes: repository.parameters.paged.unitBytes,
     fullBytes: fullPackBytes(repository),

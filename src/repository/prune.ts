@@ -15,7 +15,7 @@ import type { CallOptions } from '../store/object-store.ts';
 import { neededPacks } from './examine.ts';
 import { rootsOf } from './head-changes.ts';
 import { encodeIndexObject } from './index-objects.ts';
-import { hex, indexKey } from './layout.ts';
+import { hex, indexKey, unhex } from './layout.ts';
 import { type Examination, type Kept, MaintenanceSession } from './maintenance.ts';
 import { mustBeOwner } from './owner-only.ts';
 import { isDeadFrom } from './process-state.ts';
@@ -24,6 +24,7 @@ import { discardMoves, type Moves, makeMoves } from './prune-moves.ts';
 import { PruneProgress } from './prune-progress.ts';
 import { dropPins } from './registry.ts';
 import type { Repository } from './repository.ts';
+import { SessionSealing } from './session-sealing.ts';
 import { deleteStrays, findStrays, listStrayCandidates, type StrayListing } from './strays.ts';
 import { sweep, sweepRegisters, sweepStrayLists } from './sweep.ts';
 import { clearUnsound } from './unsound.ts';
@@ -206,12 +207,14 @@ class PruneRun {
   async #condemn(
     session: MaintenanceSession,
   ): Promise<{ readonly material: PruneMaterial; readonly moves: Moves | undefined; readonly strays: StrayListing }> {
+    const { store, keyring, heads } = this.#repository;
+    const sealing = new SessionSealing({ store, keyring, session: unhex(session.name), random: heads.ports.random });
     for (let n = 0; ; n++) {
       const strays = await listStrayCandidates(this.#repository.store, this.#call);
       const material = await this.#plan(session.name);
       let moves: Moves | undefined;
       try {
-        moves = await makeMoves(this.#repository, material, { session: session.name, progress: this.#progress }, this.#call);
+        moves = await makeMoves(this.#repository, material, { sealing, progress: this.#progress }, this.#call);
       } finally {
         material.census.details.close();
       }

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isFault } from '../base/faults.ts';
 import type { Derive } from '../codec/derive.ts';
 import type { IndexRef, ProcessFacts } from '../format/head.ts';
 import type { RepositoryParameters } from '../format/repository-object.ts';
@@ -113,12 +114,12 @@ export class Repository implements OpenedRepository {
 
   /** Syncs the index with the head's, once, for reading. */
   async openIndex(options?: CallOptions): Promise<void> {
-    if (this.#synced === undefined) await this.syncIndex(readableIndexes(await this.heads.read(options)), options);
+    if (this.#synced === undefined) await this.#syncWithHead(options);
   }
 
   /** Brings the index to the head as it is now. Those who ask at the same time share one look. */
   refreshIndex(options?: CallOptions): Promise<void> {
-    this.#refreshing ??= this.#refresh(options).finally(() => {
+    this.#refreshing ??= this.#syncWithHead(options).finally(() => {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
@@ -145,11 +146,19 @@ export class Repository implements OpenedRepository {
     await this.store.close();
   }
 
-  async #refresh(options?: CallOptions): Promise<void> {
-    const indexes = readableIndexes(await this.heads.read(options));
-    const before = new Set(this.#synced?.map(({ id }) => id));
-    if (this.#synced !== undefined && indexes.length === before.size && indexes.every(({ id }) => before.has(id))) return;
-    await this.syncIndex(indexes, options);
+  /** A prune may take an index object away between a look at the head and its reading: then the head names others. */
+  async #syncWithHead(options?: CallOptions): Promise<void> {
+    for (let before: readonly IndexRef[] | undefined; ; ) {
+      const indexes = readableIndexes(await this.heads.read(options));
+      if (this.#synced !== undefined && areSame(indexes, this.#synced)) return;
+      try {
+        await this.syncIndex(indexes, options);
+        return;
+      } catch (error) {
+        if (!isFault(error, 'STORE_NOT_FOUND') || (before !== undefined && areSame(indexes, before))) throw error;
+        before = indexes;
+      }
+    }
   }
 
   async *#fetch(
@@ -169,4 +178,9 @@ export class Repository implements OpenedRepository {
       yield await ahead.shift()!;
     }
   }
+}
+
+function areSame(some: readonly IndexRef[], others: readonly IndexRef[]): boolean {
+  const ids = new Set(some.map(({ id }) => id));
+  return some.length === others.length && others.every(({ id }) => ids.has(id));
 }
