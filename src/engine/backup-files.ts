@@ -11,9 +11,10 @@ import type { FileBatchResult, FileTask, FileTaskResult } from '../worker/file-t
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
-import { EntriesCursor, type EntriesLeaf } from './entries-reader.ts';
+import { EntriesCursor } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
 import { codeOf, expectedOf, hasSameStat, isUnchanged, messageOf, problemOf, statsOf, storedEntry } from './file-entries.ts';
+import type { Kept, Slot } from './file-slot.ts';
 import type { FileSource, SourceEntry, SourceProblem } from './file-source.ts';
 import {
   backUpLargeContent,
@@ -54,19 +55,6 @@ export type FilesBackup = {
    *  tell, is read again. Undefined: everything is. */
   readonly parentStartedMs: number | undefined;
 };
-
-/** An entry on its way into the map. `content` is undefined while it is being read; 'omit' when the entry must be left out. */
-type Slot = {
-  entry: SourceEntry;
-  xattrs: readonly Xattr[];
-  hardLinkTo: string;
-  content: Content | 'omit' | undefined;
-  unchanged: StoredEntry | undefined;
-  parentLeaf: EntriesLeaf | undefined;
-};
-
-/** An entry that is as it was. */
-type Kept = { readonly kept: StoredEntry; readonly leaf: EntriesLeaf | undefined };
 
 export async function backUpFiles(backup: FilesBackup): Promise<SnapshotRoot> {
   const run = new FilesRun(backup);
