@@ -13,48 +13,55 @@ const YOUNG_GENERATION_MB = 1;
 /** Threads that load their code before anybody knows what they will work on: a thread takes as long to start as a key to be derived. Their
  *  script finds no `workerData`, and gets that as its first message. */
 export class WarmThreads {
-  readonly #threads: Worker[] = [];
-  readonly #ready = new Map<Worker, Promise<void>>();
+  readonly #threads: WarmThread[] = [];
 
   constructor(script: URL, threads: number) {
-    for (let n = 0; n < threads; n++) {
-      const thread = newThread(script, undefined);
-      // One that fails is not handed out; the one in its place will fail as well, where somebody hears it.
-      thread.on('error', () => this.#drop(thread));
-      thread.on('exit', () => this.#drop(thread));
-      const ready = new Promise<void>((resolve) => {
-        for (const event of ['message', 'error', 'exit']) thread.once(event, () => resolve());
-      });
-      this.#ready.set(thread, ready);
-      this.#threads.push(thread);
-    }
+    for (let n = 0; n < threads; n++) this.#threads.push(warmThread(script));
   }
 
   /** Undefined when there is none left. */
   take(data: unknown): Worker | undefined {
-    const thread = this.#threads.shift();
-    if (thread === undefined) return undefined;
-    thread.removeAllListeners();
-    thread.postMessage(data);
-    return thread;
+    // One that has failed is not handed out; the one in its place will fail as well, where somebody hears it.
+    let warm = this.#threads.shift();
+    while (warm?.hasEnded() === true) warm = this.#threads.shift();
+    warm?.release();
+    warm?.thread.postMessage(data);
+    return warm?.thread;
   }
 
   /** Ends those that nobody took; not before they have loaded and said so: Node can abort when a thread is ended while it loads (seen in 3
    *  of 84 runs). */
   async close(): Promise<void> {
     await Promise.all(
-      this.#threads.slice().map(async (thread) => {
-        await this.#ready.get(thread);
+      this.#threads.splice(0).map(async ({ thread, loaded }) => {
+        await loaded;
         await thread.terminate();
       }),
     );
-    this.#threads.length = 0;
   }
+}
 
-  #drop(thread: Worker): void {
-    const position = this.#threads.indexOf(thread);
-    if (position !== -1) this.#threads.splice(position, 1);
-  }
+type WarmThread = {
+  readonly thread: Worker;
+  /** It has loaded, or ended. */
+  readonly loaded: Promise<void>;
+  readonly hasEnded: () => boolean;
+  /** Takes our listeners away, and no others: Node has some of its own that keep its messages coming. */
+  readonly release: () => void;
+};
+
+function warmThread(script: URL): WarmThread {
+  const thread = newThread(script, undefined);
+  const { promise: loaded, resolve } = Promise.withResolvers<void>();
+  let ended = false;
+  const onMessage = (): void => resolve();
+  const onEnd = (): void => {
+    ended = true;
+    resolve();
+  };
+  thread.on('message', onMessage).on('error', onEnd).on('exit', onEnd);
+  const release = (): void => void thread.off('message', onMessage).off('error', onEnd).off('exit', onEnd);
+  return { thread, loaded, hasEnded: () => ended, release };
 }
 
 function newThread(script: URL, workerData: unknown): Worker {
