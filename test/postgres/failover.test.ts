@@ -1,15 +1,17 @@
 // What happens to the log when a standby takes over: nothing that was stored is lost, nothing that was not is invented, on either side.
 
 import { describe, expect, it } from 'vitest';
-import { postgresPrograms } from '../support/postgres.ts';
-import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { newRepository } from '../support/new-repository.ts';
+import { postgresPrograms } from '../support/postgres.ts';
+import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const programs = postgresPrograms();
 
-async function rows(sql: { query: (text: string) => Promise<{ rows: readonly (readonly (string | null)[])[] }> }): Promise<string[]> {
+async function rows(sql: {
+  query: (text: string) => Promise<{ rows: readonly (readonly (string | null)[])[] }>;
+}): Promise<string[]> {
   return (await sql.query('SELECT n FROM t ORDER BY n')).rows.map(([n]) => n!);
 }
 
@@ -80,5 +82,7 @@ it('a second timeline under one number is refused: both histories cannot be true
   await keeper.addHistory(history);
   await keeper.addHistory(history);
   expect((await keeper.read()).histories).toHaveLength(1);
-  await expect(keeper.addHistory({ ...history, ancestors: [{ timeline: 1, until: 50 }], file: 'Mg==' })).rejects.toMatchObject({ code: 'LOG_FORKED' });
+  await expect(keeper.addHistory({ ...history, ancestors: [{ timeline: 1, until: 50 }], file: 'Mg==' })).rejects.toMatchObject({
+    code: 'LOG_FORKED',
+  });
 });
