@@ -98,7 +98,9 @@ test('a second agent is enrolled, protects a directory and an image with the gol
   await service.kill();
   const again = await Served.start(join(root, 'service'), { token: service.token });
   const points = await again.get<Listed<{ snapshot: string }>>(`${base}/recovery-points`);
-  expect(points.items).toHaveLength(3);
+  // The policy may have asked for backups of its own meanwhile.
+  const made = [ofTree, ofImage, retried].map(({ result }) => result?.['snapshot']);
+  expect(points.items.map(({ snapshot }) => snapshot)).toEqual(expect.arrayContaining(made));
   expect((await again.get<Listed<unknown>>(`${base}/assets`)).items).toHaveLength(2);
   expect(await again.stop()).toBe(0);
   agent.kill('SIGTERM');
