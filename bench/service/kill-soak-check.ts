@@ -119,8 +119,9 @@ function problemsOfSnapshots(
   { succeeded }: Acknowledged,
 ): string[] {
   const repositories = join(service.home, 'repositories');
-  const [name] = existsSync(repositories) ? readdirSync(repositories) : [];
-  const [passphrase] = readdirSync(join(service.home, 'secrets')).filter((one) => one.endsWith('.passphrase'));
+  // Names that begin with "_" are the service's own.
+  const [name] = existsSync(repositories) ? readdirSync(repositories).filter((one) => !one.startsWith('_')) : [];
+  const [passphrase] = readdirSync(join(service.home, 'secrets')).filter((one) => /^ten_.*\.passphrase$/.test(one));
   const where = ['--repo', join(repositories, name!), '--passphrase-file', join(service.home, 'secrets', passphrase!)];
   const problems: string[] = [];
   const verified = spawnSync(PROGRAM, ['verify', '--full', ...where], { encoding: 'utf8' });
