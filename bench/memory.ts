@@ -26,7 +26,7 @@ function availableMemory(): number {
 
 /** As `touchMemory`, but leaves a third of the available memory alone. */
 export function touchSpareMemory(directory: string, bytes: number): void {
-  touchMemory(directory, Math.min(bytes, availableMemory() * 0.67));
+  touchMemory(directory, Math.floor(Math.min(bytes, availableMemory() * 0.67)));
 }
 
 /** The sizes of all files below `path`, added. */
