@@ -8,11 +8,14 @@ const FIRST_MS = 60_000;
 const FACTOR = 3;
 const MS_MAX = 3_600_000;
 
+/** Never to be tried again by a person who changes nothing, and yet perhaps over in a moment, for a run that has attempts left: a bug; an
+ *  index object that a prune took away between the look at the head and its reading. */
+const OF_A_MOMENT: ReadonlySet<string> = new Set(['INTERNAL', 'STORE_NOT_FOUND']);
+
 /** Undefined: another attempt would fail in the same way. A code that the table does not have is of another version: it is tried again. */
 export function retryAt(fault: Pick<RunFault, 'code'>, attempt: number, now: Date): Instant | undefined {
   const entry = FAULTS[fault.code as FaultCode] as (typeof FAULTS)[FaultCode] | undefined;
-  // A bug may be one of a moment: a run gets its attempts.
-  if (entry !== undefined && entry.retry === 'never' && fault.code !== 'INTERNAL') return undefined;
+  if (entry !== undefined && entry.retry === 'never' && !OF_A_MOMENT.has(fault.code)) return undefined;
   return instantOf(new Date(now.getTime() + Math.min(MS_MAX, FIRST_MS * FACTOR ** Math.max(0, attempt - 1))));
 }
 
