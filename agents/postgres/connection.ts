@@ -103,7 +103,7 @@ export class PgConnection {
     for (;;) {
       const { type, body } = await this.receive();
       if (type === 'T') results.push({ columns: columnsOf(body), rows: [] });
-      else if (type === 'D') (results.at(-1)!.rows as (string | null)[][]).push(rowOf(body));
+      else if (type === 'D') (results.at(-1)!.rows as (string | null)[][]).push(textRow(body));
       else if (type === 'E') failure = errorOf(body);
       else if (type === 'Z') break;
       else if (!'CIS'.includes(type)) throw new Fault('PG_PROTOCOL', `The server answered a query with a message "${type}"`);
@@ -326,7 +326,8 @@ function columnsOf(body: Buffer): string[] {
   return names;
 }
 
-function rowOf(body: Buffer): (string | null)[] {
+/** The columns of a DataRow, as text. */
+export function textRow(body: Buffer): (string | null)[] {
   const values: (string | null)[] = [];
   let at = 2;
   for (let n = body.readInt16BE(0); n > 0; n--) {

@@ -2,7 +2,7 @@
 // Replication Protocol" in PostgreSQL's documentation.
 
 import { Fault } from '../../src/base/faults.ts';
-import { IDLE_TIMEOUT_MS, type PgConnection, ServerError } from './connection.ts';
+import { IDLE_TIMEOUT_MS, type PgConnection, ServerError, textRow } from './connection.ts';
 import { formatLsn, mustParseLsn, pgMicros } from './lsn.ts';
 
 export type SystemFacts = {
@@ -255,18 +255,6 @@ async function resultRows(connection: PgConnection): Promise<(string | null)[][]
     else if (type === 'C') return rows;
     else if (type !== 'T') throw unexpected(type);
   }
-}
-
-function textRow(body: Buffer): (string | null)[] {
-  const values: (string | null)[] = [];
-  let at = 2;
-  for (let n = body.readInt16BE(0); n > 0; n--) {
-    const length = body.readInt32BE(at);
-    at += 4;
-    values.push(length === -1 ? null : body.toString('utf8', at, at + length));
-    at += Math.max(0, length);
-  }
-  return values;
 }
 
 function unexpected(what: string): Fault {

@@ -14,6 +14,7 @@ import type { IndexedPack } from '../format/index-object.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Asset } from '../model/asset.ts';
 import { instantOf } from '../model/instant.ts';
+import { recoveryPointOf } from '../model/recovery-point.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Tenant } from '../model/tenant.ts';
 import { CHUNK_ID_BYTES, CHUNK_PLACE_BYTES, encodePresence } from '../protocol/presence-codec.ts';
@@ -245,7 +246,9 @@ export class OpenSession {
     removeJournal(repository.cacheDirectory, this.name);
     await catalog.transaction(async (tables) => {
       await tables.sessions.put(this.#row('committed'));
-      await tables.recoveryPoints.put(recoveryPointOf(snapshot, this.parts));
+      await tables.recoveryPoints.put(
+        recoveryPointOf(snapshot, { tenantId: this.parts.tenant.id, assetId: this.parts.asset.id, runId: this.parts.runId }),
+      );
     });
   }
 
@@ -337,26 +340,4 @@ export class OpenSession {
     this.#turn = done.catch(() => {});
     return done;
   }
-}
-
-export function recoveryPointOf(
-  snapshot: Snapshot,
-  { tenant, asset, runId }: Pick<OpenSessionParts, 'tenant' | 'asset' | 'runId'>,
-): Parameters<Catalog['recoveryPoints']['put']>[0] {
-  const { id, startedAt, endedAt, statistics, problems, tags } = snapshot;
-  return {
-    snapshot: id,
-    tenantId: tenant.id,
-    assetId: asset.id,
-    assetName: snapshot.asset,
-    runId,
-    startedAt,
-    endedAt,
-    bytesScanned: statistics.bytesScanned,
-    bytesStored: statistics.bytesStored,
-    hasWarnings: problems > 0,
-    tags: [...tags],
-    isHeld: false,
-    isSound: true,
-  };
 }

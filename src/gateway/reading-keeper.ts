@@ -1,19 +1,15 @@
 // Readings that this process keeps for agents: begun for a restore that the agent holds, ended with it. A restart loses them; the agent
 // begins anew.
 
-import type { Logger } from 'pino';
 import { Fault } from '../base/faults.ts';
-import type { Catalog } from '../catalog/catalog.ts';
 import { encodeRepositoryObject } from '../format/repository-object.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Run, RunKind } from '../model/run.ts';
 import type { BeginReadingAnswer, BeginReadingRequest } from '../protocol/session-messages.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
+import type { KeeperOptions } from './keeper-options.ts';
 import { OpenReading } from './open-reading.ts';
 import { base64, sealKeys } from './sealed-keys.ts';
-import type { StoreDoors } from './session-door.ts';
-import type { SessionIndexes } from './session-index.ts';
 import { committedOf, heldRun } from './session-keeper.ts';
 
 const KINDS: readonly RunKind[] = ['restore', 'restore-test'];
@@ -28,21 +24,11 @@ type Kept = {
   readonly end: () => Promise<void>;
 };
 
-export type ReadingKeeperOptions = {
-  readonly catalog: Catalog;
-  readonly tenants: TenantRepositories;
-  readonly doors: StoreDoors;
-  readonly indexes: SessionIndexes;
-  readonly now: () => Date;
-  readonly random: (bytes: number) => Uint8Array;
-  readonly log: Logger;
-};
-
 export class ReadingKeeper {
-  readonly #options: ReadingKeeperOptions;
+  readonly #options: KeeperOptions;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(options: ReadingKeeperOptions) {
+  constructor(options: KeeperOptions) {
     this.#options = options;
   }
 

@@ -3,7 +3,6 @@
 // A restart loses them. Their writers are dead then for certain, so the next session of the tenant gives them up and takes over what they
 // had stored (engine/adopt-orphans.ts).
 
-import type { Logger } from 'pino';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { adoptOrphans } from '../engine/adopt-orphans.ts';
@@ -12,6 +11,7 @@ import { UploadJournal } from '../engine/upload-journal.ts';
 import { encodeRepositoryObject } from '../format/repository-object.ts';
 import type { CommittedRegister } from '../format/snapshot-register.ts';
 import type { Agent } from '../model/agent.ts';
+import { recoveryPointOf } from '../model/recovery-point.ts';
 import type { Run, RunKind } from '../model/run.ts';
 import type { BeginSessionAnswer, BeginSessionRequest, CommittedSnapshot, OutcomeAnswer } from '../protocol/session-messages.ts';
 import { Keyring } from '../repository/keyring.ts';
@@ -22,25 +22,13 @@ import type { Repository } from '../repository/repository.ts';
 import { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot } from '../repository/snapshots.ts';
 import { endWriters } from '../repository/writers.ts';
-import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
-import { OpenSession, recoveryPointOf } from './open-session.ts';
+import type { KeeperOptions } from './keeper-options.ts';
+import { OpenSession } from './open-session.ts';
 import { base64, sealKeys } from './sealed-keys.ts';
-import type { StoreDoors } from './session-door.ts';
-import type { SessionIndexes } from './session-index.ts';
 import { SessionQuota } from './session-quota.ts';
 
 /** A message is let through without another look at the run for so long. */
 const HELD_MS = 2_000;
-
-export type KeeperOptions = {
-  readonly catalog: Catalog;
-  readonly tenants: TenantRepositories;
-  readonly doors: StoreDoors;
-  readonly indexes: SessionIndexes;
-  readonly now: () => Date;
-  readonly random: (bytes: number) => Uint8Array;
-  readonly log: Logger;
-};
 
 type Begun = {
   readonly fence: number;
@@ -121,7 +109,11 @@ export class SessionKeeper {
       const tenant = await catalog.tenants.get(agent.tenantId);
       if (register === undefined || asset === undefined || tenant === undefined)
         throw new Fault('SESSION_GONE', `The session ${name} is over and has not committed`);
-      const point = recoveryPointOf(openSnapshot(repository, register), { tenant, asset, runId: row.runId });
+      const point = recoveryPointOf(openSnapshot(repository, register), {
+        tenantId: tenant.id,
+        assetId: asset.id,
+        runId: row.runId,
+      });
       await catalog.transaction(async (tables) => {
         await tables.sessions.put({ ...row, state: 'committed' });
         await tables.recoveryPoints.put(point);

@@ -3,6 +3,7 @@
 import { type Static, Type } from 'typebox';
 import { Id } from './identifier.ts';
 import { Instant } from './instant.ts';
+import type { Snapshot } from './snapshot.ts';
 
 export const RecoveryPoint = Type.Object(
   {
@@ -29,3 +30,26 @@ export const RecoveryPoint = Type.Object(
   { additionalProperties: false, $id: 'RecoveryPoint' },
 );
 export type RecoveryPoint = Static<typeof RecoveryPoint>;
+
+/** What is known of a snapshot before anything of it was proved. */
+export function recoveryPointOf(
+  { id, asset, startedAt, endedAt, statistics, problems, tags }: Snapshot,
+  known: { readonly tenantId: string; readonly assetId?: string | undefined; readonly runId?: string; readonly isHeld?: boolean },
+): RecoveryPoint {
+  const { tenantId, assetId, runId, isHeld = false } = known;
+  return {
+    snapshot: id,
+    tenantId,
+    ...(assetId === undefined ? {} : { assetId }),
+    assetName: asset,
+    ...(runId === undefined ? {} : { runId }),
+    startedAt,
+    endedAt,
+    bytesScanned: statistics.bytesScanned,
+    bytesStored: statistics.bytesStored,
+    hasWarnings: problems > 0,
+    tags: [...tags],
+    isHeld,
+    isSound: true,
+  };
+}

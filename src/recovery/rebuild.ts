@@ -10,7 +10,7 @@ import type { Agent } from '../model/agent.ts';
 import type { Asset, AssetSource } from '../model/asset.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
-import type { RecoveryPoint } from '../model/recovery-point.ts';
+import { recoveryPointOf } from '../model/recovery-point.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
@@ -173,22 +173,7 @@ async function addPoints(
   let added = 0;
   for (const snapshot of snapshots) {
     if ((await recoveryPoints.get(tenantId, snapshot.id)) !== undefined) continue;
-    const { id, asset, startedAt, endedAt, statistics, problems, tags } = snapshot;
-    const assetId = assets.get(asset);
-    const point: RecoveryPoint = {
-      snapshot: id,
-      tenantId,
-      ...(assetId === undefined ? {} : { assetId }),
-      assetName: asset,
-      startedAt,
-      endedAt,
-      bytesScanned: statistics.bytesScanned,
-      bytesStored: statistics.bytesStored,
-      hasWarnings: problems > 0,
-      tags: [...tags],
-      isHeld,
-      isSound: true,
-    };
+    const point = recoveryPointOf(snapshot, { tenantId, assetId: assets.get(snapshot.asset), isHeld });
     await recoveryPoints.put(point);
     added++;
   }

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type AttributeProblem, type Attributes, applyAttributes, NO_XATTRS, readXattrs } from '../../src/files/attributes.ts';
 import { FileStat, HERE, OPEN, type Posix, TYPE } from '../../src/files/posix.ts';
 import { PosixError } from '../../src/files/posix-error.ts';
 import type { Xattr } from '../../src/model/entry.ts';
-import { DRIVERS, hasCommand, isRoot, keepsUserXattrs, native, plain, scratch } from './scratch.ts';
+import { DRIVERS, isRoot, keepsUserXattrs, native, need, needAcls, plain, scratch } from './scratch.ts';
 
 const BASE: Attributes = {
   path: 'x',
@@ -33,10 +33,6 @@ function file(name = 'x'): string {
 
 const mine = { uid: process.getuid!(), gid: process.getgid!() };
 const run = (command: string, ...args: string[]) => execFileSync(command, args, { encoding: 'utf8' });
-
-function needAcls(context: TestContext, directory: string): void {
-  context.skip(!hasCommand('setfacl') || !keepsUserXattrs(directory), 'no setfacl, or no attributes in the temporary directory');
-}
 
 /** `native` as it would be with another outcome of one call. */
 function nativeExcept(overrides: Partial<Posix>): Posix {
@@ -215,7 +211,7 @@ describe('applyAttributes', () => {
 
   it('names each attribute that could not be set, and sets the others', (context) => {
     const path = file();
-    context.skip(!keepsUserXattrs(join(path, '..')), 'no user xattrs in the temporary directory');
+    need(context, keepsUserXattrs(join(path, '..')), 'user xattrs in the temporary directory');
     const xattrs: Xattr[] = [
       { name: 'nonsense.x', value: new Uint8Array(1) },
       { name: 'user.good', value: new Uint8Array([5]) },

@@ -15,6 +15,7 @@ import {
   isRoot,
   keepsUserXattrs,
   native,
+  need,
   openDescriptors,
   plain,
   random,
@@ -331,7 +332,7 @@ describe('TargetTree', () => {
     try {
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=5', 'none', location], { stdio: 'ignore' });
     } catch {
-      context.skip('mounting is not allowed here');
+      need(context, false, 'the right to mount');
     }
     try {
       const tree = new TargetTree(location, native);

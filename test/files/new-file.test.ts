@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Attributes, NO_XATTRS, readXattrs } from '../../src/files/attributes.ts';
 import { HERE, type Posix } from '../../src/files/posix.ts';
 import { type NewFileState, TargetTree } from '../../src/files/target-tree.ts';
-import { DRIVERS, hasCommand, isRoot, keepsUserXattrs, native, scratch } from './scratch.ts';
+import { DRIVERS, isRoot, native, need, needAcls, scratch } from './scratch.ts';
 
 const mine = { uid: process.getuid!(), gid: process.getgid!() };
-const umask = process.umask();
 
 function wantedAt(path: string, attributes: Partial<Attributes> = {}): Attributes {
   return { path, kind: 'file', mode: 0o644, ...mine, mtimeSec: 1_000_000_000, mtimeNsec: 0, xattrs: NO_XATTRS, ...attributes };
@@ -46,7 +45,7 @@ describe.each(DRIVERS)('a new file and its attributes, $driver', ({ posix }) => 
   });
 
   it('in a directory of somebody else are looked at one by one', (context) => {
-    context.skip(!isRoot, 'only root can give a directory away');
+    need(context, isRoot, 'root, to give a directory away');
     const location = scratch();
     const tree = new TargetTree(location, posix);
     tree.makeDirectory('theirs', 'refuse');
@@ -56,7 +55,7 @@ describe.each(DRIVERS)('a new file and its attributes, $driver', ({ posix }) => 
   });
 
   it('in a directory that hands its group on get their own', (context) => {
-    context.skip(!isRoot, 'only root can choose a group');
+    need(context, isRoot, 'root, to choose a group');
     const location = scratch();
     const tree = new TargetTree(location, posix);
     tree.makeDirectory('setgid', 'refuse');
@@ -67,13 +66,10 @@ describe.each(DRIVERS)('a new file and its attributes, $driver', ({ posix }) => 
   });
 });
 
-function needAcls(context: TestContext, directory: string): void {
-  context.skip(!hasCommand('setfacl') || !keepsUserXattrs(directory), 'no setfacl, or no attributes in the temporary directory');
-}
-
 describe('a new file', () => {
-  it('has its mode from the start where the one before has shown that nothing is inherited', (context) => {
-    context.skip((umask & 0o644) !== 0, 'an unusual umask');
+  it('has its mode from the start where the one before has shown that nothing is inherited', () => {
+    const umask = process.umask(0o022);
+    onTestFinished(() => void process.umask(umask));
     const tree = new TargetTree(scratch(), native);
     tree.makeDirectory('d', 'refuse');
     const states = ['d/1', 'd/2', 'top', 'd/3', 'top too'].map((path) => make(tree, native, wantedAt(path)));

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { FileStat, HERE, OPEN, type Posix, TYPE, TYPE_MASK } from '../../src/files/posix.ts';
 import { posixCalls } from '../../src/files/posix-calls.ts';
 import { codeOfErrno, messageOf } from '../../src/files/posix-error.ts';
-import { bytes, codeOf, DRIVERS, isRoot, keepsUserXattrs, native, openDescriptors, plain, scratch } from './scratch.ts';
+import { bytes, codeOf, DRIVERS, isRoot, keepsUserXattrs, native, need, openDescriptors, plain, scratch } from './scratch.ts';
 
 // A test may read into the memory of a kernel; its types belong to the browser's library.
 declare const WebAssembly: { readonly Memory: new (options: { readonly initial: number }) => { readonly buffer: ArrayBuffer } };
@@ -304,7 +304,7 @@ describe('native', () => {
 
   it('keeps attributes of any bytes, of links too, by name, below a directory and by descriptor', (context) => {
     const location = scratch();
-    context.skip(!keepsUserXattrs(location), 'no user xattrs in the temporary directory');
+    need(context, keepsUserXattrs(location), 'user xattrs in the temporary directory');
     write(join(location, 'file'));
     const big = new Uint8Array(3000).fill(7);
     const at = native.openDirectory(HERE, location, 'refuse');

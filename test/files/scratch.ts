@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { onTestFinished, type TestContext } from 'vitest';
 import type { Posix } from '../../src/files/posix.ts';
 import { posixCalls } from '../../src/files/posix-calls.ts';
 import { nativePosix } from '../../src/files/posix-native.ts';
@@ -37,6 +37,19 @@ export function openDescriptors(): number {
 /** Whether a command of the system is there: setfacl and the like are. */
 export function hasCommand(name: string): boolean {
   return (process.env.PATH ?? '').split(':').some((directory) => fs.existsSync(join(directory, name)));
+}
+
+/** Skips the test and says so where the machine lacks something; in CI that is a failure. */
+export function need(context: TestContext, isThere: boolean, what: string): void {
+  if (isThere) return;
+  if (process.env.CI === 'true') throw new Error(`This machine lacks what the test needs: ${what}`);
+  console.log(`SKIPPED: ${context.task.name}: it needs ${what}`);
+  context.skip(what);
+}
+
+/** ACLs: the command, and a file system that keeps them. */
+export function needAcls(context: TestContext, directory: string): void {
+  need(context, hasCommand('setfacl') && keepsUserXattrs(directory), 'setfacl, and attributes in the temporary directory');
 }
 
 /** xattrs of users need a file system that has them (tmpfs has since Linux 6.6). */
