@@ -180,7 +180,7 @@ async function compose(
             termsOf: runTerms(scheduler.book, now),
           }),
         );
-        await scope.register(sessionRoutes({ catalog, tenants, now, random: randomBytes, log }));
+        await scope.register(sessionRoutes({ catalog, tenants, now, random: randomBytes, log, onRunEnded: scheduler.onRunEnded }));
       },
     ],
   });

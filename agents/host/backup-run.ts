@@ -7,7 +7,7 @@ import { Fault } from '../../src/base/faults.ts';
 import { backUpTo, type ReadSource } from '../../src/engine/backup.ts';
 import { type BackupProblem, BackupProgress } from '../../src/engine/backup-progress.ts';
 import { displayPath } from '../../src/model/entry-path.ts';
-import type { Snapshot } from '../../src/model/snapshot.ts';
+import { backupResult, type Snapshot } from '../../src/model/snapshot.ts';
 import { RemoteTarget } from '../../src/remote/remote-target.ts';
 import { openAssetSource } from './asset-source.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
@@ -62,19 +62,10 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
 }
 
 function outcomeOf(snapshot: Snapshot, problems: ToldProblems, { client, store }: DataPath): RunOutcome {
-  const { files, filesUnchanged, bytesScanned, bytesRead, bytesNew, bytesStored, durationMs } = snapshot.statistics;
   return {
     state: snapshot.problems === 0 ? 'succeeded' : 'warned',
     result: {
-      snapshot: snapshot.id,
-      files,
-      filesUnchanged,
-      bytesScanned,
-      bytesRead,
-      bytesNew,
-      bytesStored,
-      durationMs,
-      problems: snapshot.problems,
+      ...backupResult(snapshot),
       ...problems.describe(),
       /** Through the control plane, both ways; all else went straight to the store. */
       serviceBytes: client.bytesSent + client.bytesReceived,

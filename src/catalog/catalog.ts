@@ -208,6 +208,7 @@ export interface RecoveryPointTable {
   list(tenantId: string, assetId: string | undefined, page: PageRequest): Promise<Page<RecoveryPoint>>;
   /** The newest sound one. */
   latest(assetId: string): Promise<RecoveryPoint | undefined>;
+  madeBy(tenantId: string, runId: string): Promise<RecoveryPoint | undefined>;
   remove(tenantId: string, snapshot: string): Promise<boolean>;
 }
 
@@ -228,6 +229,8 @@ export interface SessionTable {
   put(session: WriteSession): Promise<void>;
   get(session: string): Promise<WriteSession | undefined>;
   list(tenantId: string): Promise<readonly WriteSession[]>;
+  /** Those that are said to be open, of all tenants or of one. */
+  listOpen(tenantId?: string): Promise<readonly WriteSession[]>;
   addGrants(grants: readonly StoreGrant[]): Promise<void>;
   /** A single-use grant: answered when it was there, unused and not expired, and now is used. */
   takeGrant(digest: string, at: Instant): Promise<StoreGrant | undefined>;

@@ -11,24 +11,24 @@ import { UploadJournal } from '../engine/upload-journal.ts';
 import { encodeRepositoryObject } from '../format/repository-object.ts';
 import type { CommittedRegister } from '../format/snapshot-register.ts';
 import type { Agent } from '../model/agent.ts';
-import { recoveryPointOf } from '../model/recovery-point.ts';
 import type { Run, RunKind } from '../model/run.ts';
+import { backupResult } from '../model/snapshot.ts';
 import type { BeginSessionAnswer, BeginSessionRequest, CommittedSnapshot, OutcomeAnswer } from '../protocol/session-messages.ts';
 import { Keyring } from '../repository/keyring.ts';
 import { hex } from '../repository/layout.ts';
-import { isDeadFrom } from '../repository/process-state.ts';
-import { readRegistered } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { BackupSession } from '../repository/sessions.ts';
-import { openSnapshot } from '../repository/snapshots.ts';
-import { endWriters } from '../repository/writers.ts';
+import { type EndsOptions, endRun } from './agent-ends.ts';
 import type { KeeperOptions } from './keeper-options.ts';
 import { OpenSession } from './open-session.ts';
 import { base64, sealKeys } from './sealed-keys.ts';
 import { SessionQuota } from './session-quota.ts';
+import { registered, settleSessions } from './settle-sessions.ts';
 
 /** A message is let through without another look at the run for so long. */
 const HELD_MS = 2_000;
+
+export type SessionKeeperOptions = KeeperOptions & Pick<EndsOptions, 'onRunEnded'>;
 
 type Begun = {
   readonly fence: number;
@@ -36,7 +36,7 @@ type Begun = {
 };
 
 export class SessionKeeper {
-  readonly #options: KeeperOptions;
+  readonly #options: SessionKeeperOptions;
   readonly #quota: SessionQuota;
   readonly #byRun = new Map<string, Begun>();
   readonly #byName = new Map<string, OpenSession>();
@@ -44,7 +44,7 @@ export class SessionKeeper {
   readonly #beginning = new Map<string, Promise<unknown>>();
   #isClosed = false;
 
-  constructor(options: KeeperOptions) {
+  constructor(options: SessionKeeperOptions) {
     this.#options = options;
     this.#quota = new SessionQuota(options.catalog, options.now);
   }
@@ -100,26 +100,9 @@ export class SessionKeeper {
     if (row === undefined || row.agentId !== agent.id || row.tenantId !== agent.tenantId)
       throw new Fault('SESSION_GONE', `There is no session ${name} of this agent`);
     if (row.state === 'committed') return { outcome: 'committed' };
-    return tenants.use(agent.tenantId, async (repository) => {
-      // A commit that nobody has entered into the registry is found by whoever looks at the dead writer.
-      await this.#endDead(repository);
-      const register = await readRegistered(repository.heads, name).catch(() => undefined);
-      const run = await catalog.runs.get(agent.tenantId, row.runId);
-      const asset = run?.assetId === undefined ? undefined : await catalog.assets.get(agent.tenantId, run.assetId);
-      const tenant = await catalog.tenants.get(agent.tenantId);
-      if (register === undefined || asset === undefined || tenant === undefined)
-        throw new Fault('SESSION_GONE', `The session ${name} is over and has not committed`);
-      const point = recoveryPointOf(openSnapshot(repository, register), {
-        tenantId: tenant.id,
-        assetId: asset.id,
-        runId: row.runId,
-      });
-      await catalog.transaction(async (tables) => {
-        await tables.sessions.put({ ...row, state: 'committed' });
-        await tables.recoveryPoints.put(point);
-      });
-      return { outcome: 'committed' as const };
-    });
+    const [settled] = await tenants.use(agent.tenantId, (repository) => settleSessions(catalog, repository, [row]));
+    if (settled?.state !== 'committed') throw new Fault('SESSION_GONE', `The session ${name} is over and has not committed`);
+    return { outcome: 'committed' };
   }
 
   /** A pack of a session came through this service. */
@@ -127,8 +110,9 @@ export class SessionKeeper {
     this.#byName.get(session)?.stored(pack);
   }
 
-  /** Ends sessions whose run is not their agent's any more. */
+  /** Ends sessions whose run is not their agent's any more; finds out what became of those that a dead process has left. */
   async sweep(): Promise<void> {
+    await this.#settleAll();
     for (const open of [...this.#byName.values()]) {
       try {
         await this.#mustHold(open);
@@ -144,6 +128,18 @@ export class SessionKeeper {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all([...this.#byRun.values()].map((begun) => this.#giveUp(begun)));
+  }
+
+  async #settleAll(): Promise<void> {
+    const { catalog, tenants, log } = this.#options;
+    const left = (await catalog.sessions.listOpen()).filter(({ session }) => !this.#byName.has(session));
+    for (const tenantId of new Set(left.map((row) => row.tenantId))) {
+      try {
+        await tenants.use(tenantId, (repository) => this.#settle(repository, tenantId));
+      } catch (error) {
+        log.debug({ err: error, tenant: tenantId }, 'what became of sessions cannot be found out now');
+      }
+    }
   }
 
   async #mustHold(open: OpenSession): Promise<void> {
@@ -210,7 +206,8 @@ export class SessionKeeper {
     await this.#quota.check(tenant);
     const door = doors.of(agent.tenantId, place);
     const assetId = repository.keyring.assetId(asset.name);
-    await this.#endDead(repository);
+    await this.#settle(repository, agent.tenantId);
+    await this.#endMade(repository, agent, run, fence);
     const session = await BackupSession.begin(repository.heads, { assetId: hex(assetId), process: repository.process });
     const journal = new UploadJournal(repository.cacheDirectory, session.name);
     try {
@@ -270,11 +267,27 @@ export class SessionKeeper {
     if (this.#beginning.get(tenantId) === settled) this.#beginning.delete(tenantId);
   }
 
-  async #endDead(repository: Repository): Promise<void> {
-    const isDead = isDeadFrom(repository.process);
-    const concerns = (writer: Parameters<typeof isDead>[0] & { readonly kind: string }): boolean =>
-      writer.kind === 'backup' && isDead(writer);
-    await endWriters(repository.heads, () => 'revoke', 'the service that found it dead', concerns);
+  async #settle(repository: Repository, tenantId: string): Promise<void> {
+    const { catalog, log } = this.#options;
+    const open = await catalog.sessions.listOpen(tenantId);
+    const settled = await settleSessions(
+      catalog,
+      repository,
+      open.filter(({ session }) => !this.#byName.has(session)),
+    );
+    for (const { session, runId: run, state } of settled)
+      log.info({ session, run, state }, 'what became of a session of a dead process');
+  }
+
+  /** A backup that was killed after its commit is not made once more: its run has what it was for. */
+  async #endMade(repository: Repository, agent: Agent, { id, tenantId }: Run, fence: number): Promise<void> {
+    const { catalog, now, random, onRunEnded } = this.#options;
+    const point = await catalog.recoveryPoints.madeBy(tenantId, id);
+    const snapshot = point === undefined ? undefined : await registered(repository, point.snapshot);
+    if (snapshot === undefined) return;
+    const state = snapshot.problems === 0 ? 'succeeded' : 'warned';
+    await endRun({ catalog, now, random, onRunEnded }, agent, id, { fence, state, result: backupResult(snapshot) });
+    throw fenced(id, fence);
   }
 }
 

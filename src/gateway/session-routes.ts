@@ -28,6 +28,7 @@ import {
 } from '../protocol/session-messages.ts';
 import { Gate } from '../store/gate.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
+import type { EndsOptions } from './agent-ends.ts';
 import { agentOf } from './agent-routes.ts';
 import type { OpenReading } from './open-reading.ts';
 import type { OpenSession } from './open-session.ts';
@@ -48,6 +49,7 @@ export type SessionRoutesOptions = {
   readonly now: () => Date;
   readonly random: (bytes: number) => Uint8Array;
   readonly log: Logger;
+  readonly onRunEnded: EndsOptions['onRunEnded'];
 };
 
 type Params = { Params: { id: string } };

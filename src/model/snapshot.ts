@@ -66,3 +66,9 @@ export type Snapshot = {
   readonly facts?: Readonly<Record<string, string>>;
   readonly program: string;
 };
+
+/** What the result of a backup's run says of its snapshot. */
+export function backupResult({ id, statistics, problems }: Snapshot): Readonly<Record<string, string | number>> {
+  const { files, filesUnchanged, bytesScanned, bytesRead, bytesNew, bytesStored, durationMs } = statistics;
+  return { snapshot: id, files, filesUnchanged, bytesScanned, bytesRead, bytesNew, bytesStored, durationMs, problems };
+}

@@ -69,7 +69,7 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
     it('hides what belongs to another tenant', async () => {
       const a = await things.seed(catalog);
       const b = await things.seed(catalog);
-      const point = things.point(a.tenant.id);
+      const point = things.point(a.tenant.id, { runId: things.id('run') });
       await catalog.recoveryPoints.put(point);
       const { run } = await catalog.runs.add(things.run(a.tenant.id), moment(0));
       expect(await catalog.agents.get(a.agent.id, b.tenant.id)).toBeUndefined();
@@ -82,6 +82,8 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
       expect(await catalog.runs.cancel(b.tenant.id, run.id, moment(1))).toBeUndefined();
       expect((await catalog.runs.get(a.tenant.id, run.id))?.state).toBe('queued');
       expect(await catalog.recoveryPoints.get(b.tenant.id, point.snapshot)).toBeUndefined();
+      expect(await catalog.recoveryPoints.madeBy(a.tenant.id, point.runId!)).toEqual(point);
+      expect(await catalog.recoveryPoints.madeBy(b.tenant.id, point.runId!)).toBeUndefined();
       expect(await catalog.recoveryPoints.remove(b.tenant.id, point.snapshot)).toBe(false);
       for (const items of [
         (await catalog.agents.list(b.tenant.id, { limit: 10 })).items,
@@ -404,7 +406,11 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
         openedAt: moment(0),
       };
       await catalog.sessions.put(session);
+      expect(await other.sessions.listOpen()).toContainEqual(session);
+      expect(await other.sessions.listOpen(tenant.id)).toEqual([session]);
+      expect(await other.sessions.listOpen(things.id('tenant'))).toEqual([]);
       await catalog.sessions.put({ ...session, state: 'committed', verifiedAt: moment(3) });
+      expect(await other.sessions.listOpen(tenant.id)).toEqual([]);
       expect(await other.sessions.get(session.session)).toEqual({ ...session, state: 'committed', verifiedAt: moment(3) });
       expect(await catalog.sessions.list(tenant.id)).toHaveLength(1);
       expect(await catalog.sessions.list(things.id('tenant'))).toEqual([]);

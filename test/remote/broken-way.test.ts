@@ -277,3 +277,34 @@ it.skipIf(s3 === undefined)('at most one byte in a hundred passes the service', 
   expect(down.store).toBeGreaterThan(0.9 * snapshot.statistics.bytesNew);
   expect(down.control).toBeLessThan(0.01 * down.store);
 });
+
+it('a backup whose commit a killed service did not note is found again, and not made once more', async () => {
+  const directory = scratchDirectory();
+  const home = join(directory, 'service');
+  const first = await TestService.start({ directory: home });
+  writeSampleTree(join(directory, 'source'), 7, 10);
+  const agent = await first.agent();
+  const asset = await agent.asset(join(directory, 'source'));
+  const run = await agent.claim(asset);
+  const snapshot = await agent.backUp(asset, { run });
+  // What a kill leaves that comes between the commit in the store and the note of it.
+  const row = (await first.catalog.sessions.get(snapshot.id))!;
+  await first.catalog.sessions.put({ ...row, state: 'open' });
+  await first.catalog.recoveryPoints.remove(first.tenant.id, snapshot.id);
+  await first.die();
+  const second = await TestService.start({ directory: home });
+  onTestFinished(() => second.stop());
+  const at = new Date().toISOString();
+  await second.catalog.runs.end(run.id, run.fence, at, { state: 'failed', retryAt: at });
+  const back = agent.at(second);
+  const again = await back.claimNext();
+  await expect(back.backUp(asset, { run: again })).rejects.toMatchObject({ code: 'RUN_FENCED' });
+  expect(await second.catalog.runs.get(second.tenant.id, run.id)).toMatchObject({
+    state: 'succeeded',
+    fence: again.fence,
+    result: { snapshot: snapshot.id, bytesScanned: snapshot.statistics.bytesScanned },
+  });
+  expect(await second.catalog.sessions.get(snapshot.id)).toMatchObject({ state: 'committed' });
+  const { items } = await second.catalog.recoveryPoints.list(second.tenant.id, asset.id, { limit: 10 });
+  expect(items).toMatchObject([{ snapshot: snapshot.id, runId: run.id, assetId: asset.id }]);
+});

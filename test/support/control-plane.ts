@@ -62,7 +62,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   app.addHook('onRequest', async ({ url }) => options.onRequest?.(url));
   await app.register(async (scope) => {
     await scope.register(agentRoutes({ catalog, now, random, log, wake: waker, onRunEnded, ...options.routes }));
-    if (tenants !== undefined) await scope.register(sessionRoutes({ catalog, tenants, now, random, log }));
+    if (tenants !== undefined) await scope.register(sessionRoutes({ catalog, tenants, now, random, log, onRunEnded }));
   });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const run = async (id: string): Promise<Run> => (await catalog.runs.get(tenant.id, id))!;

@@ -111,7 +111,7 @@ export class TestService {
           onRunEnded: async () => {},
         } as never),
       );
-      await scope.register(sessionRoutes({ catalog, tenants, now, random, log }));
+      await scope.register(sessionRoutes({ catalog, tenants, now, random, log, onRunEnded: async () => {} }));
     });
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
     return new TestService(options, { catalog, tenants, tenant, url, app });

@@ -35,6 +35,7 @@ const OF_ASSET = `SELECT ${POINT.columns} FROM recovery_points
   ORDER BY started_at DESC, snapshot DESC LIMIT @limit`;
 const LATEST = `SELECT ${POINT.columns} FROM recovery_points WHERE asset_id = ? AND is_sound = 1
   ORDER BY started_at DESC, snapshot DESC LIMIT 1`;
+const MADE_BY = `SELECT ${POINT.columns} FROM recovery_points WHERE tenant_id = ? AND run_id = ? LIMIT 1`;
 const REMOVE = 'DELETE FROM recovery_points WHERE tenant_id = ? AND snapshot = ?';
 
 export function recoveryPointTable(executor: Executor): RecoveryPointTable {
@@ -49,6 +50,7 @@ export function recoveryPointTable(executor: Executor): RecoveryPointTable {
         return pageOf(rows.map(POINT.decode), page, (point) => `${point.startedAt}/${point.snapshot}`);
       }),
     latest: (assetId) => executor.read((sql) => POINT.decodeOne(sql(LATEST).get(assetId))),
+    madeBy: (tenantId, runId) => executor.read((sql) => POINT.decodeOne(sql(MADE_BY).get(tenantId, runId))),
     remove: (tenantId, snapshot) => executor.write((sql) => sql(REMOVE).run(tenantId, snapshot).changes === 1),
   };
 }

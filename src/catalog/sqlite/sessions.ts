@@ -27,6 +27,7 @@ const CLEARED_MAX = 100;
 const PUT = `${SESSION.insert()} ON CONFLICT (session) DO UPDATE SET state = @state, verified_at = @verifiedAt`;
 const GET = `SELECT ${SESSION.columns} FROM write_sessions WHERE session = ?`;
 const LIST = `SELECT ${SESSION.columns} FROM write_sessions WHERE tenant_id = ? ORDER BY session`;
+const OPEN = `SELECT ${SESSION.columns} FROM write_sessions WHERE state = 'open' AND (@tenantId IS NULL OR tenant_id = @tenantId) ORDER BY session`;
 const ADD_GRANT = GRANT.insert();
 const TAKE_GRANT = `DELETE FROM store_grants WHERE digest = ? AND expires_at > ? RETURNING ${GRANT.columns}`;
 const CLEAR = `DELETE FROM store_grants WHERE digest IN (SELECT digest FROM store_grants WHERE expires_at <= ? LIMIT ${CLEARED_MAX})`;
@@ -37,6 +38,12 @@ export function sessionTable(executor: Executor, now: () => Date): SessionTable 
     put: (session) => executor.write((sql) => void sql(PUT).run(SESSION.encode(session))),
     get: (session) => executor.read((sql) => SESSION.decodeOne(sql(GET).get(session))),
     list: (tenantId) => executor.read((sql) => sql(LIST).all(tenantId).map(SESSION.decode)),
+    listOpen: (tenantId) =>
+      executor.read((sql) =>
+        sql(OPEN)
+          .all({ tenantId: tenantId ?? null })
+          .map(SESSION.decode),
+      ),
     addGrants: (grants) =>
       executor.write((sql) => {
         clear(sql, instantOf(now()));
