@@ -10,12 +10,13 @@ import { Fault, isFault } from '../../src/base/faults.ts';
 import type { ReadSource, SourceRead } from '../../src/engine/backup.ts';
 import { EntriesBackupRun } from '../../src/engine/backup-entries.ts';
 import type { BackupProgress } from '../../src/engine/backup-progress.ts';
+import type { BaseFacts } from '../../src/engine/cluster-facts.ts';
 import type { FileEntry } from '../../src/model/entry.ts';
+import { formatLsn } from '../../src/model/lsn.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { PgConnection, ServerError } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
 import { crc32c } from './crc32c.ts';
-import { formatLsn } from './lsn.ts';
 import { baseBackup, identifySystem, type ManifestChecksums, type TablespaceFacts } from './replication-client.ts';
 import { readServerFacts } from './server-facts.ts';
 import { type TarEntry, TarReader, type TarSink } from './tar-reader.ts';
@@ -39,22 +40,6 @@ export type BaseBackupSource = {
   /** Cluster that it must be, as IDENTIFY_SYSTEM says it; undefined: any. */
   readonly systemId: string | undefined;
   readonly signal: AbortSignal;
-};
-
-/** What a base backup says of itself in its snapshot. All texts. */
-export type BaseFacts = {
-  readonly kind: 'postgres-base';
-  readonly systemId: string;
-  readonly timeline: string;
-  /** Log positions, "0/3000060". */
-  readonly startPosition: string;
-  readonly stopPosition: string;
-  /** The server's clock after the stop position. */
-  readonly stoppedAt: string;
-  /** JSON: [{oid, location}]. */
-  readonly tablespaces: string;
-  /** JSON of ServerFacts. */
-  readonly server: string;
 };
 
 export function readBaseBackup(source: BaseBackupSource): ReadSource {

@@ -7,13 +7,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../../src/base/faults.ts';
+import { incarnationOf } from '../../src/engine/cluster-facts.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { type KnownStretch, LogWriter, type ShipPolicy } from '../../src/engine/log-writer.ts';
+import { formatLsn } from '../../src/model/lsn.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
-import { formatLsn } from './lsn.ts';
 import { createSlot, dropSlot, identifySystem, LogStream, literal } from './replication-client.ts';
 import { resumePoint, storedEnd } from './resume-point.ts';
 import { readServerFacts } from './server-facts.ts';
@@ -60,11 +61,6 @@ export type CaptureOptions = {
   readonly signal: AbortSignal;
   readonly events: CaptureEvents;
 };
-
-/** "7710542372261634019" -> 16 hex digits. */
-export function incarnationOf(systemId: string): string {
-  return BigInt(systemId).toString(16).padStart(16, '0');
-}
 
 /** Until the signal; then what was received is stored before it returns. Faults that do not pass are thrown. */
 export async function captureLog(options: CaptureOptions): Promise<void> {

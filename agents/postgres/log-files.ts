@@ -4,7 +4,7 @@
 import { Fault } from '../../src/base/faults.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import type { Leg } from '../../src/engine/recovery-plan.ts';
-import { formatLsn, parseSegmentName } from './lsn.ts';
+import { formatLsn, parseSegmentName } from '../../src/model/lsn.ts';
 
 /** Segments that are read before they are asked for. */
 const AHEAD = 4;

@@ -6,9 +6,9 @@ import { chownSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Leg } from '../../src/engine/recovery-plan.ts';
+import { segmentName } from '../../src/model/lsn.ts';
 import type { LogFiles } from './log-files.ts';
 import type { FileOwner } from './log-server.ts';
-import { segmentName } from './lsn.ts';
 
 const READY_BYTES_MAX = 128 * 1024 * 1024;
 const LOOK_MS = 10;

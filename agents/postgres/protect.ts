@@ -3,11 +3,11 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isFault } from '../../src/base/faults.ts';
+import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { type CaptureEvents, type CaptureOptions, captureLog } from './capture.ts';
 import { PgConnection } from './connection.ts';
-import { readClusterFacts } from './recovery-facts.ts';
 import { literal } from './replication-client.ts';
 
 const RETRY_BASE_MS = 30_000;

@@ -2,7 +2,7 @@
 // configuration said about recovery and archiving. Pure.
 
 import type { LogMark } from '../../src/model/log-mark.ts';
-import { formatLsn } from './lsn.ts';
+import { formatLsn } from '../../src/model/lsn.ts';
 import { literal } from './replication-client.ts';
 import { FLOOR_PARAMETERS } from './server-facts.ts';
 import type { LogNote } from './wal-reader.ts';

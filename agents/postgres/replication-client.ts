@@ -2,8 +2,8 @@
 // Replication Protocol" in PostgreSQL's documentation.
 
 import { Fault } from '../../src/base/faults.ts';
+import { formatLsn, mustParseLsn, pgMicros } from '../../src/model/lsn.ts';
 import { IDLE_TIMEOUT_MS, type PgConnection, ServerError, textRow } from './connection.ts';
-import { formatLsn, mustParseLsn, pgMicros } from './lsn.ts';
 
 export type SystemFacts = {
   /** Decimal text, as the server prints it. */

@@ -1,8 +1,8 @@
 // PostgreSQL's history files: where a timeline comes from. Lines "timeline <tab> position <tab> reason", oldest first.
 
 import { Fault } from '../../src/base/faults.ts';
+import { parseLsn } from '../../src/model/lsn.ts';
 import type { PgConnection } from './connection.ts';
-import { parseLsn } from './lsn.ts';
 import { readTimelineHistory } from './replication-client.ts';
 
 export type Ancestor = { readonly timeline: number; readonly until: number };

@@ -7,8 +7,8 @@
 
 import { Fault } from '../../src/base/faults.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
+import { formatLsn, unixMicros } from '../../src/model/lsn.ts';
 import { crc32c } from './crc32c.ts';
-import { formatLsn, unixMicros } from './lsn.ts';
 
 const PAGE_BYTES = 8192;
 const SHORT_HEADER = 24;

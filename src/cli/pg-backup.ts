@@ -1,8 +1,8 @@
 // Makes one base backup.
 
-import { baseFactsOf } from '../../agents/postgres/recovery-facts.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { BackupProgress } from '../engine/backup-progress.ts';
+import { baseFactsOf } from '../engine/cluster-facts.ts';
 import { withRepository } from './open.ts';
 import { hostOf } from './person.ts';
 import { assetOfServer, backUpCluster, serverOf } from './pg-server.ts';

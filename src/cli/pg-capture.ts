@@ -1,13 +1,13 @@
 // Protects a cluster until it is interrupted.
 
 import type { CaptureStatus } from '../../agents/postgres/capture.ts';
-import { textOfMicros } from '../../agents/postgres/instant-text.ts';
-import { formatLsn } from '../../agents/postgres/lsn.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
 import { isFault } from '../base/faults.ts';
 import { formatBytes } from '../base/units.ts';
 import { BackupProgress } from '../engine/backup-progress.ts';
+import { textOfMicros } from '../model/instant-text.ts';
+import { formatLsn } from '../model/lsn.ts';
 import { withRepository } from './open.ts';
 import { hostOf } from './person.ts';
 import { assetOfServer, backUpCluster, DEFAULT_SLOT, serverOf } from './pg-server.ts';

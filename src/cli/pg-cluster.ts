@@ -1,7 +1,7 @@
 // Which cluster of the repository a verb is about.
 
-import { type ClusterFacts, readClusterFacts } from '../../agents/postgres/recovery-facts.ts';
 import { Fault } from '../base/faults.ts';
+import { type ClusterFacts, readClusterFacts } from '../engine/cluster-facts.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
 import { usage } from './option.ts';

@@ -3,15 +3,15 @@
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { microsOfText, textOfMicros } from '../../agents/postgres/instant-text.ts';
-import { formatLsn, parseLsn } from '../../agents/postgres/lsn.ts';
-import { baseFactsOf, type ClusterFacts } from '../../agents/postgres/recovery-facts.ts';
 import { type RestoredCluster, restoreCluster } from '../../agents/postgres/restore.ts';
 import type { ServerFacts } from '../../agents/postgres/server-facts.ts';
 import { Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
+import { baseFactsOf, type ClusterFacts } from '../engine/cluster-facts.ts';
 import { planRecovery, type RecoveryPlan, type RecoveryTarget, recoveryWindow } from '../engine/recovery-plan.ts';
 import { RestoreProgress } from '../engine/restore-progress.ts';
+import { microsOfText, textOfMicros } from '../model/instant-text.ts';
+import { formatLsn, parseLsn } from '../model/lsn.ts';
 import { cacheDirectoryOf, locationOf, withRepository } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
 import type { Output } from './output.ts';

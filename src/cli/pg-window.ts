@@ -1,8 +1,8 @@
 // Lists what a cluster can be brought back to.
 
-import { textOfMicros } from '../../agents/postgres/instant-text.ts';
-import { formatLsn } from '../../agents/postgres/lsn.ts';
 import { recoveryWindow } from '../engine/recovery-plan.ts';
+import { textOfMicros } from '../model/instant-text.ts';
+import { formatLsn } from '../model/lsn.ts';
 import { withRepository } from './open.ts';
 import { clusterOf } from './pg-cluster.ts';
 import { shortId } from './snapshot-fields.ts';

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
-import { textOfMicros } from '../../agents/postgres/instant-text.ts';
+import { textOfMicros } from '../../src/model/instant-text.ts';
 import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
 import { serverClock, until } from '../support/protected-cluster.ts';
 import { Holdfast, newHoldfast } from './holdfast.ts';

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
-import { microsOfText, textOfMicros } from '../../agents/postgres/instant-text.ts';
-import { formatLsn, parseLsn, parseSegmentName, segmentName } from '../../agents/postgres/lsn.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { identifySystem } from '../../agents/postgres/replication-client.ts';
 import { parseHistory } from '../../agents/postgres/timeline-history.ts';
+import { microsOfText, textOfMicros } from '../../src/model/instant-text.ts';
+import { formatLsn, parseLsn, parseSegmentName, segmentName } from '../../src/model/lsn.ts';
 import { postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../support/postgres.ts';
 
 const programs = postgresPrograms();

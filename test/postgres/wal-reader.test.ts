@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { crc32c } from '../../agents/postgres/crc32c.ts';
-import { textOfMicros } from '../../agents/postgres/instant-text.ts';
-import { formatLsn, mustParseLsn, segmentName } from '../../agents/postgres/lsn.ts';
 import { WalReader } from '../../agents/postgres/wal-reader.ts';
+import { textOfMicros } from '../../src/model/instant-text.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
+import { formatLsn, mustParseLsn, segmentName } from '../../src/model/lsn.ts';
 import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 

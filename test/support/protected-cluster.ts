@@ -9,10 +9,10 @@ import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
 import type { CaptureStatus } from '../../agents/postgres/capture.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
-import { type ClusterFacts, readClusterFacts } from '../../agents/postgres/recovery-facts.ts';
 import { type RestoredCluster, restoreCluster } from '../../agents/postgres/restore.ts';
 import { backUp } from '../../src/engine/backup.ts';
 import { BackupProgress } from '../../src/engine/backup-progress.ts';
+import { type ClusterFacts, readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import {
   planRecovery,
   type RecoveryInterval,

@@ -1,14 +1,29 @@
-// What the repository knows of a cluster, as the recovery plan asks for it.
+// What the repository knows of a database cluster, as the recovery plan asks for it: its log, and the bases whose snapshots say of themselves
+// from where to where the log belongs to them.
 
-import { LogView } from '../../src/engine/log-view.ts';
-import type { RecoveryBase, RecoveryFacts } from '../../src/engine/recovery-plan.ts';
-import type { Snapshot } from '../../src/model/snapshot.ts';
-import type { Repository } from '../../src/repository/repository.ts';
-import { listSnapshots } from '../../src/repository/snapshots.ts';
-import type { BaseFacts } from './base-backup.ts';
-import { incarnationOf } from './capture.ts';
-import { microsOfText } from './instant-text.ts';
-import { mustParseLsn } from './lsn.ts';
+import { microsOfText } from '../model/instant-text.ts';
+import { mustParseLsn } from '../model/lsn.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { Repository } from '../repository/repository.ts';
+import { listSnapshots } from '../repository/snapshots.ts';
+import { LogView } from './log-view.ts';
+import type { RecoveryBase, RecoveryFacts } from './recovery-plan.ts';
+
+/** What a base backup says of itself in its snapshot. All texts. */
+export type BaseFacts = {
+  readonly kind: 'postgres-base';
+  readonly systemId: string;
+  readonly timeline: string;
+  /** Log positions, "0/3000060". */
+  readonly startPosition: string;
+  readonly stopPosition: string;
+  /** The server's clock after the stop position. */
+  readonly stoppedAt: string;
+  /** JSON: [{oid, location}]. */
+  readonly tablespaces: string;
+  /** JSON of ServerFacts. */
+  readonly server: string;
+};
 
 export type ClusterFacts = {
   readonly facts: RecoveryFacts;
@@ -36,12 +51,17 @@ export async function readClusterFacts(
   };
 }
 
-function isBaseOf({ facts }: Snapshot, incarnation: string): boolean {
-  return facts?.['kind'] === 'postgres-base' && incarnationOf(facts['systemId'] ?? '0') === incarnation;
+/** "7710542372261634019" -> 16 hex digits. */
+export function incarnationOf(systemId: string): string {
+  return BigInt(systemId).toString(16).padStart(16, '0');
 }
 
 export function baseFactsOf({ facts }: Snapshot): BaseFacts {
   return facts as unknown as BaseFacts;
+}
+
+function isBaseOf({ facts }: Snapshot, incarnation: string): boolean {
+  return facts?.['kind'] === 'postgres-base' && incarnationOf(facts['systemId'] ?? '0') === incarnation;
 }
 
 function baseOf(snapshot: Snapshot): RecoveryBase {

@@ -1,6 +1,6 @@
 // Positions in PostgreSQL's log as numbers, and its clock as Unix time. A position fits a double up to 8 PiB of log.
 
-import { Fault } from '../../src/base/faults.ts';
+import { Fault } from '../base/faults.ts';
 
 /** Unix time of PostgreSQL's epoch, 2000-01-01, in microseconds. */
 const EPOCH_MICROS = 946_684_800_000_000;
