@@ -8,6 +8,8 @@ import { afterAll, onTestFinished } from 'vitest';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
+/** Of util-linux: what a program cannot have, root does not get. */
+const HELD_TO_MODES = ['setpriv', '--bounding-set=-dac_override,-dac_read_search', PROGRAM];
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 export type Outcome = {
@@ -21,6 +23,8 @@ export type RunOptions = {
   readonly input?: string | Buffer;
   /** Added to the usual ones; undefined takes one away. */
   readonly variables?: Readonly<Record<string, string | undefined>>;
+  /** Root too is refused what its modes forbid. */
+  readonly isHeldToModes?: boolean;
 };
 
 export type Line = Readonly<Record<string, unknown>> & { readonly kind: string };
@@ -63,7 +67,9 @@ export class Holdfast {
   }
 
   run(args: readonly string[], options: RunOptions = {}): Outcome {
-    const { status, stdout, stderr } = spawnSync(PROGRAM, args, {
+    const isRoot = process.getuid?.() === 0;
+    const [program, ...before] = options.isHeldToModes === true && isRoot ? HELD_TO_MODES : [PROGRAM];
+    const { status, stdout, stderr } = spawnSync(program!, [...before, ...args], {
       cwd: this.directory,
       env: this.#environment(options),
       input: options.input ?? '',
