@@ -17,7 +17,7 @@ import { instantOf } from '../model/instant.ts';
 import { recoveryPointOf } from '../model/recovery-point.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Tenant } from '../model/tenant.ts';
-import { CHUNK_ID_BYTES, CHUNK_PLACE_BYTES, encodePresence } from '../protocol/presence-codec.ts';
+import { BLOCK_ID_BYTES, CHUNK_ID_BYTES, CHUNK_PLACE_BYTES, encodePresence } from '../protocol/presence-codec.ts';
 import type { CommitRequest, GrantsAnswer, OutcomeAnswer, PackToStore, SessionKeyRequest } from '../protocol/session-messages.ts';
 import { readableIndexes } from '../repository/head-changes.ts';
 import { decodeIndexObject, encodeIndexObject } from '../repository/index-objects.ts';
@@ -28,10 +28,13 @@ import type { Repository } from '../repository/repository.ts';
 import { storeSessionKey } from '../repository/session-sealing.ts';
 import type { BackupSession } from '../repository/sessions.ts';
 import { openSnapshot } from '../repository/snapshots.ts';
-import { ReadableBlocks, sessionOfBlock } from './readable-blocks.ts';
+import { sessionOfBlock } from './block-set.ts';
+import { KnownSessions } from './known-sessions.ts';
+import { ReadableBlocks } from './readable-blocks.ts';
 import { checkIndexedPacks, type GrantedPack, isOwn } from './session-checks.ts';
 import type { StoreDoor } from './session-door.ts';
 import type { HeldIndex, SessionIndex } from './session-index.ts';
+import { SessionMap } from './session-map.ts';
 import type { SessionQuota } from './session-quota.ts';
 
 /** Packs of one session: 8 TiB of those that are usual. */
@@ -46,6 +49,8 @@ export type OpenSessionParts = {
   readonly asset: Asset;
   readonly repository: Repository;
   readonly session: BackupSession;
+  /** Whose map may be shared. */
+  readonly parent: Snapshot | undefined;
   /** What its chunks may refer to. */
   readonly index: HeldIndex;
   readonly indexes: SessionIndex;
@@ -68,8 +73,9 @@ export class OpenSession {
   readonly #assetId: Uint8Array;
   readonly #granted = new Map<string, GrantedPack>();
   readonly #indexes = new Map<string, IndexRef>();
-  /** Latin1 names of sessions whose chunks this agent may know of, or not. */
-  readonly #mayKnow = new Map<string, boolean>();
+  readonly #sessions: KnownSessions;
+  readonly #map: SessionMap;
+  readonly #stop = new AbortController();
   /** For reading its parent's map where a prune has moved it. Never for what its chunks may refer to. */
   #newer: HeldIndex | undefined;
   #signMs: number;
@@ -83,7 +89,16 @@ export class OpenSession {
     this.#signMs = parts.now().getTime();
     this.#session = unhex(parts.session.name);
     this.#assetId = parts.repository.keyring.assetId(parts.asset.name);
-    this.#mayKnow.set(Buffer.from(this.#session).toString('latin1'), true);
+    this.#sessions = new KnownSessions(parts.catalog, parts.agent);
+    this.#map = new SessionMap({
+      repository: parts.repository,
+      session: this.#session,
+      assetId: this.#assetId,
+      sessions: this.#sessions,
+      parent: parts.parent,
+      index: () => this.#newer ?? parts.index,
+      refresh: () => this.refresh(),
+    });
     this.blocks = new ReadableBlocks({
       index: () => this.#newer ?? parts.index,
       // Maps of its own asset: it holds their key.
@@ -107,9 +122,7 @@ export class OpenSession {
     const found = new Uint8Array(count);
     const places = new Uint8Array(count * CHUNK_PLACE_BYTES);
     if (this.parts.index.reader.chunkBatch(ids, count, found, places) === 0) return encodePresence({ found, places }, count);
-    await this.#learnOwners(found, places);
-    for (let i = 0; i < count; i++)
-      if (found[i] === 1 && this.#mayKnow.get(sessionOfBlock(places.subarray(i * CHUNK_PLACE_BYTES))) !== true) found[i] = 0;
+    await this.#hideOthers(found, places);
     return encodePresence({ found, places }, count);
   }
 
@@ -205,6 +218,7 @@ export class OpenSession {
       if (this.#outcome === 'committed') return { outcome: 'committed' as const };
       this.#mustRun();
       const snapshot = this.#openSnapshot(request);
+      await this.#map.check(snapshot, this.#stop.signal);
       await this.parts.session.commit(request.snapshot, this.#refs(request.indexes));
       await this.#committed(snapshot);
       return { outcome: 'committed' as const };
@@ -213,6 +227,7 @@ export class OpenSession {
 
   /** Ends it, whoever wants that. What was stored is kept for the next one. */
   abandon(): Promise<OutcomeAnswer> {
+    this.#stop.abort(new Fault('SESSION_GONE', `The session ${this.name} is over`));
     return this.#inTurn(async () => {
       if (this.#outcome !== undefined) return { outcome: this.#outcome };
       const isSalvaged = await this.#salvage().then(
@@ -279,6 +294,7 @@ export class OpenSession {
 
   #accept(packs: readonly IndexedPack[], ref: IndexRef): void {
     this.#indexes.set(ref.id, ref);
+    this.#map.learn(packs);
     for (const { packId } of packs) {
       const granted = this.#granted.get(hex(packId));
       invariant(granted !== undefined, 'an accepted index object names granted packs');
@@ -294,18 +310,14 @@ export class OpenSession {
     });
   }
 
-  async #learnOwners(found: Uint8Array, places: Uint8Array): Promise<void> {
-    const { catalog, agent, tenant } = this.parts;
-    const unknown = new Set<string>();
+  async #hideOthers(found: Uint8Array, places: Uint8Array): Promise<void> {
     for (let i = 0; i < found.length; i++) {
       if (found[i] !== 1) continue;
-      const name = sessionOfBlock(places.subarray(i * CHUNK_PLACE_BYTES));
-      if (!this.#mayKnow.has(name)) unknown.add(name);
-    }
-    for (const name of unknown) {
-      const row = await catalog.sessions.get(hex(Buffer.from(name, 'latin1')));
-      const isOwnOrProved = row?.tenantId === tenant.id && (row.agentId === agent.id || row.verifiedAt !== undefined);
-      this.#mayKnow.set(name, isOwnOrProved);
+      const block = places.subarray(i * CHUNK_PLACE_BYTES, i * CHUNK_PLACE_BYTES + BLOCK_ID_BYTES);
+      const session = sessionOfBlock(block);
+      const standing = this.#sessions.get(session) ?? (await this.#sessions.learn(session));
+      if (standing === 'hidden') found[i] = 0;
+      if (standing === 'proved') this.#map.offer(block);
     }
   }
 

@@ -1,7 +1,6 @@
 // Blocks that one agent may read now: where they lie, and single requests for them. A request covers blocks that follow each other in one
 // pack, all of which the agent may read, and not a byte more.
 
-import { SESSION_BYTES } from '../format/pack.ts';
 import { type BlockPlace, newBlockPlace } from '../index/tables.ts';
 import { bytesEqual } from '../model/reference.ts';
 import { BLOCK_ID_BYTES, encodePlaces } from '../protocol/presence-codec.ts';
@@ -64,9 +63,4 @@ function idsOf(bytes: Uint8Array): Uint8Array[] {
   return Array.from({ length: Math.floor(bytes.length / BLOCK_ID_BYTES) }, (_, i) =>
     bytes.subarray(i * BLOCK_ID_BYTES, (i + 1) * BLOCK_ID_BYTES),
   );
-}
-
-/** Latin1: as a key of maps. */
-export function sessionOfBlock(id: Uint8Array): string {
-  return Buffer.from(id.buffer, id.byteOffset, SESSION_BYTES).toString('latin1');
 }

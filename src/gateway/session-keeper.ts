@@ -223,6 +223,7 @@ export class SessionKeeper {
         asset,
         repository,
         session,
+        parent: parent?.snapshot,
         index,
         indexes: indexes.of(repository),
         writer: new Keyring(hex(random(8)), payload, repository.parameters),

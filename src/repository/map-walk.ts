@@ -45,6 +45,8 @@ export type MapWalkOptions = {
   /** Every reference in every node, packed: of nodes and of content. */
   readonly onReferences: (references: References) => void;
   readonly onNode?: () => void;
+  /** Whether to walk a node and what is below; asked for every reference of a node. Default: yes. */
+  readonly enters?: (node: MapNode) => boolean;
   /** Of a node that cannot be read or is not what it must be; what is below stays unknown. Default: the walk fails with it. */
   readonly onBadNode?: (node: MapNode, error: unknown) => void;
   readonly signal?: AbortSignal | undefined;
@@ -162,6 +164,7 @@ export class MapWalker {
   }
 
   #expect(node: MapNode): void {
+    if (this.#options.enters?.(node) === false) return;
     this.#key.set(digestOf(node.reference));
     const { role } = node;
     this.#keyNumbers.setUint32(16, role.kind === 'units' ? role.units % 2 ** 32 : 0);

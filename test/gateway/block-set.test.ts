@@ -33,3 +33,19 @@ it('holds exactly the ids that were added, whatever their session, writer and co
   }
   expect(strangers).toBeGreaterThan(1000);
 });
+
+it('forgets single ids and whole sessions, and names one block of each that is left', () => {
+  const [one, two] = [seededBytes(10, 1), seededBytes(10, 2)];
+  const session = (id: Uint8Array): string => Buffer.from(id.subarray(0, 10)).toString('latin1');
+  const set = new BlockSet();
+  for (const counter of [0, 32_767, 32_768, 70_000]) for (const of of [one, two]) set.add(blockId(of, 1, counter));
+  for (const counter of [0, 32_767, 70_000, 5]) set.delete(blockId(one, 1, counter));
+  expect(set.size).toBe(5);
+  expect(Buffer.compare(set.samples().get(session(one))!, blockId(one, 1, 32_768))).toBe(0);
+  expect(set.has(set.samples().get(session(two))!)).toBe(true);
+  set.deleteSession(session(two));
+  expect(set.size).toBe(1);
+  expect([...set.samples().keys()]).toEqual([session(one)]);
+  set.delete(blockId(one, 1, 32_768));
+  expect([set.size, set.samples().size]).toEqual([0, 0]);
+});
