@@ -38,7 +38,7 @@ const BREATH_MS = 1_000;
 const TELL_ON_STOP_MS = 10_000;
 
 /** What no repetition changes: the agent ends. */
-const FINAL = ['AGENT_REVOKED', 'AGENT_UNKNOWN', 'AGENT_VERSION_UNSUPPORTED'] as const;
+const FINAL = ['AGENT_REVOKED', 'AGENT_UNKNOWN', 'AGENT_VERSION_UNSUPPORTED', 'TENANT_CLOSED'] as const;
 
 export type HostAgentOptions = {
   readonly home: AgentHome;

@@ -147,6 +147,10 @@ export const FAULTS = {
   SERVICE_CANNOT_LISTEN: never('Choose another --listen: something else is there, or this user may not listen there.'),
   SERVICE_STOPPING: later('The service is being stopped or restarted. Try again in a moment.'),
   TENANT_NOT_FOUND: never('Check the id or name of the tenant.'),
+  TENANT_SUSPENDED: later(
+    'An administrator suspended the tenant: nothing of it is backed up or restored until it is active again.',
+  ),
+  TENANT_CLOSED: never('The tenant is closed. Stop the agent, or enrol it for another tenant.'),
 
   // Requests to the service
   REQUEST_INVALID: never('Correct the field that the message names. /openapi.json says what each request takes.', EXIT.usage),

@@ -60,7 +60,7 @@ export class AgentAuth {
     return { time, nonce, signature };
   }
 
-  /** The agent that the headers name. AGENT_UNKNOWN, AGENT_REVOKED, AGENT_SOURCE_DENIED. */
+  /** The agent that the headers name. AGENT_UNKNOWN, AGENT_REVOKED, and what `checkTenant` says. */
   async agentOf(headers: IncomingHttpHeaders, address: string): Promise<Agent> {
     const id = headerOf(headers, SIGNATURE_HEADERS.agent);
     const agent = id === undefined || id.length > 40 ? undefined : await this.#options.catalog.agents.get(id);
@@ -110,11 +110,17 @@ export class AgentAuth {
   }
 }
 
-/** Whether agents of this tenant may speak from this address. AGENT_UNKNOWN, AGENT_SOURCE_DENIED. */
+/** Whether agents of this tenant may speak from this address. TENANT_SUSPENDED, TENANT_CLOSED, AGENT_SOURCE_DENIED. */
 export function checkTenant(tenant: Tenant | undefined, address: string): void {
-  if (tenant === undefined || tenant.state === 'closed') throw new Fault('AGENT_UNKNOWN', 'The tenant of this agent is closed');
-  if (!isSourceAllowed(tenant.allowedSources, address))
+  if (!isSourceAllowed(activeTenant(tenant).allowedSources, address))
     throw new Fault('AGENT_SOURCE_DENIED', `The tenant does not admit agents from ${address}`);
+}
+
+/** Nothing goes into or comes out of a tenant that is not active. TENANT_SUSPENDED, TENANT_CLOSED. */
+export function activeTenant(tenant: Tenant | undefined): Tenant {
+  if (tenant === undefined || tenant.state === 'closed') throw new Fault('TENANT_CLOSED', 'The tenant of this agent is closed');
+  if (tenant.state === 'suspended') throw new Fault('TENANT_SUSPENDED', `The tenant ${tenant.name} is suspended`);
+  return tenant;
 }
 
 /** AGENT_CLOCK_SKEW that carries by how much. */

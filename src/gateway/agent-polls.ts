@@ -13,6 +13,7 @@ import type { Asset } from '../model/asset.ts';
 import { instantOf } from '../model/instant.ts';
 import { AGENT_RUN_KINDS, type Run, type RunKind } from '../model/run.ts';
 import type { ClaimedRun, HeldRun, PollAnswer, PollRequest, RunTerms } from '../protocol/agent-messages.ts';
+import { activeTenant } from './agent-auth.ts';
 import type { AgentWaker } from './agent-waker.ts';
 
 /** Claims in one answer. */
@@ -159,6 +160,8 @@ export class AgentPolls {
     const kinds = AGENT_RUN_KINDS.filter((kind: RunKind) => request.kinds?.includes(kind) ?? true);
     const claimed = [...(await this.#sayAgain(agent, request))];
     while (claimed.length < Math.min(request.capacity, CLAIMS_MAX) && !signal.aborted && (await this.#mayHaveWork())) {
+      // It may have been suspended while the poll waited.
+      activeTenant(await catalog.tenants.get(agent.tenantId));
       const { leaseMs, perAgentMax, perTenantMax, totalMax } = limits;
       const claim = {
         by: claimerOf(agent),

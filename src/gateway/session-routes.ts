@@ -28,6 +28,7 @@ import {
 } from '../protocol/session-messages.ts';
 import { Gate } from '../store/gate.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
+import { activeTenant } from './agent-auth.ts';
 import type { EndsOptions } from './agent-ends.ts';
 import { agentOf } from './agent-routes.ts';
 import type { OpenReading } from './open-reading.ts';
@@ -168,6 +169,7 @@ function installStore(
     if (grant === undefined) throw new Fault('GRANT_REFUSED', 'This grant is used, over or unknown');
     const session = await catalog.sessions.get(grant.session);
     if (session === undefined) throw new Fault('GRANT_REFUSED', 'The session of this grant is unknown');
+    activeTenant(await catalog.tenants.get(session.tenantId));
     if (Number(request.headers['content-length']) !== grant.lengthBytes)
       throw new Fault('SESSION_REFUSED', `The grant for ${grant.key} is for ${grant.lengthBytes} bytes`);
     await gate.pass(undefined, async () => {
@@ -181,6 +183,7 @@ function installStore(
   });
   app.get<{ Querystring: { of?: unknown } }>('/agent/v1/store', { config }, async (request, reply) => {
     const { tenantId, key, offset, length } = doors.openReadSecret(String(request.query.of));
+    activeTenant(await catalog.tenants.get(tenantId));
     const bytes = await gate.pass(undefined, () => tenants.use(tenantId, ({ store }) => store.get(key, { offset, length })));
     void reply.type('application/octet-stream');
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

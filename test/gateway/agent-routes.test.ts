@@ -194,6 +194,29 @@ describe('a signed request', () => {
     expect(await speaker.poll()).toMatchObject(refused);
   });
 
+  it('of an agent of a suspended or closed tenant is refused, also while its poll waits', async () => {
+    const plane = await controlPlane();
+    const speaker = await Speaker.enrolled(plane);
+    const asset = await plane.asset(speaker.id, { kind: 'files', paths: ['/etc'] });
+    let { tenant } = plane;
+    const become = async (state: 'active' | 'suspended' | 'closed'): Promise<void> => {
+      tenant = (await plane.catalog.tenants.change({ ...tenant, state })) as typeof tenant;
+    };
+    const waiting = speaker.poll({ waitMs: 30_000 });
+    while (plane.waker.count === 0) await new Promise((resolve) => setImmediate(resolve));
+    await become('suspended');
+    const run = await plane.queue({ agentId: speaker.id, assetId: asset.id });
+    const suspended = { status: 403, body: { code: 'TENANT_SUSPENDED' } };
+    expect(await waiting).toMatchObject(suspended);
+    expect(await speaker.poll()).toMatchObject(suspended);
+    expect(await new Speaker(plane).enrol(await plane.token())).toMatchObject(suspended);
+    expect((await plane.run(run.id)).state).toBe('queued');
+    await become('active');
+    expect((await speaker.poll()).body.claimed).toMatchObject([{ run: { id: run.id, attempt: 1 } }]);
+    await become('closed');
+    expect(await speaker.poll()).toMatchObject({ status: 403, body: { code: 'TENANT_CLOSED' } });
+  });
+
   it('that makes no sense is refused without an internal fault', async () => {
     const plane = await controlPlane();
     const speaker = await Speaker.enrolled(plane);

@@ -311,6 +311,32 @@ it('a tenant without room gets no grants', async () => {
   await expect(agent.backUp(await agent.asset(join(directory, 'source')))).rejects.toMatchObject({ code: 'QUOTA_EXCEEDED' });
 });
 
+it('a suspended tenant gives and takes nothing, not even by what was granted before', async () => {
+  const { service, directory } = await start();
+  const agent = await service.agent();
+  writeSampleTree(join(directory, 'source'), 10, 5);
+  const asset = await agent.asset(join(directory, 'source'));
+  const snapshot = await agent.backUp(asset);
+  const one = await begun(agent, directory);
+  await one.storeKey();
+  const bytes = randomBytes(100);
+  const granted = await one.grant(bytes);
+  let { tenant } = service;
+  const become = async (state: 'active' | 'suspended'): Promise<void> => {
+    tenant = (await service.catalog.tenants.change({ ...tenant, state })) as typeof tenant;
+  };
+  const presence = (): Promise<Uint8Array> => one.client.ask(SESSION_PATHS.ofSession(one.session, 'presence'), randomBytes(32));
+  expect((await presence()).length).toBe(1);
+  await become('suspended');
+  const suspended = { code: 'TENANT_SUSPENDED' };
+  await expect(presence()).rejects.toMatchObject(suspended);
+  await expect(one.grant(randomBytes(10))).rejects.toMatchObject(suspended);
+  await expect(one.store.put(granted.request, bytes)).rejects.toMatchObject(suspended);
+  await expect(agent.openReader(asset, snapshot.id, { retry: { totalMs: 0 } })).rejects.toMatchObject(suspended);
+  await become('active');
+  expect(await one.store.put((await one.grant(bytes)).request, bytes)).toBe('created');
+});
+
 it('presence answers are no longer than what was found', () => {
   const found = Uint8Array.from([1, 0, 1]);
   const places = new Uint8Array(3 * 24).fill(9);
