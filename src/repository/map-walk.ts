@@ -18,11 +18,13 @@ const READS_PARALLEL = 8;
 const VISITED_BYTES = 24;
 const LEAF_KIND_UNITS = 3;
 
-/** What a node must be: `units` covers so many units, the last of so many bytes. */
+/** What a node must be: `units` covers so many units, the last of so many bytes. Its height is that of its level in the map: the last node of
+ *  a level is as high as its siblings, however little it covers. */
 export type NodeRole =
   | { readonly kind: 'entries' }
   | { readonly kind: 'chunks' }
-  | { readonly kind: 'units'; readonly units: number; readonly lastUnitBytes: number };
+  | { readonly kind: 'units'; readonly height: number; readonly units: number; readonly lastUnitBytes: number };
+type UnitsRole = Extract<NodeRole, { readonly kind: 'units' }>;
 
 export type MapNode = { readonly reference: References; readonly role: NodeRole };
 
@@ -61,12 +63,12 @@ export function rootNode(root: SnapshotRoot, unitBytes: number): MapNode | undef
 
 function unitsRole(contentBytes: number, unitBytes: number): NodeRole {
   const units = Math.ceil(contentBytes / unitBytes);
-  return { kind: 'units', units, lastUnitBytes: contentBytes - (units - 1) * unitBytes };
+  return { kind: 'units', height: unitsMapHeight(units), units, lastUnitBytes: contentBytes - (units - 1) * unitBytes };
 }
 
 /** FORMAT_DAMAGED when the bytes are not such a node. */
 export function readContentOf(bytes: Uint8Array, role: NodeRole, unitBytes: number): NodeContent {
-  if (role.kind === 'units') return unitsContent(bytes, role.units, role.lastUnitBytes, unitBytes);
+  if (role.kind === 'units') return unitsContent(bytes, role, unitBytes);
   if (role.kind === 'chunks') {
     const node = decodeChunksNode(bytes);
     if (node.kind === 'leaf') return { nodes: [], content: [node.references] };
@@ -92,8 +94,7 @@ export function contentNode({ content, sizeBytes }: StoredEntry, unitBytes: numb
   return { reference: content.root, role: content.kind === 'chunks-map' ? { kind: 'chunks' } : unitsRole(sizeBytes, unitBytes) };
 }
 
-function unitsContent(bytes: Uint8Array, units: number, lastUnitBytes: number, unitBytes: number): NodeContent {
-  const height = unitsMapHeight(units);
+function unitsContent(bytes: Uint8Array, { height, units, lastUnitBytes }: UnitsRole, unitBytes: number): NodeContent {
   if (height === 0) return { nodes: [], content: [decodeUnitsLeaf(bytes, units, unitBytes, lastUnitBytes).references] };
   if (bytes[0] === LEAF_KIND_UNITS)
     throw new Fault('FORMAT_DAMAGED', 'A units map is damaged: it has a leaf where a branch belongs');
@@ -107,6 +108,7 @@ function unitsContent(bytes: Uint8Array, units: number, lastUnitBytes: number, u
     const isLast = i === children.length - 1;
     const role = {
       kind: 'units',
+      height: height - 1,
       units: isLast ? units - i * span : span,
       lastUnitBytes: isLast ? lastUnitBytes : unitBytes,
     } as const;
@@ -168,7 +170,8 @@ export class MapWalker {
     this.#key.set(digestOf(node.reference));
     const { role } = node;
     this.#keyNumbers.setUint32(16, role.kind === 'units' ? role.units % 2 ** 32 : 0);
-    this.#keyNumbers.setUint32(20, role.kind === 'units' ? role.lastUnitBytes : 0);
+    // A unit has less than 2^24 bytes (BLOCK_RAW_BYTES_MAX).
+    this.#keyNumbers.setUint32(20, role.kind === 'units' ? role.height * 2 ** 24 + role.lastUnitBytes : 0);
     if (this.#visited.add(this.#key)) this.#waiting.push(node);
   }
 
