@@ -6,6 +6,7 @@ import type { BlockPlace } from '../index/tables.ts';
 import { blockOf, isInBlock, lengthOf, offsetOf, type References } from '../model/reference.ts';
 import type { BlockFinder } from '../repository/block-reader.ts';
 import { hex } from '../repository/layout.ts';
+import type { Places } from './restore-content.ts';
 
 /** Neighbouring blocks of a pack are fetched with one request up to this size. */
 const RANGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -48,6 +49,11 @@ export class RestoreWindow {
     }
     writes.push(file, fileOffset, blockOffset, length);
     this.pieces++;
+  }
+
+  /** All of these to their places in `file`. */
+  addAll({ references, offsets }: Pick<Places, 'references' | 'offsets'>, file: number): void {
+    for (let i = 0; i < offsets.length; i++) this.add(references, i, file, offsets[i]!);
   }
 
   ranges(): PackRangePlan[] {

@@ -19,6 +19,8 @@ export type WindowFiles = {
   readonly isWhole: (file: number) => boolean;
   /** Of whole ones. */
   readonly pack: (files: readonly number[]) => PackedAttributes;
+  /** Notes that it will not be complete. False when that is known already: then it was reported. */
+  readonly lose: (file: number) => boolean;
 };
 
 export type RestoreReaderOptions = {
@@ -143,8 +145,9 @@ export class RestoreReader {
     progress.bytesDone += answer.bytesWritten;
     progress.bytesFetched = pool.bytesFetched;
     for (const { path, code, message, what } of answer.problems) {
-      onProblem({ path, code, message });
-      if (what === 'file') for (const file of numbers.keys()) if (files.path(file) === path) failed.add(file);
+      const file = what === 'file' ? [...numbers.keys()].find((one) => files.path(one) === path) : undefined;
+      if (file !== undefined) failed.add(file);
+      if (file === undefined || files.lose(file)) onProblem({ path, code, message });
     }
     if (answer.damaged.length > 0) this.#reportDamage(range.blocks, answer.damaged, files, failed);
   }
@@ -171,7 +174,7 @@ export class RestoreReader {
         const file = needed.writes[i]!;
         if (failed.has(file)) continue;
         failed.add(file);
-        this.#options.onProblem({ path: files.path(file), code: 'FORMAT_DAMAGED', message });
+        if (files.lose(file)) this.#options.onProblem({ path: files.path(file), code: 'FORMAT_DAMAGED', message });
       }
     }
   }

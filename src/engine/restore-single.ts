@@ -12,13 +12,14 @@ import type { SessionKeyFinder } from '../repository/session-keys.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
 import type { ReadingPool } from './reading-pool.ts';
-import { type Piece, piecesOf } from './restore-content.ts';
+import { type Piece, piecesOf, placesOf, zeroBytes } from './restore-content.ts';
 import { RestoreWindow } from './restore-plan.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 import { RestoreReader } from './restore-reader.ts';
 
 /** The first window is small, so that the workers begin at once; each next one is twice as large. */
-const WINDOW_PIECES_FIRST = 512;
+const WINDOW_BYTES_FIRST = 64 * 1024 * 1024;
+const WINDOW_BYTES_MAX = 16 * 1024 * 1024 * 1024;
 const WINDOW_PIECES_MAX = 100_000;
 const NO_ATTRIBUTES = { paths: [], kinds: new Uint8Array(0), numbers: new Float64Array(0), xattrs: [] };
 const COMPARES_AHEAD = 8;
@@ -100,16 +101,15 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
   progress.entriesTotal = 1;
   progress.current = displayPath(path);
   const reader = new RestoreReader({ pool, keys, blocks, progress, onProblem, single: path, overZeros: isOld, existing: 'refuse' });
-  const files = { path: () => displayPath(path), isWhole: () => false, pack: () => NO_ATTRIBUTES };
-  let window = new RestoreWindow(blocks);
-  const take = (piece: Piece): void => {
-    if (piece.kind === 'data') window.add(piece.reference, 0, 0, piece.offset, piece.length);
-    else {
-      if (isOld) writeZeros(fd, piece);
-      progress.bytesDone += piece.length;
-    }
+  let isLost = false;
+  const lose = (): boolean => {
+    const wasLost = isLost;
+    isLost = true;
+    return !wasLost;
   };
-  let piecesMax = WINDOW_PIECES_FIRST;
+  const files = { path: () => displayPath(path), isWhole: () => false, pack: () => NO_ATTRIBUTES, lose };
+  let window = new RestoreWindow(blocks);
+  let bytesMax = WINDOW_BYTES_FIRST;
   let running: Promise<unknown> = Promise.resolve();
   let started: Promise<void> = Promise.resolve();
   /** Hands the window over; the next one is planned while it runs, and follows when the last range of this one is on its way. */
@@ -123,12 +123,28 @@ async function writeContent(restore: SingleRestore, fd: number, isOld: boolean):
     running = Promise.all([running, run]);
     running.catch(() => {});
     window = new RestoreWindow(blocks);
-    piecesMax = Math.min(WINDOW_PIECES_MAX, piecesMax * 2);
+    bytesMax = Math.min(WINDOW_BYTES_MAX, bytesMax * 2);
   };
-  const differing = isOld ? differingPieces(restore) : undefined;
-  for await (const pieces of differing ?? piecesOf(content, sizeBytes, unitBytes, readNode)) {
-    for (const piece of pieces) take(piece);
-    if (window.pieces >= piecesMax) await send();
+  const sendIfFull = async (): Promise<void> => {
+    if (window.pieces >= WINDOW_PIECES_MAX || window.bytes >= bytesMax) await send();
+  };
+  if (isOld) {
+    for await (const pieces of differingPieces(restore)) {
+      for (const piece of pieces) {
+        if (piece.kind === 'data') window.add(piece.reference, 0, 0, piece.offset, piece.length);
+        else {
+          writeZeros(fd, piece);
+          progress.bytesDone += piece.length;
+        }
+      }
+      await sendIfFull();
+    }
+  } else {
+    for await (const places of placesOf(content, sizeBytes, unitBytes, readNode)) {
+      window.addAll(places, 0);
+      progress.bytesDone += zeroBytes(places);
+      await sendIfFull();
+    }
   }
   await send();
   await running;

@@ -3,7 +3,7 @@
 
 import { isFault } from '../base/faults.ts';
 import type { Attributes } from '../files/attributes.ts';
-import { AttributeList } from '../files/packed-attributes.ts';
+import type { AttributeList } from '../files/packed-attributes.ts';
 import { HERE } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { TargetTree } from '../files/target-tree.ts';
@@ -25,15 +25,11 @@ import type { CompareAnswer } from '../worker/read-task.ts';
 import type { ReadNode } from './content-map.ts';
 import { entriesLeaves, findEntry } from './entries-reader.ts';
 import { JobGroup, type ReadingPool } from './reading-pool.ts';
-import { type Piece, piecesOf } from './restore-content.ts';
-import { RestoreWindow } from './restore-plan.ts';
+import { type Piece, piecesOf, placesOf, zeroBytes } from './restore-content.ts';
 import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 import { RestoreReader, type WindowFiles } from './restore-reader.ts';
+import { type Fate, isFull, LIMITS_FIRST, newWindow, nextLimits, type TreeWindow } from './restore-tree-window.ts';
 
-/** The first window is small, so that the workers begin at once; each next one is twice as large. */
-const WINDOW_ENTRIES_FIRST = 2_000;
-const WINDOW_ENTRIES_MAX = 100_000;
-const WINDOW_PIECES_MAX = 200_000;
 const ATTRIBUTES_PER_JOB = 500;
 const OWNER_ALL = 0o700;
 const NO_BLOCK = new Uint8Array(16);
@@ -67,21 +63,8 @@ export async function restoreTree(restore: TreeRestore): Promise<void> {
   }
 }
 
-/** A part of the tree on its way. */
-type TreeWindow = {
-  readonly plan: RestoreWindow;
-  /** Of everything that is given attributes; the numbers below, and those of files, are positions in it. */
-  readonly attributes: AttributeList;
-  /** By position: made and finished by whoever writes it. */
-  readonly isWhole: boolean[];
-  /** To be given attributes at the end, if they are complete. */
-  readonly finished: number[];
-  readonly closedDirectories: number[];
-  readonly links: { readonly path: string; readonly original: string }[];
-  /** Files of which a piece is nowhere to be found. */
-  readonly lost: Set<number>;
-  entries: number;
-};
+/** A file with a map while its content is taken. */
+type Parts = { readonly attributes: Attributes; readonly path: string; readonly fate: Fate; file: number };
 
 class TreeRun {
   readonly #restore: TreeRestore;
@@ -92,7 +75,7 @@ class TreeRun {
   /** Directories that are not complete yet: the way down to the entry at hand. */
   readonly #openDirectories: { readonly path: string; readonly attributes: Attributes }[] = [];
   #window: TreeWindow;
-  #windowEntriesMax = WINDOW_ENTRIES_FIRST;
+  #limits = LIMITS_FIRST;
   /** The window before, while this one is being planned. */
   #running: Promise<void> = Promise.resolve();
   /** Its last range is on its way. */
@@ -115,7 +98,7 @@ class TreeRun {
       overZeros: delta,
       existing: this.#existing,
     });
-    this.#window = this.#newWindow();
+    this.#window = newWindow(this.#restore.blocks);
   }
 
   async run(): Promise<void> {
@@ -125,16 +108,18 @@ class TreeRun {
         if (!isWithinPath(entry.path, below)) continue;
         progress.entriesTotal++;
         const path = this.#pathOf(entry);
-        const filesBefore = this.#window.attributes.length;
+        const window = this.#window;
+        const filesBefore = window.attributes.length;
         try {
           const rest = this.#take(entry, path);
           if (rest !== undefined) await rest;
         } catch (error) {
-          for (let file = filesBefore; file < this.#window.attributes.length; file++) this.#window.lost.add(file);
+          const { attributes, lost } = this.#window;
+          for (let file = this.#window === window ? filesBefore : 0; file < attributes.length; file++) lost.add(file);
           this.#failed(path, error);
         }
         this.#window.entries++;
-        if (this.#window.plan.pieces >= WINDOW_PIECES_MAX || this.#window.entries >= this.#windowEntriesMax) await this.#send();
+        if (isFull(this.#window, this.#limits)) await this.#send();
       }
       if (below !== '' && comparePaths(entries.at(-1)!.path, below) > 0 && !isWithinPath(entries.at(-1)!.path, below)) break;
     }
@@ -230,28 +215,45 @@ class TreeRun {
     } finally {
       this.#posix.close(fd);
     }
+    if (content.kind !== 'none' && content.kind !== 'chunks') return this.#takeMapped(content, sizeBytes, path, attributes);
     const file = this.#finishLater(attributes, path);
-    if (content.kind === 'none') return undefined;
-    if (content.kind !== 'chunks') return this.#addMapped(file, content, sizeBytes);
-    this.#addPieces(file, content.references);
+    if (content.kind === 'chunks') this.#addPieces(file, content.references);
     return undefined;
   }
 
-  async #addMapped(file: number, content: Content, sizeBytes: number): Promise<void> {
+  async #takeMapped(content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {
     const { progress, unitBytes, readNode } = this.#restore;
-    for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
-      for (const piece of pieces) {
-        if (piece.kind === 'zeros') progress.bytesDone += piece.length;
-        else this.#window.plan.add(piece.reference, 0, file, piece.offset, piece.length);
-      }
+    const parts = this.#beginParts(path, attributes);
+    for await (const places of placesOf(content, sizeBytes, unitBytes, readNode)) {
+      progress.bytesDone += zeroBytes(places);
+      this.#window.plan.addAll(places, parts.file);
+      if (isFull(this.#window, this.#limits)) await this.#goOn(parts);
     }
+    this.#endParts(parts);
+  }
+
+  #beginParts(path: string, attributes: Attributes): Parts {
+    return { attributes, path, fate: { isLost: false }, file: this.#newFile(attributes, path, false) };
+  }
+
+  /** In the next window. */
+  async #goOn(parts: Parts): Promise<void> {
+    this.#window.fates.set(parts.file, parts.fate);
+    await this.#send();
+    parts.file = this.#newFile(parts.attributes, parts.path, false);
+  }
+
+  /** It gets its attributes with this window, if no part of it was lost in one before. */
+  #endParts({ file, fate }: Parts): void {
+    this.#window.fates.set(file, fate);
+    this.#window.finished.push(file);
   }
 
   /** Compares an old file with the content and adds only what differs to the window. */
   async #bringUpToDate(fd: number, content: Content, sizeBytes: number, path: string, attributes: Attributes): Promise<void> {
     const { unitBytes, readNode, pool, progress } = this.#restore;
     this.#posix.truncate(fd, sizeBytes);
-    const file = this.#finishLater(attributes, path);
+    const parts = this.#beginParts(path, attributes);
     for await (const pieces of piecesOf(content, sizeBytes, unitBytes, readNode)) {
       const references = Buffer.concat(
         pieces.map((piece) => (piece.kind === 'data' ? piece.reference : packReference(NO_BLOCK, NO_BLOCK, 0, piece.length))),
@@ -262,10 +264,12 @@ class TreeRun {
         if (answer.differs[i] === 0) {
           progress.bytesKept += piece.length;
           progress.bytesDone += piece.length;
-        } else if (piece.kind === 'data') this.#window.plan.add(piece.reference, 0, file, piece.offset, piece.length);
+        } else if (piece.kind === 'data') this.#window.plan.add(piece.reference, 0, parts.file, piece.offset, piece.length);
         else this.#writeZeros(fd, piece);
       });
+      if (isFull(this.#window, this.#limits)) await this.#goOn(parts);
     }
+    this.#endParts(parts);
   }
 
   #writeZeros(fd: number, piece: Piece): void {
@@ -302,19 +306,6 @@ class TreeRun {
     }
   }
 
-  #newWindow(): TreeWindow {
-    return {
-      plan: new RestoreWindow(this.#restore.blocks),
-      attributes: new AttributeList(),
-      isWhole: [],
-      finished: [],
-      closedDirectories: [],
-      links: [],
-      lost: new Set(),
-      entries: 0,
-    };
-  }
-
   /** Hands the window over; the next one is planned while it runs. When the last range of the one before is on its way, its own follow: no
    *  thread waits for the end of a window. Yet windows are finished one after the other: a link may lead to a file of an earlier one, and a
    *  directory comes after those in it. */
@@ -326,20 +317,27 @@ class TreeRun {
     this.#running = this.#run(this.#window, before, resolve);
     this.#running.catch(reject);
     promise.catch(() => {});
-    this.#window = this.#newWindow();
-    this.#windowEntriesMax = Math.min(WINDOW_ENTRIES_MAX, this.#windowEntriesMax * 2);
+    this.#window = newWindow(this.#restore.blocks);
+    this.#limits = nextLimits(this.#limits);
   }
 
   async #run(window: TreeWindow, before: Promise<void>, onStarted: () => void): Promise<void> {
-    const { plan, attributes, isWhole, finished, closedDirectories, links, lost, entries } = window;
+    const { plan, attributes, isWhole, finished, closedDirectories, links, lost, fates, entries } = window;
     const files: WindowFiles = {
       path: (file) => attributes.path(file),
       isWhole: (file) => isWhole[file]!,
       pack: (wanted) => attributes.pack(wanted),
+      lose: (file) => {
+        const fate = fates.get(file);
+        const wasLost = fate?.isLost === true;
+        if (fate !== undefined) fate.isLost = true;
+        return !wasLost;
+      },
     };
     const failed = await this.#reader.run(plan, files, onStarted);
     for (const file of lost) failed.add(file);
     await before;
+    for (const [file, { isLost }] of fates) if (isLost) failed.add(file);
     for (const { path, original } of links) {
       try {
         if (this.#restore.delta) this.#tree.remove(path);

@@ -62,18 +62,16 @@ export class BlockTableReader {
     this.#blocks = reader.raw(reader.count(BLOCK_ID_BYTES) * BLOCK_ID_BYTES);
   }
 
-  /** A view. */
-  block(position: number): Uint8Array {
-    const at = position * BLOCK_ID_BYTES;
-    if (at >= this.#blocks.length) this.#reader.damaged('a reference names a block that is not in the table');
-    return this.#blocks.subarray(at, at + BLOCK_ID_BYTES);
+  /** The id at `position`, to byte `at` of `target`. */
+  copyBlock(position: number, target: Uint8Array, at: number): void {
+    const block = position * BLOCK_ID_BYTES;
+    if (block >= this.#blocks.length) this.#reader.damaged('a reference names a block that is not in the table');
+    for (let i = 0; i < BLOCK_ID_BYTES; i++) target[at + i] = this.#blocks[block + i]!;
   }
 
   /** Reads one reference into `target` at byte `at`. */
   reference(r: ByteReader, target: Uint8Array, at: number): void {
-    const block = r.varint() * BLOCK_ID_BYTES;
-    if (block >= this.#blocks.length) this.#reader.damaged('a reference names a block that is not in the table');
-    for (let i = 0; i < BLOCK_ID_BYTES; i++) target[at + i] = this.#blocks[block + i]!;
+    this.copyBlock(r.varint(), target, at);
     const offset = r.varint(BLOCK_RAW_BYTES_MAX);
     const length = r.varint(BLOCK_RAW_BYTES_MAX);
     r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, 'a reference leaves its block');

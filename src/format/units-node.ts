@@ -1,15 +1,7 @@
 // Maps by position: volumes and paged files. See README.md, "Maps".
 
 import { invariant } from '../base/invariant.ts';
-import {
-  blockOf,
-  digestOf,
-  NO_REFERENCES,
-  offsetOf,
-  REFERENCE_BYTES,
-  type References,
-  writeReference,
-} from '../model/reference.ts';
+import { blockOf, digestOf, NO_REFERENCES, offsetOf, REFERENCE_BYTES, type References, writeRange } from '../model/reference.ts';
 import { BlockTableReader, BlockTableWriter, expectNode, nodeWriter } from './block-table.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { BLOCK_RAW_BYTES_MAX } from './pack.ts';
@@ -59,26 +51,22 @@ export function decodeUnitsLeaf(bytes: Uint8Array, units: number, unitBytes: num
   let n = 0;
   for (const bit of set) n += bit;
   const references = new Uint8Array(n * REFERENCE_BYTES);
-  const lengths: number[] = [];
-  for (let i = 0; i < units; i++) if (set[i] === 1) lengths.push(i === units - 1 ? lastUnitBytes : unitBytes);
-  const runs = r.count(3, n);
-  const positions: number[] = [];
-  const offsets: number[] = [];
-  for (let k = 0; k < runs; k++) {
-    const count = r.varint(n - positions.length);
+  const isLastSet = set[units - 1] === 1;
+  let i = 0;
+  for (let runs = r.count(3, n); runs > 0; runs--) {
+    const end = i + r.varint(n - i);
     const position = r.varint();
-    const offset = r.varint(BLOCK_RAW_BYTES_MAX);
-    r.check(count > 0, 'an empty run');
-    for (let i = 0; i < count; i++) {
-      positions.push(position);
-      offsets.push(offset + i * unitBytes);
+    let offset = r.varint(BLOCK_RAW_BYTES_MAX);
+    r.check(end > i, 'an empty run');
+    for (; i < end; i++, offset += unitBytes) {
+      const length = isLastSet && i === n - 1 ? lastUnitBytes : unitBytes;
+      r.check(offset + length <= BLOCK_RAW_BYTES_MAX, 'a unit leaves its block');
+      table.copyBlock(position, references, i * REFERENCE_BYTES);
+      writeRange(references, i * REFERENCE_BYTES, offset, length);
     }
   }
-  r.check(positions.length === n, 'its runs do not cover its units');
-  for (let i = 0; i < n; i++) {
-    r.check(offsets[i]! + lengths[i]! <= BLOCK_RAW_BYTES_MAX, 'a unit leaves its block');
-    writeReference(references, i * REFERENCE_BYTES, table.block(positions[i]!), r.raw(16), offsets[i]!, lengths[i]!);
-  }
+  r.check(i === n, 'its runs do not cover its units');
+  for (i = 0; i < n; i++) r.copy(16, references, i * REFERENCE_BYTES + 16);
   r.end();
   return { set, references };
 }
