@@ -1,50 +1,37 @@
 // Bringing a cluster back to a place in its log: the base is restored by the engine, the server recovers from the stored log in a sandbox, and
 // what it has reached is compared with the plan before anybody is told that it is done.
 
-import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { baseFactsOf, type ClusterFacts } from '../../src/engine/cluster-facts.ts';
-import { findEntry } from '../../src/engine/entries-reader.ts';
-import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
-import type { RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
-import { restoreTree } from '../../src/engine/restore-tree.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
-import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-backup.ts';
+import { differingCollations } from './collations.ts';
+import { DataDirectory, SANDBOX_PREFIX } from './data-directory.ts';
 import { LogFiles } from './log-files.ts';
 import { type FileOwner, LogServer } from './log-server.ts';
 import { LogSpool } from './log-spool.ts';
+import type { RecoveryProgress } from './recovery-progress.ts';
 import { raisedFloor, restoreCommandOf, withoutRecovery, withRecovery } from './recovery-settings.ts';
+import { type BaseReader, placeTablespaces, restoreBase, restoreControl } from './restore-base.ts';
 import { RestoredServer } from './restored-server.ts';
 import type { ServerFacts } from './server-facts.ts';
+import { checkPrograms } from './server-programs.ts';
 import type { LogNote } from './wal-reader.ts';
 
 export type ClusterRestore = {
-  readonly repository: Repository;
+  readonly repository: BaseReader & { readonly openIndex?: Repository['openIndex'] };
   readonly cluster: ClusterFacts;
   readonly plan: RecoveryPlan;
-  /** New or empty, absolute. */
+  /** Absolute: new, empty, or what an interrupted restore has left, which goes on. */
   readonly dataDirectory: string;
-  /** By oid; others go to `<data directory>-tablespaces/<oid>`. */
+  /** Also over the data directory of this cluster: only what differs is fetched, what the backup does not have is removed. */
+  readonly delta?: boolean;
+  /** By oid; others go where they lay before, or to `<data directory>-tablespaces/<oid>`. */
   readonly tablespaces: Readonly<Record<string, string>>;
   /** Directory of the server's programs, of the major version that was backed up. */
   readonly programs: string;
@@ -56,7 +43,7 @@ export type ClusterRestore = {
   readonly threads: number;
   readonly settings: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  readonly progress: RestoreProgress;
+  readonly progress: RecoveryProgress;
   readonly onStep: (step: 'base' | 'log' | 'reached') => void;
 };
 
@@ -70,48 +57,77 @@ export type RestoredCluster = {
   readonly baseMs: number;
   readonly logMs: number;
   readonly logFiles: number;
+  /** Text sorts otherwise here than where the backup was made: what is to be done about which. */
+  readonly collations: readonly string[];
   /** Ends the handing out of log, and forgets the recovery's settings. */
   readonly finish: () => Promise<void>;
 };
 
 export async function restoreCluster(restore: ClusterRestore): Promise<RestoredCluster> {
-  const { plan, cluster, dataDirectory, onStep } = restore;
+  const { plan, cluster, onStep, progress } = restore;
   const snapshot = cluster.snapshots.get(plan.base.snapshot)!;
   const facts = baseFactsOf(snapshot);
   const server = JSON.parse(facts.server) as ServerFacts;
   checkPrograms(restore.programs, server);
   const notes = await notesOnWay(restore);
-  checkLaterTablespaces(notes);
-  makeEmptyDirectory(dataDirectory);
+  const wish = { delta: restore.delta === true, systemId: facts.systemId, plan: JSON.stringify(plan) };
+  const directory = await DataDirectory.take(restore.dataDirectory, wish);
+  if (!directory.isRecovering) checkLaterTablespaces(notes);
+  const tablespaces = placeTablespaces(facts.tablespaces, restore.tablespaces, directory);
   const began = performance.now();
+  progress.baseBytes = snapshot.root.contentBytes;
+  progress.logBytesTotal = plan.legs.reduce((sum, { from, to }) => sum + to - from, 0);
+  progress.enter('base', began);
   onStep('base');
-  await restoreBase(restore, snapshot);
-  const owner = ownerOf(dataDirectory);
-  await restoreTablespaces(restore, snapshot, facts.tablespaces, owner);
-  const baseMs = performance.now() - began;
-  onStep('log');
+  const { repository: reader, threads, signal } = restore;
+  const base = { reader, snapshot, directory, tablespaces, threads, signal, progress };
+  if (!directory.isRecovering) {
+    directory.begin(tablespaces);
+    await reader.openIndex?.({ signal });
+    await restoreBase(base);
+  }
+  const owner = ownerOf(directory.path);
   const sandbox = makeSandbox(owner);
-  const planFile = join(sandbox, 'plan.json');
-  const socket = join(sandbox, 'log');
-  const own = {
-    socket,
-    dataDirectory,
-    segmentBytes: server.segmentBytes,
-    legs: plan.legs,
-    ...restore.helper,
+  try {
+    const own = { socket: join(sandbox, 'log'), dataDirectory: directory.path, segmentBytes: server.segmentBytes };
+    const planFile = join(sandbox, 'plan.json');
+    writeOwned(planFile, JSON.stringify({ ...own, legs: plan.legs, ...restore.helper }), owner);
+    await configure(restore, server, notes, planFile, owner);
+    if (!directory.isRecovering) await restoreControl(base);
+    directory.recovering(tablespaces, sandbox);
+  } catch (error) {
+    rmSync(sandbox, { recursive: true, force: true });
+    throw error;
+  }
+  const baseMs = performance.now() - began;
+  progress.enter('log', performance.now());
+  onStep('log');
+  const recovered = await recover(restore, server, sandbox, owner);
+  onStep('reached');
+  progress.enter('reached', performance.now());
+  const finish = async (): Promise<void> => {
+    await recovered.finish();
+    directory.done();
   };
-  writeOwned(planFile, JSON.stringify(own), owner);
-  const files = new LogFiles({
-    view: cluster.view,
-    segmentBytes: server.segmentBytes,
-    legs: plan.legs,
-  });
-  const logServer = await LogServer.listen(socket, files, owner);
-  const spool = new LogSpool(spoolOf(dataDirectory), files, plan.legs, server.segmentBytes, owner);
+  return { ...recovered, finish, sandbox, achieved: plan.stopAt, baseMs };
+}
+
+/** The server reads the stored log up to the place. */
+async function recover(
+  restore: ClusterRestore,
+  server: ServerFacts,
+  sandbox: string,
+  owner: FileOwner | undefined,
+): Promise<Omit<RestoredCluster, 'sandbox' | 'achieved' | 'baseMs'>> {
+  const { plan, cluster, dataDirectory } = restore;
+  const { segmentBytes } = server;
+  const files = new LogFiles({ view: cluster.view, segmentBytes, legs: plan.legs });
+  const logServer = await LogServer.listen(join(sandbox, 'log'), files, owner);
+  rmSync(spoolOf(dataDirectory), { recursive: true, force: true });
+  const spool = new LogSpool(spoolOf(dataDirectory), files, plan.legs, segmentBytes, owner);
   let running: RestoredServer | undefined;
   try {
-    await configure(restore, server, notes, planFile, owner);
-    const logBegan = performance.now();
+    const began = performance.now();
     running = RestoredServer.start({
       programs: restore.programs,
       dataDirectory,
@@ -119,19 +135,18 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
       owner,
       role: server.role,
       database: server.database,
+      version: Number.parseInt(server.version, 10),
       settings: restore.settings,
     });
-    const reached = await waitUntilReached(running, restore, logServer);
-    onStep('reached');
+    const reached = await waitUntilReached(running, restore, logServer, () => spool.taken * segmentBytes);
+    const collations = await differingCollations(running);
     const autoConf = join(dataDirectory, 'postgresql.auto.conf');
     return {
       server: running,
-      sandbox,
-      achieved: plan.stopAt,
       ...reached,
-      baseMs,
-      logMs: performance.now() - logBegan,
+      logMs: performance.now() - began,
       logFiles: logServer.segments + spool.taken,
+      collations,
       finish: async () => {
         await logServer.close();
         await spool.close();
@@ -142,6 +157,8 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     await running?.stop();
     await logServer.close();
     await spool.close();
+    // What has failed is in the server's own log, in there; an interruption leaves nothing to look at.
+    if (restore.signal.aborted) rmSync(sandbox, { recursive: true, force: true });
     throw error;
   }
 }
@@ -149,19 +166,27 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
 /** Promoted, or paused at the target; and exactly there. */
 async function waitUntilReached(
   server: RestoredServer,
-  { plan, action, signal }: ClusterRestore,
+  { plan, action, signal, progress }: ClusterRestore,
   logServer: LogServer,
+  taken: () => number,
 ): Promise<{ readonly position: number; readonly timeline: number }> {
   const state =
     "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END, (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::text, (SELECT timeline_id FROM pg_control_checkpoint())";
   let reached: { readonly position: number; readonly timeline: number };
   try {
-    reached = await server.until(async (sql) => {
-      const [inRecovery, paused, position, timeline] = (await sql.query(state)).rows[0]!;
-      if (inRecovery === 'f' && action === 'pause')
-        throw server.failed('The restored server was promoted, although it was to pause');
-      return inRecovery === 'f' || paused === 't' ? { position: Number(position), timeline: Number(timeline) } : undefined;
-    }, signal);
+    reached = await server.until(
+      async (sql) => {
+        const [inRecovery, paused, position, timeline] = (await sql.query(state)).rows[0]!;
+        progress.logBytesDone = Math.max(taken(), Number(position ?? plan.base.start) - plan.base.start);
+        if (inRecovery === 'f' && action === 'pause')
+          throw server.failed('The restored server was promoted, although it was to pause');
+        return inRecovery === 'f' || paused === 't' ? { position: Number(position), timeline: Number(timeline) } : undefined;
+      },
+      signal,
+      () => {
+        progress.logBytesDone = Math.max(progress.logBytesDone, taken());
+      },
+    );
   } catch (error) {
     if (isFault(error, 'PG_RECOVERY_FAILED') && logServer.failure !== undefined)
       throw new Fault('PG_RECOVERY_FAILED', `${error.message}. Its log could not be had: ${logServer.failure}`, { cause: error });
@@ -174,55 +199,6 @@ async function waitUntilReached(
       `The restored server stopped at ${formatLsn(reached.position)}; ${wanted === undefined ? `at least ${formatLsn(plan.base.stop)}` : formatLsn(wanted)} was planned`,
     );
   return reached;
-}
-
-async function restoreBase(restore: ClusterRestore, snapshot: Snapshot): Promise<void> {
-  await restore.repository.openIndex({ signal: restore.signal });
-  await treeTo(restore, snapshot, DATA_DIRECTORY, restore.dataDirectory);
-  const map = join(restore.dataDirectory, 'tablespace_map');
-  if (existsSync(map)) renameSync(map, `${map}.old`);
-}
-
-async function restoreTablespaces(
-  restore: ClusterRestore,
-  snapshot: Snapshot,
-  list: string,
-  owner: FileOwner | undefined,
-): Promise<void> {
-  const { dataDirectory, tablespaces, repository } = restore;
-  for (const { oid } of JSON.parse(list) as { readonly oid: string }[]) {
-    const target = tablespaces[oid] ?? join(`${dataDirectory}-tablespaces`, oid);
-    const below = `${TABLESPACES_DIRECTORY}/${oid}`;
-    if ((await findEntry(snapshot.root.reference, repository.readNode, below)) === undefined)
-      throw new Fault('FORMAT_DAMAGED', `The base backup ${snapshot.id} does not hold the tablespace ${oid}`);
-    makeEmptyDirectory(target);
-    await treeTo(restore, snapshot, below, target);
-    const link = join(dataDirectory, 'pg_tblspc', oid);
-    symlinkSync(target, link);
-    if (owner !== undefined) chownSync(dirname(target), owner.uid, owner.gid);
-  }
-}
-
-async function treeTo(restore: ClusterRestore, snapshot: Snapshot, below: string, target: string): Promise<void> {
-  const { repository, threads, signal, progress } = restore;
-  const { store, keyring, parameters, readNode, blocks, keys } = repository;
-  const problems: RestoreProblem[] = [];
-  const latin1 = Buffer.from(target).toString('latin1');
-  const pool = new ReadingPool(store, threads, { idKey: keyring.payload.idKey, target: latin1 }, signal);
-  try {
-    const root = snapshot.root.reference;
-    const { unitBytes } = parameters.paged;
-    const onProblem = (problem: RestoreProblem): void => void problems.push(problem);
-    await restoreTree({ root, below, target: latin1, delta: false, unitBytes, readNode, blocks, keys, pool, progress, onProblem });
-  } finally {
-    await pool.close();
-  }
-  const fatal = problems[0];
-  if (fatal !== undefined)
-    throw new Fault(
-      'PG_RECOVERY_FAILED',
-      `${problems.length} files of the base could not be restored, the first: ${fatal.path}: ${fatal.message}`,
-    );
 }
 
 async function configure(
@@ -287,27 +263,6 @@ function spoolOf(dataDirectory: string): string {
   return join(dataDirectory, 'holdfast-log');
 }
 
-/** Another major version cannot read the files, and says so only when it has been given all of them. */
-function checkPrograms(programs: string, { version }: ServerFacts): void {
-  const major = Number.parseInt(version, 10);
-  const hint = `Name the directory of PostgreSQL ${major}'s programs with --bin-dir.`;
-  const postgres = join(programs, 'postgres');
-  if (!existsSync(postgres)) throw new Fault('USAGE', `There is no server program in ${programs}`, { hint });
-  const { stdout } = spawnSync(postgres, ['--version'], { encoding: 'utf8' });
-  const found = /\b(\d+)(?:\.|devel|beta|rc)/.exec(stdout ?? '')?.[1];
-  if (Number(found) !== major)
-    throw new Fault(
-      'PG_NOT_READY',
-      `The base backup is of PostgreSQL ${version}; the programs in ${programs} are of ${(stdout ?? '').trim() || 'an unknown version'}`,
-      { hint },
-    );
-}
-
-function makeEmptyDirectory(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  if (readdirSync(path).length > 0) throw new Fault('TARGET_OCCUPIED', `"${path}" is not empty`);
-}
-
 /** Who the restored files belong to, when it is not this user: the server is run as that. */
 function ownerOf(dataDirectory: string): FileOwner | undefined {
   if (process.getuid?.() !== 0) return undefined;
@@ -317,7 +272,7 @@ function ownerOf(dataDirectory: string): FileOwner | undefined {
 }
 
 function makeSandbox(owner: FileOwner | undefined): string {
-  const sandbox = mkdtempSync(join(tmpdir(), 'holdfast-restore-'));
+  const sandbox = mkdtempSync(join(tmpdir(), SANDBOX_PREFIX));
   chmodSync(sandbox, 0o700);
   if (owner !== undefined) chownSync(sandbox, owner.uid, owner.gid);
   writeOwned(join(sandbox, 'pg_hba.conf'), 'local all all trust\n', owner);

@@ -6,11 +6,15 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
-import { PgConnection } from './connection.ts';
+import { PgConnection, ServerError } from './connection.ts';
 import type { ServerAddress } from './connection-string.ts';
 import type { FileOwner } from './log-server.ts';
+import { SANDBOX_NAME } from './running-servers.ts';
 
-const POLL_MS = 25;
+const POLL_MS_MIN = 25;
+const POLL_MS_MAX = 1_000;
+/** Of the time waited so far: a long recovery is not asked forty times a second. */
+const POLL_SHARE = 0.02;
 const STOP_TIMEOUT_MS = 120_000;
 
 export type SandboxOptions = {
@@ -22,20 +26,29 @@ export type SandboxOptions = {
   readonly owner: FileOwner | undefined;
   readonly role: string;
   readonly database: string;
+  /** Major. */
+  readonly version: number;
   /** More settings, for the command line. */
   readonly settings: Readonly<Record<string, string>>;
 };
 
 export const SANDBOX_PORT = 5432;
+const VERSION_WITH_EVENT_TRIGGERS_OFF = 17;
+/** The role that initdb made has this number, whatever its name. */
+const SUPERUSER = 'SELECT rolname FROM pg_roles WHERE oid = 10';
 
 export class RestoredServer {
   readonly #options: SandboxOptions;
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
+  /** Who is let in: whom the backup was made by, while the catalogue still knows them at this place of the log. */
+  #person: { readonly role: string; readonly database: string };
+  #superuser: string | undefined;
 
   private constructor(options: SandboxOptions, child: ChildProcess) {
     this.#options = options;
     this.#child = child;
+    this.#person = { role: options.role, database: options.database };
     this.#exited = new Promise((resolve) => {
       child.once('exit', () => resolve());
       child.once('error', () => resolve());
@@ -43,7 +56,7 @@ export class RestoredServer {
   }
 
   static start(options: SandboxOptions): RestoredServer {
-    const { programs, dataDirectory, directory, owner, settings } = options;
+    const { programs, dataDirectory, directory, owner, settings, version } = options;
     const log = openSync(join(directory, 'server.log'), 'a', 0o600);
     const own: Record<string, string> = {
       listen_addresses: '',
@@ -54,7 +67,12 @@ export class RestoredServer {
       log_destination: 'stderr',
       lc_messages: 'C',
       ssl: 'off',
-      cluster_name: 'holdfast-restore',
+      cluster_name: SANDBOX_NAME,
+      // The copy believes that it is production: it must not take what is meant for that, nor do its work a second time.
+      archive_mode: 'off',
+      max_logical_replication_workers: '0',
+      'cron.launch_active_jobs': 'off',
+      ...(version >= VERSION_WITH_EVENT_TRIGGERS_OFF ? { event_triggers: 'off' } : {}),
       ...settings,
     };
     const words = Object.entries(own).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
@@ -69,8 +87,21 @@ export class RestoredServer {
   }
 
   get address(): ServerAddress {
-    const { directory, role, database } = this.#options;
-    return { host: directory, port: SANDBOX_PORT, user: role, password: undefined, database, tls: 'disable' };
+    const { role, database } = this.#person;
+    return { host: this.#options.directory, port: SANDBOX_PORT, user: role, password: undefined, database, tls: 'disable' };
+  }
+
+  /** Of a database in it, as the superuser. */
+  async addressOf(database: string): Promise<ServerAddress> {
+    if (this.#superuser === undefined) {
+      const sql = await PgConnection.open({ address: this.address });
+      try {
+        this.#superuser = (await sql.value(SUPERUSER)) ?? this.#options.role;
+      } finally {
+        sql.close();
+      }
+    }
+    return { ...this.address, user: this.#superuser, database };
   }
 
   get pid(): number | undefined {
@@ -78,13 +109,20 @@ export class RestoredServer {
   }
 
   /** Asks until it answers `done`. PG_RECOVERY_FAILED when the server ends before. */
-  async until<T>(ask: (sql: PgConnection) => Promise<T | undefined>, signal: AbortSignal): Promise<T> {
+  async until<T>(
+    ask: (sql: PgConnection) => Promise<T | undefined>,
+    signal: AbortSignal,
+    onLook: () => void = () => {},
+  ): Promise<T> {
+    const began = performance.now();
     for (;;) {
       signal.throwIfAborted();
       if (this.#hasEnded()) throw this.failed('The restored server ended before it reached the wanted place');
       const answer = await this.#tryAsk(ask);
       if (answer !== undefined) return answer;
-      await Promise.race([sleep(POLL_MS), this.#exited]);
+      onLook();
+      const pause = Math.min(POLL_MS_MAX, Math.max(POLL_MS_MIN, (performance.now() - began) * POLL_SHARE));
+      await Promise.race([sleep(pause, undefined, { signal }).catch(() => {}), this.#exited]);
     }
   }
 
@@ -131,11 +169,22 @@ export class RestoredServer {
       sql = await PgConnection.open({ address: this.address });
       return await ask(sql);
     } catch (error) {
+      if (error instanceof Fault && this.#isForgotten(error)) return undefined;
       // It starts, or does not take connections yet.
       if (error instanceof Fault && (error.code === 'PG_UNREACHABLE' || error.code === 'PG_REFUSED')) return undefined;
       throw error;
     } finally {
       sql?.close();
     }
+  }
+
+  /** The role or the database of the backup is not there any more: others always are. */
+  #isForgotten({ cause }: Fault): boolean {
+    if (!(cause instanceof ServerError)) return false;
+    const { role, database } = this.#person;
+    if (cause.sqlState === '3D000' && database !== 'template1') this.#person = { role, database: 'template1' };
+    else if (cause.sqlState === '28000' && role !== 'postgres') this.#person = { role: 'postgres', database };
+    else return false;
+    return true;
   }
 }

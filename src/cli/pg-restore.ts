@@ -2,26 +2,26 @@
 
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
 import { type RestoredCluster, restoreCluster } from '../../agents/postgres/restore.ts';
 import type { ServerFacts } from '../../agents/postgres/server-facts.ts';
-import { Fault } from '../base/faults.ts';
+import { usualPrograms } from '../../agents/postgres/server-programs.ts';
+import { EXIT, Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
-import { baseFactsOf, type ClusterFacts } from '../engine/cluster-facts.ts';
-import { planRecovery, type RecoveryPlan, type RecoveryTarget, recoveryWindow } from '../engine/recovery-plan.ts';
-import { RestoreProgress } from '../engine/restore-progress.ts';
-import { microsOfText, textOfMicros } from '../model/instant-text.ts';
-import { formatLsn, parseLsn } from '../model/lsn.ts';
-import { cacheDirectoryOf, locationOf, withRepository } from './open.ts';
+import { baseFactsOf } from '../engine/cluster-facts.ts';
+import type { RecoveryPlan, RecoveryTarget } from '../engine/recovery-plan.ts';
+import { textOfMicros } from '../model/instant-text.ts';
+import { formatLsn } from '../model/lsn.ts';
+import { withRepository } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
-import type { Output } from './output.ts';
 import { clusterOf } from './pg-cluster.ts';
-import { watch } from './progress-line.ts';
-import { shortId } from './snapshot-fields.ts';
+import { watchRecovery } from './pg-progress.ts';
+import { describe, helperOf, PROGRAM, planFields, planFor, requestedText, targetOf } from './pg-target.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
+const INTERRUPTED_HINT =
+  'The directory is not whole, and no server starts in it as if it were. Run the same command again to go on.';
 
 export async function pgRestore(invocation: Invocation): Promise<number> {
   const { options, output, signal } = invocation;
@@ -33,27 +33,14 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
   return withRepository(invocation, async (repository) => {
     const began = performance.now();
     const { asset, cluster } = await clusterOf(invocation, repository);
-    const timeline = options.count('timeline') ?? cluster.view.timeline;
-    const plan = await planRecovery(cluster.facts, timeline, target);
-    if (plan.kind !== 'plan')
-      throw new Fault(
-        plan.kind === 'gap' ? 'LOG_GAP' : 'RECOVERY_REFUSED',
-        `"${asset}" cannot be brought back there: ${plan.reason}. ${await windowText(cluster, timeline)}`,
-      );
-    tellPlan(output, plan);
+    const plan = await planFor(invocation, asset, cluster, target);
     if (isDryRun) {
       output.summary('pg restore', { asset, dryRun: true, ...planFields(plan) });
       return 0;
     }
-    const facts = baseFactsOf(cluster.snapshots.get(plan.base.snapshot)!);
-    const { version } = JSON.parse(facts.server) as ServerFacts;
-    const progress = new RestoreProgress();
-    const stop = watch(output, () => ({
-      bytesDone: progress.bytesDone,
-      bytesTotal: undefined,
-      notes: [`${progress.entriesDone} files`],
-      fields: { bytesDone: progress.bytesDone, entriesDone: progress.entriesDone },
-    }));
+    const { version } = JSON.parse(baseFactsOf(cluster.snapshots.get(plan.base.snapshot)!).server) as ServerFacts;
+    const progress = new RecoveryProgress();
+    const stop = watchRecovery(output, progress);
     let restored: RestoredCluster;
     try {
       restored = await restoreCluster({
@@ -61,10 +48,11 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
         cluster,
         plan,
         dataDirectory: resolve(directory!),
+        delta: options.flag('delta'),
         tablespaces,
-        programs: options.text('bin-dir') ?? `/usr/lib/postgresql/${Number.parseInt(version, 10)}/bin`,
+        programs: options.text('bin-dir') ?? usualPrograms({ version }),
         action: options.flag('pause') ? 'pause' : 'promote',
-        program: [PROGRAM],
+        program: PROGRAM,
         helper: helperOf(invocation, asset),
         threads: threadsOf(options),
         settings: {},
@@ -72,6 +60,10 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
         progress,
         onStep: (step) => output.detail(`restore: ${step}`),
       });
+    } catch (error) {
+      throw signal.aborted
+        ? new Fault('INTERRUPTED', 'The restore was interrupted', { hint: INTERRUPTED_HINT, cause: error })
+        : error;
     } finally {
       stop();
     }
@@ -82,33 +74,10 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
       await restored.server.stop();
       rmSync(restored.sandbox, { recursive: true, force: true });
     }
-    report(invocation, asset, target, plan, restored, performance.now() - began, progress.bytesDone, isLeft);
-    return 0;
+    report(invocation, asset, target, plan, restored, performance.now() - began, progress, isLeft);
+    for (const collation of restored.collations) output.warning(collation, {});
+    return restored.collations.length > 0 ? EXIT.warnings : 0;
   });
-}
-
-function targetOf(options: OptionValues): RecoveryTarget {
-  const given = ['time', 'lsn', 'xid', 'name'].filter((name) => options.text(name) !== undefined);
-  if (options.flag('latest')) given.push('latest');
-  if (given.length !== 1) throw usage('Give one of --time, --lsn, --xid, --name and --latest');
-  const [time, lsn, name] = [options.text('time'), options.text('lsn'), options.text('name')];
-  if (time !== undefined) {
-    const micros = microsOfText(time);
-    if (micros === undefined)
-      throw usage(
-        `"${time}" is not a moment`,
-        'Give RFC 3339 with an offset, e.g. 2026-05-04T10:15:30+08:00: without one nobody knows which moment is meant.',
-      );
-    return { kind: 'time', time: micros };
-  }
-  if (lsn !== undefined) {
-    const position = parseLsn(lsn);
-    if (position === undefined) throw usage(`"${lsn}" is not a place in a log, such as 0/3000060`);
-    return { kind: 'position', position };
-  }
-  if (name !== undefined) return { kind: 'point', name };
-  const id = options.count('xid');
-  return id === undefined ? { kind: 'latest' } : { kind: 'transaction', id };
 }
 
 function tablespacesOf(options: OptionValues): Record<string, string> {
@@ -121,48 +90,6 @@ function tablespacesOf(options: OptionValues): Record<string, string> {
   );
 }
 
-/** For a helper that finds nobody at the socket: it opens the repository by itself. */
-function helperOf(invocation: Invocation, asset: string): Record<string, unknown> {
-  const { options, environment } = invocation;
-  const passphraseFile = options.text('passphrase-file') ?? environment.variables.HOLDFAST_PASSPHRASE_FILE;
-  return {
-    location: locationOf(options, environment),
-    asset,
-    cacheDirectory: cacheDirectoryOf(invocation),
-    ...(passphraseFile === undefined ? {} : { passphraseFile: resolve(passphraseFile) }),
-  };
-}
-
-async function windowText({ facts }: ClusterFacts, timeline: number): Promise<string> {
-  const intervals = await recoveryWindow(facts, timeline);
-  if (intervals.length === 0) return 'Nothing can be restored yet.';
-  return `What can be restored: ${intervals.map(({ from, to }) => `${textOfMicros(from.time)} to ${textOfMicros(to.time)}`).join('; ')}.`;
-}
-
-function tellPlan(output: Output, { base, legs, stopAt }: RecoveryPlan): void {
-  const bytes = legs.reduce((sum, { from, to }) => sum + to - from, 0);
-  output.notice(
-    `Base backup ${shortId(base.snapshot)} and ${formatBytes(bytes)} of log, up to ${stopAt === undefined ? 'where it is consistent' : describe(stopAt)}`,
-  );
-}
-
-function describe({ kind, id, position, time, text }: NonNullable<RecoveryPlan['stopAt']>): string {
-  const what = kind === 'point' ? `the restore point "${text}"` : `the commit of transaction ${id}`;
-  return `${what} at ${formatLsn(position)} of ${textOfMicros(time)}`;
-}
-
-function planFields({ base, stopAt, timeline, legs }: RecoveryPlan): Record<string, unknown> {
-  return {
-    base: base.snapshot,
-    timeline,
-    logBytes: legs.reduce((sum, { from, to }) => sum + to - from, 0),
-    stopAt:
-      stopAt === undefined
-        ? null
-        : { position: formatLsn(stopAt.position), time: textOfMicros(stopAt.time), transaction: stopAt.id },
-  };
-}
-
 function report(
   invocation: Invocation,
   asset: string,
@@ -170,20 +97,19 @@ function report(
   plan: RecoveryPlan,
   restored: RestoredCluster,
   durationMs: number,
-  bytes: number,
+  { bytesDone, bytesFetched, bytesKept }: RecoveryProgress,
   isLeft: boolean,
 ): void {
   const { output, options } = invocation;
   const { achieved, position, timeline, server, sandbox, baseMs, logMs, logFiles } = restored;
-  const requested =
-    target.kind === 'time' ? textOfMicros(target.time) : target.kind === 'position' ? formatLsn(target.position) : target.kind;
+  const requested = requestedText(target);
   output.line(`${asset} is back in ${options.text('target')}`);
   output.line(`  requested ${requested}`);
   output.line(
     `  achieved  ${achieved === undefined ? `the base backup, ${textOfMicros(plan.base.stoppedAt)}` : describe(achieved)}`,
   );
   output.line(
-    `  ${formatBytes(bytes)} of base in ${formatDuration(baseMs)}, ${logFiles} log files replayed in ${formatDuration(logMs)}; took ${formatDuration(durationMs)}`,
+    `  ${formatBytes(bytesDone)} of base${bytesKept > 0 ? ` (${formatBytes(bytesKept)} were there already)` : ''} in ${formatDuration(baseMs)}, ${logFiles} log files replayed in ${formatDuration(logMs)}; took ${formatDuration(durationMs)}`,
   );
   if (isLeft)
     output.line(`  It runs: psql -h ${sandbox} -p ${server.address.port} -U ${server.address.user} (process ${server.pid})`);
@@ -198,6 +124,8 @@ function report(
         : { time: textOfMicros(achieved.time), position: formatLsn(achieved.position), transaction: achieved.id },
     replayedTo: formatLsn(position),
     newTimeline: timeline,
+    bytesFetched,
+    bytesKept,
     baseMs: Math.round(baseMs),
     logMs: Math.round(logMs),
     durationMs: Math.round(durationMs),

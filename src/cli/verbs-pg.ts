@@ -108,14 +108,19 @@ export const PG_VERBS: readonly Verb[] = [
   },
   {
     name: 'pg restore',
-    summary: 'bring a PostgreSQL cluster back to a time, into a new directory',
+    summary: 'bring a PostgreSQL cluster back to a time, into a new directory or over an old one',
     details:
-      'One of --time, --lsn, --xid, --name or --latest says where to. A time is RFC 3339 with an offset; without one it is refused. The server recovers in a sandbox (a socket of its own, no port, nothing archived); what it has reached is compared with what was planned. Then it is stopped and ready to be started, unless --leave-running says otherwise.',
+      'One of --time, --lsn, --xid, --name or --latest says where to. A time is RFC 3339 with an offset; without one it is refused. The server recovers in a sandbox (a socket of its own, no port, nothing archived); what it has reached is compared with what was planned. Then it is stopped and ready to be started, unless --leave-running says otherwise. What was interrupted goes on with the same command; until it is whole, no server starts in it as if it were.',
     args: [],
     options: [
       ...REPOSITORY,
       ONE_ASSET,
       { name: 'target', short: 't', kind: 'directory', value: 'DIR', help: 'the new data directory' },
+      {
+        name: 'delta',
+        kind: 'flag',
+        help: 'the target is the data directory of this cluster, stopped: fetch only what differs, remove what is not in the backup',
+      },
       { name: 'time', kind: 'text', value: 'TIME', help: 'as it was at this time, e.g. 2026-05-04T10:15:30+08:00' },
       { name: 'lsn', kind: 'text', value: 'LSN', help: 'as it was at this place of the log' },
       { name: 'xid', kind: 'count', value: 'XID', help: 'up to and with this transaction' },
@@ -147,6 +152,7 @@ export const PG_VERBS: readonly Verb[] = [
     examples: [
       ['holdfast pg restore --time 2026-05-04T10:15:30+08:00 --target /srv/restored', 'The second before the mistake'],
       ['holdfast pg restore --latest --target /srv/restored --leave-running', 'As late as possible'],
+      ['holdfast pg restore --latest --target /var/lib/postgresql/15/main --delta', 'In the place of the cluster itself'],
     ],
     load: async () => (await import('./pg-restore.ts')).pgRestore,
   },

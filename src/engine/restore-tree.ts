@@ -52,6 +52,8 @@ export type TreeRestore = {
   readonly onProblem: (problem: RestoreProblem) => void;
   /** What the root is called in the target when it is not a directory (a single file was backed up). */
   readonly rootName?: string;
+  /** Paths in the target that are left as they are; of a directory, say so of what is in it, too. */
+  readonly skip?: (path: string) => boolean;
 };
 
 export async function restoreTree(restore: TreeRestore): Promise<void> {
@@ -102,12 +104,13 @@ class TreeRun {
   }
 
   async run(): Promise<void> {
-    const { root, readNode, below, progress } = this.#restore;
+    const { root, readNode, below, progress, skip } = this.#restore;
     for await (const { entries } of entriesLeaves(root, readNode, below)) {
       for (const entry of entries) {
         if (!isWithinPath(entry.path, below)) continue;
         progress.entriesTotal++;
         const path = this.#pathOf(entry);
+        if (skip?.(path) === true) continue;
         const window = this.#window;
         const filesBefore = window.attributes.length;
         try {

@@ -9,6 +9,7 @@ import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
 import type { CaptureStatus } from '../../agents/postgres/capture.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
+import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
 import { type RestoredCluster, restoreCluster } from '../../agents/postgres/restore.ts';
 import { backUp } from '../../src/engine/backup.ts';
 import { BackupProgress } from '../../src/engine/backup-progress.ts';
@@ -20,7 +21,6 @@ import {
   type RecoveryTarget,
   recoveryWindow,
 } from '../../src/engine/recovery-plan.ts';
-import { RestoreProgress } from '../../src/engine/restore-progress.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
@@ -193,27 +193,23 @@ export class ProtectedCluster {
     return plan.kind === 'plan' ? plan : `${plan.kind}: ${plan.reason}`;
   }
 
-  async restore(
-    target: RecoveryTarget,
-    options: { readonly action?: 'pause' | 'promote'; readonly program?: readonly string[]; readonly timeline?: number } = {},
-  ): Promise<Restored> {
+  async restore(target: RecoveryTarget, options: RestoreWish & { readonly timeline?: number } = {}): Promise<Restored> {
     const plan = await this.plan(target, options.timeline);
     if (typeof plan === 'string') throw new Error(plan);
     return this.restorePlan(plan, options);
   }
 
-  async restorePlan(
-    plan: RecoveryPlan,
-    options: { readonly action?: 'pause' | 'promote'; readonly program?: readonly string[] } = {},
-  ): Promise<Restored> {
+  async restorePlan(plan: RecoveryPlan, options: RestoreWish = {}): Promise<Restored> {
     const cluster = await this.facts();
-    const dataDirectory = join(this.scratch, `restored-${this.#restores++}`);
+    const dataDirectory = options.dataDirectory ?? join(this.scratch, `restored-${this.#restores++}`);
     this.recoveries.push(dataDirectory);
+    const progress = options.progress ?? new RecoveryProgress();
     const restored = await restoreCluster({
       repository: this.repository,
       cluster,
       plan,
       dataDirectory,
+      delta: options.delta === true,
       tablespaces: {},
       programs: this.programs,
       action: options.action ?? 'promote',
@@ -221,9 +217,9 @@ export class ProtectedCluster {
       helper: {},
       threads: 1,
       settings: { fsync: 'off' },
-      signal: new AbortController().signal,
-      progress: new RestoreProgress(),
-      onStep: () => {},
+      signal: options.signal ?? new AbortController().signal,
+      progress,
+      onStep: options.onStep ?? (() => {}),
     });
     const sql = await PgConnection.open({ address: restored.server.address });
     const close = async (): Promise<void> => {
@@ -233,11 +229,23 @@ export class ProtectedCluster {
       removeScratch(restored.sandbox);
       removeScratch(dataDirectory);
     };
-    return { ...restored, sql, close, dataDirectory };
+    return { ...restored, sql, close, dataDirectory, progress };
   }
 }
 
+export type RestoreWish = {
+  readonly action?: 'pause' | 'promote';
+  readonly program?: readonly string[];
+  /** A new one when absent. */
+  readonly dataDirectory?: string;
+  readonly delta?: boolean;
+  readonly signal?: AbortSignal;
+  readonly progress?: RecoveryProgress;
+  readonly onStep?: (step: 'base' | 'log' | 'reached') => void;
+};
+
 export type Restored = RestoredCluster & {
+  readonly progress: RecoveryProgress;
   readonly sql: PgConnection;
   readonly close: () => Promise<void>;
   readonly dataDirectory: string;

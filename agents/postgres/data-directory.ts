@@ -1,0 +1,209 @@
+// A data directory on its way. Two things keep it from being taken for a whole one, whenever and however the restore dies:
+//
+//   1. From before the first byte until it is handed over it holds a mark that says what is being made of it, and by whom.
+//   2. While its files are not all there it has no pg_control, which is taken away first and comes last: without it no server starts.
+//
+// With its pg_control it also has the settings of the recovery: a server that is started in it goes on to the planned place or stops with an
+// error. The same command takes a marked directory up again: what is there is compared, not fetched; when only the recovery was cut short,
+// on the same boot of the machine, that goes on.
+
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../../src/base/faults.ts';
+import { serverIn } from './running-servers.ts';
+
+export const MARK = 'holdfast-restore.json';
+export const SANDBOX_PREFIX = 'holdfast-restore-';
+const CONTROL = 'global/pg_control';
+const ORPHAN_POLL_MS = 50;
+const ORPHAN_STOPS_MS = 120_000;
+
+export type Wish = {
+  /** Whether a directory that holds this cluster may be written over. */
+  readonly delta: boolean;
+  readonly systemId: string;
+  /** The same text for the same plan. */
+  readonly plan: string;
+};
+
+type Mark = {
+  readonly stage: 'base' | 'log';
+  readonly plan: string;
+  readonly systemId: string;
+  readonly tablespaces: Readonly<Record<string, string>>;
+  readonly bootId: string;
+  /** Of the server that recovers; '' before there is one. */
+  readonly sandbox: string;
+  /** Who is at work. */
+  readonly process: { readonly id: number; readonly startedAt: string };
+};
+
+export class DataDirectory {
+  readonly path: string;
+  /** Something may be there already: it is compared. */
+  readonly isOld: boolean;
+  /** The base is there, and its server was recovering by the same plan. */
+  readonly isRecovering: boolean;
+  /** Where tablespaces lay, by oid. */
+  readonly tablespaces: Readonly<Record<string, string>>;
+  readonly #wish: Wish;
+
+  private constructor(path: string, wish: Wish, mark: Mark | undefined, isOld: boolean) {
+    this.path = path;
+    this.#wish = wish;
+    this.isOld = isOld;
+    this.tablespaces = mark?.tablespaces ?? {};
+    this.isRecovering =
+      mark?.stage === 'log' &&
+      mark.plan === wish.plan &&
+      mark.bootId === bootId() &&
+      existsSync(join(path, CONTROL)) &&
+      existsSync(join(path, 'recovery.signal'));
+  }
+
+  /** Changes nothing but what is missing above it. TARGET_OCCUPIED when it is somebody's. */
+  static async take(path: string, wish: Wish): Promise<DataDirectory> {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const mark = readMark(path);
+    const isOld = readdirSync(path).length > 0;
+    if (!isOld) return new DataDirectory(path, wish, undefined, false);
+    if (mark === undefined) mustBeThatCluster(path, wish);
+    else await mustBeLeft(path, mark);
+    const running = serverIn(path);
+    if (running !== undefined)
+      throw new Fault('TARGET_OCCUPIED', `A server runs in "${path}" (process ${running.pid})`, {
+        hint: `Stop it first: pg_ctl -D '${path}' stop. Or restore to another directory.`,
+      });
+    return new DataDirectory(path, wish, mark, true);
+  }
+
+  /** Its files are being made. */
+  begin(tablespaces: Readonly<Record<string, string>>): void {
+    this.#mark('base', tablespaces, '');
+    rmSync(join(this.path, CONTROL), { force: true });
+    if (existsSync(join(this.path, 'global'))) sync(join(this.path, 'global'));
+  }
+
+  /** All of its files are there, and how it recovers is written. */
+  recovering(tablespaces: Readonly<Record<string, string>>, sandbox: string): void {
+    this.#mark('log', tablespaces, sandbox);
+  }
+
+  /** It is handed over. */
+  done(): void {
+    rmSync(join(this.path, MARK), { force: true });
+    sync(this.path);
+  }
+
+  #mark(stage: Mark['stage'], tablespaces: Readonly<Record<string, string>>, sandbox: string): void {
+    const { plan, systemId } = this.#wish;
+    const own = { id: process.pid, startedAt: startOf(process.pid) ?? '' };
+    const mark: Mark = { stage, plan, systemId, tablespaces, bootId: bootId(), sandbox, process: own };
+    const path = join(this.path, MARK);
+    rmSync(`${path}.new`, { force: true });
+    writeFileSync(`${path}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    renameSync(`${path}.new`, path);
+    sync(this.path);
+  }
+}
+
+/** What is not of the cluster is taken away by a restore over it; so it must be beyond doubt that this is what is meant. */
+function mustBeThatCluster(path: string, { delta, systemId }: Wish): void {
+  if (!delta)
+    throw new Fault('TARGET_OCCUPIED', `"${path}" is not empty`, {
+      hint: 'Choose a new directory, or bring this cluster back in its place with --delta (what differs is overwritten, what is not in the backup is removed).',
+    });
+  const found = systemIdIn(path);
+  if (found === systemId) return;
+  throw new Fault(
+    'TARGET_OCCUPIED',
+    found === undefined
+      ? `"${path}" is not empty, and not the data directory of a PostgreSQL cluster`
+      : `"${path}" is the cluster ${found}; the backup is of the cluster ${systemId}`,
+    { hint: 'Choose a new directory, or move away what is there.' },
+  );
+}
+
+async function mustBeLeft(path: string, { process: { id, startedAt }, bootId: boot, sandbox }: Mark): Promise<void> {
+  if (id !== process.pid && boot === bootId() && startedAt !== '' && startOf(id) === startedAt)
+    throw new Fault('TARGET_OCCUPIED', `Another restore to "${path}" is at work (process ${id})`, {
+      hint: 'Wait for it, or end it.',
+    });
+  // A restore that was killed leaves the server that it recovered with; nothing was handed over, so it is nobody's.
+  const until = Date.now() + ORPHAN_STOPS_MS;
+  for (let orphan = serverIn(path); orphan?.isSandbox === true && Date.now() < until; orphan = serverIn(path)) {
+    tryKill(orphan.pid);
+    await sleep(ORPHAN_POLL_MS);
+  }
+  // The mark lies where the server's user may write: nothing else than a sandbox is removed on its word.
+  if (dirname(sandbox) === tmpdir() && basename(sandbox).startsWith(SANDBOX_PREFIX))
+    rmSync(sandbox, { recursive: true, force: true });
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGINT');
+  } catch {
+    // Gone, or somebody else's: then it is found running.
+  }
+}
+
+/** The first eight bytes of pg_control in every version. Undefined when there is none. */
+function systemIdIn(path: string): string | undefined {
+  try {
+    if (!existsSync(join(path, 'PG_VERSION'))) return undefined;
+    const control = readFileSync(join(path, CONTROL));
+    return control.length < 8 ? undefined : control.readBigUInt64LE(0).toString();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined also for one that is torn: it is written before anything else, so then nothing else was. */
+function readMark(path: string): Mark | undefined {
+  try {
+    return JSON.parse(readFileSync(join(path, MARK), 'utf8')) as Mark;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tells a process from a later one of the same number. Undefined when there is none. */
+function startOf(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+function sync(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
