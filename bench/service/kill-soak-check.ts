@@ -87,11 +87,11 @@ function problemsOfRuns(runs: readonly RunRow[], { assets, queued, succeeded }: 
   return problems;
 }
 
-/** A run may fail here for one reason only: it was killed as often as it has attempts. And somebody was told. */
+/** No run fails because it was killed. And of one that fails somebody is told. */
 function problemsOfFailures(database: Database.Database): string[] {
   const failed = database
     .prepare(
-      `SELECT id, kind, attempt, attempts_max, fault,
+      `SELECT id, kind, attempt - coalesce(lost, 0) AS attempt, attempts_max, fault,
         (SELECT count(*) FROM events WHERE events.run_id = runs.id AND events.kind = 'run.failed') AS told FROM runs WHERE state = 'failed'`,
     )
     .all() as { id: string; kind: string; attempt: number; attempts_max: number; fault: string | null; told: number }[];

@@ -100,6 +100,7 @@ export type Enrolment = {
   readonly id: string;
   readonly tenantId: string;
   readonly label: string;
+  readonly site?: string;
   readonly expiresAt: Instant;
   readonly createdBy: string;
 };
@@ -110,6 +111,8 @@ export interface AgentTable {
   list(tenantId: string, page: PageRequest): Promise<Page<Agent>>;
   /** A sign of life, the one change that is not durable at once: written with others within a second, seen at once by this process. */
   seen(id: string, at: Instant, host?: HostFacts): Promise<void>;
+  /** Says at which site its host is; undefined: at none. */
+  place(id: string, site: string | undefined): Promise<boolean>;
   revoke(id: string, at: Instant): Promise<boolean>;
 }
 
@@ -148,7 +151,7 @@ export interface PolicyTable {
   delete(id: string, version: number): Promise<'deleted' | 'stale' | 'missing' | 'in-use'>;
 }
 
-export type NewRun = Omit<Run, 'state' | 'attempt' | 'fence' | 'createdAt'>;
+export type NewRun = Omit<Run, 'state' | 'attempt' | 'lost' | 'site' | 'fence' | 'createdAt'>;
 export type RunFilter = {
   readonly assetId?: string;
   readonly kind?: RunKind;
@@ -174,6 +177,8 @@ export type RunEnd = {
   readonly fault?: RunFault;
   /** For a failure that is to be tried again: when. The run is queued again unless its attempts are used up. */
   readonly retryAt?: Instant;
+  /** It failed because who held it, or the service, went away: that uses up no attempt (model/run.ts, LOST_MAX). */
+  readonly isLost?: boolean;
 };
 
 export interface RunTable {
@@ -183,7 +188,7 @@ export interface RunTable {
   byKey(tenantId: string, key: string): Promise<Run | undefined>;
   /** Newest first. */
   list(tenantId: string, filter: RunFilter, page: PageRequest): Promise<Page<Run>>;
-  /** The best queued run that may start now: by priority, then by due time. Overdue past `startBy` ones are failed by `expire`. Of one
+  /** The best queued run that may start now: by priority, then by due time, within its own limits of host and site. Overdue past `startBy` ones are failed by `expire`. Of one
    *  asset (or of a tenant's repository, for runs without an asset) one run of a kind is under way at a time, restores excepted. */
   claim(claim: Claim): Promise<Run | undefined>;
   /** A sign of life. A lease never gets shorter by it, unless a clock that was wrong by hours gave it. Answers the run (whoever holds it looks for `cancelRequestedAt`), or 'fenced'. */
@@ -192,7 +197,7 @@ export interface RunTable {
   end(id: string, fence: number, at: Instant, end: RunEnd): Promise<Run | 'fenced'>;
   /** A queued run is canceled at once, a running one is asked to stop. */
   cancel(tenantId: string, id: string, at: Instant): Promise<Run | undefined>;
-  /** Runs whose lease ran out: queued again or, after their last attempt, failed; and queued ones past `startBy`. Answers what changed. */
+  /** Runs whose lease ran out: queued again or, when they lost their holder too often, failed; and queued ones past `startBy`. Answers what changed. */
   expire(at: Instant, retryAt: Instant, countMax: number): Promise<readonly Run[]>;
   /** For metrics. */
   counts(): Promise<readonly { readonly kind: RunKind; readonly state: RunState; readonly count: number }[]>;

@@ -13,15 +13,17 @@ export function agentsList(invocation: Invocation): Promise<number> {
       { title: 'id' },
       { title: 'state' },
       { title: 'last seen' },
+      { title: 'site' },
       { title: 'host' },
       { title: 'version' },
     ];
     const agents = client.each('listAgents', { tenant: (await tenant()).id });
-    await showList(invocation.output, 'agent', agents, columns, ({ label, id, state, lastSeenAt, host }) => [
+    await showList(invocation.output, 'agent', agents, columns, ({ label, id, state, lastSeenAt, site, host }) => [
       label,
       id,
       state,
       whenOf(lastSeenAt),
+      site ?? '-',
       host.hostname,
       host.version,
     ]);
@@ -32,11 +34,23 @@ export function agentsList(invocation: Invocation): Promise<number> {
 export function agentsEnroll(invocation: Invocation): Promise<number> {
   const { options, output } = invocation;
   return withService(invocation, async ({ client, tenant }) => {
-    const request = { label: options.text('label'), minutes: options.count('minutes') };
+    const request = { label: options.text('label'), site: options.text('site'), minutes: options.count('minutes') };
     const { body } = await client.call('createEnrolment', { tenant: (await tenant()).id, body: request });
     output.record('enrolment', body);
     output.notice(`For one agent, until ${whenOf(body.expiresAt)}. On its host: holdfast agent --service URL --enroll TOKEN`);
     output.line(body.secret);
+    return 0;
+  });
+}
+
+/** Without --site: at none. */
+export function agentsPlace(invocation: Invocation): Promise<number> {
+  return withService(invocation, async ({ client, tenant }) => {
+    const mine = await tenant();
+    const agent = await agentOf(client, mine, invocation.args[0]!);
+    const body = { site: invocation.options.text('site') };
+    const answer = await client.call('placeAgent', { tenant: mine.id, agent: agent.id, body });
+    showOne(invocation.output, 'agent', answer.body);
     return 0;
   });
 }

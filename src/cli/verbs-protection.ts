@@ -25,6 +25,8 @@ const AGENT: Option = {
 const FOLLOW: Option = { name: 'follow', kind: 'flag', help: 'stay until it is over' };
 const LIMIT: Option = { name: 'limit', kind: 'count', min: 1, value: 'N', help: 'how many at the most' };
 
+const SITE: Option = { name: 'site', kind: 'text', value: 'NAME', help: 'where its host is (default: at none)' };
+
 export const PROTECTION_VERBS: readonly Verb[] = [
   {
     name: 'agents list',
@@ -38,9 +40,17 @@ export const PROTECTION_VERBS: readonly Verb[] = [
     name: 'agents enroll',
     summary: 'make a token with which one agent enrols',
     args: [],
-    options: [...SERVICE, LABEL, { name: 'minutes', kind: 'count', min: 1, value: 'N', help: 'of life (default: 60)' }],
+    options: [...SERVICE, LABEL, SITE, { name: 'minutes', kind: 'count', min: 1, value: 'N', help: 'of life (default: 60)' }],
     examples: [['holdfast agents enroll --label web1', 'Then, on web1: holdfast agent --service URL --enroll TOKEN']],
     load: async () => (await import('./service-asset.ts')).agentsEnroll,
+  },
+  {
+    name: 'agents place',
+    summary: 'say at which site the host of an agent is',
+    args: [argument('AGENT')],
+    options: [...SERVICE, SITE],
+    examples: [['holdfast agents place web1 --site north', 'Limits "perSite" of policies count what runs there']],
+    load: async () => (await import('./service-asset.ts')).agentsPlace,
   },
   {
     name: 'agents revoke',

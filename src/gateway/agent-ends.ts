@@ -13,6 +13,14 @@ const RETRY_MS_MAX = 30 * 60_000;
 /** A result is small: counts, names, times. */
 const RESULT_CHARS_MAX = 100_000;
 
+const GOING: ReadonlySet<string> = new Set<FaultCode>([
+  'AGENT_INTERRUPTED',
+  'SERVICE_STOPPING',
+  'SERVICE_UNREACHABLE',
+  'SESSION_GONE',
+  'TENANT_SUSPENDED',
+]);
+
 /** Part of the transaction in which the run ended, or was queued again. */
 export type OnRunEnded = (tables: CatalogTables, run: Run) => Promise<unknown>;
 
@@ -34,12 +42,14 @@ export async function endRun(options: EndsOptions, agent: Agent, runId: string, 
   const ended = await catalog.transaction(async (tables) => {
     const before = await tables.runs.get(agent.tenantId, runId);
     if (before === undefined || before.agentId !== agent.id) return 'fenced' as const;
-    const retryAt = state === 'failed' && isWorthTrying(fault?.code) ? retryTime(options, date, before.attempt) : undefined;
+    const failures = before.attempt - (before.lost ?? 0);
+    const retryAt = state === 'failed' && isWorthTrying(fault?.code) ? retryTime(options, date, failures) : undefined;
     const run = await tables.runs.end(runId, fence, instantOf(date), {
       state,
       ...(result === undefined ? {} : { result }),
       ...(fault === undefined ? {} : { fault }),
       ...(retryAt === undefined ? {} : { retryAt }),
+      isLost: isOfGoing(fault?.code),
     });
     if (run === 'fenced') return run;
     // Said for the second time, nothing happened.
@@ -48,6 +58,11 @@ export async function endRun(options: EndsOptions, agent: Agent, runId: string, 
   });
   if (ended === 'fenced') throw new Fault('RUN_FENCED', `The run ${runId} is not this agent's any more (fence ${fence})`);
   return { state: ended.state };
+}
+
+/** The agent was stopped, or the service was away or has lost the session by a restart: nothing is known against the work itself. */
+function isOfGoing(code: string | undefined): boolean {
+  return code !== undefined && GOING.has(code);
 }
 
 /** A code that this side does not know is one of a newer agent: attempts are limited, so it is tried again. */

@@ -33,6 +33,7 @@ export async function enrol({ catalog, now, random }: Enrolment, request: EnrolR
       label: request.label ?? enrolment.label,
       publicKey: request.publicKey,
       host: request.host,
+      ...(enrolment.site === undefined ? {} : { site: enrolment.site }),
       state: 'active',
       enrolledAt: at,
       lastSeenAt: at,

@@ -1,7 +1,7 @@
 // A host agent: enrolled once with a short-lived token, known by its public key from then on.
 
 import { type Static, Type } from 'typebox';
-import { Id, Label } from './identifier.ts';
+import { Id, Label, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 
 export const HostFacts = Type.Object(
@@ -25,6 +25,8 @@ export const Agent = Type.Object(
     /** Ed25519, 32 bytes, base64url. */
     publicKey: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
     host: HostFacts,
+    /** Where the host is, for limits of how much runs there at once; a name in the tenant. */
+    site: Type.Optional(Name),
     state: Type.Union([Type.Literal('active'), Type.Literal('revoked')]),
     enrolledAt: Instant,
     lastSeenAt: Type.Optional(Instant),

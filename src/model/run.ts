@@ -2,7 +2,7 @@
 // scheduler makes it twice.
 
 import { type Static, Type } from 'typebox';
-import { Id } from './identifier.ts';
+import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 
 export const RUN_KINDS = ['backup', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'] as const;
@@ -12,6 +12,15 @@ export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'restore', 'restor
 
 export const RUN_STATES = ['queued', 'running', 'succeeded', 'warned', 'failed', 'canceled'] as const;
 export type RunState = (typeof RUN_STATES)[number];
+
+/** A run that loses its holder so often is what kills it. */
+export const LOST_MAX = 20;
+
+/** Whether another attempt may follow one that failed, or was lost. */
+export function mayTryAgain({ attempt, lost = 0, attemptsMax, cancelRequestedAt }: Run, isLost: boolean): boolean {
+  if (cancelRequestedAt !== undefined) return false;
+  return isLost ? lost + 1 < LOST_MAX : attempt - lost < attemptsMax;
+}
 
 export function isOver(state: RunState): boolean {
   return state !== 'queued' && state !== 'running';
@@ -58,6 +67,13 @@ export const Run = Type.Object(
     startBy: Type.Optional(Instant),
     attempt: Type.Integer({ minimum: 0 }),
     attemptsMax: Type.Integer({ minimum: 1 }),
+    /** Attempts that ended because who held the run went away: they do not count among those that may fail. Limited by LOST_MAX. */
+    lost: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** Not to be claimed while so many runs are under way on its host, or at the site of its host. */
+    perHostMax: Type.Optional(Type.Integer({ minimum: 1 })),
+    perSiteMax: Type.Optional(Type.Integer({ minimum: 1 })),
+    /** Of the host that claimed it. */
+    site: Type.Optional(Name),
     /** Grows with each claim of this run; whoever holds an older one is refused. */
     fence: Type.Integer({ minimum: 0 }),
     claimedBy: Type.Optional(Type.String()),

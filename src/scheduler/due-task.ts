@@ -10,6 +10,7 @@ import { type Instant, instantOf } from '../model/instant.ts';
 import { isOver, type Run, type RunKind } from '../model/run.ts';
 import { catchUp, type DueTime } from '../policy/due-times.ts';
 import type { PolicyTask } from '../policy/policy-tasks.ts';
+import type { LimitTerms } from '../policy/policy-terms.ts';
 import { CLOCK_TOLERANCE_MS, type ClockState } from './clock-watch.ts';
 
 export type DueTask = {
@@ -18,6 +19,8 @@ export type DueTask = {
   readonly asset?: { readonly id: string; readonly agentId: string };
   readonly task: PolicyTask;
   readonly priority: number;
+  /** How many runs at once, on its host and at its site. */
+  readonly limits?: Pick<LimitTerms, 'perHostMax' | 'perSiteMax'>;
 };
 
 export type PlanContext = {
@@ -120,6 +123,7 @@ async function queue(
         notBefore: instantOf(time.notBefore),
         ...(time.startBy === undefined ? {} : { startBy: instantOf(time.startBy) }),
         attemptsMax: ATTEMPTS_MAX,
+        ...(agentId === undefined ? {} : due.limits),
         requestedBy: 'scheduler',
       },
       instantOf(now),

@@ -170,10 +170,12 @@ export class Executor {
     const { catalog, now, onRunEnded } = this.#options;
     await catalog.transaction(async (tables) => {
       const at = now();
-      const retry = end.fault === undefined || end.state !== 'failed' ? undefined : retryAt(end.fault, run.attempt, at);
+      const retry =
+        end.fault === undefined || end.state !== 'failed' ? undefined : retryAt(end.fault, run.attempt - (run.lost ?? 0), at);
       const ended = await tables.runs.end(run.id, run.fence, instantOf(at), {
         ...end,
         ...(retry === undefined ? {} : { retryAt: retry }),
+        isLost: end.fault?.code === 'SERVICE_STOPPING',
       });
       if (ended !== 'fenced') await onRunEnded(tables, ended);
     });

@@ -193,7 +193,12 @@ function tasksOfAsset(asset: Asset, policy: EffectivePolicy): DueTask[] {
       asset: { id: asset.id, agentId: asset.agentId },
       task,
       priority: task.kind === 'restore-test' ? PRIORITY['restore-test'] : policy.limits.priority,
+      limits: limitsOf(policy),
     }));
+}
+
+function limitsOf({ limits: { perHostMax, perSiteMax } }: EffectivePolicy): NonNullable<DueTask['limits']> {
+  return { ...(perHostMax === undefined ? {} : { perHostMax }), ...(perSiteMax === undefined ? {} : { perSiteMax }) };
 }
 
 function ofRepository(tenantId: string, task: PolicyTask): DueTask {

@@ -19,7 +19,7 @@ export function retryAt(fault: Pick<RunFault, 'code'>, attempt: number, now: Dat
   return instantOf(new Date(now.getTime() + Math.min(MS_MAX, FIRST_MS * FACTOR ** Math.max(0, attempt - 1))));
 }
 
-/** A lease that ran out says nothing about why: the next attempt comes soon, and attempts are limited. */
+/** A lease that ran out says nothing about why: the next attempt comes soon, and how often a run may lose its holder is limited. */
 export function retryAfterLostLease(now: Date): Instant {
   return instantOf(new Date(now.getTime() + FIRST_MS / 2));
 }

@@ -1,4 +1,4 @@
-// What keeps the queue in order: runs whose holder fell silent go back into it, or fail after their last attempt; runs that nobody started in
+// What keeps the queue in order: runs whose holder fell silent go back into it, or fail when that happens too often; runs that nobody started in
 // time have failed; answers that nobody will ask for again are dropped.
 
 import type { Logger } from 'pino';

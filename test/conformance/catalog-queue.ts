@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Catalog, Claim } from '../../src/catalog/catalog.ts';
 import type { Agent } from '../../src/model/agent.ts';
 import type { Asset } from '../../src/model/asset.ts';
-import { RUN_KINDS, type Run } from '../../src/model/run.ts';
+import { LOST_MAX, RUN_KINDS, type Run } from '../../src/model/run.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
 import { moment, type Things } from '../support/catalog-things.ts';
 import { pages } from './catalog.ts';
@@ -232,17 +232,83 @@ export function queueConformance(
 
     it('gives a run whose holder fell silent to another, and refuses the holder from then on', async () => {
       const { tenant } = await seeded();
-      await catalog.runs.add(things.run(tenant.id, { attemptsMax: 2 }), moment(0));
+      await catalog.runs.add(things.run(tenant.id, { attemptsMax: 1 }), moment(0));
       const first = (await catalog.runs.claim(claimOf(0)))!;
       expect(await catalog.runs.expire(moment(30), moment(40), 10)).toEqual([]);
       const expired = await Promise.all([catalog, other].map((one) => one.runs.expire(moment(31), moment(40), 10)));
       expect(expired.flat()).toMatchObject([{ id: first.id, state: 'queued', notBefore: moment(40), fault: { code: 'RUN_LOST' } }]);
       expect(await catalog.runs.end(first.id, 1, moment(32), { state: 'succeeded' })).toBe('fenced');
       expect(await catalog.runs.extend(first.id, 1, moment(32), LEASE_MS)).toBe('fenced');
-      expect(await catalog.runs.claim(claimOf(40))).toMatchObject({ id: first.id, fence: 2, attempt: 2 });
-      expect(await catalog.runs.expire(moment(80), moment(90), 10)).toMatchObject([
-        { state: 'failed', endedAt: moment(80), fault: { code: 'RUN_LOST' } },
-      ]);
+      expect(await catalog.runs.claim(claimOf(40))).toMatchObject({ id: first.id, fence: 2, attempt: 2, lost: 1 });
+      await clear();
+    });
+
+    it('uses up no attempt of a run that lost its holder, and ends one that loses it every time', async () => {
+      const { tenant } = await seeded();
+      const { run } = await catalog.runs.add(things.run(tenant.id, { attemptsMax: 2 }), moment(0));
+      const fault = { code: 'SERVICE_STOPPING', message: 'm', hint: 'h' };
+      const claim = async (n: number) => (await catalog.runs.claim(claimOf(n * 100)))!;
+      let n = 0;
+      // By its lease, and as its holder said when it was stopped.
+      for (; n < LOST_MAX - 1; n++) {
+        const { fence } = await claim(n);
+        const at = moment(n * 100 + 50);
+        if (n % 2 === 0)
+          expect(await catalog.runs.expire(at, at, 10)).toMatchObject([{ id: run.id, state: 'queued', lost: n + 1 }]);
+        else {
+          const end = { state: 'failed', isLost: true, fault, retryAt: at } as const;
+          expect(await catalog.runs.end(run.id, fence, at, end)).toMatchObject({ state: 'queued', lost: n + 1 });
+        }
+      }
+      const { fence } = await claim(n);
+      const failed = { state: 'failed', fault: { ...fault, code: 'STORE_TIMEOUT' }, retryAt: moment(n * 100 + 10) } as const;
+      expect(await catalog.runs.end(run.id, fence, moment(n * 100 + 10), failed), 'the first failure').toMatchObject({
+        state: 'queued',
+        attempt: LOST_MAX,
+        lost: LOST_MAX - 1,
+      });
+      expect(await claim(++n)).toMatchObject({ id: run.id });
+      const at = moment(n * 100 + 50);
+      expect(await catalog.runs.expire(at, at, 10)).toMatchObject([{ id: run.id, state: 'failed', fault: { code: 'RUN_LOST' } }]);
+      await clear();
+    });
+
+    it("keeps a run's own limits of its host and its site, which others fill too", async () => {
+      const { tenant, agent, assets } = await seeded();
+      const [second, elsewhere] = [things.agent(tenant.id), things.agent(tenant.id)];
+      for (const one of [second, elsewhere]) await catalog.agents.add(one);
+      for (const one of [agent, second]) expect(await catalog.agents.place(one.id, 'north')).toBe(true);
+      expect((await other.agents.get(agent.id))?.site).toBe('north');
+      const add = async (agentId: string, n: number, more = {}): Promise<string> => {
+        const asset = things.asset(tenant.id, agentId);
+        await catalog.assets.add(asset);
+        const run = things.run(tenant.id, { agentId, assetId: asset.id, dueAt: moment(n), ...more });
+        return (await catalog.runs.add(run, moment(0))).run.id;
+      };
+      expect(assets.length).toBeGreaterThan(0);
+      const claim = (agentId: string) => catalog.runs.claim(claimOf(10, { agentId }));
+      const one = await add(agent.id, 1, { perHostMax: 1, perSiteMax: 2 });
+      const two = await add(agent.id, 2, { perHostMax: 1, perSiteMax: 2 });
+      const three = await add(second.id, 3, { perHostMax: 1, perSiteMax: 2 });
+      const four = await add(second.id, 4, { perSiteMax: 2 });
+      const five = await add(second.id, 5);
+      const six = await add(elsewhere.id, 6, { perSiteMax: 1 });
+      const running = await claim(agent.id);
+      expect(running).toMatchObject({ id: one, site: 'north' });
+      expect(await claim(agent.id), 'its host is full').toBeUndefined();
+      expect((await claim(second.id))?.id).toBe(three);
+      expect((await claim(second.id))?.id, 'the site is full; one without limits goes on').toBe(five);
+      expect((await claim(elsewhere.id))?.id, 'at no site').toBe(six);
+      await catalog.runs.end(one, running!.fence, moment(11), { state: 'succeeded' });
+      expect(await claim(agent.id), 'still two at the site').toBeUndefined();
+      await catalog.runs.end(five, 1, moment(11), { state: 'succeeded' });
+      expect((await claim(agent.id))?.id).toBe(two);
+      expect(await claim(second.id)).toBeUndefined();
+      expect((await other.runs.get(tenant.id, four))?.state).toBe('queued');
+      await catalog.agents.place(agent.id, undefined);
+      expect((await catalog.agents.get(agent.id))?.site).toBeUndefined();
+      await clear();
+      await clear();
     });
 
     it('lets a holder that was late say so before anybody noticed', async () => {

@@ -24,6 +24,13 @@ describe('an asset with a schedule', () => {
     expect(backups.every(({ agentId, assetId }) => agentId === scene.agent.id && assetId === scene.asset.id)).toBe(true);
   });
 
+  it('hands the limits of its policy to its runs', async () => {
+    const scene = await newScene(`${HOURLY}limits:\n  concurrency:\n    perHost: 2\n    perSite: 7\n`);
+    const scheduler = newScheduler(scene);
+    await scheduler.tick();
+    expect(await runsOf(scene, { kind: 'backup' })).toMatchObject([{ perHostMax: 2, perSiteMax: 7 }]);
+  });
+
   it('is caught up once after the service was down, however much was missed', async () => {
     const scene = await newScene(HOURLY);
     const first = newScheduler(scene);

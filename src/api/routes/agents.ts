@@ -2,7 +2,7 @@
 
 import { Type } from 'typebox';
 import { Agent } from '../../model/agent.ts';
-import { Id, Label, newId } from '../../model/identifier.ts';
+import { Id, Label, Name, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
 import { ENROLMENT_MS_DEFAULT, ENROLMENT_MS_MAX, newSecret } from '../../trust/tokens.ts';
 import { answerPage } from '../page.ts';
@@ -14,6 +14,7 @@ const MINUTE_MS = 60_000;
 const NewEnrolment = Type.Object(
   {
     label: Type.Optional(Label),
+    site: Type.Optional(Name),
     minutes: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -23,6 +24,10 @@ const NewEnrolment = Type.Object(
     ),
   },
   { additionalProperties: false, $id: 'NewEnrolment' },
+);
+const AgentPlace = Type.Object(
+  { site: Type.Optional(Name) },
+  { additionalProperties: false, $id: 'AgentPlace', description: 'without a site: at none' },
 );
 const Enrolment = Type.Object(
   { id: Id, secret: Type.String({ description: 'for "holdfast agent --enroll", once' }), expiresAt: Instant },
@@ -53,6 +58,25 @@ export const AGENT_ROUTES = [
       const agent = await catalog.agents.get(params['agent']!, tenant.id);
       if (agent === undefined) throw notFound();
       return { status: 200, body: agent };
+    },
+  }),
+  route({
+    method: 'PUT',
+    path: '/v1/tenants/{tenant}/agents/{agent}/site',
+    name: 'placeAgent',
+    tag: 'agents',
+    summary: 'Say at which site the host of an agent is; limits of policies count what runs there',
+    action: 'agent.enrol',
+    body: AgentPlace,
+    answers: { 200: { description: 'The agent', schema: Agent } },
+    handle: async (call) => {
+      const { catalog, tenant, params, body } = call;
+      const agent = await catalog.agents.get(params['agent']!, tenant.id);
+      if (agent === undefined) throw notFound();
+      return call.change({ action: 'agent.place', subject: agent.id, details: body }, async ({ agents }) => {
+        await agents.place(agent.id, body.site);
+        return { status: 200, body: (await agents.get(agent.id, tenant.id))! };
+      });
     },
   }),
   route({
@@ -102,11 +126,15 @@ export const AGENT_ROUTES = [
       const id = newId('enrolment', at, random);
       const lifeMs = body.minutes === undefined ? ENROLMENT_MS_DEFAULT : body.minutes * MINUTE_MS;
       const expiresAt = instantOf(new Date(at.getTime() + lifeMs));
-      const label = body.label ?? 'agent';
-      return call.change({ action: 'agent.enrolment', subject: id, details: { label, expiresAt } }, async ({ tokens }) => {
-        await tokens.addEnrolment({ id, tenantId: tenant.id, label, expiresAt, createdBy: actor }, digest);
-        return { status: 201, body: { id, secret, expiresAt } };
-      });
+      const { label = 'agent', site } = body;
+      const place = site === undefined ? {} : { site };
+      return call.change(
+        { action: 'agent.enrolment', subject: id, details: { label, ...place, expiresAt } },
+        async ({ tokens }) => {
+          await tokens.addEnrolment({ id, tenantId: tenant.id, label, ...place, expiresAt, createdBy: actor }, digest);
+          return { status: 201, body: { id, secret, expiresAt } };
+        },
+      );
     },
   }),
 ];

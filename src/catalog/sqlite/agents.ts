@@ -12,6 +12,7 @@ const AGENT = recordCodec<Agent>('agents', {
   label: 'text',
   publicKey: 'text',
   host: 'json',
+  site: 'text',
   state: 'text',
   enrolledAt: 'text',
   lastSeenAt: 'text',
@@ -22,6 +23,7 @@ const ADD = `${AGENT.insert()} ON CONFLICT DO NOTHING`;
 const GET = `SELECT ${AGENT.columns} FROM agents WHERE id = @id AND (@tenantId IS NULL OR tenant_id = @tenantId)`;
 const LIST = `SELECT ${AGENT.columns} FROM agents WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?`;
 const SEEN = `UPDATE agents SET last_seen_at = max(coalesce(last_seen_at, ''), @at), host = coalesce(@host, host) WHERE id = @id`;
+const PLACE = 'UPDATE agents SET site = @site WHERE id = @id';
 const REVOKE = `UPDATE agents SET state = 'revoked', revoked_at = @at WHERE id = @id AND state = 'active'`;
 
 export type Sighting = { readonly at: Instant; readonly host?: HostFacts };
@@ -51,6 +53,7 @@ export function agentTable(executor: Executor, sightings: Sightings): AgentTable
         );
       }),
     seen: (id, at, host) => sightings.note(id, host === undefined ? { at } : { at, host }),
+    place: (id, site) => executor.write((sql) => sql(PLACE).run({ id, site: site ?? null }).changes === 1),
     revoke: (id, at) => executor.write((sql) => sql(REVOKE).run({ id, at }).changes === 1),
   };
 }

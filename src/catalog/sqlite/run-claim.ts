@@ -22,6 +22,10 @@ const RUNNING_OF_AGENT = `SELECT count(*) AS count FROM runs WHERE state = 'runn
 /** Exported for the test of its plan. */
 export const NEXT_OF_AGENT = `SELECT id FROM runs AS run INDEXED BY runs_queued_of_agent
   WHERE ${MAY_START} AND agent_id = @agentId
+  AND (per_host_max IS NULL OR per_host_max > (SELECT count(*) FROM runs AS other INDEXED BY runs_running_of_agent
+    WHERE other.state = 'running' AND other.agent_id = @agentId))
+  AND (per_site_max IS NULL OR per_site_max > (SELECT count(*) FROM runs AS other INDEXED BY runs_running_at_site
+    WHERE other.state = 'running' AND other.tenant_id = run.tenant_id AND other.site = (SELECT site FROM agents WHERE id = @agentId)))
   AND (SELECT count(*) FROM runs AS other INDEXED BY runs_running
     WHERE other.state = 'running' AND other.tenant_id = run.tenant_id) < @perTenantMax
   ${ORDER}`;
@@ -32,7 +36,7 @@ export const NEXT_OF_SERVICE = `SELECT id FROM runs AS run INDEXED BY runs_queue
     GROUP BY tenant_id HAVING count(*) >= @perTenantMax)
   ${ORDER}`;
 const TAKE = `UPDATE runs SET state = 'running', attempt = attempt + 1, fence = fence + 1, claimed_by = @by, lease_until = @leaseUntil,
-  started_at = @at, ended_at = NULL, progress = NULL, result = NULL, fault = NULL
+  site = (SELECT site FROM agents WHERE agents.id = runs.agent_id), started_at = @at, ended_at = NULL, progress = NULL, result = NULL, fault = NULL
   WHERE id = @id RETURNING ${RUN.columns}`;
 
 export async function claimRun(executor: Executor, claim: Claim): Promise<Run | undefined> {

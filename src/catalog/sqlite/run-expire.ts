@@ -2,15 +2,15 @@
 
 import { FAULTS } from '../../base/faults.ts';
 import type { Instant } from '../../model/instant.ts';
-import type { Run, RunFault } from '../../model/run.ts';
+import { mayTryAgain, type Run, type RunFault } from '../../model/run.ts';
 import type { Sql } from './connection.ts';
 import { RUN } from './run-record.ts';
 
 const LOST = `SELECT ${RUN.columns} FROM runs INDEXED BY runs_by_lease WHERE state = 'running' AND lease_until < ? ORDER BY lease_until LIMIT ?`;
 const LATE = `SELECT ${RUN.columns} FROM runs INDEXED BY runs_by_start
   WHERE state = 'queued' AND start_by IS NOT NULL AND start_by < ? ORDER BY start_by LIMIT ?`;
-const AGAIN = `UPDATE runs SET state = 'queued', not_before = @retryAt, claimed_by = NULL, lease_until = NULL, fault = @fault
-  WHERE id = @id RETURNING ${RUN.columns}`;
+const AGAIN = `UPDATE runs SET state = 'queued', not_before = @retryAt, claimed_by = NULL, lease_until = NULL, fault = @fault,
+  lost = coalesce(lost, 0) + 1 WHERE id = @id RETURNING ${RUN.columns}`;
 const OVER = `UPDATE runs SET state = @state, claimed_by = NULL, lease_until = NULL, fault = @fault, ended_at = @at
   WHERE id = @id RETURNING ${RUN.columns}`;
 
@@ -31,8 +31,7 @@ export function expireRuns(sql: Sql, at: Instant, retryAt: Instant, countMax: nu
 
 function expireLost(sql: Sql, run: Run, at: Instant, retryAt: Instant): Run {
   const fault = JSON.stringify(faultOf('RUN_LOST', `"${run.claimedBy}" gave no sign of life until ${run.leaseUntil}.`));
-  const isOver = run.cancelRequestedAt !== undefined || run.attempt >= run.attemptsMax;
-  if (!isOver) return RUN.decode(sql(AGAIN).get({ id: run.id, retryAt, fault })!);
+  if (mayTryAgain(run, true)) return RUN.decode(sql(AGAIN).get({ id: run.id, retryAt, fault })!);
   const state = run.cancelRequestedAt === undefined ? 'failed' : 'canceled';
   return RUN.decode(sql(OVER).get({ id: run.id, state, at, fault })!);
 }

@@ -1,7 +1,7 @@
 // The queue and its history. States: queued -> running -> (queued again | succeeded | warned | failed | canceled).
 
 import { laterBy } from '../../model/instant.ts';
-import { isOver, type Run, type RunKind, type RunState } from '../../model/run.ts';
+import { isOver, mayTryAgain, type Run, type RunKind, type RunState } from '../../model/run.ts';
 import type { NewRun, RunEnd, RunFilter, RunTable } from '../catalog.ts';
 import type { Row, Sql } from './connection.ts';
 import type { Executor } from './executor.ts';
@@ -22,7 +22,7 @@ const EXTEND = `UPDATE runs SET
   WHERE id = @id AND fence = @fence AND state = 'running' RETURNING ${RUN.columns}`;
 const SAID = `SELECT ${RUN.columns} FROM runs WHERE id = @id AND said_fence = @fence AND said_state = @said`;
 const END = `UPDATE runs SET state = @state, not_before = coalesce(@notBefore, not_before), claimed_by = NULL, lease_until = NULL,
-  result = @result, fault = @fault, ended_at = @endedAt, said_fence = @fence, said_state = @said
+  lost = @lost, result = @result, fault = @fault, ended_at = @endedAt, said_fence = @fence, said_state = @said
   WHERE id = @id RETURNING ${RUN.columns}`;
 const CANCEL_QUEUED = `UPDATE runs SET state = 'canceled', cancel_requested_at = @at, ended_at = @at
   WHERE tenant_id = @tenantId AND id = @id AND state = 'queued'`;
@@ -82,14 +82,15 @@ function endAttempt(sql: Sql, id: string, fence: number, at: string, end: RunEnd
   if (before !== undefined) return RUN.decode(before);
   const run = RUN.decodeOne(sql(BY_ID).get(id));
   if (run === undefined || run.state !== 'running' || run.fence !== fence) return 'fenced';
-  const isAgain =
-    end.state === 'failed' && end.retryAt !== undefined && run.attempt < run.attemptsMax && run.cancelRequestedAt === undefined;
+  const isLost = end.state === 'failed' && end.isLost === true;
+  const isAgain = end.state === 'failed' && end.retryAt !== undefined && mayTryAgain(run, isLost);
   const row = sql(END).get({
     id,
     fence,
     said,
     state: isAgain ? 'queued' : end.state,
     notBefore: isAgain ? end.retryAt : null,
+    lost: isLost ? (run.lost ?? 0) + 1 : (run.lost ?? null),
     result: encodedJson(end.result),
     fault: encodedJson(end.fault),
     endedAt: isAgain ? null : at,

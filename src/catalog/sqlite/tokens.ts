@@ -19,6 +19,7 @@ const ENROLMENT = recordCodec<Enrolment>('enrolments', {
   id: 'text',
   tenantId: 'text',
   label: 'text',
+  site: 'text',
   expiresAt: 'text',
   createdBy: 'text',
 });
