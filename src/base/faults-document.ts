@@ -33,6 +33,7 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   HEAD: 'Sessions and snapshots',
   REPOSITORY: 'Sessions and snapshots',
   SOURCE: 'The source',
+  REPLICA: 'Replicas',
   RETENTION: 'Retention',
   KEY: 'Keys',
   TARGET: 'The target of a restore',

@@ -82,6 +82,17 @@ export const FAULTS = {
   REPOSITORY_BUSY: later('Wait for backups and restores that run, or end those that hang, then run the command again.'),
   REPOSITORY_FULL: never('Forget snapshots that are not needed and run "holdfast prune", which also merges index objects.'),
 
+  // Replicas
+  REPLICA_READ_ONLY: never(
+    'Write to the repository that it is copied from. If that is gone for good, "holdfast replica release" makes this one a repository of its own.',
+  ),
+  REPLICA_FOREIGN: never('What is there is not a replica of this repository. Name an empty place, or the right one.'),
+  REPLICA_DIVERGED: never(
+    'Somebody changed the replica or put an older state of one of the two in place. Nothing was overwritten. Find out which one holds what is needed before anything else.',
+    EXIT.damage,
+  ),
+  REPLICA_TAKEN_OVER: never('Another replication, or a release, has taken this replica over. Only one may run.'),
+
   // Source
   SOURCE_UNREADABLE: never('Check the path and the rights of this user.'),
   SOURCE_NOT_FOUND: never('There is nothing at this path. Check it; nothing was backed up.'),

@@ -9,6 +9,7 @@ import { PG_VERBS } from './verbs-pg.ts';
 import { POLICY_VERBS } from './verbs-policy.ts';
 import { PROTECTION_VERBS } from './verbs-protection.ts';
 import { RECOVERY_VERBS } from './verbs-recovery.ts';
+import { REPLICA_VERBS } from './verbs-replica.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
 import { TENANCY_VERBS } from './verbs-tenancy.ts';
 
@@ -335,6 +336,7 @@ export const VERBS: readonly Verb[] = [
   },
   ...KEY_VERBS,
   ...PG_VERBS,
+  ...REPLICA_VERBS,
   ...POLICY_VERBS,
   ...SERVICE_VERBS,
   ...AGENT_VERBS,

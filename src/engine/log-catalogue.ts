@@ -16,6 +16,7 @@ import {
 import { hex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import { type RegisterCodec, registerCodec } from '../repository/register-codec.ts';
+import { mustNotBeReplica } from '../repository/replica-mark.ts';
 import type { CallOptions } from '../store/object-store.ts';
 
 const ATTEMPTS_MAX = 30;
@@ -69,6 +70,7 @@ export class LogCatalogueKeeper {
   }
 
   async #change(apply: (now: LogCatalogue) => LogCatalogue, options?: CallOptions): Promise<LogCatalogue> {
+    await mustNotBeReplica(this.#repository.store, this.#codec, options);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const { catalogue, version } = await this.#read(options);
       const next = apply(catalogue);

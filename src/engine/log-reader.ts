@@ -154,8 +154,8 @@ export class EpochReader {
   }
 }
 
-/** How many of a sequence of objects there are: by doubling, then by halving. */
-async function countWhile(has: (n: number) => Promise<boolean>): Promise<number> {
+/** How many of a sequence of objects there are, where each is there only if the one before it is: by doubling, then by halving. */
+export async function countWhile(has: (n: number) => Promise<boolean>): Promise<number> {
   if (!(await has(0))) return 0;
   let there = 0;
   let missing = 1;

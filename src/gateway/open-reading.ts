@@ -44,12 +44,18 @@ export class OpenReading {
   /** Opens the maps of the snapshot's asset. */
   readonly reader: Keyring;
   readonly #parts: ReadingParts;
-  readonly #holder: string;
+  readonly #holder: string | undefined;
   #held: HeldIndex;
   #refreshing: Promise<void> | undefined;
   #isOver = false;
 
-  private constructor(parts: ReadingParts, holder: string, held: HeldIndex, register: CommittedRegister, snapshot: Snapshot) {
+  private constructor(
+    parts: ReadingParts,
+    holder: string | undefined,
+    held: HeldIndex,
+    register: CommittedRegister,
+    snapshot: Snapshot,
+  ) {
     this.#parts = parts;
     this.#holder = holder;
     this.#held = held;

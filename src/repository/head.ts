@@ -9,6 +9,7 @@ import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import type { Random } from './keyring.ts';
 import type { RegisterCodec } from './register-codec.ts';
 import { Registers, type Versioned } from './registers.ts';
+import { mustNotBeReplica } from './replica-mark.ts';
 
 /** With the back-off below: about a minute of losing every race. */
 export const HEAD_ATTEMPTS_MAX = 50;
@@ -30,6 +31,7 @@ export class HeadKeeper {
   readonly ports: RepositoryPorts;
   readonly registers: Registers;
   #sequenceSeen: number;
+  #mayChange = false;
 
   /** `sequenceSeen`: highest ever seen of this repository; an older head is HEAD_ROLLED_BACK. */
   constructor(ports: RepositoryPorts, sequenceSeen = 0) {
@@ -62,11 +64,14 @@ export class HeadKeeper {
   }
 
   /** Answers the head with the change in it, and what the change answered. It may be called several times. HEAD_CONTENTION when others
-   *  always win. Any other fault leaves it open whether the change happened. */
+   *  always win; REPLICA_READ_ONLY. Any other fault leaves it open whether the change happened. */
   async change<T>(
     change: (head: Head) => HeadChange<T>,
     options?: CallOptions,
   ): Promise<{ readonly head: Head; readonly result: T }> {
+    // Once: a repository becomes a replica only while it is empty.
+    if (!this.#mayChange) await mustNotBeReplica(this.store, this.ports.codec, options);
+    this.#mayChange = true;
     for (let attempt = 0; attempt < HEAD_ATTEMPTS_MAX; attempt++) {
       if (attempt > 0) await this.ports.sleep(this.#backoffMs(attempt), options);
       const current = await this.#read(options);

@@ -14,6 +14,8 @@ import type { CallOptions } from '../store/object-store.ts';
 import { Keyring, newPair, openKeyObject, sealKeyObject } from './keyring.ts';
 import { hex, keyObjectKey, SESSION_KEYS_PREFIX, sessionKeyKey, unhex } from './layout.ts';
 import { keyIds, type OpenedRepository } from './open.ts';
+import { registerCodec } from './register-codec.ts';
+import { mustNotBeReplica } from './replica-mark.ts';
 
 const OBJECTS_IN_FLIGHT_MAX = 16;
 const KEY_ID_BYTES = 8;
@@ -44,7 +46,9 @@ export async function listKeys({ store, keyring }: OpenedRepository, options?: C
 
 /** Another key that opens everything. Answers its id. KEY_CANNOT_READ with a writer's key. */
 export async function addOwnerKey(repository: OpenedRepository, key: NewKey, options?: CallOptions): Promise<string> {
-  return putKey(repository, { ...ownerPayload(repository), ...generateSigningPair() }, key, options);
+  const payload = ownerPayload(repository);
+  await mayChange(repository, options);
+  return putKey(repository, { ...payload, ...generateSigningPair() }, key, options);
 }
 
 /** A key that writes one asset and cannot read any content. Answers its id. */
@@ -55,6 +59,7 @@ export async function addWriterKey(
   options?: CallOptions,
 ): Promise<string> {
   ownerPayload(repository);
+  await mayChange(repository, options);
   return putKey(repository, repository.keyring.writerPayload(asset), key, options);
 }
 
@@ -76,6 +81,7 @@ export async function removeKey(
     );
   if (key.isInUse) throw new Fault('KEY_IN_USE', `The key ${key.id} is the one that opened the repository`);
   if (dryRun) return key;
+  await mayChange(repository, options);
   const own = await store.get(keyObjectKey(keyring.keyId), undefined, options);
   await store.delete(keyObjectKey(key.id), options);
   // Somebody with that key may have removed ours at the same time: then both come back.
@@ -86,6 +92,7 @@ export async function removeKey(
 /** The key in use under another passphrase: a new key object takes its place. Answers its id. */
 export async function changePassphrase(repository: OpenedRepository, key: NewKey, options?: CallOptions): Promise<string> {
   const { store, keyring } = repository;
+  await mayChange(repository, options);
   const id = await putKey(repository, keyring.payload, key, options);
   await store.delete(keyObjectKey(keyring.keyId), options);
   return id;
@@ -152,6 +159,7 @@ export async function planRotation(
 export async function rotatePair(repository: OpenedRepository, details: RotateDetails, options?: CallOptions): Promise<Rotated> {
   const { store, parameters } = repository;
   const { pairs, replaced, foreign, writers } = await planRotation(repository, details, options);
+  await mayChange(repository, options);
   const pair = newPair(randomBytes);
   const rotated: OwnerPayload = { ...ownerPayload(repository), pairs: [...pairs, pair] };
   const keyId = await putKey(repository, rotated, details, options);
@@ -241,6 +249,11 @@ export async function putKey(
   if ((await openKeyObject(stored, { id, passphrase, repositoryId })) === undefined)
     throw new Fault('FORMAT_DAMAGED', `The key ${id} that was written does not open`);
   return id;
+}
+
+/** The keys of a replica are those of its source. */
+function mayChange({ store, keyring }: OpenedRepository, options?: CallOptions): Promise<void> {
+  return mustNotBeReplica(store, registerCodec(keyring, randomBytes), options);
 }
 
 function ownerPayload({ keyring, store }: OpenedRepository): OwnerPayload {

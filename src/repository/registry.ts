@@ -1,6 +1,6 @@
 // Which snapshots there are: listing, forgetting, and holding on to one while it is read.
 
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import type { Head, ProcessFacts } from '../format/head.ts';
 import type { CommittedRegister } from '../format/snapshot-register.ts';
 import type { CallOptions } from '../store/object-store.ts';
@@ -43,7 +43,8 @@ export async function forgetSnapshots(
   return absent ?? [];
 }
 
-export type PinnedSnapshot = { readonly holder: string; readonly head: Head };
+/** Without a holder it is not held: this is a replica, which nobody but its replication changes. */
+export type PinnedSnapshot = { readonly holder: string | undefined; readonly head: Head };
 
 /** Holds a snapshot: until `unpinSnapshot` no prune takes away what it needs, even when it is forgotten. Its packs may still move: a reader
  *  that finds one gone reads the head again. SNAPSHOT_NOT_FOUND. */
@@ -54,17 +55,24 @@ export async function pinSnapshot(
   options?: CallOptions,
 ): Promise<PinnedSnapshot> {
   const holder = hex(heads.ports.random(HOLDER_BYTES));
-  const { head, result } = await heads.change<boolean>((current) => {
-    if (current.pins.some((other) => other.holder === holder)) return { result: true };
-    const next = pin(current, { holder, session, at: heads.now(), ...process });
-    return { next, result: next !== undefined };
-  }, options);
-  if (!result) throw notFound(session);
-  return { holder, head };
+  try {
+    const { head, result } = await heads.change<boolean>((current) => {
+      if (current.pins.some((other) => other.holder === holder)) return { result: true };
+      const next = pin(current, { holder, session, at: heads.now(), ...process });
+      return { next, result: next !== undefined };
+    }, options);
+    if (!result) throw notFound(session);
+    return { holder, head };
+  } catch (error) {
+    if (!isFault(error, 'REPLICA_READ_ONLY')) throw error;
+    const head = await heads.read(options);
+    if (!rootsOf(head).has(session)) throw notFound(session);
+    return { holder: undefined, head };
+  }
 }
 
-export async function unpinSnapshot(heads: HeadKeeper, holder: string, options?: CallOptions): Promise<void> {
-  await dropPins(heads, (pinned) => pinned.holder === holder, options);
+export async function unpinSnapshot(heads: HeadKeeper, holder: string | undefined, options?: CallOptions): Promise<void> {
+  if (holder !== undefined) await dropPins(heads, (pinned) => pinned.holder === holder, options);
 }
 
 /** Drops pins of readers that are dead or hang. A reader that loses its pin may find packs gone, and says so; it never reads wrong bytes. */

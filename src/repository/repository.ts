@@ -90,7 +90,7 @@ export class Repository implements OpenedRepository {
       return remembered.keyId;
     };
     const opened = await openRepository(options.store, options.passphrase, preferredKey, undefined, options.derive);
-    return new Repository(opened, options, remembered.sequence ?? 0);
+    return new Repository(opened, options, remembered.sequences?.[options.store.location] ?? 0);
   }
 
   /** Brings the index on local disk to these index objects. `find` and `source` answer from it afterwards. One at a time: those who ask
@@ -139,7 +139,11 @@ export class Repository implements OpenedRepository {
   readonly readNode = (reference: References): Promise<Uint8Array> => this.reader.read(reference);
 
   async close(): Promise<void> {
-    remember(this.cacheDirectory, { keyId: this.keyring.keyId, sequence: this.heads.sequenceSeen }, process.pid);
+    remember(
+      this.cacheDirectory,
+      { keyId: this.keyring.keyId, location: this.store.location, sequence: this.heads.sequenceSeen },
+      process.pid,
+    );
     this.#acquired?.release();
     this.#acquired = undefined;
     await this.#index?.close();

@@ -1,0 +1,110 @@
+// Logs at a replica: written by the real writer, copied while they grow, read by the real reader.
+
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
+import { LogView } from '../../src/engine/log-view.ts';
+import { LogWriter } from '../../src/engine/log-writer.ts';
+import { LOG_SECTION_BYTES } from '../../src/format/log-object.ts';
+import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import { newRepository } from '../support/new-repository.ts';
+import { openReplication, prove, replicaOf, replicate } from '../support/replicating.ts';
+import { backUpTree, objectsIn, openRepository, writeSampleTree } from '../support/repository.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { seededBytes } from '../support/seeded-random.ts';
+
+const ASSET = 'pg/test';
+
+function writerOf(repository: Repository, from = 0): LogWriter {
+  const assetId = repository.keyring.assetId(ASSET);
+  return new LogWriter({
+    repository,
+    catalogue: new LogCatalogueKeeper(repository, assetId),
+    assetId,
+    incarnation: '0123456789abcdef',
+    timeline: 1,
+    from,
+    host: 'test',
+    now: () => new Date(),
+    policy: { bytes: 1, ms: 60_000 },
+    known: [],
+    signal: new AbortController().signal,
+    onTrouble: () => {},
+    onDurable: () => {},
+  });
+}
+
+async function append(writer: LogWriter, bytes: Uint8Array, from: number, to: number, step: number): Promise<void> {
+  for (let at = from; at < to; ) {
+    await writer.ready();
+    const next = Math.min(to, at + step, at + writer.room);
+    writer.append(bytes.subarray(at, next), [], next);
+    at = next;
+  }
+  await writer.flush();
+}
+
+async function expectLog(directory: string, bytes: Uint8Array): Promise<void> {
+  const replica = await openRepository(replicaOf(directory));
+  try {
+    const view = (await LogView.open(replica, replica.keyring.assetId(ASSET)))!;
+    expect(Math.max(...view.epochs.map(({ reader }) => reader.end))).toBe(bytes.length);
+    const read = new Uint8Array(bytes.length);
+    await view.read(1, 0, read);
+    expect(Buffer.compare(read, bytes)).toBe(0);
+  } finally {
+    await replica.close();
+  }
+}
+
+async function sample(): Promise<{ readonly directory: string; readonly repository: Repository }> {
+  const directory = scratchDirectory();
+  const repository = await newRepository(directory);
+  writeSampleTree(join(directory, 'tree'), 1, 2);
+  await backUpTree(repository, join(directory, 'tree'), { asset: ASSET });
+  return { directory, repository };
+}
+
+describe('the log at a replica', () => {
+  it('is that of its source after each round, over ranges, sections and epochs', async () => {
+    const { directory, repository } = await sample();
+    const bytes = seededBytes(LOG_SECTION_BYTES + 500_000, 1);
+    const writer = writerOf(repository);
+    let at = 0;
+    for (const to of [100_000, 300_000, LOG_SECTION_BYTES - 1000, LOG_SECTION_BYTES + 200_000]) {
+      await append(writer, bytes, at, to, 100_000);
+      at = to;
+      await replicate(directory);
+      await expectLog(directory, bytes.subarray(0, to));
+    }
+    // Another capture goes on where this one ended.
+    await append(writerOf(repository, at), bytes, at, bytes.length, 50_000);
+    await replicate(directory);
+    await expectLog(directory, bytes);
+    // Ranges that went into a section are deleted there when the writer comes to it, here at once.
+    const here = objectsIn(replicaOf(directory), 'log/');
+    const there = objectsIn(directory, 'log/');
+    expect([...here.keys()].filter((key) => !there.has(key))).toEqual([]);
+    expect(await prove(directory)).toMatchObject({ problems: [] });
+  });
+
+  it('comes while it is written, beside packs, and the lag is told', async () => {
+    const { directory, repository } = await sample();
+    const bytes = seededBytes(400_000, 2);
+    const progress = new ReplicaProgress();
+    const stopped = new AbortController();
+    const replication = await openReplication(directory, { progress, signal: stopped.signal });
+    const following = replication.follow();
+    const writer = writerOf(repository);
+    for (let at = 0; at < bytes.length; at += 40_000) await append(writer, bytes, at, at + 40_000, 40_000);
+    const written = performance.now();
+    // Looked at after the last byte was written: all of it is there.
+    while ((progress.logCurrentAtMs ?? 0) < written || (progress.headCurrentAtMs ?? 0) < written)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(progress.lagSeconds(performance.now())).toBeLessThan((performance.now() - written) / 1000);
+    await expectLog(directory, bytes);
+    stopped.abort();
+    await following;
+  });
+});
