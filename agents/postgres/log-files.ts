@@ -52,7 +52,7 @@ export class LogFiles {
     const from = segment * segmentBytes;
     // On an older timeline the way leaves it there. On the last one the server only looks ahead: it has a place to stop at, and stops with an
     // error if it does not reach it.
-    if (from >= leg.to && (index < legs.length - 1 || storedTo(this.#options.view, timeline, from) === from))
+    if (from >= leg.to && (index < legs.length - 1 || this.#options.view.storedTo(timeline, from) === from))
       return { kind: 'absent' };
     if (from + segmentBytes <= leg.from) throw new Fault('LOG_GAP', `The server asks for ${name}, which is before the base backup`);
     const bytes = await (this.#ahead.get(name) ?? this.#read(leg, from));
@@ -77,7 +77,7 @@ export class LogFiles {
   async #read(leg: Leg, from: number): Promise<Uint8Array> {
     const { view, segmentBytes } = this.#options;
     const bytes = new Uint8Array(segmentBytes);
-    const end = Math.min(from + segmentBytes, storedTo(view, leg.timeline, from));
+    const end = Math.min(from + segmentBytes, view.storedTo(leg.timeline, from));
     if (end < Math.min(leg.to, from + segmentBytes))
       throw new Fault(
         'LOG_GAP',
@@ -93,14 +93,4 @@ function nameOf(timeline: number, segment: number, segmentBytes: number): string
   return [timeline, Math.floor(segment / perHalf), segment % perHalf]
     .map((n) => n.toString(16).toUpperCase().padStart(8, '0'))
     .join('');
-}
-
-/** End of the bytes that are stored without a hole from a position on. */
-function storedTo(view: LogView, timeline: number, from: number): number {
-  let end = from;
-  const own = view.epochs
-    .filter(({ reader }) => reader.epoch.timeline === timeline)
-    .sort((a, b) => a.reader.epoch.from - b.reader.epoch.from);
-  for (const { reader } of own) if (reader.epoch.from <= end && reader.end > end) end = reader.end;
-  return end;
 }

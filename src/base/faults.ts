@@ -119,6 +119,7 @@ export const FAULTS = {
     EXIT.damage,
   ),
   LOG_GAP: never('Log is missing there. See "holdfast pg window" for the intervals that can be restored.'),
+  LOG_LET_GO: later('Retention let go of what this capture was storing, since it was old. Capture begins anew by itself.'),
   RECOVERY_REFUSED: never('See "holdfast pg window" for the intervals that can be restored.', EXIT.usage),
 
   // Retention

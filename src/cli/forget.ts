@@ -1,5 +1,9 @@
 // Drops snapshots: those that a retention policy does not keep, or those that are named. Their space comes back with "prune".
 
+import { Fault } from '../base/faults.ts';
+import { isBase } from '../engine/cluster-facts.ts';
+import { judgeBases } from '../engine/cluster-retention.ts';
+import type { JudgedBase } from '../engine/log-retention.ts';
 import { displayPath } from '../model/entry-path.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { type ForgetGroup, type ForgetPlan, planForget, type RetentionPolicy } from '../policy/retention.ts';
@@ -28,10 +32,7 @@ export function forget(invocation: Invocation): Promise<number> {
   if (hasRules && args.length > 0) throw usage('Snapshots are forgotten by name or by rules, not by both');
   if (!hasRules && args.length === 0) throw usage('Say which snapshots to keep (--keep-last 7 ...), or name those to forget');
   return withRepository(invocation, async (repository) => {
-    const plan =
-      args.length > 0
-        ? await planOfNames(invocation, repository)
-        : planForget(await selectSnapshots(repository, options, signal), policy, planOptions(options));
+    const plan = args.length > 0 ? await planOfNames(invocation, repository) : await planOfRules(invocation, repository, policy);
     print(invocation, plan);
     const dropped = plan.groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
     const kept = plan.groups.reduce((sum, group) => sum + group.kept.length, 0);
@@ -45,12 +46,43 @@ export function forget(invocation: Invocation): Promise<number> {
   });
 }
 
+/** What a database cluster needs stays, whatever the rules say: the bases of the window, or at least of the newest moment. */
+async function planOfRules(
+  { options, signal }: Invocation,
+  repository: Repository,
+  policy: RetentionPolicy,
+): Promise<ForgetPlan<Snapshot>> {
+  const snapshots = await selectSnapshots(repository, options, signal);
+  const now = new Date();
+  const { keepWindowMs } = policy;
+  const since = keepWindowMs === undefined ? Number.POSITIVE_INFINITY : (now.getTime() - keepWindowMs) * 1000;
+  const judged = await judgeAll(repository, snapshots, since, signal);
+  const held = ({ id }: Snapshot): string | undefined => {
+    const one = judged.get(id);
+    return one?.isNeeded === true ? one.reason : undefined;
+  };
+  return planForget(snapshots, policy, { ...planOptions(options), now, held });
+}
+
+async function judgeAll(
+  repository: Repository,
+  snapshots: readonly Snapshot[],
+  since: number,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, JudgedBase>> {
+  const assets = new Set(snapshots.filter(isBase).map(({ asset }) => asset));
+  const judged = new Map<string, JudgedBase>();
+  for (const asset of assets) for (const [id, one] of await judgeBases(repository, asset, since, signal)) judged.set(id, one);
+  return judged;
+}
+
 async function planOfNames({ args, options, signal }: Invocation, repository: Repository): Promise<ForgetPlan<Snapshot>> {
   const named = new Map<string, Snapshot>();
   for (const name of args) {
     const snapshot = await selectSnapshot(repository, name, options, signal);
     named.set(snapshot.id, snapshot);
   }
+  if (!options.flag('allow-empty')) await mustLeaveWindow(repository, [...named.values()], signal);
   const groups = new Map<string, Snapshot[]>();
   for (const snapshot of named.values()) groups.set(snapshot.asset, [...(groups.get(snapshot.asset) ?? []), snapshot]);
   return {
@@ -60,6 +92,22 @@ async function planOfNames({ args, options, signal }: Invocation, repository: Re
       dropped: snapshots.map((snapshot) => ({ snapshot, reason: 'it was named' })),
     })),
   };
+}
+
+/** RETENTION_DROPS_ALL when the newest moment of a cluster could not be restored any more. */
+async function mustLeaveWindow(repository: Repository, named: readonly Snapshot[], signal: AbortSignal): Promise<void> {
+  const judged = await judgeAll(repository, named, Number.POSITIVE_INFINITY, signal);
+  for (const { id, asset } of named) {
+    const one = judged.get(id);
+    if (one?.isNeeded !== true) continue;
+    throw new Fault(
+      'RETENTION_DROPS_ALL',
+      `The recovery window of "${asset}" needs the base backup ${shortId(id)}: ${one.reason}`,
+      {
+        hint: 'Wait for the next base backup, or say that you mean it with --allow-empty.',
+      },
+    );
+  }
 }
 
 function policyOf(options: OptionValues): RetentionPolicy {
@@ -78,20 +126,22 @@ function policyOf(options: OptionValues): RetentionPolicy {
   }
   const within = options.text('keep-within');
   if (within !== undefined) policy.keepWithinMs = parseSpan(within);
+  const window = options.text('keep-window');
+  if (window !== undefined) policy.keepWindowMs = parseSpan(window, '--keep-window');
   const tags = options.texts('keep-tag').map((text) => text.split(',').map((tag) => tag.trim()));
   if (tags.length > 0) policy.keepTags = tags;
   return policy as RetentionPolicy;
 }
 
 /** "7d", "1y6m", "36h": hours, days, weeks, months of 30 and years of 365 days. */
-export function parseSpan(text: string): number {
+export function parseSpan(text: string, option = '--keep-within'): number {
   let ms = 0;
   let rest = text.trim();
   for (let match = /^(\d{1,6})\s*([hdwmy])\s*/i.exec(rest); match !== null; match = /^(\d{1,6})\s*([hdwmy])\s*/i.exec(rest)) {
     ms += Number(match[1]) * SPANS_MS[match[2]!.toLowerCase()]!;
     rest = rest.slice(match[0].length);
   }
-  if (rest !== '' || ms === 0) throw usage(`--keep-within must be a time such as 36h, 14d or 1y6m; "${text}" is not`);
+  if (rest !== '' || ms === 0) throw usage(`${option} must be a time such as 36h, 14d or 1y6m; "${text}" is not`);
   return ms;
 }
 

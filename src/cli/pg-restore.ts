@@ -17,6 +17,7 @@ import { type OptionValues, usage } from './option.ts';
 import { clusterOf } from './pg-cluster.ts';
 import { watchRecovery } from './pg-progress.ts';
 import { describe, helperOf, PROGRAM, planFields, planFor, requestedText, targetOf } from './pg-target.ts';
+import { pinned } from './pinned.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 
@@ -43,23 +44,26 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
     const stop = watchRecovery(output, progress);
     let restored: RestoredCluster;
     try {
-      restored = await restoreCluster({
-        repository,
-        cluster,
-        plan,
-        dataDirectory: resolve(directory!),
-        delta: options.flag('delta'),
-        tablespaces,
-        programs: options.text('bin-dir') ?? usualPrograms({ version }),
-        action: options.flag('pause') ? 'pause' : 'promote',
-        program: PROGRAM,
-        helper: helperOf(invocation, asset),
-        threads: threadsOf(options),
-        settings: {},
-        signal,
-        progress,
-        onStep: (step) => output.detail(`restore: ${step}`),
-      });
+      // The pin holds the base and its log: neither retention nor a prune takes them away meanwhile.
+      restored = await pinned(invocation, repository, cluster.snapshots.get(plan.base.snapshot)!, () =>
+        restoreCluster({
+          repository,
+          cluster,
+          plan,
+          dataDirectory: resolve(directory!),
+          delta: options.flag('delta'),
+          tablespaces,
+          programs: options.text('bin-dir') ?? usualPrograms({ version }),
+          action: options.flag('pause') ? 'pause' : 'promote',
+          program: PROGRAM,
+          helper: helperOf(invocation, asset),
+          threads: threadsOf(options),
+          settings: {},
+          signal,
+          progress,
+          onStep: (step) => output.detail(`restore: ${step}`),
+        }),
+      );
     } catch (error) {
       throw signal.aborted
         ? new Fault('INTERRUPTED', 'The restore was interrupted', { hint: INTERRUPTED_HINT, cause: error })

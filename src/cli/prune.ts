@@ -2,7 +2,11 @@
 
 import { EXIT } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
+import { isBase } from '../engine/cluster-facts.ts';
+import { trimCluster } from '../engine/cluster-retention.ts';
 import { PruneProgress, type PruneReport, prune as pruneRepository } from '../repository/prune.ts';
+import type { Repository } from '../repository/repository.ts';
+import { listSnapshots } from '../repository/snapshots.ts';
 import { withRepository } from './open.ts';
 import { usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
@@ -38,7 +42,8 @@ export function prune(invocation: Invocation): Promise<number> {
       });
       stop();
       print(invocation, report);
-      output.summary('prune', { ...report, durationMs: Math.round(performance.now()) });
+      const log = await trimLogs(invocation, repository);
+      output.summary('prune', { ...report, ...log, durationMs: Math.round(performance.now()) });
       return report.damagedPacks.length > 0 ? EXIT.damage : 0;
     } finally {
       stop();
@@ -48,6 +53,24 @@ export function prune(invocation: Invocation): Promise<number> {
   function byOf(): string {
     return `${userOf()}@${hostOf(undefined)}`;
   }
+}
+
+/** Log that no base backup needs any more goes with the blocks. */
+async function trimLogs({ options, output, signal }: Invocation, repository: Repository): Promise<Record<string, number>> {
+  const dryRun = options.flag('dry-run');
+  const all = await listSnapshots(repository, await repository.heads.read({ signal }), { signal });
+  let objects = 0;
+  let bytes = 0;
+  for (const asset of new Set(all.filter(isBase).map((snapshot) => snapshot.asset))) {
+    const report = await trimCluster(repository, asset, { dryRun, signal });
+    if (report === undefined || report.objects + report.epochs === 0) continue;
+    objects += report.objects;
+    bytes += report.bytes;
+    output.line(
+      `  log of ${asset}: ${report.objects} objects, ${formatBytes(report.bytes)} ${dryRun ? 'would be ' : ''}deleted; no base backup needs them`,
+    );
+  }
+  return { logObjectsDeleted: objects, logBytesFreed: bytes };
 }
 
 /** "5%" or "0.05" -> 0.05 */

@@ -176,7 +176,7 @@ export const VERBS: readonly Verb[] = [
     name: 'forget',
     summary: 'drop snapshots that a retention policy does not keep, or that are named',
     details:
-      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. "prune" frees the space afterwards.',
+      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. Of a database whose log is captured, the bases that the window needs stay, and at least the newest one that can be restored. "prune" frees the space afterwards.',
     args: [{ name: 'SNAPSHOT', min: 0, max: 10_000, kind: 'snapshot' }],
     options: [
       ...REPOSITORY,
@@ -192,6 +192,12 @@ export const VERBS: readonly Verb[] = [
         kind: 'text',
         value: 'TIME',
         help: 'keep what is at most so much older than the newest: 36h, 14d, 1y6m',
+      },
+      {
+        name: 'keep-window',
+        kind: 'text',
+        value: 'TIME',
+        help: 'keep every state of so long until now: what began since, and the newest before; of a database with its log',
       },
       { name: 'keep-tag', kind: 'text', many: true, value: 'TAG[,TAG]', help: 'keep what has all of these tags' },
       { name: 'time-zone', kind: 'text', value: 'ZONE', help: 'where days begin, e.g. Asia/Shanghai (default: that of this host)' },

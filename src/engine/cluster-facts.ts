@@ -60,11 +60,16 @@ export function baseFactsOf({ facts }: Snapshot): BaseFacts {
   return facts as unknown as BaseFacts;
 }
 
-function isBaseOf({ facts }: Snapshot, incarnation: string): boolean {
-  return facts?.['kind'] === 'postgres-base' && incarnationOf(facts['systemId'] ?? '0') === incarnation;
+export function isBase({ facts }: Snapshot): boolean {
+  return facts?.['kind'] === 'postgres-base';
 }
 
-function baseOf(snapshot: Snapshot): RecoveryBase {
+function isBaseOf(snapshot: Snapshot, incarnation: string): boolean {
+  const { facts } = snapshot;
+  return isBase(snapshot) && incarnationOf(facts?.['systemId'] ?? '0') === incarnation;
+}
+
+export function baseOf(snapshot: Snapshot): RecoveryBase {
   const facts = baseFactsOf(snapshot);
   return {
     snapshot: snapshot.id,

@@ -1,8 +1,10 @@
-// The register that lists the pieces of an asset's log, and how it changes: read, apply, swap, again on a conflict. Every change only adds,
-// and adding twice is adding once, so a lost answer does no harm.
+// The register that lists the pieces of an asset's log, and how it changes: read, apply, swap, again on a conflict. Every change made twice
+// is made once, so a lost answer does no harm. What is added stays, but for retention: it swaps first what may go out of the register, and
+// deletes then (trim-log.ts).
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Fault } from '../base/faults.ts';
 import {
   decodeLogCatalogue,
@@ -12,6 +14,8 @@ import {
   type LogEpoch,
   type LogGap,
   type LogHistory,
+  type LostLog,
+  type RetiredEpoch,
 } from '../format/log-catalogue.ts';
 import { hex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
@@ -63,6 +67,67 @@ export class LogCatalogueKeeper {
     return this.#change((now) => (now.gaps.some(isSame) ? now : { ...now, gaps: [...now.gaps, gap] }), options);
   }
 
+  /** Objects of an epoch that cannot be read: no window leads over them from now on. */
+  addLost(epoch: string, lost: readonly LostLog[], options?: CallOptions): Promise<LogCatalogue> {
+    return this.#changeEpoch(
+      epoch,
+      (one) => {
+        const known = new Set(one.lost?.map(({ object }) => object));
+        const added = lost.filter(({ object }) => !known.has(object));
+        return added.length === 0 ? one : { ...one, lost: [...(one.lost ?? []), ...added] };
+      },
+      options,
+    );
+  }
+
+  /** Objects of an epoch that were lost, and are whole again. */
+  dropLost(epoch: string, objects: ReadonlySet<string>, options?: CallOptions): Promise<LogCatalogue> {
+    return this.#changeEpoch(
+      epoch,
+      ({ lost = [], ...one }) => {
+        const left = lost.filter(({ object }) => !objects.has(object));
+        return left.length === 0 ? one : { ...one, lost: left };
+      },
+      options,
+    );
+  }
+
+  /** Lets log go: of each epoch what lies before `trimmed`, and whole epochs. The first change of a trim; deletions follow it. */
+  letGo(trims: ReadonlyMap<string, number>, retired: ReadonlySet<string>, options?: CallOptions): Promise<LogCatalogue> {
+    return this.#change((now) => {
+      const leaving = now.epochs.filter(({ epoch }) => retired.has(epoch));
+      const isMore = ({ epoch, trimmed = 0 }: LogEpoch): boolean => (trims.get(epoch) ?? 0) > trimmed;
+      if (leaving.length === 0 && !now.epochs.some(isMore)) return now;
+      return {
+        ...now,
+        epochs: now.epochs
+          .filter(({ epoch }) => !retired.has(epoch))
+          .map((one) => (isMore(one) ? withoutLostBefore({ ...one, trimmed: trims.get(one.epoch)! }) : one)),
+        retired: [...(now.retired ?? []), ...leaving.map(nameOf)],
+      };
+    }, options);
+  }
+
+  /** Their objects are deleted. */
+  dropRetired(epochs: ReadonlySet<string>, options?: CallOptions): Promise<LogCatalogue> {
+    return this.#change(({ retired = [], ...now }) => {
+      const left = retired.filter(({ epoch }) => !epochs.has(epoch));
+      return left.length === 0 ? now : { ...now, retired: left };
+    }, options);
+  }
+
+  /** Gaps that end before everything that is left. */
+  dropGaps(isOld: (gap: LogGap) => boolean, options?: CallOptions): Promise<LogCatalogue> {
+    return this.#change((now) => (now.gaps.some(isOld) ? { ...now, gaps: now.gaps.filter((gap) => !isOld(gap)) } : now), options);
+  }
+
+  #changeEpoch(name: string, apply: (epoch: LogEpoch) => LogEpoch, options?: CallOptions): Promise<LogCatalogue> {
+    return this.#change((now) => {
+      const epochs = now.epochs.map((one) => (one.epoch === name ? apply(one) : one));
+      return isSame(epochs, now.epochs) ? now : { ...now, epochs };
+    }, options);
+  }
+
   async #read(options?: CallOptions): Promise<{ readonly catalogue: LogCatalogue; readonly version: string | undefined }> {
     const value = await this.#repository.store.read(this.#key, options);
     if (value === undefined) return { catalogue: EMPTY_LOG_CATALOGUE, version: undefined };
@@ -74,11 +139,24 @@ export class LogCatalogueKeeper {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const { catalogue, version } = await this.#read(options);
       const next = apply(catalogue);
-      if (next === catalogue) return catalogue;
+      if (isSame(next, catalogue)) return catalogue;
       const bytes = this.#codec.encode(this.#key, encodeLogCatalogue(next, hex(randomBytes(NONCE_BYTES))));
       if ((await this.#repository.store.swap(this.#key, bytes, version, options)) !== 'conflict') return next;
       await sleep(10 * 2 ** Math.min(attempt, 6) * Math.random());
     }
     throw new Fault('HEAD_CONTENTION', `The catalogue of the log changes at once in too many places (${this.#key})`);
   }
+}
+
+function nameOf({ epoch, incarnation, timeline }: LogEpoch): RetiredEpoch {
+  return { epoch, incarnation, timeline };
+}
+
+function withoutLostBefore({ lost = [], ...epoch }: LogEpoch): LogEpoch {
+  const left = lost.filter(({ to }) => to > (epoch.trimmed ?? 0));
+  return left.length === 0 ? epoch : { ...epoch, lost: left };
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return a === b || isDeepStrictEqual(a, b);
 }

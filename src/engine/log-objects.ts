@@ -10,7 +10,7 @@ import { openOnce, sealOnce, TAG_BYTES } from '../codec/aead.ts';
 import { objectId } from '../codec/chunk-id.ts';
 import { deriveKey } from '../codec/derive.ts';
 import { announcedLength, compressFrame, decompressFrame } from '../codec/zstd-frame.ts';
-import type { LogEpoch } from '../format/log-catalogue.ts';
+import type { RetiredEpoch } from '../format/log-catalogue.ts';
 import {
   decodeLogData,
   decodeLogHeader,
@@ -43,7 +43,7 @@ export function sectionOf(position: number): number {
   return Math.floor(position / LOG_SECTION_BYTES) * LOG_SECTION_BYTES;
 }
 
-export function epochPrefix(assetId: Uint8Array, { incarnation, epoch, timeline }: LogEpoch): string {
+export function epochPrefix(assetId: Uint8Array, { incarnation, epoch, timeline }: RetiredEpoch): string {
   return `log/${hex(assetId)}/${incarnation}/${epoch}/${timeline.toString(16).padStart(8, '0')}`;
 }
 

@@ -1,22 +1,38 @@
 // All that is stored of an asset's log, opened for reading: its stretches, its marks, its bytes.
 //
 // Epochs overlap: one that goes on begins a little before the end of the one before it. Of two, the bytes and marks are the same where both
-// have them (the writer has compared). A mark belongs to the epoch that holds the end of its record, so walking the epochs in order and
-// taking from each what ends beyond the one before gives every mark once, in the order of the log.
+// have them (the writer has compared). A mark belongs to the epoch that holds the end of its record, so walking the stretches in order and
+// taking from each what ends beyond the one before gives every mark once, in the order of the log. Where an object of one epoch is lost,
+// another one that has the same log stands in.
 
-import { Fault } from '../base/faults.ts';
-import type { LogCatalogue, LogHistory } from '../format/log-catalogue.ts';
-import { LOG_SECTION_BYTES, type LogIndex } from '../format/log-object.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { Fault, isFault } from '../base/faults.ts';
+import type { LogCatalogue, LogEpoch, LogHistory } from '../format/log-catalogue.ts';
 import type { LogMark } from '../model/log-mark.ts';
-import type { OpenedRepository } from '../repository/open.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { LogCatalogueKeeper } from './log-catalogue.ts';
-import { sectionOf } from './log-objects.ts';
-import { EpochReader } from './log-reader.ts';
+import { EpochReader, type ObjectRun } from './log-reader.ts';
+import type { LostPiece, ReadingRepository } from './log-tail.ts';
 import type { KnownGap, Lineage, LogStretch, MarkIndex } from './recovery-plan.ts';
 
 const EPOCHS_PARALLEL = 8;
+const LOOKS_MAX = 10;
+
+/** A part of an epoch without a hole. */
+export type OpenStretch = ObjectRun & {
+  readonly reader: EpochReader;
+  /** End of its last whole record. */
+  readonly recordsEnd: number;
+};
+
+export type OpenEpoch = {
+  readonly reader: EpochReader;
+  readonly stretches: readonly OpenStretch[];
+  /** Objects that cannot be read. */
+  readonly lost: readonly LostPiece[];
+  /** End of the last whole record of all. */
+  readonly recordsEnd: number;
+};
 
 export class LogView implements MarkIndex {
   readonly catalogue: LogCatalogue;
@@ -32,28 +48,29 @@ export class LogView implements MarkIndex {
 
   /** `incarnation`: of the newest epoch when absent. Undefined when the asset has no log. */
   static async open(
-    repository: OpenedRepository & { readonly keys: SessionKeyCache },
+    repository: ReadingRepository,
     assetId: Uint8Array,
     incarnation?: string,
     options?: CallOptions,
   ): Promise<LogView | undefined> {
-    const catalogue = await new LogCatalogueKeeper(repository, assetId).read(options);
-    const wanted = incarnation ?? catalogue.epochs.at(-1)?.incarnation;
-    if (wanted === undefined) return undefined;
-    const records = catalogue.epochs.filter((one) => one.incarnation === wanted);
-    const epochs: OpenEpoch[] = [];
-    for (let at = 0; at < records.length; at += EPOCHS_PARALLEL) {
-      const some = records.slice(at, at + EPOCHS_PARALLEL);
-      epochs.push(
-        ...(await Promise.all(
-          some.map(async (record) => {
-            const reader = await EpochReader.open(repository, assetId, record, options);
-            return { reader, recordsEnd: await recordsEnd(reader, options) };
-          }),
-        )),
-      );
+    const keeper = new LogCatalogueKeeper(repository, assetId);
+    for (let look = 0; look < LOOKS_MAX; look++) {
+      const catalogue = await keeper.read(options);
+      const wanted = incarnation ?? catalogue.epochs.at(-1)?.incarnation;
+      if (wanted === undefined) return undefined;
+      const own = (one: LogEpoch): boolean => one.incarnation === wanted;
+      const records = catalogue.epochs.filter(own);
+      const epochs: OpenEpoch[] = [];
+      for (let at = 0; at < records.length; at += EPOCHS_PARALLEL) {
+        const some = records.slice(at, at + EPOCHS_PARALLEL);
+        epochs.push(...(await Promise.all(some.map((record) => openEpoch(repository, assetId, record, options)))));
+      }
+      // What was let go meanwhile must not be taken for lost.
+      const after = await keeper.read(options);
+      if (isDeepStrictEqual(trimsOf(after.epochs.filter(own).slice(0, records.length)), trimsOf(records)))
+        return new LogView(catalogue, wanted, epochs);
     }
-    return new LogView(catalogue, wanted, epochs);
+    throw new Fault('HEAD_CONTENTION', 'The log is trimmed faster than it can be read');
   }
 
   /** The timeline that was captured last. */
@@ -62,11 +79,11 @@ export class LogView implements MarkIndex {
   }
 
   get stretches(): LogStretch[] {
-    return this.epochs.map(({ reader, recordsEnd }) => ({
-      timeline: reader.epoch.timeline,
-      from: reader.epoch.from,
-      to: recordsEnd,
-    }));
+    return this.#open.map(({ reader, from, recordsEnd }) => ({ timeline: reader.epoch.timeline, from, to: recordsEnd }));
+  }
+
+  get #open(): OpenStretch[] {
+    return this.epochs.flatMap(({ stretches }) => stretches);
   }
 
   get lineages(): Lineage[] {
@@ -77,21 +94,37 @@ export class LogView implements MarkIndex {
     return this.catalogue.histories.filter((one) => one.incarnation === this.incarnation);
   }
 
+  /** Log that was never had, and log that no epoch has any more. */
   get gaps(): KnownGap[] {
-    return this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation);
+    const gaps: KnownGap[] = this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation);
+    for (const { reader, lost } of this.epochs) {
+      const { timeline } = reader.epoch;
+      for (const { object, from, to, cause } of lost)
+        if (this.storedTo(timeline, from) < to)
+          gaps.push({ timeline, from, to, cause: `the stored object ${reader.prefix}/${object} is lost: ${cause}` });
+    }
+    return gaps;
+  }
+
+  /** End of the bytes that are stored without a hole from a position on; the position itself where there are none. */
+  storedTo(timeline: number, from: number): number {
+    let end = from;
+    const own = this.#open.filter(({ reader }) => reader.epoch.timeline === timeline).sort((a, b) => a.from - b.from);
+    for (const stretch of own) if (stretch.from <= end && stretch.to > end) end = stretch.to;
+    return end;
   }
 
   async firstLater(timeline: number, from: number, to: number, time: number): Promise<LogMark | undefined> {
-    for (const { reader, after } of this.#ordered(timeline, from, to)) {
+    for (const { reader, first, end, after } of this.#ordered(timeline, from, to)) {
       // The latest time so far never falls: the first object after which it is later holds the first later mark.
-      let low = 0;
-      let high = reader.count;
+      let low = first;
+      let high = end;
       while (low < high) {
         const middle = Math.floor((low + high) / 2);
-        if ((await reader.timeBefore(middle + 1)) > time) high = middle;
+        if ((await reader.timeAfter(middle)) > time) high = middle;
         else low = middle + 1;
       }
-      for (let n = low; n < reader.count; n++) {
+      for (let n = low; n < end; n++) {
         const index = await reader.nth(n);
         if (index.from >= to) return undefined;
         const found = index.marks.find((mark) => mark.time > time && mark.end > after && mark.end <= to);
@@ -102,8 +135,8 @@ export class LogView implements MarkIndex {
   }
 
   async last(timeline: number, from: number, to: number, kind?: 'commit'): Promise<LogMark | undefined> {
-    for (const { reader, after } of this.#ordered(timeline, from, to).reverse()) {
-      for (let n = reader.count - 1; n >= 0; n--) {
+    for (const { reader, first, end, after } of this.#ordered(timeline, from, to).reverse()) {
+      for (let n = end - 1; n >= first; n--) {
         const index = await reader.nth(n);
         if (index.from >= to) continue;
         if (index.to <= after) break;
@@ -121,8 +154,9 @@ export class LogView implements MarkIndex {
 
   /** All marks whose records end in (from, to], in the order of the log. */
   async *marks(timeline: number, from: number, to: number): AsyncGenerator<LogMark> {
-    for (const { reader, after } of this.#ordered(timeline, from, to)) {
-      for await (const index of reader.indexes(after)) {
+    for (const { reader, first, end, after } of this.#ordered(timeline, from, to)) {
+      for (let n = reader.numberAt(after, first); n < end; n++) {
+        const index = await reader.nth(n);
         if (index.from >= to) break;
         for (const mark of index.marks) if (mark.end > after && mark.end <= to) yield mark;
       }
@@ -134,45 +168,75 @@ export class LogView implements MarkIndex {
     let at = 0;
     while (at < target.length) {
       const position = from + at;
-      const epoch = this.epochs.find(
-        ({ reader }) => reader.epoch.timeline === timeline && reader.epoch.from <= position && reader.end > position,
-      );
-      if (epoch === undefined) throw new Fault('LOG_GAP', `There is no log of timeline ${timeline} at ${position}`);
-      const section = sectionOf(position);
-      const { from: begin, bytes } = await epoch.reader.readSection(section, options);
-      const end = Math.min(begin + bytes.length, section + LOG_SECTION_BYTES, from + target.length);
+      const { from: begin, bytes } = await this.#readAt(timeline, position, options);
+      const end = Math.min(begin + bytes.length, from + target.length);
       if (end <= position) throw new Fault('LOG_GAP', `The log of timeline ${timeline} ends at ${position}`);
       target.set(bytes.subarray(position - begin, end - begin), at);
       at += end - position;
     }
   }
 
-  /** Epochs of a timeline that have something in (from, to], each with the end of what those before it have. */
-  #ordered(timeline: number, from: number, to: number): { readonly reader: EpochReader; readonly after: number }[] {
-    const own = this.epochs.filter(
-      ({ reader }) => reader.epoch.timeline === timeline && reader.epoch.from < to && reader.end > from,
+  async #readAt(timeline: number, position: number, options?: CallOptions): Promise<{ from: number; bytes: Uint8Array }> {
+    const own = this.#open.filter(
+      ({ reader, from, to }) => reader.epoch.timeline === timeline && from <= position && to > position,
     );
-    own.sort((a, b) => a.reader.epoch.from - b.reader.epoch.from || a.recordsEnd - b.recordsEnd);
-    const ordered: { reader: EpochReader; after: number }[] = [];
+    if (own.length === 0) throw new Fault('LOG_GAP', `There is no log of timeline ${timeline} at ${position}`);
+    for (const [n, { reader }] of own.entries()) {
+      try {
+        return await reader.readAt(position, options);
+      } catch (error) {
+        if (n === own.length - 1 || !isFault(error, 'FORMAT_DAMAGED', 'STORE_NOT_FOUND', 'STORE_CORRUPT_ANSWER')) throw error;
+      }
+    }
+    throw new Fault('LOG_GAP', `There is no log of timeline ${timeline} at ${position}`);
+  }
+
+  /** Stretches of a timeline that have something in (from, to], each with the end of what those before it have. */
+  #ordered(timeline: number, from: number, to: number): (OpenStretch & { readonly after: number })[] {
+    const own = this.#open.filter((one) => one.reader.epoch.timeline === timeline && one.from < to && one.to > from);
+    own.sort((a, b) => a.from - b.from || a.recordsEnd - b.recordsEnd);
+    const ordered: (OpenStretch & { readonly after: number })[] = [];
     let after = from;
-    for (const { reader, recordsEnd } of own) {
-      if (recordsEnd <= after) continue;
-      ordered.push({ reader, after });
-      after = recordsEnd;
+    for (const stretch of own) {
+      if (stretch.recordsEnd <= after) continue;
+      ordered.push({ ...stretch, after });
+      after = stretch.recordsEnd;
     }
     return ordered;
   }
 }
 
-export type OpenEpoch = {
-  readonly reader: EpochReader;
-  /** End of the last whole record. */
-  readonly recordsEnd: number;
-};
+async function openEpoch(
+  repository: ReadingRepository,
+  assetId: Uint8Array,
+  record: LogEpoch,
+  options?: CallOptions,
+): Promise<OpenEpoch> {
+  const reader = await EpochReader.open(repository, assetId, record, options);
+  const lost = [...reader.lost];
+  const stretches: OpenStretch[] = [];
+  for (const run of reader.runs) {
+    let { end, to } = run;
+    for (; end > run.first; end--) {
+      const index = await reader.nth(end - 1, options).catch((error: unknown) => {
+        if (!isFault(error, 'FORMAT_DAMAGED', 'STORE_NOT_FOUND', 'STORE_CORRUPT_ANSWER')) throw error;
+        return error.message;
+      });
+      if (typeof index !== 'string') {
+        stretches.push({ ...run, reader, end, to, recordsEnd: Math.max(index.recordFrom, run.from) });
+        break;
+      }
+      const from = reader.startOf(end - 1);
+      const key = reader.keyOf(end - 1);
+      lost.push({ object: key.slice(key.lastIndexOf('/') + 1), from, to, cause: index });
+      to = from;
+    }
+  }
+  return { reader, stretches, lost, recordsEnd: stretches.at(-1)?.recordsEnd ?? reader.from };
+}
 
-async function recordsEnd(reader: EpochReader, options?: CallOptions): Promise<number> {
-  const last: LogIndex | undefined = reader.count === 0 ? undefined : await reader.nth(reader.count - 1, options);
-  return last === undefined ? reader.epoch.from : Math.max(last.recordFrom, reader.epoch.from);
+function trimsOf(epochs: readonly LogEpoch[]): unknown {
+  return epochs.map(({ epoch, trimmed = 0 }) => [epoch, trimmed]);
 }
 
 function isTransaction(mark: LogMark, kind: 'commit' | undefined): boolean {

@@ -29,6 +29,8 @@ const SHARE_BETWEEN = 0.2;
 const RETRY_FIRST_MS = 200;
 const RETRY_MAX_MS = 10_000;
 const DELETES_PARALLEL = 8;
+/** So often it is looked whether the epoch is still in the catalogue: retention may have let it go. */
+const LISTED_CHECK_MS = 60_000;
 
 export type ShipPolicy = {
   /** An open section is shipped when so many bytes wait, */
@@ -83,6 +85,7 @@ export class LogWriter {
   #sections: Section[];
   #known: readonly KnownStretch[];
   #isPublished = false;
+  #listedAt = 0;
   #durable: number;
   #durableRecord: number;
   #timeMax = 0;
@@ -251,6 +254,19 @@ export class LogWriter {
     await this.#persist(async () => void (await repository.store.put(this.#sealedKey.key, this.#sealedKey.bytes, { signal })));
     await this.#persist(async () => void (await catalogue.addEpoch(this.epoch, { signal })));
     this.#isPublished = true;
+    this.#listedAt = performance.now();
+  }
+
+  /** Retention lets an epoch go only when it is old and another one of this host goes on; who slept through that begins anew. */
+  async #mustBeListed(): Promise<void> {
+    if (performance.now() - this.#listedAt < LISTED_CHECK_MS) return;
+    const { catalogue, signal } = this.#options;
+    await this.#persist(async () => {
+      const { epochs } = await catalogue.read({ signal });
+      if (!epochs.some(({ epoch }) => epoch === this.epoch.epoch))
+        throw new Fault('LOG_LET_GO', `The epoch ${this.epoch.epoch} is no part of the log any more`);
+    });
+    this.#listedAt = performance.now();
   }
 
   async #sealSection(section: Section): Promise<void> {
@@ -293,6 +309,7 @@ export class LogWriter {
     marks: readonly LogMark[],
     recordFrom: number,
   ): Promise<void> {
+    await this.#mustBeListed();
     const { repository, signal } = this.#options;
     const bytes = section.bytes.subarray(from, to);
     const firstMark = section.marks.length - marks.length;
@@ -323,7 +340,7 @@ export class LogWriter {
         return await work();
       } catch (error) {
         signal.throwIfAborted();
-        if (!isFault(error) || (error.retry === 'never' && error.code !== 'STORE_FULL')) throw error;
+        if (!isFault(error) || (error.retry === 'never' && error.code !== 'STORE_FULL') || error.code === 'LOG_LET_GO') throw error;
         onTrouble(error);
         await sleep(waitMs, undefined, { signal });
       }

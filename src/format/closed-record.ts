@@ -39,6 +39,11 @@ export class ClosedRecord {
     if (!condition) this.damaged(why);
   }
 
+  /** Whether an optional field is there. */
+  has(name: string): boolean {
+    return Object.hasOwn(this.#fields, name);
+  }
+
   text(name: string, lengthMax: number): string {
     const value = this.#take(name);
     return typeof value === 'string' && value.length <= lengthMax

@@ -10,6 +10,8 @@ const GAPS_MAX = 100_000;
 const ANCESTORS_MAX = 10_000;
 const TEXT_MAX = 4096;
 const HISTORY_LENGTH_MAX = 1024 * 1024;
+const LOST_MAX = 100_000;
+const OBJECT_NAME_MAX = 64;
 
 /** One contiguous piece of log, written by one run of one capture. Its end is what is stored of it. */
 export type LogEpoch = {
@@ -23,7 +25,24 @@ export type LogEpoch = {
   /** RFC 3339. */
   readonly at: string;
   readonly host: string;
+  /** Sections before this position were let go, and may be gone: a multiple of a section's length. Absent: none. */
+  readonly trimmed?: number;
+  /** Objects that are damaged or gone. Absent: none. */
+  readonly lost?: readonly LostLog[];
 };
+
+/** An object that can no longer be read. */
+export type LostLog = {
+  /** The last part of its name. It says nothing of the section that is stored later in a lost range's place. */
+  readonly object: string;
+  readonly from: number;
+  readonly to: number;
+  readonly at: string;
+  readonly cause: string;
+};
+
+/** An epoch that nobody needs any more, and whose objects may still be there. */
+export type RetiredEpoch = Pick<LogEpoch, 'epoch' | 'incarnation' | 'timeline'>;
 
 /** Where a timeline comes from. */
 export type LogHistory = {
@@ -49,6 +68,8 @@ export type LogCatalogue = {
   readonly epochs: readonly LogEpoch[];
   readonly histories: readonly LogHistory[];
   readonly gaps: readonly LogGap[];
+  /** Absent: none. */
+  readonly retired?: readonly RetiredEpoch[];
 };
 
 export const EMPTY_LOG_CATALOGUE: LogCatalogue = { epochs: [], histories: [], gaps: [] };
@@ -71,6 +92,8 @@ export function decodeLogCatalogue(value: unknown): LogCatalogue {
       from: e.count('from'),
       at: e.moment('at'),
       host: e.text('host', TEXT_MAX),
+      ...(e.has('trimmed') ? { trimmed: e.count('trimmed') } : {}),
+      ...(e.has('lost') ? { lost: e.records('lost', LOST_MAX, decodeLost) } : {}),
     })),
     histories: r.records('histories', HISTORIES_MAX, (h) => ({
       incarnation: h.hex('incarnation', INCARNATION_DIGITS),
@@ -89,8 +112,27 @@ export function decodeLogCatalogue(value: unknown): LogCatalogue {
       at: g.moment('at'),
       cause: g.text('cause', TEXT_MAX),
     })),
+    ...(r.has('retired')
+      ? {
+          retired: r.records('retired', EPOCHS_MAX, (e) => ({
+            epoch: e.hex('epoch', SESSION_DIGITS),
+            incarnation: e.hex('incarnation', INCARNATION_DIGITS),
+            timeline: e.count('timeline', 0xffff_ffff),
+          })),
+        }
+      : {}),
   };
   r.hex('nonce', NONCE_DIGITS);
   r.end();
   return catalogue;
+}
+
+function decodeLost(l: ClosedRecord): LostLog {
+  return {
+    object: l.text('object', OBJECT_NAME_MAX),
+    from: l.count('from'),
+    to: l.count('to'),
+    at: l.moment('at'),
+    cause: l.text('cause', TEXT_MAX),
+  };
 }

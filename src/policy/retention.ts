@@ -7,6 +7,7 @@
 //   matter of the time zone.
 // - within T: whatever is at most T older than the newest snapshot of the group. Not than now: when backups stop, nothing is dropped
 //   by the mere passing of time.
+// - window T: every state of the last T: whatever began since, and the newest before. This one looks at the clock.
 // - tags: whatever has all tags of one of the lists.
 // "Newest" is by the start; of snapshots that started together, by the id.
 //
@@ -23,6 +24,7 @@ export type RetentionPolicy = {
   readonly keepMonthly?: number;
   readonly keepYearly?: number;
   readonly keepWithinMs?: number;
+  readonly keepWindowMs?: number;
   readonly keepTags?: readonly (readonly string[])[];
 };
 
@@ -42,6 +44,10 @@ export type ForgetOptions<S extends RetentionSnapshot> = {
   readonly groupOf?: (snapshot: S) => string;
   /** A policy that keeps nothing of a group is refused unless this is true. */
   readonly allowEmptyGroups?: boolean;
+  /** For rules that look at the clock. Required by `keepWindowMs`. */
+  readonly now?: Date;
+  /** Why a snapshot stays whatever the rules say; undefined: nothing but the rules keeps it. */
+  readonly held?: (snapshot: S) => string | undefined;
 };
 
 export type KeptSnapshot<S> = {
@@ -87,7 +93,7 @@ export function planForget<S extends RetentionSnapshot>(
     else members.push(snapshot);
   }
   const names = [...groups.keys()].sort();
-  const plan = names.map((group) => planGroup(group, groups.get(group)!, policy, calendar));
+  const plan = names.map((group) => planGroup(group, groups.get(group)!, policy, calendar, options));
   const emptied = plan.find(({ kept }) => kept.length === 0);
   if (emptied !== undefined && !allowEmptyGroups) {
     throw new Fault(
@@ -104,10 +110,11 @@ function checkPolicy(policy: RetentionPolicy): void {
     if (count !== undefined && (!Number.isSafeInteger(count) || count < 0))
       throw new Fault('USAGE', `${count} is not a number of snapshots to keep`);
   }
-  const { keepWithinMs = 0, keepTags = [] } = policy;
-  if (!Number.isFinite(keepWithinMs) || keepWithinMs < 0) throw new Fault('USAGE', `${keepWithinMs} is not a span of time`);
+  const { keepWithinMs = 0, keepWindowMs = 0, keepTags = [] } = policy;
+  for (const ms of [keepWithinMs, keepWindowMs])
+    if (!Number.isFinite(ms) || ms < 0) throw new Fault('USAGE', `${ms} is not a span of time`);
   if (keepTags.some((tags) => tags.length === 0)) throw new Fault('USAGE', 'A list of tags to keep is empty');
-  const isEmpty = COUNTS.every((name) => (policy[name] ?? 0) === 0) && keepWithinMs === 0 && keepTags.length === 0;
+  const isEmpty = COUNTS.every((name) => (policy[name] ?? 0) === 0) && keepWithinMs + keepWindowMs === 0 && keepTags.length === 0;
   if (isEmpty) throw new Fault('RETENTION_EMPTY', 'The policy says nothing about what to keep');
 }
 
@@ -126,6 +133,7 @@ function planGroup<S extends RetentionSnapshot>(
   members: readonly S[],
   policy: RetentionPolicy,
   calendar: Calendar,
+  { now, held }: Pick<ForgetOptions<S>, 'now' | 'held'>,
 ): ForgetGroup<S> {
   const judged = members.map((snapshot): Judged<S> => ({ snapshot, at: momentOf(snapshot), reasons: [] }));
   judged.sort((a, b) => b.at.getTime() - a.at.getTime() || (a.snapshot.id < b.snapshot.id ? 1 : -1));
@@ -134,10 +142,15 @@ function planGroup<S extends RetentionSnapshot>(
   });
   for (const [rule, period] of PERIODS) keepPeriods(judged, policy[rule] ?? 0, period, calendar[period]);
   keepWithin(judged, policy.keepWithinMs ?? 0);
+  if (policy.keepWindowMs !== undefined) keepWindow(judged, now!.getTime() - policy.keepWindowMs);
   for (const tags of policy.keepTags ?? []) {
     for (const { snapshot, reasons } of judged) {
       if (tags.every((tag) => snapshot.tags.includes(tag))) reasons.push(`tagged ${tags.join(', ')}`);
     }
+  }
+  for (const { snapshot, reasons } of judged) {
+    const reason = held?.(snapshot);
+    if (reason !== undefined) reasons.push(reason);
   }
   const kept = judged.filter(({ reasons }) => reasons.length > 0).map(({ snapshot, reasons }) => ({ snapshot, reasons }));
   const dropped = judged
@@ -173,5 +186,13 @@ function keepWithin<S>(judged: readonly Judged<S>[], withinMs: number): void {
   if (newest === undefined || withinMs === 0) return;
   for (const { at, reasons } of judged) {
     if (newest.at.getTime() - at.getTime() <= withinMs) reasons.push('within the time to keep');
+  }
+}
+
+/** Newest first. */
+function keepWindow<S>(judged: readonly Judged<S>[], since: number): void {
+  for (const { at, reasons } of judged) {
+    reasons.push(at.getTime() > since ? 'within the window' : 'the window begins with it');
+    if (at.getTime() <= since) return;
   }
 }
