@@ -2,7 +2,7 @@
 // somebody asks. Labels are few and bounded: an asset has its own series up to a number of assets, never a path, a message or a person.
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Catalog, PromiseState } from '../catalog/catalog.ts';
+import { type Catalog, JUDGED_SETTING, type PromiseState } from '../catalog/catalog.ts';
 import { PAGE_ITEMS_MAX } from '../model/page.ts';
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
@@ -63,6 +63,8 @@ export class ApiMetrics {
     const assets = await this.#readAssets();
     this.#showPromises(await catalog.promises.list(undefined), assets);
     await this.#readTenants();
+    const judged = await catalog.settings.get(JUDGED_SETTING);
+    if (judged !== undefined) gauges.judged.set(Date.parse(judged) / 1000);
     gauges.memory.set(process.memoryUsage.rss());
   }
 
@@ -150,6 +152,7 @@ function makeGauges(registers: Registry[]) {
     measured: gauge('holdfast_promise_measured_seconds', 'What was measured of an objective', 'tenant', 'asset', 'objective'),
     promised: gauge('holdfast_promise_promised_seconds', 'What is promised', 'tenant', 'asset', 'objective'),
     broken: gauge('holdfast_promises_broken', 'Objectives that are broken, of all assets', 'objective'),
+    judged: gauge('holdfast_promises_judged_timestamp_seconds', 'When all promises were judged last'),
     queueDepth: gauge('holdfast_queue_depth', 'Runs that could start now and wait'),
     queueAge: gauge('holdfast_queue_oldest_seconds', 'How long the oldest of them has waited'),
     protectedBytes: gauge('holdfast_protected_bytes', 'Bytes that the assets of a tenant hold', 'tenant'),

@@ -213,6 +213,10 @@ export interface RecoveryPointTable {
   list(tenantId: string, assetId: string | undefined, page: PageRequest): Promise<Page<RecoveryPoint>>;
   /** The newest sound one. */
   latest(assetId: string): Promise<RecoveryPoint | undefined>;
+  /** Those by which promises are judged, however many there are: the oldest and the newest sound one, the sound one that was proved last,
+   *  and damaged ones, the newest first, `damagedMax` at the most. Each once. */
+  deciding(assetId: string, damagedMax: number): Promise<readonly RecoveryPoint[]>;
+  count(assetId: string): Promise<number>;
   madeBy(tenantId: string, runId: string): Promise<RecoveryPoint | undefined>;
   remove(tenantId: string, snapshot: string): Promise<boolean>;
 }
@@ -356,6 +360,9 @@ export interface AnswerTable {
   drop(scope: string, key: string): Promise<void>;
   forgetBefore(at: Instant): Promise<void>;
 }
+
+/** The name of a setting: when all promises were judged last. */
+export const JUDGED_SETTING = 'promises.judged';
 
 export interface SettingTable {
   get(name: string): Promise<string | undefined>;

@@ -98,7 +98,7 @@ export function windowExplanation(
 ): Explanation {
   if (damaged.length > 0)
     return {
-      cause: `${damaged.length} of ${facts.points.length} recovery points are damaged: ${damaged
+      cause: `${damaged.length} of ${facts.pointCount ?? facts.points.length} recovery points are damaged: ${damaged
         .slice(0, 3)
         .map(({ snapshot }) => snapshot)
         .join(', ')}${damaged.length > 3 ? ', ...' : ''}`,

@@ -1,11 +1,12 @@
-// Every minute, each asset against what its policy promises. What is kept is seen from its recovery points alone; only when a promise turns
-// out to be broken are the facts gathered that tell why.
+// Every minute, each asset against what its policy promises. What is kept is seen from the few recovery points that decide it; only when a
+// promise turns out to be broken are the facts gathered that tell why. When it was done last is a setting, and a metric with an alert: a
+// scheduler that does not judge any more would otherwise look like one whose promises are kept.
 //
 // A change is written with its event in one transaction, and the table says whether it was one: two judges make one event.
 
 import { setImmediate as others } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Catalog, PromiseState } from '../catalog/catalog.ts';
+import { type Catalog, JUDGED_SETTING, type PromiseState } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
 import type { NewEvent, Severity } from '../model/event.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
@@ -15,13 +16,14 @@ import { roughSpan } from '../policy/duration.ts';
 import { type Judgement, judgeAsset, type Objective } from '../policy/judge.ts';
 import { tasksOf } from '../policy/policy-tasks.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
-import { eachItem, firstItems } from './pages.ts';
+import { eachItem } from './pages.ts';
 import type { PolicyBook } from './policy-book.ts';
 import { firstBackupSetting } from './run-ended.ts';
 
 /** What has not changed is written anew after so long. */
 const REFRESH_MS = 5 * 60_000;
-const POINTS_MAX = 5000;
+/** Damaged points that are looked at and named. */
+const DAMAGED_MAX = 100;
 const YIELD_EVERY = 50;
 const SEVERITY: Readonly<Record<Objective, Severity>> = {
   rpo: 'critical',
@@ -58,7 +60,7 @@ export class JudgeLoop {
 
   /** Once over all assets. A second call while one is under way does nothing. */
   async judgeAll(signal?: AbortSignal): Promise<Judged> {
-    const { catalog, log } = this.#options;
+    const { catalog, log, now } = this.#options;
     let [assets, broken, changed] = [0, 0, 0];
     if (this.#isJudging) return { assets, broken, changed };
     this.#isJudging = true;
@@ -75,6 +77,7 @@ export class JudgeLoop {
           log.error({ err: error, asset: asset.id }, 'the promises of an asset could not be judged');
         }
       }
+      if (signal?.aborted !== true) await catalog.settings.set(JUDGED_SETTING, instantOf(now()));
       return { assets, broken, changed };
     } finally {
       this.#isJudging = false;
@@ -115,10 +118,10 @@ export class JudgeLoop {
   /** Enough to see whether promises are kept. */
   async #facts(asset: Asset, policy: EffectivePolicy): Promise<AssetFacts> {
     const { catalog } = this.#options;
-    const { id, tenantId, state, createdAt } = asset;
+    const { id, state, createdAt } = asset;
     const promisesNothing =
       Object.keys(policy.objectives).length === 0 && policy.recoveryWindowMs === undefined && policy.copies.length === 0;
-    const points = promisesNothing ? [] : await firstItems((page) => catalog.recoveryPoints.list(tenantId, id, page), POINTS_MAX);
+    const points = promisesNothing ? [] : await catalog.recoveryPoints.deciding(id, DAMAGED_MAX);
     const firstBackupAt = await this.#firstBackup(id);
     return {
       assetId: id,
@@ -146,6 +149,7 @@ export class JudgeLoop {
       lastRuns.push(...(await catalog.runs.list(asset.tenantId, filter, { limit: 1 })).items);
     return {
       ...facts,
+      pointCount: await catalog.recoveryPoints.count(asset.id),
       lastRuns,
       ...(agent === undefined
         ? {}

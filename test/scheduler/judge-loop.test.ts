@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ApiMetrics } from '../../src/api/metrics.ts';
 import { eventsOf, HOUR, MINUTE, newScene, newScheduler, type Scene } from './scene.ts';
 
 const PLAN = `name: plan\nobjectives: { rpo: 1h, proofAge: 8d }\nschedule:\n  - cron: "*/30 * * * *"\n`;
@@ -52,6 +53,38 @@ describe('a promise', () => {
     scene.clock.pass(MINUTE);
     await newScheduler(scene).tick();
     expect(await eventsOf(scene, 'objective.broken')).toHaveLength(1);
+  });
+
+  it('is judged by any number of recovery points, and when that was is known', async () => {
+    const scene = await newScene('name: plan\nobjectives: { rpo: 2h, proofAge: 30d }\nrecoveryWindow: 250d\n');
+    const { catalog, things, tenant, asset, clock } = scene;
+    const begun = clock.now().getTime();
+    const point = (hour: number) => {
+      const at = new Date(begun + hour * HOUR).toISOString();
+      const snapshot = Buffer.from(things.random(10)).toString('hex');
+      const proof = hour === 5500 ? { provenAt: at, proof: 'verify' as const } : {};
+      return things.point(tenant.id, { assetId: asset.id, snapshot, startedAt: at, endedAt: at, isSound: true, ...proof });
+    };
+    const points = Array.from({ length: 6000 }, (_, hour) => point(hour));
+    await catalog.transaction(async (tables) => {
+      for (const one of points) await tables.recoveryPoints.put(one);
+    });
+    clock.pass(6000 * HOUR);
+    const scheduler = newScheduler(scene);
+    await scheduler.tick();
+    const kept = async () =>
+      Object.fromEntries((await catalog.promises.list(tenant.id)).map(({ objective, isKept }) => [objective, isKept]));
+    expect(await kept()).toEqual({ rpo: true, window: true, proof: true });
+    expect(await eventsOf(scene, 'objective.broken')).toEqual([]);
+    const metrics = new ApiMetrics({ catalog, now: () => clock.now(), version: '0', assetsMax: 9 });
+    expect(await metrics.text()).toContain(`holdfast_promises_judged_timestamp_seconds ${clock.now().getTime() / 1000}`);
+    await catalog.recoveryPoints.put({ ...points[3000]!, isSound: false });
+    clock.pass(MINUTE);
+    await scheduler.tick();
+    expect(await kept()).toEqual({ rpo: true, window: false, proof: true });
+    expect((await eventsOf(scene, 'objective.broken'))[0]!.cause).toContain(
+      `1 of 6000 recovery points are damaged: ${points[3000]!.snapshot}`,
+    );
   });
 
   it('that is not made any more is not broken', async () => {
