@@ -23,6 +23,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
+import { bootId, isAlive, ownIdentity, type ProcessIdentity } from './process-identity.ts';
 import { serverIn } from './running-servers.ts';
 
 export const MARK = 'holdfast-restore.json';
@@ -44,11 +45,10 @@ type Mark = {
   readonly plan: string;
   readonly systemId: string;
   readonly tablespaces: Readonly<Record<string, string>>;
-  readonly bootId: string;
   /** Of the server that recovers; '' before there is one. */
   readonly sandbox: string;
   /** Who is at work. */
-  readonly process: { readonly id: number; readonly startedAt: string };
+  readonly process: ProcessIdentity;
 };
 
 export class DataDirectory {
@@ -69,7 +69,7 @@ export class DataDirectory {
     this.isRecovering =
       mark?.stage === 'log' &&
       mark.plan === wish.plan &&
-      mark.bootId === bootId() &&
+      mark.process.bootId === bootId() &&
       existsSync(join(path, CONTROL)) &&
       existsSync(join(path, 'recovery.signal'));
   }
@@ -110,8 +110,7 @@ export class DataDirectory {
 
   #mark(stage: Mark['stage'], tablespaces: Readonly<Record<string, string>>, sandbox: string): void {
     const { plan, systemId } = this.#wish;
-    const own = { id: process.pid, startedAt: startOf(process.pid) ?? '' };
-    const mark: Mark = { stage, plan, systemId, tablespaces, bootId: bootId(), sandbox, process: own };
+    const mark: Mark = { stage, plan, systemId, tablespaces, sandbox, process: ownIdentity() };
     const path = join(this.path, MARK);
     rmSync(`${path}.new`, { force: true });
     writeFileSync(`${path}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600, flag: 'wx', flush: true });
@@ -137,12 +136,23 @@ function mustBeThatCluster(path: string, { delta, systemId }: Wish): void {
   );
 }
 
-async function mustBeLeft(path: string, { process: { id, startedAt }, bootId: boot, sandbox }: Mark): Promise<void> {
-  if (id !== process.pid && boot === bootId() && startedAt !== '' && startOf(id) === startedAt)
+async function mustBeLeft(path: string, mark: Mark): Promise<void> {
+  const { id } = mark.process;
+  if (id !== process.pid && isAlive(mark.process))
     throw new Fault('TARGET_OCCUPIED', `Another restore to "${path}" is at work (process ${id})`, {
       hint: 'Wait for it, or end it.',
     });
-  // A restore that was killed leaves the server that it recovered with; nothing was handed over, so it is nobody's.
+  await takeAwaySandbox(path, mark);
+}
+
+/** What a restore has left that was killed: for a directory that nobody is going to finish. */
+export async function releaseDirectory(path: string): Promise<void> {
+  const mark = readMark(path);
+  if (mark !== undefined) await takeAwaySandbox(path, mark);
+}
+
+async function takeAwaySandbox(path: string, { sandbox }: Mark): Promise<void> {
+  // The server that it recovered with. Nothing was handed over, so it is nobody's.
   const until = Date.now() + ORPHAN_STOPS_MS;
   for (let orphan = serverIn(path); orphan?.isSandbox === true && Date.now() < until; orphan = serverIn(path)) {
     tryKill(orphan.pid);
@@ -178,24 +188,6 @@ function readMark(path: string): Mark | undefined {
     return JSON.parse(readFileSync(join(path, MARK), 'utf8')) as Mark;
   } catch {
     return undefined;
-  }
-}
-
-/** Tells a process from a later one of the same number. Undefined when there is none. */
-function startOf(pid: number): string | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    return 'unknown';
   }
 }
 

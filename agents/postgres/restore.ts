@@ -50,6 +50,8 @@ export type ClusterRestore = {
 export type RestoredCluster = {
   readonly server: RestoredServer;
   readonly sandbox: string;
+  /** Who the files belong to and the server runs as, when that is not this user. */
+  readonly owner: FileOwner | undefined;
   /** Of the last commit; undefined when there was none since the base backup. */
   readonly achieved: LogMark | undefined;
   readonly position: number;
@@ -109,7 +111,7 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     await recovered.finish();
     directory.done();
   };
-  return { ...recovered, finish, sandbox, achieved: plan.stopAt, baseMs };
+  return { ...recovered, finish, sandbox, owner, achieved: plan.stopAt, baseMs };
 }
 
 /** The server reads the stored log up to the place. */
@@ -118,7 +120,7 @@ async function recover(
   server: ServerFacts,
   sandbox: string,
   owner: FileOwner | undefined,
-): Promise<Omit<RestoredCluster, 'sandbox' | 'achieved' | 'baseMs'>> {
+): Promise<Omit<RestoredCluster, 'sandbox' | 'owner' | 'achieved' | 'baseMs'>> {
   const { plan, cluster, dataDirectory } = restore;
   const { segmentBytes } = server;
   const files = new LogFiles({ view: cluster.view, segmentBytes, legs: plan.legs });

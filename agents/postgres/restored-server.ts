@@ -145,10 +145,10 @@ export class RestoredServer {
     }
   }
 
-  /** In order. */
-  async stop(): Promise<void> {
+  /** 'in-order': with a checkpoint. 'now': nobody wants to start it again. */
+  async stop(how: 'in-order' | 'now' = 'in-order'): Promise<void> {
     if (this.#hasEnded()) return;
-    this.#child.kill('SIGINT');
+    this.#child.kill(how === 'now' ? 'SIGQUIT' : 'SIGINT');
     const timer = setTimeout(() => this.#child.kill('SIGQUIT'), STOP_TIMEOUT_MS);
     await this.#exited;
     clearTimeout(timer);

@@ -1,9 +1,10 @@
 // The server's programs of a major version.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import type { FileOwner } from './log-server.ts';
 import type { ServerFacts } from './server-facts.ts';
 
 /** Where Debian has them. */
@@ -25,4 +26,26 @@ export function checkPrograms(programs: string, { version }: ServerFacts): void 
       `The base backup is of PostgreSQL ${version}; the programs in ${programs} are of ${(stdout ?? '').trim() || 'an unknown version'}`,
       { hint },
     );
+}
+
+export type ProgramEnd = { readonly status: number | null; readonly text: string };
+const TEXT_CHARS_MAX = 64 * 1024;
+
+/** Runs one to its end; `text`: the end of what it said. */
+export function runProgram(
+  path: string,
+  args: readonly string[],
+  { owner, signal }: { readonly owner: FileOwner | undefined; readonly signal: AbortSignal },
+): Promise<ProgramEnd> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(path, args, { ...owner, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'], signal });
+    let text = '';
+    const take = (piece: Buffer): void => {
+      text = (text + piece.toString()).slice(-TEXT_CHARS_MAX);
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    child.once('error', (error) => reject(signal.aborted ? signal.reason : error));
+    child.once('close', (status) => resolve({ status, text: text.trim() }));
+  });
 }

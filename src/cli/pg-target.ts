@@ -17,9 +17,19 @@ import type { Invocation } from './verb.ts';
 /** Started by a recovering server for each file of log. */
 export const PROGRAM: readonly string[] = [fileURLToPath(new URL('../../bin/holdfast', import.meta.url))];
 
-export function targetOf(options: OptionValues): RecoveryTarget {
-  const given = ['time', 'lsn', 'xid', 'name'].filter((name) => options.text(name) !== undefined);
+export function hasTarget(options: OptionValues): boolean {
+  return givenTargets(options).length > 0;
+}
+
+function givenTargets(options: OptionValues): string[] {
+  const given = ['time', 'lsn', 'name'].filter((name) => options.text(name) !== undefined);
+  if (options.count('xid') !== undefined) given.push('xid');
   if (options.flag('latest')) given.push('latest');
+  return given;
+}
+
+export function targetOf(options: OptionValues): RecoveryTarget {
+  const given = givenTargets(options);
   if (given.length !== 1) throw usage('Give one of --time, --lsn, --xid, --name and --latest');
   const [time, lsn, name] = [options.text('time'), options.text('lsn'), options.text('name')];
   if (time !== undefined) {

@@ -27,6 +27,19 @@ const TIMELINE: Option = {
   value: 'N',
   help: 'the branch of history (default: the one captured last)',
 };
+const TARGET: readonly Option[] = [
+  { name: 'time', kind: 'text', value: 'TIME', help: 'as it was at this time, e.g. 2026-05-04T10:15:30+08:00' },
+  { name: 'lsn', kind: 'text', value: 'LSN', help: 'as it was at this place of the log' },
+  { name: 'xid', kind: 'count', value: 'XID', help: 'up to and with this transaction' },
+  { name: 'name', kind: 'text', value: 'NAME', help: 'up to this restore point (pg_create_restore_point)' },
+  { name: 'latest', kind: 'flag', help: 'as late as there is log' },
+];
+const PROGRAMS: Option = {
+  name: 'bin-dir',
+  kind: 'directory',
+  value: 'DIR',
+  help: "the server's programs (default: /usr/lib/postgresql/<version>/bin)",
+};
 const HOST: Option = { name: 'host', kind: 'text', value: 'NAME', help: 'name of this host to be recorded' };
 const LEVEL: Option = {
   name: 'compression',
@@ -121,11 +134,7 @@ export const PG_VERBS: readonly Verb[] = [
         kind: 'flag',
         help: 'the target is the data directory of this cluster, stopped: fetch only what differs, remove what is not in the backup',
       },
-      { name: 'time', kind: 'text', value: 'TIME', help: 'as it was at this time, e.g. 2026-05-04T10:15:30+08:00' },
-      { name: 'lsn', kind: 'text', value: 'LSN', help: 'as it was at this place of the log' },
-      { name: 'xid', kind: 'count', value: 'XID', help: 'up to and with this transaction' },
-      { name: 'name', kind: 'text', value: 'NAME', help: 'up to this restore point (pg_create_restore_point)' },
-      { name: 'latest', kind: 'flag', help: 'as late as there is log' },
+      ...TARGET,
       TIMELINE,
       {
         name: 'pause',
@@ -133,12 +142,7 @@ export const PG_VERBS: readonly Verb[] = [
         help: 'stop at the place without opening for writes, to look around (implies --leave-running)',
       },
       { name: 'leave-running', kind: 'flag', help: 'leave the server running in its sandbox' },
-      {
-        name: 'bin-dir',
-        kind: 'directory',
-        value: 'DIR',
-        help: "the server's programs (default: /usr/lib/postgresql/<version>/bin)",
-      },
+      PROGRAMS,
       {
         name: 'tablespace',
         kind: 'text',
@@ -155,6 +159,32 @@ export const PG_VERBS: readonly Verb[] = [
       ['holdfast pg restore --latest --target /var/lib/postgresql/15/main --delta', 'In the place of the cluster itself'],
     ],
     load: async () => (await import('./pg-restore.ts')).pgRestore,
+  },
+  {
+    name: 'pg prove',
+    summary: 'prove that a PostgreSQL cluster can be brought back: do it, in a sandbox, and look at every page',
+    details:
+      'To a random instant of the window, or to the one that is named. What comes back is checked by its page checksums and by pg_amcheck, and by queries: "DATABASE: SQL => EXPECTED", rows as lines, values separated by "|". They are asked by a role that may only read. Nothing stays. Exit status 4: it is not proven.',
+    args: [],
+    options: [
+      ...REPOSITORY,
+      ONE_ASSET,
+      ...TARGET,
+      { name: 'query', kind: 'text', many: true, value: 'QUERY', help: 'a question to the copy, and its answer' },
+      {
+        name: 'directory',
+        kind: 'directory',
+        value: 'DIR',
+        help: 'where the copy lies meanwhile (default: the temporary directory)',
+      },
+      PROGRAMS,
+      THREADS,
+    ],
+    examples: [
+      ['holdfast pg prove --asset pg/orders', 'A random instant'],
+      ['holdfast pg prove --latest --query "shop: SELECT count(*) > 1000 FROM orders => t"', 'The latest, and the rows are there'],
+    ],
+    load: async () => (await import('./pg-prove.ts')).pgProve,
   },
   {
     name: 'pg fetch-wal',
