@@ -28,12 +28,14 @@ import { newId } from './model/identifier.ts';
 import { instantOf, laterBy } from './model/instant.ts';
 import type { Tenant } from './model/tenant.ts';
 import { secretReader, writeChannels } from './notify/channel-settings.ts';
+import { DAY_MS } from './policy/duration.ts';
 import type { PolicyDocument } from './policy/policy-document.ts';
 import { parsePolicy } from './policy/read-policy.ts';
 import { checkpointStore } from './recovery/checkpoint-store.ts';
 import { auditLocation } from './recovery/system-repository.ts';
 import type { RepositoryOptions } from './repository/repository.ts';
 import { Bookkeeping } from './scheduler/bookkeeping.ts';
+import type { HistoryTerms } from './scheduler/history.ts';
 import { runTerms } from './scheduler/run-terms.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import type { ObjectStore } from './store/object-store.ts';
@@ -61,6 +63,8 @@ export type ServiceOptions = {
   readonly hasLocalAgent: boolean;
   readonly hasScheduler: boolean;
   readonly logLevel: string;
+  /** How long runs and events that are over are remembered; undefined: as src/scheduler/history.ts says. */
+  readonly historyDays: number | undefined;
   /** A new token of the administrator, for who has lost the first. */
   readonly hasNewAdminToken: boolean;
   /** Of a collector of OpenTelemetry traces. */
@@ -96,6 +100,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await stop();
     throw error;
   }
+}
+
+function historyOf({ historyDays }: ServiceOptions): Partial<HistoryTerms> {
+  return historyDays === undefined ? {} : { runs: historyDays * DAY_MS, events: historyDays * DAY_MS };
 }
 
 async function compose(
@@ -145,6 +153,7 @@ async function compose(
     shippedPolicies,
     catalogTenant: async () => tenant.id,
     onQueued: (agentId) => waker.wake(agentId),
+    history: historyOf(options),
   });
   const auditStore = await openStore(auditLocation(baseLocationOf(options)), true);
   undo.push(() => auditStore.close());

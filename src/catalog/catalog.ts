@@ -58,6 +58,7 @@ export interface CatalogTables {
   readonly usage: UsageTable;
   readonly answers: AnswerTable;
   readonly settings: SettingTable;
+  readonly history: HistoryTable;
 }
 
 export interface TenantTable {
@@ -199,7 +200,7 @@ export interface RunTable {
   cancel(tenantId: string, id: string, at: Instant): Promise<Run | undefined>;
   /** Runs whose lease ran out: queued again or, when they lost their holder too often, failed; and queued ones past `startBy`. Answers what changed. */
   expire(at: Instant, retryAt: Instant, countMax: number): Promise<readonly Run[]>;
-  /** For metrics. */
+  /** For metrics. Of those that are over, all that ever were: history is trimmed. */
   counts(): Promise<readonly { readonly kind: RunKind; readonly state: RunState; readonly count: number }[]>;
   /** The newest run of that kind that ended in one of these states. */
   latest(assetId: string, kind: RunKind, states: readonly RunState[]): Promise<Run | undefined>;
@@ -367,6 +368,16 @@ export const JUDGED_SETTING = 'promises.judged';
 export interface SettingTable {
   get(name: string): Promise<string | undefined>;
   set(name: string, value: string): Promise<void>;
+}
+
+/** Runs that are over; events with what was delivered of them; sessions of agents; sessions of people, and enrolments. */
+export type HistoryKind = 'runs' | 'events' | 'sessions' | 'logins';
+export type Trimmed = { readonly deleted: number /** Where to go on; absent: that was all. */; readonly next?: string };
+
+export interface HistoryTable {
+  /** Deletes what is over and older than `before`, unless it is needed: of each kind the newest, what is on its way, what recovery points
+   *  are of. Looks at `countMax` behind `after`. */
+  trim(kind: HistoryKind, before: Instant, countMax: number, after?: string): Promise<Trimmed>;
 }
 
 export type { Grant };

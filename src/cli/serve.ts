@@ -21,6 +21,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     hasScheduler: !options.flag('no-scheduler'),
     hasNewAdminToken: options.flag('new-admin-token'),
     traceEndpoint: options.text('trace-endpoint') ?? environment.variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    historyDays: options.count('keep-history'),
     logLevel: options.text('log-level') ?? 'info',
     variables: environment.variables,
     version: versionText().replace(/^\S+ /, ''),

@@ -32,6 +32,13 @@ export const SERVICE_VERBS: readonly Verb[] = [
       },
       { name: 'no-local-agent', kind: 'flag', help: 'do not run an agent for this host' },
       { name: 'no-scheduler', kind: 'flag', help: 'answer requests only; another process schedules' },
+      {
+        name: 'keep-history',
+        kind: 'count',
+        min: 30,
+        value: 'DAYS',
+        help: 'how long runs and events that are over are remembered (default: 400); audit and usage are kept for ever',
+      },
       { name: 'new-admin-token', kind: 'flag', help: 'print a new token of the administrator, when the first was lost' },
       { name: 'trace-endpoint', kind: 'text', value: 'URL', help: 'send OpenTelemetry traces there (OTLP over HTTP)' },
       {

@@ -23,13 +23,19 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** `random` gives fresh bytes; `at` orders ids of different milliseconds. */
 export function newId(kind: IdKind, at: Date, random: (bytes: number) => Uint8Array): string {
+  let text = firstId(kind, at);
+  for (const byte of random(16)) text += ALPHABET[byte % 32];
+  return text;
+}
+
+/** Below every id that was made at that time or later, above those that were made before. */
+export function firstId(kind: IdKind, at: Date): string {
   let time = at.getTime();
   let text = '';
   for (let i = 0; i < 10; i++) {
     text = ALPHABET[time % 32] + text;
     time = Math.floor(time / 32);
   }
-  for (const byte of random(16)) text += ALPHABET[byte % 32];
   return `${ID_PREFIX[kind]}_${text}`;
 }
 

@@ -14,6 +14,7 @@ import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import { type ClockState, ClockWatch } from './clock-watch.ts';
 import type { DueTask } from './due-task.ts';
 import { Executor, type ExecutorLimits } from './executor.ts';
+import { HISTORY_TERMS, type HistoryTerms, trimHistory } from './history.ts';
 import { JudgeLoop } from './judge-loop.ts';
 import { catalogBackupTask, Planner } from './planner.ts';
 import { PolicyBook } from './policy-book.ts';
@@ -25,7 +26,7 @@ import { cutFutureLeases, dropOldAnswers, expireRuns } from './upkeep.ts';
 const EVERY_MINUTE = '* * * * *';
 const SHORT_TICK_MS = 3_000;
 const LONG_TICK_MS_MAX = 75_000;
-const ANSWERS_EVERY_MS = 3_600_000;
+const TIDY_EVERY_MS = 3_600_000;
 /** Wakes that come together are one. */
 const WAKE_MS = 50;
 /** Between looks that nobody's minute asks for: so many times as long as one takes. */
@@ -50,6 +51,8 @@ export type SchedulerOptions = {
   /** Among whose runs the backups of the service itself are listed; undefined: there are none. */
   readonly catalogTenant: () => Promise<string | undefined>;
   readonly limits?: Partial<ExecutorLimits>;
+  /** How long what is over is remembered. */
+  readonly history?: Partial<HistoryTerms> | undefined;
   /** A run was queued for this agent: it may be waiting in a poll. */
   readonly onQueued?: (agentId: string) => void;
 };
@@ -73,7 +76,7 @@ export class Scheduler {
   #busy: Promise<void> = Promise.resolve();
   #telling: Promise<void> | undefined;
   #longTickAt = Number.NEGATIVE_INFINITY;
-  #answersAt = Number.NEGATIVE_INFINITY;
+  #tidiedAt = Number.NEGATIVE_INFINITY;
   #told = new Set<string>();
 
   constructor(options: SchedulerOptions) {
@@ -156,7 +159,7 @@ export class Scheduler {
       await this.#step('look for changes', () => this.#lookForChanges());
       await this.#shortSteps();
       await this.#step('judge promises', () => this.#judge.judgeAll(this.#stopping.signal));
-      await this.#step('drop old answers', () => this.#dropAnswers());
+      await this.#step('drop what is old', () => this.#tidy());
       this.#tell();
     });
   }
@@ -227,11 +230,13 @@ export class Scheduler {
     return tenantId === undefined ? [] : [catalogBackupTask(tenantId)];
   }
 
-  async #dropAnswers(): Promise<void> {
+  async #tidy(): Promise<void> {
     const at = this.#options.monotonic();
-    if (at - this.#answersAt < ANSWERS_EVERY_MS) return;
+    if (at - this.#tidiedAt < TIDY_EVERY_MS) return;
     await dropOldAnswers(this.#options);
-    this.#answersAt = at;
+    const terms = { ...HISTORY_TERMS, ...this.#options.history };
+    await trimHistory({ ...this.#options, terms, signal: this.#stopping.signal });
+    this.#tidiedAt = at;
   }
 
   /** Beside everything else: a receiver that hangs keeps nothing waiting. */

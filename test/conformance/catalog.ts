@@ -5,6 +5,7 @@ import { Fault, isFault } from '../../src/base/faults.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { Page, PageRequest } from '../../src/model/page.ts';
 import { catalogThings, moment, type Things } from '../support/catalog-things.ts';
+import { historyConformance } from './catalog-history.ts';
 import { queueConformance } from './catalog-queue.ts';
 
 export type CatalogUnderTest = {
@@ -366,6 +367,7 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
   });
 
   queueConformance(() => ({ catalog, other, things }));
+  historyConformance(() => ({ catalog, other, things }));
 
   describe('recovery points', () => {
     it('are listed newest first, in pages, by tenant and by asset', async () => {

@@ -301,3 +301,22 @@ describe('a clock that is set', () => {
     expect(done).toBeLessThanOrEqual(24 + 8);
   });
 });
+
+describe('what is over and old', () => {
+  it('is trimmed each hour, and what was due before is not queued again', async () => {
+    const scene = await newScene(HOURLY);
+    const { catalog, clock, tenant } = scene;
+    const scheduler = newScheduler(scene, { history: { runs: 2 * DAY, events: 2 * DAY } });
+    for (let n = 0; n < 5 * 24; n++) {
+      await scheduler.tick();
+      await workOff(scene, scheduler);
+      clock.pass(HOUR);
+    }
+    const backups = await runsOf(scene, { kind: 'backup' });
+    expect(backups.length).toBeGreaterThan(40);
+    expect(backups.length).toBeLessThan(55);
+    const counted = (await catalog.runs.counts()).find(({ kind, state }) => kind === 'backup' && state === 'succeeded');
+    expect(counted!.count).toBeGreaterThan(110);
+    expect((await catalog.runs.list(tenant.id, { states: ['queued'], kind: 'backup' }, { limit: 9 })).items).toEqual([]);
+  });
+});

@@ -18,6 +18,7 @@ import { Connection } from './connection.ts';
 import { deliveryTable } from './deliveries.ts';
 import { eventTable } from './events.ts';
 import type { Executor } from './executor.ts';
+import { historyTable } from './history.ts';
 import { migrate } from './migrate.ts';
 import { personTable } from './people.ts';
 import { policyTable } from './policies.ts';
@@ -122,6 +123,7 @@ function tablesOn(executor: Executor, sightings: Sightings, { now, random }: Sql
     usage: usageTable(executor),
     answers: answerTable(executor),
     settings: settingTable(executor),
+    history: historyTable(executor),
   };
 }
 
