@@ -6,7 +6,8 @@ import { isFault } from '../../src/base/faults.ts';
 import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { type CaptureEvents, type CaptureOptions, captureLog } from './capture.ts';
+import { captureLog } from './capture.ts';
+import type { CaptureEvents, CaptureOptions } from './capture-options.ts';
 import { PgConnection } from './connection.ts';
 import { literal } from './replication-client.ts';
 

@@ -95,6 +95,8 @@ function modernCommand({ label, fast, verifyChecksums, manifest }: BaseBackupOpt
     `LABEL ${literal(label)}`,
     `CHECKPOINT '${fast ? 'fast' : 'spread'}'`,
     'WAL false',
+    // Not for the archiver, which may stand still: the log comes to us by itself.
+    'WAIT false',
     'TABLESPACE_MAP true',
     'PROGRESS true',
   ];

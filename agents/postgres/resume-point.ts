@@ -1,30 +1,40 @@
 // Where a capture goes on: at the end of what is stored, on the timeline of that end, although the server may be on a later one by now;
-// otherwise the last log before a failover would be missing. Pure.
+// otherwise the last log before a failover would be missing.
 
-import type { OpenEpoch } from '../../src/engine/log-view.ts';
+import type { KnownStretch } from '../../src/engine/log-coverage.ts';
+import type { LogView, OpenEpoch } from '../../src/engine/log-view.ts';
 import type { Ancestor } from './timeline-history.ts';
 
 export type StoredEnd = { readonly timeline: number; readonly position: number };
 
+/** `position` is the start of a segment; `stored` the end of what is stored there, if anything. */
+export type LogPlace = { readonly timeline: number; readonly position: number; readonly stored: number | undefined };
+
 export type ResumePoint =
-  /** `position` is the start of a segment; `stored` the end of what is stored there, if anything. */
-  | { readonly kind: 'resume'; readonly timeline: number; readonly position: number; readonly stored: number | undefined }
+  | ({ readonly kind: 'resume' } & LogPlace)
   /** Nothing is stored yet. */
   | { readonly kind: 'begin' }
-  /** The server is older than what is stored: a node that was demoted or rolled back. */
-  | { readonly kind: 'behind'; readonly stored: StoredEnd };
+  /** The server is older than what is stored: a node that was demoted or rolled back, or a standby that lags (then `lagging` says where it
+   *  is). */
+  | { readonly kind: 'behind'; readonly stored: StoredEnd; readonly lagging: LogPlace | undefined };
 
-/** `ancestors`: of the server's timeline. */
-export function resumePoint(
-  stored: StoredEnd | undefined,
-  server: { readonly timeline: number; readonly position: number; readonly ancestors: readonly Ancestor[] },
-  segmentBytes: number,
-): ResumePoint {
+export type ServerPlace = {
+  readonly timeline: number;
+  readonly position: number;
+  /** Of its timeline. */
+  readonly ancestors: readonly Ancestor[];
+  readonly isStandby: boolean;
+};
+
+export function resumePoint(stored: StoredEnd | undefined, server: ServerPlace, segmentBytes: number): ResumePoint {
   if (stored === undefined) return { kind: 'begin' };
   const start = (position: number): number => Math.floor(position / segmentBytes) * segmentBytes;
-  if (stored.timeline > server.timeline) return { kind: 'behind', stored };
+  if (stored.timeline > server.timeline) return { kind: 'behind', stored, lagging: undefined };
   if (stored.timeline === server.timeline) {
-    if (stored.position > server.position) return { kind: 'behind', stored };
+    if (stored.position > server.position) {
+      const at = { timeline: server.timeline, position: start(server.position), stored: server.position };
+      return { kind: 'behind', stored, lagging: server.isStandby ? at : undefined };
+    }
     return { kind: 'resume', timeline: stored.timeline, position: start(stored.position), stored: stored.position };
   }
   const index = server.ancestors.findIndex(({ timeline }) => timeline === stored.timeline);
@@ -50,4 +60,28 @@ export function storedEnd(epochs: readonly OpenEpoch[]): StoredEnd | undefined {
       end = { timeline, position: recordsEnd };
   }
   return end;
+}
+
+/** Gaps that were recorded are not asked for again; one may begin where another ended. */
+export function skipGaps(place: LogPlace, serverTimeline: number, view: LogView | undefined): LogPlace {
+  const at = place.stored ?? place.position;
+  const gap = view?.gaps.findLast((one) => one.timeline === place.timeline && one.from <= at && one.to > at);
+  return gap === undefined
+    ? place
+    : skipGaps({ timeline: serverTimeline, position: gap.to, stored: undefined }, serverTimeline, view);
+}
+
+/** What is stored of a timeline from a position on, object by object. */
+export async function knownFrom(view: LogView, timeline: number, position: number): Promise<KnownStretch[]> {
+  const known: KnownStretch[] = [];
+  let end = position;
+  for (const { reader } of view.epochs) {
+    if (reader.epoch.timeline !== timeline || reader.end <= position) continue;
+    for await (const { from, to, digest, recordFrom } of reader.indexes(position)) {
+      if (from < end || to <= end) continue;
+      known.push({ from, to, digest, recordFrom });
+      end = to;
+    }
+  }
+  return known.sort((a, b) => a.to - b.to);
 }

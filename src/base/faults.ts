@@ -118,6 +118,12 @@ export const FAULTS = {
     'There are two different logs under one name: two servers wrote as the same timeline. Both are kept. Find out which one is production.',
     EXIT.damage,
   ),
+  LOG_NOT_STORED: later(
+    'Check the store, and the free space of the server: until it answers, the server keeps its log on its own disk. Nothing is lost yet.',
+  ),
+  LOG_TAKEN_OVER: later(
+    'Another capture of the same cluster stores its log now. This one goes on by itself, and takes over when the other one is late.',
+  ),
   LOG_GAP: never('Log is missing there. See "holdfast pg window" for the intervals that can be restored.'),
   LOG_LET_GO: later('Retention let go of what this capture was storing, since it was old. Capture begins anew by itself.'),
   RECOVERY_REFUSED: never('See "holdfast pg window" for the intervals that can be restored.', EXIT.usage),

@@ -1,6 +1,6 @@
 // Protects a cluster until it is interrupted.
 
-import type { CaptureStatus } from '../../agents/postgres/capture.ts';
+import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
 import { isFault } from '../base/faults.ts';

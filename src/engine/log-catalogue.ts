@@ -41,11 +41,19 @@ export class LogCatalogueKeeper {
     return (await this.#read(options)).catalogue;
   }
 
-  addEpoch(epoch: LogEpoch, options?: CallOptions): Promise<LogCatalogue> {
-    return this.#change(
-      (now) => (now.epochs.some((one) => one.epoch === epoch.epoch) ? now : { ...now, epochs: [...now.epochs, epoch] }),
-      options,
-    );
+  /** With `after`: false, and nothing is added, when the newest epoch of its timeline is another one. */
+  async addEpoch(
+    epoch: LogEpoch,
+    after: { readonly newest: string | undefined } | undefined,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const has = ({ epochs }: LogCatalogue): boolean => epochs.some((one) => one.epoch === epoch.epoch);
+    const changed = await this.#change((now) => {
+      const newest = now.epochs.findLast((one) => one.incarnation === epoch.incarnation && one.timeline === epoch.timeline);
+      if (has(now) || (after !== undefined && newest?.epoch !== after.newest)) return now;
+      return { ...now, epochs: [...now.epochs, epoch] };
+    }, options);
+    return has(changed);
   }
 
   /** LOG_FORKED when there is another history of the same timeline. */

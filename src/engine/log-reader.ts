@@ -177,6 +177,13 @@ export class EpochReader {
     return Math.max(first, Math.min(this.sections, Math.floor((position - this.#firstSection) / LOG_SECTION_BYTES)));
   }
 
+  /** The object that will follow: the section that is open, and the number of its next range. */
+  get next(): { readonly section: number; readonly range: number } {
+    const last = this.tail.at(-1)?.key;
+    const range = last === undefined ? 0 : Number(last.slice(last.lastIndexOf('.') + 1)) + 1;
+    return { section: this.#firstSection + this.sections * LOG_SECTION_BYTES, range };
+  }
+
   keyOf(n: number): string {
     return n < this.sections
       ? sectionKey(this.prefix, this.#firstSection + n * LOG_SECTION_BYTES)

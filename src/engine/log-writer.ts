@@ -5,32 +5,30 @@
 // 64th range holds the section from its start, so that few must be read. `durable` is the end of what the store has acknowledged, in order:
 // a section is never stored before the one before it.
 //
-// An epoch that goes on where another one ended begins a little earlier. What both have must be equal (LOG_FORKED), and is compared before
-// anything of the new one is made known.
+// Others may store the same log: the capture that ran before this one, or one that runs at once on another node of the cluster. What they
+// have is compared (LOG_FORKED) and left out, until nobody stores what waits here; then this epoch begins, if in the catalogue no newer
+// one has begun meanwhile. So one of several stores, the others are ready to, and whoever finds a newer epoch than its own gives way.
 
-import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault, isFault } from '../base/faults.ts';
+import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import type { LogEpoch } from '../format/log-catalogue.ts';
-import { LOG_SECTION_BYTES, type LogIndex } from '../format/log-object.ts';
+import { LOG_SECTION_BYTES } from '../format/log-object.ts';
 import type { LogMark } from '../model/log-mark.ts';
-import { bytesEqual } from '../model/reference.ts';
-import { sessionKeyKey, unhex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
-import { LOG_EPOCH_PREFIX } from '../repository/strays.ts';
 import type { LogCatalogueKeeper } from './log-catalogue.ts';
-import { type EpochKeys, epochPrefix, RANGES_UNTIL_WHOLE, rangeKey, sealLogObject, sectionKey, sectionOf } from './log-objects.ts';
+import { type KnownStretch, LogCoverage } from './log-coverage.ts';
+import type { OtherEpochs } from './log-others.ts';
+import { persist } from './log-persist.ts';
+import { type LogSection, leaveOut, newSection } from './log-section.ts';
+import { LogShipper } from './log-shipper.ts';
 
-const EPOCH_RANDOM_BYTES = 7;
 /** Sections in memory: the one that fills, and those on their way. */
 const SECTIONS_MAX = 3;
 const SHARE_BETWEEN = 0.2;
-const RETRY_FIRST_MS = 200;
-const RETRY_MAX_MS = 10_000;
-const DELETES_PARALLEL = 8;
 /** So often it is looked whether the epoch is still in the catalogue: retention may have let it go. */
 const LISTED_CHECK_MS = 60_000;
+/** Others that store are late when they have not stored for so many times the policy's time. */
+const PATIENCE = 3;
 
 export type ShipPolicy = {
   /** An open section is shipped when so many bytes wait, */
@@ -40,9 +38,6 @@ export type ShipPolicy = {
 };
 
 export const SHIP_POLICY: ShipPolicy = { bytes: 256 * 1024, ms: 1000 };
-
-/** A stretch that another epoch has stored. */
-export type KnownStretch = Pick<LogIndex, 'from' | 'to' | 'digest'>;
 
 export type LogWriterOptions = {
   readonly repository: OpenedRepository;
@@ -54,40 +49,31 @@ export type LogWriterOptions = {
   readonly host: string;
   readonly now: () => Date;
   readonly policy: ShipPolicy;
-  /** In order; compared with what is appended. */
+  /** What others have stored, in order. */
   readonly known: readonly KnownStretch[];
+  /** Others that may store the same log now; without this nobody is looked at. */
+  readonly others?: OtherEpochs;
   readonly signal: AbortSignal;
   /** What kept an object from being stored; it is tried again. */
   readonly onTrouble: (error: unknown) => void;
   readonly onDurable: (position: number) => void;
 };
 
-type Section = {
-  readonly start: number;
-  readonly bytes: Uint8Array;
-  /** Where this epoch's bytes begin in it. */
-  readonly from: number;
-  filled: number;
-  shipped: number;
-  ranges: number;
-  shippedMarks: number;
-  readonly marks: LogMark[];
-  readonly timeBefore: number;
-  recordFrom: number;
-};
-
 export class LogWriter {
-  readonly epoch: LogEpoch;
   readonly #options: LogWriterOptions;
-  readonly #keys: EpochKeys;
-  readonly #sealedKey: { readonly key: string; readonly bytes: Uint8Array };
-  readonly #prefix: string;
-  #sections: Section[];
-  #known: readonly KnownStretch[];
+  readonly #shipper: LogShipper;
+  readonly #coverage: LogCoverage;
+  #epoch: LogEpoch;
+  #sections: LogSection[];
+  /** Where the epoch begins is settled. */
+  #isBound = false;
   #isPublished = false;
-  #listedAt = 0;
+  #looking: Promise<void> | undefined;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #durable: number;
   #durableRecord: number;
+  #listedAt = 0;
+  #movedAt = 0;
   #timeMax = 0;
   #waitingSince: number | undefined;
   #shippedAt = Number.NEGATIVE_INFINITY;
@@ -95,21 +81,30 @@ export class LogWriter {
   #failure: { readonly error: unknown } | undefined;
   #flushWanted = false;
   #wake: (() => void)[] = [];
-  bytesStored = 0;
 
   constructor(options: LogWriterOptions) {
     const { repository, assetId, incarnation, timeline, from, host, now } = options;
-    const session = Buffer.concat([unhex(LOG_EPOCH_PREFIX), randomBytes(EPOCH_RANDOM_BYTES)]);
-    const { keys, pairId, sealed } = repository.keyring.newSession(session, assetId, randomBytes);
     this.#options = options;
-    this.epoch = { epoch: session.toString('hex'), incarnation, timeline, from, at: now().toISOString(), host };
-    this.#keys = { metadata: keys.metadataKey, data: keys.dataKey };
-    this.#sealedKey = { key: sessionKeyKey(pairId, session), bytes: sealed };
-    this.#prefix = epochPrefix(assetId, this.epoch);
-    this.#known = options.known.filter((stretch) => stretch.from >= from);
+    this.#shipper = new LogShipper({ repository, assetId, incarnation, timeline, persist: (work) => this.#persist(work) });
+    this.#epoch = { epoch: this.#shipper.epoch, incarnation, timeline, from, at: now().toISOString(), host };
+    this.#coverage = new LogCoverage(from, timeline, (bytes) => repository.keyring.ids.id(bytes));
+    this.#coverage.add(options.known);
     this.#durable = from;
     this.#durableRecord = from;
-    this.#sections = [this.#newSection(from)];
+    this.#sections = [newSection(from, 0)];
+    // Even a store that never answers keeps nobody waiting then.
+    options.signal.addEventListener('abort', () => {
+      this.#failure ??= { error: options.signal.reason };
+      this.#wakeAll();
+    });
+  }
+
+  get epoch(): LogEpoch {
+    return this.#epoch;
+  }
+
+  get bytesStored(): number {
+    return this.#shipper.bytesStored;
   }
 
   /** Everything before is stored. */
@@ -127,6 +122,11 @@ export class LogWriter {
     return last.start + last.filled;
   }
 
+  /** For so long nothing was stored of what waits; 0: nothing waits. */
+  get stalledMs(): number {
+    return this.#durable < this.end ? performance.now() - this.#movedAt : 0;
+  }
+
   /** Bytes that `append` takes at once: never beyond the section's end. */
   get room(): number {
     return LOG_SECTION_BYTES - this.#sections.at(-1)!.filled;
@@ -135,9 +135,9 @@ export class LogWriter {
   /** Waits until memory has room for more. */
   async ready(): Promise<void> {
     this.#throwIfFailed();
-    while (this.#sections.length >= SECTIONS_MAX) {
-      this.#start();
-      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    while (this.#isFull) {
+      if (this.#isDue()) this.#start();
+      await this.#woken();
       this.#throwIfFailed();
     }
   }
@@ -145,6 +145,7 @@ export class LogWriter {
   /** `marks`: those that are complete with these bytes. `recordFrom`: where the first record begins that is not. LOG_FORKED. */
   append(bytes: Uint8Array, marks: readonly LogMark[], recordFrom: number): void {
     this.#throwIfFailed();
+    if (this.#durable >= this.end) this.#movedAt = performance.now();
     const section = this.#sections.at(-1)!;
     invariant(bytes.length <= LOG_SECTION_BYTES - section.filled, 'what is appended fits into the section');
     section.bytes.set(bytes, section.filled);
@@ -152,16 +153,17 @@ export class LogWriter {
     section.marks.push(...marks);
     section.recordFrom = recordFrom;
     for (const { time } of marks) this.#timeMax = Math.max(this.#timeMax, time);
-    this.#compareKnown(section);
-    this.#waitingSince ??= performance.now();
-    if (section.filled === LOG_SECTION_BYTES) this.#sections.push(this.#newSection(section.start + LOG_SECTION_BYTES));
+    if (section.filled === LOG_SECTION_BYTES) this.#sections.push(newSection(section.start + LOG_SECTION_BYTES, this.#timeMax));
+    if (this.end > this.#coverage.to) this.#waitingSince ??= performance.now();
+    this.#compare();
     if (this.#isDue()) this.#start();
   }
 
-  /** To be called now and then: ships what has waited long enough. */
+  /** To be called now and then: ships what has waited long enough, and looks at what others have stored. */
   tick(): void {
     this.#throwIfFailed();
     if (this.#isDue()) this.#start();
+    else if (this.#isLookDue()) this.#lookOnce();
   }
 
   /** Milliseconds until `tick` has something to do; undefined when nothing waits. */
@@ -173,73 +175,107 @@ export class LogWriter {
   /** Waits until all that was appended is stored. */
   async flush(): Promise<void> {
     this.#flushWanted = true;
-    while (this.#durable < this.end && this.#failure === undefined && this.#known.length === 0) {
+    while (this.#durable < this.end && this.#failure === undefined && !this.#coverage.isOpen) {
       this.#start();
-      await this.#pump;
+      await this.#woken();
     }
     this.#flushWanted = false;
     this.#throwIfFailed();
   }
 
-  #newSection(from: number): Section {
-    const start = sectionOf(from);
-    return {
-      start,
-      bytes: new Uint8Array(LOG_SECTION_BYTES),
-      from: from - start,
-      filled: from - start,
-      shipped: from - start,
-      ranges: 0,
-      shippedMarks: 0,
-      marks: [],
-      timeBefore: this.#timeMax,
-      recordFrom: from,
-    };
+  /** What is held only because others have no more than the begin of a record does not count: it ends with the record. */
+  get #isFull(): boolean {
+    const isHeldForRecord = !this.#isBound && this.#waitingSince === undefined;
+    return this.#sections.length >= SECTIONS_MAX && !isHeldForRecord;
   }
 
-  #compareKnown({ start, bytes, filled }: Section): void {
-    for (let next = this.#known[0]; next !== undefined && next.to <= start + filled; next = this.#known[0]) {
-      this.#known = this.#known.slice(1);
-      if (next.from < start) continue;
-      const digest = this.#options.repository.keyring.ids.id(bytes.subarray(next.from - start, next.to - start));
-      if (!bytesEqual(digest, next.digest)) {
-        this.#failure = {
-          error: new Fault(
-            'LOG_FORKED',
-            `The log of timeline ${this.epoch.timeline} has other bytes from ${next.from} to ${next.to} than those that are stored`,
-          ),
-        };
-        throw this.#failure.error;
-      }
+  /** Others are given time to store what waits here; one that has stored before stores at once. */
+  get #patienceMs(): number {
+    const { others, policy } = this.#options;
+    return others?.isElsewhere === true ? policy.ms * PATIENCE : 0;
+  }
+
+  #compare(): void {
+    try {
+      this.#coverage.compare(this.#sections);
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
     }
+    const { to, record } = this.#coverage;
+    if (this.#isBound || to <= this.#durable) return;
+    leaveOut(this.#sections, record);
+    this.#durable = to;
+    this.#movedAt = performance.now();
+    this.#durableRecord = Math.max(this.#durableRecord, record);
+    this.#waitingSince = this.end > to ? performance.now() : undefined;
+    this.#wakeAll();
+    this.#options.onDurable(to);
+  }
+
+  #isLookDue(): boolean {
+    if (this.#isBound || this.#waitingSince === undefined || this.#patienceMs === 0 || this.#looking !== undefined) return false;
+    const { ms } = this.#options.policy;
+    return performance.now() - this.#lookedAt >= (this.#isFull ? ms * SHARE_BETWEEN : ms);
+  }
+
+  #lookOnce(): void {
+    this.#looking = this.#look()
+      .catch((error: unknown) => {
+        if (this.#failure === undefined) this.#options.onTrouble(error);
+      })
+      .finally(() => {
+        this.#looking = undefined;
+        this.#wakeAll();
+      });
+  }
+
+  async #look(): Promise<void> {
+    this.#coverage.add((await this.#options.others?.news()) ?? []);
+    this.#lookedAt = performance.now();
+    this.#compare();
   }
 
   /** Nothing is made known before it was compared with what others have stored. Under load ranges are not shipped one after the other: a
    *  fifth of the policy's time lies between two, so that small ones do not cost more than what they hold. */
   #isDue(): boolean {
-    if (this.#waitingSince === undefined || this.#known.length > 0) return false;
+    if (this.#waitingSince === undefined || this.#mustCompare()) return false;
+    const now = performance.now();
+    if (!this.#isPublished && now - this.#waitingSince < this.#patienceMs) return false;
     if (this.#sections.length > 1) return true;
     const last = this.#sections.at(-1)!;
     const { bytes, ms } = this.#options.policy;
-    const now = performance.now();
     if (now - this.#waitingSince >= ms) return true;
     return last.filled - last.shipped >= bytes && now - this.#shippedAt >= ms * SHARE_BETWEEN;
   }
 
+  /** A full memory holds nothing that was not compared. */
+  #mustCompare(): boolean {
+    return this.#coverage.isOpen && !this.#isFull;
+  }
+
   #start(): void {
-    if (this.#pump !== undefined || this.#failure !== undefined || this.#known.length > 0) return;
+    if (this.#pump !== undefined || this.#failure !== undefined || this.#mustCompare()) return;
     this.#pump = this.#run()
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
       .finally(() => {
         this.#pump = undefined;
-        for (const wake of this.#wake.splice(0)) wake();
+        this.#wakeAll();
       });
   }
 
+  #woken(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve));
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+
   async #run(): Promise<void> {
-    if (!this.#isPublished) await this.#publish();
+    if (!this.#isPublished && !(await this.#publish())) return;
     for (;;) {
       const section = this.#sections[0]!;
       if (section.filled === LOG_SECTION_BYTES) await this.#sealSection(section);
@@ -248,114 +284,78 @@ export class LogWriter {
     }
   }
 
-  /** The key before what it opens, and the epoch in the catalogue before anything of it. */
-  async #publish(): Promise<void> {
-    const { repository, catalogue, signal } = this.#options;
-    await this.#persist(async () => void (await repository.store.put(this.#sealedKey.key, this.#sealedKey.bytes, { signal })));
-    await this.#persist(async () => void (await catalogue.addEpoch(this.epoch, { signal })));
-    this.#isPublished = true;
+  /** The key before what it opens, and the epoch in the catalogue before anything of it. False when others have stored what waits here, or
+   *  have begun to. */
+  async #publish(): Promise<boolean> {
+    const { catalogue, signal, others } = this.#options;
+    await this.#shipper.keepKey(signal);
+    if (others !== undefined) {
+      await this.#looking;
+      await this.#persist(() => this.#look());
+      if (this.#waitingSince === undefined) return false;
+      if (performance.now() - this.#waitingSince < this.#patienceMs && !this.#flushWanted) return false;
+    }
+    this.#isBound = true;
+    const epoch = { ...this.#epoch, from: Math.max(this.#epoch.from, this.#coverage.record) };
+    const newest = others?.newest;
+    const isAdded = await this.#persist(() => catalogue.addEpoch(epoch, others === undefined ? undefined : { newest }, { signal }));
+    this.#epoch = epoch;
+    this.#isPublished = isAdded;
     this.#listedAt = performance.now();
+    this.#isBound = isAdded;
+    if (!isAdded) this.#waitingSince = performance.now();
+    return isAdded;
+  }
+
+  async #sealSection(section: LogSection): Promise<void> {
+    await this.#ship(section, 'section', LOG_SECTION_BYTES, section.recordFrom);
+    this.#sections.shift();
+    this.#wakeAll();
+    if (this.#sections.length === 1 && this.#sections[0]!.filled === this.#sections[0]!.from) this.#waitingSince = undefined;
+    void this.#shipper.deleteRanges(section);
+    await this.#giveWay();
+  }
+
+  async #shipRange(section: LogSection): Promise<void> {
+    const { filled, recordFrom } = section;
+    this.#shippedAt = performance.now();
+    this.#waitingSince = undefined;
+    await this.#ship(section, 'range', filled, recordFrom);
+    if (section.filled > filled) this.#waitingSince ??= performance.now();
   }
 
   /** Retention lets an epoch go only when it is old and another one of this host goes on; who slept through that begins anew. */
   async #mustBeListed(): Promise<void> {
     if (performance.now() - this.#listedAt < LISTED_CHECK_MS) return;
     const { catalogue, signal } = this.#options;
-    await this.#persist(async () => {
-      const { epochs } = await catalogue.read({ signal });
-      if (!epochs.some(({ epoch }) => epoch === this.epoch.epoch))
-        throw new Fault('LOG_LET_GO', `The epoch ${this.epoch.epoch} is no part of the log any more`);
-    });
+    const { epochs } = await this.#persist(() => catalogue.read({ signal }));
+    if (!epochs.some(({ epoch }) => epoch === this.#epoch.epoch))
+      throw new Fault('LOG_LET_GO', `The epoch ${this.#epoch.epoch} is no part of the log any more`);
     this.#listedAt = performance.now();
   }
 
-  async #sealSection(section: Section): Promise<void> {
-    await this.#put(
-      'section',
-      sectionKey(this.#prefix, section.start),
-      section,
-      section.from,
-      LOG_SECTION_BYTES,
-      section.marks,
-      section.recordFrom,
-    );
-    this.#sections.shift();
-    for (const wake of this.#wake.splice(0)) wake();
-    if (this.#sections.length === 1 && this.#sections[0]!.filled === this.#sections[0]!.from) this.#waitingSince = undefined;
-    void this.#deleteRanges(section);
-  }
-
-  async #shipRange(section: Section): Promise<void> {
-    const { filled, recordFrom } = section;
-    this.#shippedAt = performance.now();
-    const isWhole = section.ranges % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1;
-    const from = isWhole ? section.from : section.shipped;
-    const marks = section.marks.slice(isWhole ? 0 : section.shippedMarks);
-    const shippedMarks = section.marks.length;
-    this.#waitingSince = undefined;
-    await this.#put('range', rangeKey(this.#prefix, section.start, section.ranges), section, from, filled, marks, recordFrom);
-    section.ranges++;
-    section.shipped = filled;
-    section.shippedMarks = shippedMarks;
-    if (section.filled > filled) this.#waitingSince ??= performance.now();
-  }
-
-  async #put(
-    kind: 'section' | 'range',
-    key: string,
-    section: Section,
-    from: number,
-    to: number,
-    marks: readonly LogMark[],
-    recordFrom: number,
-  ): Promise<void> {
+  async #ship(section: LogSection, kind: 'section' | 'range', to: number, recordFrom: number): Promise<void> {
+    const { policy, onDurable, signal } = this.#options;
     await this.#mustBeListed();
-    const { repository, signal } = this.#options;
-    const bytes = section.bytes.subarray(from, to);
-    const firstMark = section.marks.length - marks.length;
-    const timeBefore = section.marks
-      .slice(0, from === section.from ? 0 : firstMark)
-      .reduce((max, { time }) => Math.max(max, time), section.timeBefore);
-    const index = {
-      from: section.start + from,
-      to: section.start + to,
-      digest: repository.keyring.ids.id(bytes),
-      recordFrom,
-      timeBefore,
-      marks,
-    };
-    const object = await sealLogObject(repository, this.#keys, { kind, key, index, bytes });
-    await this.#persist(async () => void (await repository.store.put(key, object, { signal })));
-    this.bytesStored += object.length;
-    this.#durable = index.to;
+    const began = performance.now();
+    await this.#shipper.ship(section, kind, to, recordFrom, signal);
+    this.#durable = section.start + to;
+    this.#movedAt = performance.now();
     this.#durableRecord = recordFrom;
-    this.#options.onDurable(index.to);
+    onDurable(this.#durable);
+    // Others were patient for longer than this before they began.
+    if (kind === 'range' && this.#movedAt - began > policy.ms) await this.#giveWay();
   }
 
-  /** Again and again, as long as the fault may pass: what was captured is held until it is stored. */
-  async #persist(work: () => Promise<void>): Promise<void> {
-    const { signal, onTrouble } = this.#options;
-    for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
-      try {
-        return await work();
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!isFault(error) || (error.retry === 'never' && error.code !== 'STORE_FULL') || error.code === 'LOG_LET_GO') throw error;
-        onTrouble(error);
-        await sleep(waitMs, undefined, { signal });
-      }
-    }
+  /** LOG_TAKEN_OVER when another epoch of the timeline has begun since. */
+  async #giveWay(): Promise<void> {
+    const { others } = this.#options;
+    if (others === undefined || (await this.#persist(() => others.isNewest(this.#epoch.epoch)))) return;
+    throw new Fault('LOG_TAKEN_OVER', `Another capture stores the log of timeline ${this.#epoch.timeline} since this one was slow`);
   }
 
-  /** They are in the section now. What stays is waste, no harm. */
-  async #deleteRanges({ start, ranges }: Section): Promise<void> {
-    const { repository } = this.#options;
-    for (let n = 0; n < ranges; n += DELETES_PARALLEL) {
-      const some = Array.from({ length: Math.min(DELETES_PARALLEL, ranges - n) }, (_, i) => rangeKey(this.#prefix, start, n + i));
-      // From the last on: a reader that asks for the first one meanwhile must not take the rest for all there is.
-      const deleted = await Promise.allSettled(some.map((key) => repository.store.delete(key)));
-      if (deleted.some(({ status }) => status === 'rejected')) return;
-    }
+  #persist<T>(work: () => Promise<T>): Promise<T> {
+    return persist(work, this.#options.signal, this.#options.onTrouble);
   }
 
   #throwIfFailed(): void {

@@ -3,8 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
+import type { KnownStretch } from '../../src/engine/log-coverage.ts';
 import { LogView } from '../../src/engine/log-view.ts';
-import { type KnownStretch, LogWriter } from '../../src/engine/log-writer.ts';
+import { LogWriter } from '../../src/engine/log-writer.ts';
 import { LOG_SECTION_BYTES } from '../../src/format/log-object.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import type { Repository } from '../../src/repository/repository.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
-import type { CaptureStatus } from '../../agents/postgres/capture.ts';
+import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';

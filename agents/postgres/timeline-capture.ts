@@ -1,0 +1,213 @@
+// Storing one timeline's log over one connection, from the start of a segment on.
+
+import { Fault, isFault } from '../../src/base/faults.ts';
+import type { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
+import type { KnownStretch } from '../../src/engine/log-coverage.ts';
+import { EpochsOfOthers } from '../../src/engine/log-others.ts';
+import { LogWriter } from '../../src/engine/log-writer.ts';
+import { formatLsn } from '../../src/model/lsn.ts';
+import type { CaptureOptions, CapturePatience } from './capture-options.ts';
+import type { PgConnection } from './connection.ts';
+import { describeServer } from './connection-string.ts';
+import { LogStream } from './replication-client.ts';
+import type { LogPlace } from './resume-point.ts';
+import { type LogNote, WalReader } from './wal-reader.ts';
+
+const TICK_MS = 50;
+const REPORT_MS = 5_000;
+
+export type TimelineCaptureOptions = CaptureOptions & {
+  readonly patience: CapturePatience;
+  readonly connection: PgConnection;
+  readonly catalogue: LogCatalogueKeeper;
+  readonly assetId: Uint8Array;
+  readonly incarnation: string;
+  readonly segmentBytes: number;
+  readonly at: LogPlace;
+  readonly known: readonly KnownStretch[];
+};
+
+export class TimelineCapture {
+  readonly #options: TimelineCaptureOptions;
+  readonly #records: WalReader;
+  readonly #writer: LogWriter;
+  /** Ends what the store was asked for. */
+  readonly #giveUp = new AbortController();
+  #stream: LogStream | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #lastTransaction = 0;
+  #serverEnd = 0;
+  #isOver = false;
+  #reportedAt = performance.now();
+  #watchedAt = performance.now();
+  #isStalled = false;
+  #isLate = false;
+
+  constructor(options: TimelineCaptureOptions) {
+    const { repository, catalogue, assetId, incarnation, segmentBytes, connection, address, host, slot, now, policy, known } =
+      options;
+    const { timeline, position } = options.at;
+    this.#options = options;
+    this.#records = new WalReader(position, segmentBytes, connection.version);
+    const log = { repository, catalogue, assetId, incarnation, timeline, from: position, signal: this.#giveUp.signal };
+    // Two that read from one server, or run on one host, are two.
+    const name = `${host}, from ${describeServer(address)} by ${slot}`;
+    const others = new EpochsOfOthers({ ...log, host: name });
+    const { onTrouble } = options.events;
+    this.#writer = new LogWriter({ ...log, host: name, now, policy, known, others, onTrouble, onDurable: () => this.#report() });
+  }
+
+  get durableRecord(): number {
+    return this.#writer.durableRecord;
+  }
+
+  /** Until the timeline ends (answers the next one), the capture is to end, or the server says that it has removed what is asked for. */
+  async run(): Promise<{ readonly timeline: number; readonly position: number } | 'removed' | undefined> {
+    const { signal, events, connection, slot, at } = this.#options;
+    try {
+      this.#stream = await LogStream.start(connection, slot, at.position, at.timeline);
+    } catch (error) {
+      if (isFault(error, 'PG_LOG_REMOVED')) return 'removed';
+      throw error;
+    }
+    events.onStreaming({ timeline: at.timeline, position: at.position });
+    const ticking = setInterval(() => this.#tick(), TICK_MS);
+    // Whatever it waits for then, it ends.
+    let ending: NodeJS.Timeout | undefined;
+    const onAbort = (): void => {
+      ending = this.#giveUpLater();
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await this.#receive(this.#stream);
+    } catch (error) {
+      await this.#storeRest();
+      if (signal.aborted) return undefined;
+      if (isFault(error, 'PG_LOG_REMOVED')) return 'removed';
+      throw this.#failure?.error ?? error;
+    } finally {
+      this.#isOver = true;
+      clearInterval(ticking);
+      clearTimeout(ending);
+      signal.removeEventListener('abort', onAbort);
+      this.#giveUp.abort(new Fault('INTERRUPTED', 'The capture ended'));
+    }
+  }
+
+  async #receive(stream: LogStream): Promise<{ readonly timeline: number; readonly position: number }> {
+    for (;;) {
+      const event = await stream.next();
+      if (event.kind === 'ended') {
+        await this.#writer.flush();
+        return event;
+      }
+      this.#serverEnd = event.serverEnd;
+      if (event.kind === 'keepalive') {
+        if (event.wantsReply) this.#report();
+        continue;
+      }
+      if (event.start !== this.#writer.end)
+        throw new Fault(
+          'PG_PROTOCOL',
+          `The server sent log from ${formatLsn(event.start)} where ${formatLsn(this.#writer.end)} follows`,
+        );
+      await this.#take(event.bytes);
+    }
+  }
+
+  async #take(bytes: Buffer): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      await this.#writer.ready();
+      const piece = bytes.subarray(at, at + Math.min(bytes.length - at, this.#writer.room));
+      const marks = this.#records.push(piece);
+      this.#writer.append(piece, marks, this.#records.recordFrom);
+      for (const mark of marks) if (mark.kind === 'note') this.#noted(JSON.parse(mark.text) as LogNote);
+      this.#lastTransaction = marks.findLast(({ time }) => time > 0)?.time ?? this.#lastTransaction;
+      at += piece.length;
+    }
+  }
+
+  #noted(note: LogNote): void {
+    if ('tablespace' in note) this.#options.events.onTablespace(note.tablespace);
+  }
+
+  #tick(): void {
+    const { patience, connection } = this.#options;
+    try {
+      this.#writer.tick();
+      const now = performance.now();
+      if (now - this.#reportedAt >= REPORT_MS) this.#report();
+      this.#tellStall();
+      if (now - this.#watchedAt < patience.watchMs) return;
+      this.#watchedAt = now;
+      this.#watch().catch((error: unknown) => this.#options.events.onTrouble(error));
+    } catch (error) {
+      // What waits for the server ends with it.
+      this.#failure ??= { error };
+      connection.close();
+    }
+  }
+
+  #report(): void {
+    if (this.#isOver || this.#stream === undefined) return;
+    const { now, events, at } = this.#options;
+    const { end, durable, durableRecord, stalledMs } = this.#writer;
+    this.#reportedAt = performance.now();
+    this.#stream.report(end, durableRecord, now().getTime() * 1000);
+    const [server, lastTransaction] = [this.#serverEnd, this.#lastTransaction];
+    events.onProgress({ timeline: at.timeline, received: end, durable, server, lastTransaction, stalledMs });
+  }
+
+  /** A store that neither answers nor fails is told of once, and once more each time it stops again. */
+  #tellStall(): void {
+    const { patience, events } = this.#options;
+    const { stalledMs, end, durable } = this.#writer;
+    const isStalled = stalledMs >= patience.stallMs;
+    if (isStalled && !this.#isStalled)
+      events.onTrouble(
+        new Fault(
+          'LOG_NOT_STORED',
+          `The store has taken nothing for ${Math.round(stalledMs / 1000)} s; ${end - durable} bytes of log wait here, and the server keeps all log from ${formatLsn(this.#writer.durableRecord)} on`,
+        ),
+      );
+    this.#isStalled = isStalled;
+  }
+
+  /** A server that goes on with a timeline that others have left is no primary any more. One look is not enough: a standby may be about to
+   *  follow. */
+  async #watch(): Promise<void> {
+    const { catalogue, incarnation, at, address, connection } = this.#options;
+    const { epochs } = await catalogue.read({ signal: this.#giveUp.signal });
+    const newest = epochs
+      .filter((one) => one.incarnation === incarnation)
+      .reduce((max, { timeline }) => Math.max(max, timeline), 0);
+    const wasLate = this.#isLate;
+    this.#isLate = newest > at.timeline;
+    if (!wasLate || !this.#isLate || this.#isOver) return;
+    const error = new Fault(
+      'PG_NOT_READY',
+      `The server at ${describeServer(address)} writes timeline ${at.timeline}, and the cluster has gone on with timeline ${newest}: it was demoted, and what it writes is not part of production`,
+      { hint: 'Capture from the server that is the primary now.' },
+    );
+    this.#failure ??= { error };
+    connection.close();
+  }
+
+  #giveUpLater(): NodeJS.Timeout {
+    const reason = new Fault('INTERRUPTED', 'The store did not take the rest in time');
+    return setTimeout(() => this.#giveUp.abort(reason), this.#options.patience.flushMs);
+  }
+
+  /** What was received is not asked for again if it can be stored now; if it cannot, the server still has it. */
+  async #storeRest(): Promise<void> {
+    const timer = this.#giveUpLater();
+    try {
+      await this.#writer.flush();
+    } catch (error) {
+      if (this.#failure === undefined) this.#options.events.onTrouble(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,52 @@
+// A section of a log while it fills in memory.
+
+import { LOG_SECTION_BYTES } from '../format/log-object.ts';
+import type { LogMark } from '../model/log-mark.ts';
+import { sectionOf } from './log-objects.ts';
+
+export type LogSection = {
+  readonly start: number;
+  readonly bytes: Uint8Array;
+  /** Where this epoch's bytes begin in it. */
+  from: number;
+  filled: number;
+  shipped: number;
+  ranges: number;
+  shippedMarks: number;
+  marks: LogMark[];
+  readonly timeBefore: number;
+  recordFrom: number;
+};
+
+/** `timeBeforeIt`: the latest time of all marks before. */
+export function newSection(from: number, timeBeforeIt: number): LogSection {
+  const start = sectionOf(from);
+  return {
+    start,
+    bytes: new Uint8Array(LOG_SECTION_BYTES),
+    from: from - start,
+    filled: from - start,
+    shipped: from - start,
+    ranges: 0,
+    shippedMarks: 0,
+    marks: [],
+    timeBefore: timeBeforeIt,
+    recordFrom: from,
+  };
+}
+
+/** The latest time of all marks before the `count`-th of a section. */
+export function timeBefore(section: LogSection, count: number): number {
+  return section.marks.slice(0, count).reduce((max, { time }) => Math.max(max, time), section.timeBefore);
+}
+
+/** What lies before `record` is not stored by this epoch. The last section stays. */
+export function leaveOut(sections: LogSection[], record: number): void {
+  while (sections.length > 1 && sections[0]!.start + LOG_SECTION_BYTES <= record) sections.shift();
+  const first = sections[0]!;
+  const begin = Math.min(record - first.start, first.filled);
+  if (begin <= first.from) return;
+  first.from = begin;
+  first.shipped = begin;
+  first.marks = first.marks.filter(({ end }) => end > record);
+}
