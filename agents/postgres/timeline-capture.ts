@@ -164,13 +164,15 @@ export class TimelineCapture {
     const { patience, events } = this.#options;
     const { stalledMs, end, durable } = this.#writer;
     const isStalled = stalledMs >= patience.stallMs;
-    if (isStalled && !this.#isStalled)
+    if (isStalled && !this.#isStalled) {
+      this.#report();
       events.onTrouble(
         new Fault(
           'LOG_NOT_STORED',
           `The store has taken nothing for ${Math.round(stalledMs / 1000)} s; ${end - durable} bytes of log wait here, and the server keeps all log from ${formatLsn(this.#writer.durableRecord)} on`,
         ),
       );
+    }
     this.#isStalled = isStalled;
   }
 

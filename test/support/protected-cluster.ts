@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
-import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
+import type { CapturePatience, CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
@@ -35,6 +35,7 @@ export class ProtectedCluster {
   readonly programs: string;
   readonly scratch: string;
   readonly repository: Repository;
+  readonly #patience: CapturePatience | undefined;
   server: TestServer;
   status: CaptureStatus | undefined;
   readonly gaps: { readonly from: number; readonly to: number; readonly cause: string }[] = [];
@@ -47,7 +48,14 @@ export class ProtectedCluster {
   #running: Promise<void> = Promise.resolve();
   #restores = 0;
 
-  private constructor(programs: string, scratch: string, server: TestServer, repository: Repository) {
+  private constructor(
+    programs: string,
+    scratch: string,
+    server: TestServer,
+    repository: Repository,
+    patience: CapturePatience | undefined,
+  ) {
+    this.#patience = patience;
     this.programs = programs;
     this.scratch = scratch;
     this.server = server;
@@ -56,7 +64,7 @@ export class ProtectedCluster {
 
   /** Undefined where PostgreSQL is not installed. */
   static async create(
-    options: NewServer & { readonly wrap?: (store: ObjectStore) => ObjectStore } = {},
+    options: NewServer & { readonly wrap?: (store: ObjectStore) => ObjectStore; readonly patience?: CapturePatience } = {},
   ): Promise<ProtectedCluster> {
     const programs = postgresPrograms()!;
     const scratch = serverScratch();
@@ -66,7 +74,7 @@ export class ProtectedCluster {
     const wrap = options.wrap;
     const repository = await openRepository(scratch, { init: true, ...(wrap === undefined ? {} : { wrap }) });
     chmodSync(join(scratch, 'repository'), 0o755);
-    const cluster = new ProtectedCluster(programs, scratch, server, repository);
+    const cluster = new ProtectedCluster(programs, scratch, server, repository, options.patience);
     onTestFinished(async () => {
       await cluster.stop();
       await repository.close();
@@ -97,6 +105,7 @@ export class ProtectedCluster {
       policy: { bytes: 64 * 1024, ms: 100 },
       now: () => new Date(),
       signal: stop.signal,
+      ...(this.#patience === undefined ? {} : { patience: this.#patience }),
       baseEveryMs: 0,
       heartbeatMs,
       makeBase: () => this.base(stop.signal),

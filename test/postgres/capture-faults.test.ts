@@ -1,0 +1,127 @@
+// What goes wrong while a log is captured: nothing is acknowledged that is not stored, nothing is lost unsaid, and protection goes on by itself.
+
+import { describe, expect, it } from 'vitest';
+import { skipGaps } from '../../agents/postgres/resume-point.ts';
+import type { LogView } from '../../src/engine/log-view.ts';
+import type { ObjectStore } from '../../src/store/object-store.ts';
+import { postgresPrograms } from '../support/postgres.ts';
+import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
+
+const programs = postgresPrograms();
+const MIB = 1024 * 1024;
+
+/** While `isHanging`, what is put of a log is never answered, and never stored. */
+function withHangs(hangs: { isHanging: boolean }): (store: ObjectStore) => ObjectStore {
+  return (store) =>
+    new Proxy(store, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target) as unknown;
+        if (typeof value !== 'function') return value;
+        const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
+        if (name !== 'put') return method;
+        return (key: string, ...rest: unknown[]) =>
+          hangs.isHanging && key.startsWith('log/') ? new Promise(() => {}) : method(key, ...rest);
+      },
+    });
+}
+
+describe.skipIf(programs === undefined)('a capture', () => {
+  it('whose store hangs for ever acknowledges nothing, says so, ends when it is told to, and when the server gives its slot up records the gap and makes a new base', async () => {
+    const hangs = { isHanging: false };
+    const cluster = await ProtectedCluster.create({
+      wrap: withHangs(hangs),
+      patience: { flushMs: 200, stallMs: 500, watchMs: 60_000 },
+      settings: { max_wal_size: '32MB', min_wal_size: '32MB', max_slot_wal_keep_size: '16MB' },
+    });
+    const { server } = cluster;
+    await server.sql('CREATE TABLE t (n int)');
+    await cluster.start();
+    await server.sql('INSERT INTO t VALUES (1)');
+    await cluster.caughtUp();
+    hangs.isHanging = true;
+    const told = cluster.troubles.length;
+    await server.sql('INSERT INTO t VALUES (2)');
+    await until(
+      () => cluster.troubles.slice(told).some((text) => /The store has taken nothing/.test(text)),
+      () => cluster.troubles.join('; '),
+    );
+    const [flushed] = (await server.sql("SELECT (flush_lsn - '0/0'::pg_lsn)::text FROM pg_stat_replication"))[0]!;
+    expect(Number(flushed)).toBeLessThanOrEqual(cluster.status!.durable);
+    expect(cluster.status!.stalledMs).toBeGreaterThan(0);
+    // It ends, although nobody answers; what it has not stored is still with the server.
+    await cluster.stop();
+    hangs.isHanging = false;
+    cluster.begin();
+    await cluster.caughtUp();
+    expect(cluster.gaps).toEqual([]);
+    hangs.isHanging = true;
+    const lost = await serverClock(server);
+    await until(
+      async () => {
+        await server.sql(
+          "CREATE TABLE big AS SELECT repeat('y', 1000) FROM generate_series(1, 20000); DROP TABLE big; SELECT pg_switch_wal()",
+        );
+        await server.sql('CHECKPOINT');
+        return cluster.gaps.length > 0;
+      },
+      () => cluster.troubles.join('; '),
+    );
+    const bases = cluster.bases.length;
+    hangs.isHanging = false;
+    await until(
+      () => cluster.bases.length > bases,
+      () => cluster.troubles.join('; '),
+    );
+    await cluster.stop();
+    cluster.begin();
+    await server.sql('INSERT INTO t VALUES (3)');
+    await cluster.caughtUp();
+    expect(await cluster.plan({ kind: 'time', time: lost })).toMatch(/^gap: .*the server had removed the log/);
+    const now = await cluster.restore({ kind: 'latest' });
+    expect((await now.sql.query('SELECT n FROM t ORDER BY n')).rows.flat()).toEqual(['1', '2', '3']);
+    await now.close();
+  });
+
+  it('goes on late in a long segment without storing its begin again', async () => {
+    const cluster = await ProtectedCluster.create({ walSegmentMib: 64, settings: { max_wal_size: '1GB' } });
+    const { server } = cluster;
+    await server.sql('CREATE TABLE t (n int, filler text)');
+    await cluster.start();
+    await server.sql("INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 50000) n");
+    await cluster.caughtUp();
+    await cluster.stop();
+    const [before] = (await cluster.facts()).view.stretches.slice(-1);
+    expect(before!.to % (64 * MIB)).toBeGreaterThan(48 * MIB);
+    cluster.begin();
+    await server.sql("INSERT INTO t VALUES (0, '')");
+    await cluster.caughtUp();
+    const after = (await cluster.facts()).view.stretches.at(-1)!;
+    expect(after.from).toBe(before!.to);
+    const restored = await cluster.restore({ kind: 'latest' });
+    expect((await restored.sql.query('SELECT count(*), sum(n) FROM t')).rows).toEqual([['50001', '1250025000']]);
+    await restored.close();
+  });
+
+  it('protects a server whose archiver stands still, and an idle one: the last recovery point moves on', async () => {
+    const cluster = await ProtectedCluster.create({ settings: { archive_mode: 'on', archive_command: 'false' } });
+    await cluster.start();
+    await cluster.stop();
+    cluster.begin(100);
+    const last = async (): Promise<number> => (await cluster.window()).at(-1)!.to.time;
+    const before = await last();
+    await until(async () => (await last()) > before + 200_000);
+    expect(await cluster.window()).toHaveLength(1);
+  });
+});
+
+it('gaps are skipped one after the other: a second one begins where the first has ended', () => {
+  const gap = { incarnation: '', cause: '', at: '' };
+  const view = {
+    gaps: [
+      { ...gap, timeline: 1, from: 100, to: 1000 },
+      { ...gap, timeline: 2, from: 1000, to: 3000 },
+    ],
+  } as unknown as LogView;
+  expect(skipGaps({ timeline: 1, position: 0, stored: 100 }, 2, view)).toEqual({ timeline: 2, position: 3000, stored: undefined });
+  expect(skipGaps({ timeline: 1, position: 0, stored: 99 }, 2, view)).toEqual({ timeline: 1, position: 0, stored: 99 });
+});
