@@ -139,6 +139,10 @@ export const FAULTS = {
   POLICY_INVALID: never('Correct the policy at the lines named above; "holdfast policy validate" checks it.', EXIT.usage),
   POLICY_NOT_FOUND: never('A policy extends another by its name: put NAME.yaml beside it, or correct the name.', EXIT.usage),
 
+  // Plans and evidence
+  PLAN_INVALID: never('Correct the plan at the lines named above; "holdfast plan validate" checks it.', EXIT.usage),
+  ROUTE_STALE: never('A later failover has changed this route. Nothing was changed; look at the journal of that one.'),
+
   // Export
   EXPORT_CANNOT_LISTEN: never('Choose another --listen or --socket: something else is there, or this user may not listen there.'),
 

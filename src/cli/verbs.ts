@@ -6,6 +6,7 @@ import { AGENT_VERBS } from './verbs-agent.ts';
 import { CATALOG_VERBS } from './verbs-catalog.ts';
 import { KEY_VERBS } from './verbs-key.ts';
 import { PG_VERBS } from './verbs-pg.ts';
+import { PLAN_VERBS } from './verbs-plan.ts';
 import { POLICY_VERBS } from './verbs-policy.ts';
 import { PROTECTION_VERBS } from './verbs-protection.ts';
 import { RECOVERY_VERBS } from './verbs-recovery.ts';
@@ -343,6 +344,7 @@ export const VERBS: readonly Verb[] = [
   ...KEY_VERBS,
   ...PG_VERBS,
   ...REPLICA_VERBS,
+  ...PLAN_VERBS,
   ...POLICY_VERBS,
   ...SERVICE_VERBS,
   ...AGENT_VERBS,

@@ -1,21 +1,9 @@
-// The JSON schema of policy files, for editors: completion, descriptions and red lines while one types.
+// The JSON schema of policy files, for editors.
 
 import { PolicyDocument } from './policy-document.ts';
-
-const LINE_CHARS_MAX = 132;
+import { schemaText } from './schema-text.ts';
 
 /** The text of policies/policy.schema.json, as the formatter of this project leaves it. */
 export function policySchemaText(): string {
-  const schema = {
-    $schema: 'https://json-schema.org/draft/2020-12/schema',
-    title: 'Holdfast policy',
-    ...PolicyDocument,
-  };
-  return `${JSON.stringify(schema, null, 2).replace(/^(.*)\[\n((?: *"[^"\n]*",?\n)+) *\](,?)$/gm, oneLine)}\n`;
-}
-
-/** Short lists of texts stand on one line. */
-function oneLine(lines: string, before: string, items: string, after: string): string {
-  const line = `${before}[${items.trim().replace(/\n\s*/g, ' ')}]${after}`;
-  return line.length <= LINE_CHARS_MAX ? line : lines;
+  return schemaText('Holdfast policy', PolicyDocument);
 }

@@ -3,10 +3,10 @@
 // checkpoints (audit-checkpoint.ts): signed, and stored where nobody can change them.
 
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../base/canonical-json.ts';
 import type { CatalogTables } from '../catalog/catalog.ts';
 import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
 import type { Instant } from '../model/instant.ts';
-import { canonicalJson } from './canonical-json.ts';
 
 export const HASH_OF_NOTHING = '0'.repeat(64);
 

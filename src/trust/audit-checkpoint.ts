@@ -4,13 +4,13 @@
 // A crash between storing a mark and noting it signs the same place again later: the marks agree.
 
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../base/canonical-json.ts';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { isSignedBy, type SigningPair, signBytes } from '../codec/signature.ts';
 import type { AuditEntry } from '../model/audit-entry.ts';
 import { instantOf } from '../model/instant.ts';
 import { type AuditMark, continueAudit, HASH_OF_NOTHING, verifyAudit } from './audit-chain.ts';
-import { canonicalJson } from './canonical-json.ts';
 
 export const CHECKPOINT_ENTRIES = 1000;
 export const CHECKPOINT_MS = 60 * 60 * 1000;

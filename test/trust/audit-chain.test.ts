@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { canonicalJson } from '../../src/base/canonical-json.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
 import { generateSigningPair } from '../../src/codec/signature.ts';
@@ -17,7 +18,6 @@ import {
   readCheckpoints,
 } from '../../src/trust/audit-checkpoint.ts';
 import { openAuditKey, parseVerifyKey } from '../../src/trust/audit-key.ts';
-import { canonicalJson } from '../../src/trust/canonical-json.ts';
 import { auditOf, catalogThings, moment, START } from '../support/catalog-things.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
