@@ -161,6 +161,50 @@ export const PG_VERBS: readonly Verb[] = [
     load: async () => (await import('./pg-restore.ts')).pgRestore,
   },
   {
+    name: 'pg extract',
+    summary: 'bring single tables, or a database, back as they were, beside what is there now',
+    details:
+      'The cluster is recovered in a sandbox, what was chosen is dumped there and loaded into the server of --into, which may be production itself: tables into a new schema, in one transaction; a database under a new name. Nothing that exists is changed. Foreign keys to other tables, triggers, rules and row policies do not come along with single tables, and are named.',
+    args: [],
+    options: [
+      ...REPOSITORY,
+      ONE_ASSET,
+      ...TARGET,
+      TIMELINE,
+      { name: 'database', kind: 'text', value: 'NAME', help: 'the database, as it was called then' },
+      {
+        name: 'table',
+        kind: 'text',
+        many: true,
+        value: 'NAME',
+        help: 'a table of it, e.g. shop.orders (default: all of the database)',
+      },
+      { name: 'into', kind: 'text', value: 'SERVER', help: 'where it goes, e.g. "host=/run/postgresql dbname=shop"' },
+      {
+        name: 'as',
+        kind: 'text',
+        value: 'NAME',
+        help: 'the new schema, or the new database (default: with "restored" and the time)',
+      },
+      {
+        name: 'directory',
+        kind: 'directory',
+        value: 'DIR',
+        help: 'where the sandbox lies meanwhile (default: the temporary directory)',
+      },
+      PROGRAMS,
+      THREADS,
+    ],
+    examples: [
+      [
+        'holdfast pg extract --time 2026-05-04T10:15:30+08:00 --database shop --table public.orders --into "host=/run/postgresql dbname=shop"',
+        'A table that was dropped, beside the others',
+      ],
+      ['holdfast pg extract --latest --database shop --into "host=/run/postgresql" --as shop_copy', 'A whole database'],
+    ],
+    load: async () => (await import('./pg-extract.ts')).pgExtract,
+  },
+  {
     name: 'pg prove',
     summary: 'prove that a PostgreSQL cluster can be brought back: do it, in a sandbox, and look at every page',
     details:
