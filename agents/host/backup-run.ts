@@ -15,7 +15,6 @@ import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 import { ToldProblems } from './told-problems.ts';
 
-const COMPRESSION_LEVEL = 1;
 
 export async function backupRun(context: RunContext): Promise<RunOutcome> {
   const { claimed, settings, signal, now, home } = context;
@@ -49,7 +48,6 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
       program: settings.program,
       now,
       threads: settings.threads,
-      level: COMPRESSION_LEVEL,
       signal,
       progress,
       listener,

@@ -61,17 +61,22 @@ export class Chunker {
    * `length`, and so does the last chunk.
    */
   cut(length: number, last: boolean, cuts: Uint32Array): number {
-    invariant(length >= 0 && length <= this.window.length, 'the chunker is asked to cut bytes inside its window');
-    invariant(cuts.length * this.parameters.minBytes >= length, 'the chunker is given room for every cut');
+    return this.cutRange(0, length, last, cuts);
+  }
+
+  /** Cuts window[begin, end), which begins at the beginning of a chunk. As `cut`. */
+  cutRange(begin: number, end: number, last: boolean, cuts: Uint32Array): number {
+    invariant(begin >= 0 && end <= this.window.length, 'the chunker is asked to cut bytes inside its window');
+    invariant(cuts.length * this.parameters.minBytes >= end - begin, 'the chunker is given room for every cut');
     let count = 0;
-    let start = 0;
-    while (start < length) {
-      const end = this.#endOfChunk(start, length);
-      if (end > length) break;
-      cuts[count++] = end;
-      start = end;
+    let start = begin;
+    while (start < end) {
+      const cut = this.#endOfChunk(start, end);
+      if (cut > end) break;
+      cuts[count++] = cut;
+      start = cut;
     }
-    if (last && start < length) cuts[count++] = length;
+    if (last && start < end) cuts[count++] = end;
     return count;
   }
 

@@ -345,7 +345,7 @@ class FilesRun {
       progress.bytesDone += bytes;
     };
     const result = isPaged
-      ? await backUpPaged(session, large, paged.unitBytes, parent, readNode, onRead)
+      ? await backUpPaged(session, large, 'paged', paged.unitBytes, parent, readNode, onRead)
       : await backUpLargeContent(session, large, onRead);
     if (!isPaged) this.#correctSize(slot, result.bytesRead);
     this.#finishSlot(slot, result);

@@ -44,6 +44,7 @@ export async function backUpVolume(backup: VolumeBackup): Promise<SnapshotRoot> 
   const { content, problem } = await backUpPaged(
     session,
     { file: 0, root: path, path: '', sizeBytes, expected: undefined },
+    'volume',
     unitBytes,
     parent,
     readNode,
@@ -110,7 +111,7 @@ class RangesRun {
       file: 0,
       root: path,
       path: '',
-      cut: 'paged',
+      cut: 'volume',
       offset,
       length: Math.min(this.#leafBytes, sizeBytes - offset),
       expected: undefined,

@@ -14,6 +14,9 @@ import type { BackupTarget, TargetSession } from './backup-target.ts';
 import type { ReadNode } from './content-map.ts';
 import { OfflineTarget } from './offline-target.ts';
 
+const FIRST_LEVEL = 1;
+const FOLLOWING_LEVEL = 3;
+
 export type BackupDetails = {
   readonly asset: string;
   readonly type: SourceType;
@@ -26,7 +29,8 @@ export type BackupDetails = {
   /** When the source was first looked at; now when absent. */
   readonly startedAt?: Date | undefined;
   readonly threads: number;
-  readonly level: number;
+  /** Of zstd. Default: 1 for the first backup of an asset; 3 for those that follow, which are small, many, and kept as long. */
+  readonly level?: number | undefined;
   readonly signal: AbortSignal;
   readonly progress: BackupProgress;
   readonly listener: BackupListener;
@@ -78,7 +82,7 @@ export async function backUpTo(target: BackupTarget, details: BackupDetails, rea
       ask: session.ask,
       privateRuns: session.privateRuns,
       threads: details.threads,
-      level: details.level,
+      level: details.level ?? (parent === undefined ? FIRST_LEVEL : FOLLOWING_LEVEL),
       signal,
     });
     const read = await readSource({ pipeline, parent, readNode, parameters, keyring });

@@ -88,6 +88,7 @@ class TreeCopy {
           kind: 'units-map',
           root: await copyUnits(
             this.#run,
+            'paged',
             { root: content.root, sizeBytes },
             before === undefined ? undefined : unitsBaseOf(before),
           ),

@@ -16,7 +16,12 @@ const LEAVES_AHEAD = 4;
 export type UnitsBase = { readonly original: PagedParent; readonly copy: PagedParent };
 
 /** Answers the root of the copy. */
-export async function copyUnits(run: CopyRun, map: PagedParent, base: UnitsBase | undefined): Promise<References> {
+export async function copyUnits(
+  run: CopyRun,
+  cut: 'paged' | 'volume',
+  map: PagedParent,
+  base: UnitsBase | undefined,
+): Promise<References> {
   const { from, to, pipeline, progress, signal } = run;
   const { unitBytes } = from.parameters.paged;
   if (to.parameters.paged.unitBytes !== unitBytes)
@@ -39,7 +44,7 @@ export async function copyUnits(run: CopyRun, map: PagedParent, base: UnitsBase 
     const length = Math.min(UNITS_PER_LEAF * unitBytes, map.sizeBytes - offset);
     leaf++;
     await pipeline.room();
-    const work = copyLeaf(run, { reference, offset, length, unitBytes, original, copy }).then((done) => {
+    const work = copyLeaf(run, { cut, reference, offset, length, unitBytes, original, copy }).then((done) => {
       progress.bytesDone += length;
       return done;
     });
@@ -52,6 +57,7 @@ export async function copyUnits(run: CopyRun, map: PagedParent, base: UnitsBase 
 }
 
 type LeafCopy = {
+  readonly cut: 'paged' | 'volume';
   readonly reference: References;
   readonly offset: number;
   readonly length: number;
@@ -63,7 +69,7 @@ type LeafCopy = {
 
 async function copyLeaf(run: CopyRun, leaf: LeafCopy): Promise<References> {
   const { from, to, pipeline } = run;
-  const { reference, length, original, copy } = leaf;
+  const { cut, reference, length, original, copy } = leaf;
   if (reference.length === 0) return NO_REFERENCES;
   if (original !== undefined && copy !== undefined && bytesEqual(reference, original)) return copy;
   const before = original === undefined || original.length === 0 ? undefined : unitsOf(await from.readNode(original), leaf);
@@ -74,7 +80,7 @@ async function copyLeaf(run: CopyRun, leaf: LeafCopy): Promise<References> {
     root: '',
     path: '',
     bytes,
-    cut: 'paged',
+    cut,
     offset: 0,
     length,
     expected: undefined,

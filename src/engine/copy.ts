@@ -22,7 +22,7 @@ import { readContent } from './restore-single.ts';
 
 export type CopyOptions = {
   readonly threads: number;
-  readonly level: number;
+  readonly level?: number | undefined;
   readonly signal: AbortSignal;
   readonly progress: CopyProgress;
 };
@@ -115,6 +115,7 @@ async function copyRoot(run: CopyRun, { root }: Snapshot, base: CopyBase | undef
   if (root.kind === 'units') {
     const reference = await copyUnits(
       run,
+      'volume',
       { root: root.reference, sizeBytes: root.contentBytes },
       base === undefined ? undefined : mapsOf(base),
     );

@@ -102,6 +102,7 @@ export async function backUpLargeContent(session: BackupPipeline, source: LargeS
 export async function backUpPaged(
   session: BackupPipeline,
   source: LargeSource,
+  cut: 'paged' | 'volume',
   unitBytes: number,
   parent: PagedParent | undefined,
   readNode: ReadNode,
@@ -112,7 +113,7 @@ export async function backUpPaged(
   const parents: References[][] = [];
   await runInOrder(
     session,
-    pagedExtents(source, unitBytes, parent, readNode, parents),
+    pagedExtents(source, cut, unitBytes, parent, readNode, parents),
     (result) => {
       const leaves = parents.shift() ?? [];
       for (const [i, leaf] of result.leaves.entries()) builder.add(leafReference(session, leaf, leaves[i]));
@@ -144,6 +145,7 @@ export function comparableLeaves(parent: PagedParent | undefined, sizeBytes: num
 
 async function* pagedExtents(
   source: LargeSource,
+  cut: 'paged' | 'volume',
   unitBytes: number,
   parent: PagedParent | undefined,
   readNode: ReadNode,
@@ -153,7 +155,7 @@ async function* pagedExtents(
   const comparable = comparableLeaves(parent, source.sizeBytes, unitBytes);
   const leaves = parent === undefined ? undefined : unitsLeaves(parent.root, Math.ceil(parent.sizeBytes / unitBytes), readNode);
   let leaf = 0;
-  for (const task of extents(source, 'paged')) {
+  for (const task of extents(source, cut)) {
     const references: References[] = [];
     const nodes: (Uint8Array | null)[] = [];
     for (let at = 0; at < task.length; at += leafBytes, leaf++) {

@@ -79,7 +79,7 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   const dedup = new Dedup(session, openSessionChunks(spec.tables.made), await openKnownChunks(spec.tables.known, asked));
   const content = new ContentCutter(chunker, spec.chunker.minBytes, session, ids, dedup, packs);
   const isZero = (bytes: Uint8Array): boolean => isZeroInWindow(chunker, bytes);
-  const paged = new PagedCutter(spec.paged, chunker.window, session, ids, dedup, packs, isZero);
+  const paged = new PagedCutter(spec.paged, chunker, session, ids, dedup, packs, isZero);
   let bytesRead = 0;
   /** Batches that were read and wait to learn what of them is known, in order. */
   const waiting: WaitingBatch[] = [];

@@ -20,8 +20,8 @@ export type FileTask = {
   readonly path: string;
   /** The bytes from `offset` on, when they come from elsewhere: then no file is opened. */
   readonly bytes?: Uint8Array;
-  /** Cut by content, or units by position. */
-  readonly cut: 'content' | 'paged';
+  /** Cut by content, or units by position; of a volume, where everything is compared and stored by position, new runs are cut by content. */
+  readonly cut: 'content' | 'paged' | 'volume';
   readonly offset: number;
   readonly length: number;
   /** Compared after reading, when given (devices have none). */

@@ -1,0 +1,151 @@
+// Reads an extent of a volume: compared by position as a paged file is, but long runs of new units are cut by content (content-runs.ts), so
+// that what stands elsewhere at another offset is found. A run that reaches the end of the window goes on in the next one: that begins with
+// the unit in which the last cut lies, whose bytes are read again.
+
+import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
+import type { Chunker } from '../codec/chunker.ts';
+import type { PagedChunking } from '../format/repository-object.ts';
+import { UNITS_PER_LEAF } from '../format/units-node.ts';
+import type { ReadAt } from './content-cutter.ts';
+import { ContentRuns } from './content-runs.ts';
+import type { Dedup } from './dedup.ts';
+import type { FileTask } from './file-task.ts';
+import type { LeafBuilder } from './leaf-builder.ts';
+import type { PackWriter } from './pack-writer.ts';
+import type { UnitGroups, UnitSink } from './unit-groups.ts';
+
+export type VolumeCutterParts = {
+  readonly paged: PagedChunking;
+  readonly chunker: Chunker;
+  readonly session: Uint8Array;
+  readonly ids: IdHasher;
+  readonly dedup: Dedup;
+  readonly packs: PackWriter;
+  readonly isZero: (bytes: Uint8Array) => boolean;
+  /** Share the chunker's window. */
+  readonly groups: UnitGroups;
+};
+
+/** What stands in the window: `units` from `firstUnit` of the task on. `begin`: where in it the run that came from the window before goes on. */
+type Window = {
+  readonly firstUnit: number;
+  readonly units: number;
+  readonly bytes: number;
+  readonly begin: number;
+  readonly isLast: boolean;
+};
+
+export class VolumeCutter {
+  readonly runs: ContentRuns;
+  readonly #parts: VolumeCutterParts;
+  /** Of the units in the window: 1 when it is new and not stored yet. */
+  readonly #isNew: Uint8Array;
+  readonly #digests: Uint8Array;
+  zeroBytes = 0;
+
+  constructor(parts: VolumeCutterParts) {
+    const { paged, chunker, session, ids, dedup, packs } = parts;
+    this.#parts = parts;
+    this.runs = new ContentRuns(paged.unitBytes, chunker, session, ids, dedup, packs);
+    this.#isNew = new Uint8Array(Math.floor(chunker.window.length / paged.unitBytes));
+    this.#digests = new Uint8Array(this.#isNew.length * DIGEST_BYTES);
+  }
+
+  /** Answers how many bytes there were. */
+  cut(read: ReadAt, { offset, length }: FileTask, leaves: readonly LeafBuilder[]): number {
+    const { chunker, paged, groups } = this.#parts;
+    const sink: UnitSink = {
+      set: (unit, ...where) => leaves[Math.floor(unit / UNITS_PER_LEAF)]!.set(unit % UNITS_PER_LEAF, ...where),
+    };
+    let bytesRead = 0;
+    let from = 0;
+    let begin = 0;
+    while (from < length) {
+      const bytes = Math.min(this.#isNew.length * paged.unitBytes, length - from);
+      const target = chunker.window.subarray(0, bytes);
+      const got = read(target, bytes, offset + from);
+      if (got < bytes) target.fill(0, got);
+      bytesRead = Math.max(bytesRead, from + got);
+      const isLast = from + bytes === length;
+      const units = Math.ceil(bytes / paged.unitBytes);
+      const window = { firstUnit: from / paged.unitBytes, units, bytes, begin, isLast };
+      for (let u = 0; u < units; u++) this.#isNew[u] = this.#look(window, u, leaves) ? 1 : 0;
+      const next = this.#storeRuns(window, sink);
+      this.#groupRest(window, sink);
+      groups.store(sink);
+      if (isLast) break;
+      begin = next % paged.unitBytes;
+      from += next - begin;
+    }
+    return bytesRead;
+  }
+
+  /** Whether unit `u` of the window is new; its digest is noted. */
+  #look({ firstUnit, bytes: end }: Window, u: number, leaves: readonly LeafBuilder[]): boolean {
+    const { paged, chunker, isZero, ids } = this.#parts;
+    const bytes = chunker.window.subarray(u * paged.unitBytes, Math.min((u + 1) * paged.unitBytes, end));
+    if (isZero(bytes)) {
+      this.zeroBytes += bytes.length;
+      return false;
+    }
+    const id = ids.id(bytes);
+    const unit = firstUnit + u;
+    if (leaves[Math.floor(unit / UNITS_PER_LEAF)]!.keepParentIfSame(unit % UNITS_PER_LEAF, id)) return false;
+    this.#digests.set(id.subarray(0, DIGEST_BYTES), u * DIGEST_BYTES);
+    return true;
+  }
+
+  /** Answers up to where the window is done: its end, or the last cut of a run that goes on behind it. */
+  #storeRuns({ firstUnit, units, bytes, begin, isLast }: Window, sink: UnitSink): number {
+    const { unitBytes } = this.#parts.paged;
+    const isNew = this.#isNew;
+    let done = bytes;
+    for (let first = nextNew(isNew, 0, units); first < units; ) {
+      let end = first + 1;
+      while (end < units && isNew[end] === 1) end++;
+      const goesOn = end === units && !isLast;
+      const from = first === 0 ? begin : first * unitBytes;
+      const to = Math.min(end * unitBytes, bytes);
+      // Where it began in the window before, it is long.
+      const isLong = to - from >= this.runs.runBytesMin || from % unitBytes !== 0;
+      if (isLong || (goesOn && first > 0)) {
+        const stored = isLong ? this.runs.store(from, to, !goesOn) : from;
+        isNew.fill(0, Math.ceil(from / unitBytes), end);
+        for (let u = Math.ceil(from / unitBytes); u < end && Math.min((u + 1) * unitBytes, bytes) <= stored; u++) {
+          const at = u * unitBytes;
+          const length = Math.min(unitBytes, bytes - at);
+          if (this.runs.find(at, at + length))
+            sink.set(firstUnit + u, this.runs.foundBlock, this.#digestOf(u), this.runs.foundOffset, length);
+          else isNew[u] = 1;
+        }
+        if (goesOn) done = stored;
+      }
+      first = nextNew(isNew, end, units);
+    }
+    return done;
+  }
+
+  /** New units that lie in no run, or in a run but in no one place. */
+  #groupRest({ firstUnit, units, bytes }: Window, sink: UnitSink): void {
+    const { paged, groups } = this.#parts;
+    const { unitBytes, groupUnits } = paged;
+    for (let from = 0; from < units; from += groupUnits) {
+      const group = groups.begin();
+      for (let u = from; u < Math.min(from + groupUnits, units); u++) {
+        if (this.#isNew[u] === 0) continue;
+        const at = u * unitBytes;
+        groups.add(group, { unit: firstUnit + u, at, length: Math.min(unitBytes, bytes - at) }, this.#digestOf(u));
+      }
+      groups.plan(group, sink);
+    }
+  }
+
+  #digestOf(u: number): Uint8Array {
+    return this.#digests.subarray(u * DIGEST_BYTES, (u + 1) * DIGEST_BYTES);
+  }
+}
+
+function nextNew(isNew: Uint8Array, from: number, units: number): number {
+  const next = isNew.indexOf(1, from);
+  return next === -1 || next > units ? units : next;
+}
