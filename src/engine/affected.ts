@@ -1,7 +1,7 @@
 // Which snapshots and which of their paths need something that is damaged. Walked only when there is damage: snapshot by snapshot, parts
 // that are known to be sound once for all snapshots.
 
-import { decodeEntriesBranch, isEntriesLeaf } from '../format/entries-node.ts';
+import { decodeEntriesBranch, decodeEntriesLeaf, isEntriesLeaf } from '../format/entries-node.ts';
 import { loadChecksum } from '../index/checksum.ts';
 import { VisitedSet } from '../index/visited-set.ts';
 import { blockOf, digestOf, type References, referenceAt, referenceCount } from '../model/reference.ts';
@@ -79,7 +79,7 @@ export class AffectedFinder {
       return false;
     }
     let isSound = true;
-    if (isEntriesLeaf(bytes)) isSound = await this.#leaf(bytes, node);
+    if (isEntriesLeaf(bytes)) isSound = await this.#leaf(bytes);
     else {
       const children = decodeEntriesBranch(bytes);
       for (const [i, child] of children.entries()) {
@@ -97,9 +97,9 @@ export class AffectedFinder {
     return isSound;
   }
 
-  async #leaf(bytes: Uint8Array, node: MapNode): Promise<boolean> {
+  async #leaf(bytes: Uint8Array): Promise<boolean> {
     let isSound = true;
-    for (const entry of readContentOf(bytes, node.role, this.#unitBytes).entries ?? []) {
+    for (const entry of decodeEntriesLeaf(bytes)) {
       const map = contentNode(entry, this.#unitBytes);
       const isInline = entry.content.kind === 'chunks';
       const isBroken =

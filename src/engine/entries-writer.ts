@@ -3,9 +3,9 @@
 // one changed file changes one leaf and the branches above it.
 
 import { endsEntriesLeaf } from '../format/entries-boundary.ts';
+import { ENTRIES_PER_LEAF_MAX } from '../format/entries-leaf-cursor.ts';
 import {
   ENTRIES_FANOUT,
-  ENTRIES_PER_LEAF_MAX,
   ENTRIES_PER_LEAF_MIN,
   ENTRIES_WEIGHT_MAX,
   type EntriesBranchChild,

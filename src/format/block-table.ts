@@ -16,6 +16,9 @@ import { BLOCK_ID_BYTES, BLOCK_RAW_BYTES_MAX } from './pack.ts';
 /** Longest node. Nodes end before; only an entry with very many extended attributes makes one so long. */
 export const NODE_BYTES_MAX = 1024 * 1024;
 
+/** Position, offset, length, digest. */
+export const REFERENCE_ENCODED_BYTES_MIN = 19;
+
 export class BlockTableWriter {
   readonly #positions = new Map<string, number>();
   readonly #blocks: Uint8Array[] = [];
@@ -69,18 +72,19 @@ export class BlockTableReader {
     for (let i = 0; i < BLOCK_ID_BYTES; i++) target[at + i] = this.#blocks[block + i]!;
   }
 
-  /** Reads one reference into `target` at byte `at`. */
-  reference(r: ByteReader, target: Uint8Array, at: number): void {
+  /** Reads one reference into `target` at byte `at`. Answers its length. */
+  reference(r: ByteReader, target: Uint8Array, at: number): number {
     this.copyBlock(r.varint(), target, at);
     const offset = r.varint(BLOCK_RAW_BYTES_MAX);
     const length = r.varint(BLOCK_RAW_BYTES_MAX);
     r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, 'a reference leaves its block');
     r.copy(16, target, at + 16);
     writeRange(target, at, offset, length);
+    return length;
   }
 
   references(r: ByteReader, max?: number): References {
-    const n = r.count(19, max);
+    const n = r.count(REFERENCE_ENCODED_BYTES_MIN, max);
     const references = new Uint8Array(n * REFERENCE_BYTES);
     for (let i = 0; i < n; i++) this.reference(r, references, i * REFERENCE_BYTES);
     return references;

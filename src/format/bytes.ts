@@ -143,6 +143,12 @@ export class ByteReader {
   }
 
   varint(max: number = VARINT_MAX): number {
+    // Most are of one byte.
+    const first = this.#bytes[this.#at];
+    if (first !== undefined && first < 0x80 && first <= max) {
+      this.#at++;
+      return first;
+    }
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 8; i++) {

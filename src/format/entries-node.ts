@@ -1,35 +1,39 @@
 // Maps of directory trees: runs of entries in canonical order, column by column so that they compress. See README.md, "Maps".
 
 import { invariant } from '../base/invariant.ts';
-import type { EntryKind, Xattr } from '../model/entry.ts';
+import type { EntryKind } from '../model/entry.ts';
 import { comparePaths, ENTRY_PATH_BYTES_MAX } from '../model/entry-path.ts';
 import { contentLength, REFERENCE_BYTES, type References, referenceCount } from '../model/reference.ts';
-import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
-import { BlockTableReader, BlockTableWriter, expectNode, nodeWriter } from './block-table.ts';
+import type { Content, StoredEntry } from '../model/stored-entry.ts';
+import { BlockTableReader, BlockTableWriter, expectNode, nodeWriter, REFERENCE_ENCODED_BYTES_MIN } from './block-table.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
+import {
+  CHUNKS_AND_SIZE,
+  ENTRIES_PER_LEAF_MAX,
+  EntriesLeafCursor,
+  HAS_HARD_LINK,
+  HAS_XATTRS,
+  KINDS,
+  LEAF,
+  NANOSECONDS,
+  XATTRS_PER_LEAF_MAX,
+} from './entries-leaf-cursor.ts';
 
 export const ENTRIES_PER_LEAF_MIN = 64;
-export const ENTRIES_PER_LEAF_MAX = 1024;
 export const ENTRIES_FANOUT = 256;
 /** A leaf or branch is closed when its weight reaches this: about its encoded size, which must fit into a block of nodes. */
 export const ENTRIES_WEIGHT_MAX = 192 * 1024;
-const LEAF = 1;
 const BRANCH = 2;
 /** Times beyond 35 million years are kept as that: file systems can hold more than a number can. */
 const SECONDS_MAX = 2 ** 50;
-const NANOSECONDS = 1_000_000_000;
-/** What all entries of a leaf may have. The kernel allows 64 KiB of names to one entry. */
-const XATTRS_PER_LEAF_MAX = 64 * 1024;
-
-const KINDS: readonly EntryKind[] = ['directory', 'file', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
 const KIND_CODES: Readonly<Record<EntryKind, number>> = Object.fromEntries(KINDS.map((kind, code) => [kind, code])) as Record<
   EntryKind,
   number
 >;
-const HAS_XATTRS = 0x10;
-const HAS_HARD_LINK = 0x20;
-const CONTENT_KINDS = ['none', 'chunks', 'chunks-map', 'units-map'] as const;
 const CONTENT_CODES = { none: 0, chunks: 1, 'chunks-map': 2, 'units-map': 3 } as const;
+
+/** Of a leaf. */
+const COLUMNS = 9;
 
 export type EntriesBranchChild = {
   readonly firstPath: string;
@@ -37,8 +41,6 @@ export type EntriesBranchChild = {
   readonly entries: number;
   readonly contentBytes: number;
 };
-
-const COLUMNS = 9;
 
 /** About what an entry adds to its leaf. */
 export function weightOfEntry({ path, linkTarget, hardLinkTo, xattrs, content }: StoredEntry): number {
@@ -133,104 +135,69 @@ function writeContent(w: ByteWriter, table: BlockTableWriter, content: Content):
 }
 
 export function decodeEntriesLeaf(bytes: Uint8Array): StoredEntry[] {
-  const r = new ByteReader(bytes, 'An entries leaf');
-  expectNode(r, LEAF);
-  const n = r.varint(ENTRIES_PER_LEAF_MAX);
-  r.check(n > 0, 'it has no entries');
-  const table = new BlockTableReader(r);
-  const column = () => new ByteReader(r.bytes(), 'An entries leaf');
-  const [paths, kinds, owners, sizes, seconds, nanoseconds, inodes, extras, contents] = [
-    column(),
-    column(),
-    column(),
-    column(),
-    column(),
-    column(),
-    column(),
-    column(),
-    column(),
-  ];
-  r.end();
+  const leaf = new EntriesLeafCursor(bytes);
   const entries: StoredEntry[] = [];
-  let [path, mtimeSec, inode, device, xattrsLeft] = ['', 0, 0, 0, XATTRS_PER_LEAF_MAX];
-  for (let i = 0; i < n; i++) {
-    const before = path;
-    const shared = paths.varint(before.length);
-    path = before.slice(0, shared) + paths.latin1(ENTRY_PATH_BYTES_MAX - shared);
-    paths.check(i === 0 || comparePaths(before, path, shared) < 0, 'its paths are not in order');
-    const flags = kinds.u8();
-    const kind = KINDS[flags & 0x0f];
-    if (kind === undefined || flags >= 0x40) return kinds.damaged('unknown kind of entry');
-    const mode = owners.varint(0o7777);
-    const uid = owners.varint();
-    const gid = owners.varint();
-    const sizeBytes = kind === 'file' ? sizes.varint() : 0;
-    mtimeSec += seconds.zigzag();
-    const ctimeSec = mtimeSec + seconds.zigzag();
-    const mtimeNsec = nanoseconds.u32();
-    const ctimeNsec = nanoseconds.u32();
-    nanoseconds.check(mtimeNsec < NANOSECONDS && ctimeNsec < NANOSECONDS, 'a second has too many nanoseconds');
-    inode += inodes.zigzag();
-    device += inodes.zigzag();
-    const links = inodes.varint();
-    inodes.check(isSafe(mtimeSec) && isSafe(ctimeSec) && isNumber(inode) && isNumber(device), 'a time or number is out of range');
-    const linkTarget = kind === 'symlink' ? extras.latin1() : '';
-    const isDevice = kind === 'character-device' || kind === 'block-device';
-    const rdevMajor = isDevice ? extras.varint() : 0;
-    const rdevMinor = isDevice ? extras.varint() : 0;
-    const hardLinkTo = (flags & HAS_HARD_LINK) !== 0 ? extras.latin1() : '';
-    const xattrs = (flags & HAS_XATTRS) !== 0 ? readXattrs(extras, xattrsLeft) : NO_XATTRS;
-    xattrsLeft -= xattrs.length;
-    const content = kind === 'file' ? readContent(contents, table, sizeBytes) : NO_CONTENT;
-    contents.check(content.kind !== 'none' || sizeBytes === 0 || hardLinkTo !== '', 'a file has no content');
+  while (leaf.next()) {
     entries.push({
-      path,
-      kind,
-      mode,
-      uid,
-      gid,
-      sizeBytes,
-      mtimeSec,
-      mtimeNsec,
-      ctimeSec,
-      ctimeNsec,
-      inode,
-      device,
-      links,
-      rdevMajor,
-      rdevMinor,
-      linkTarget,
-      content,
-      xattrs,
-      hardLinkTo,
+      path: leaf.path(),
+      kind: leaf.kind,
+      mode: leaf.mode,
+      uid: leaf.uid,
+      gid: leaf.gid,
+      sizeBytes: leaf.sizeBytes,
+      mtimeSec: leaf.mtimeSec,
+      mtimeNsec: leaf.mtimeNsec,
+      ctimeSec: leaf.ctimeSec,
+      ctimeNsec: leaf.ctimeNsec,
+      inode: leaf.inode,
+      device: leaf.device,
+      links: leaf.links,
+      rdevMajor: leaf.rdevMajor,
+      rdevMinor: leaf.rdevMinor,
+      linkTarget: leaf.linkTarget,
+      content: leaf.content(),
+      xattrs: leaf.xattrs,
+      hardLinkTo: leaf.hardLinkTo,
     });
   }
-  for (const c of [paths, kinds, owners, sizes, seconds, nanoseconds, inodes, extras, contents]) c.end();
   return entries;
 }
 
-const NO_XATTRS: readonly Xattr[] = [];
-const isSafe = Number.isSafeInteger;
-/** Of an inode or a device: the difference of two is safe, too. */
-const isNumber = (n: number): boolean => n >= 0 && n < 2 ** 52;
+/** What a leaf refers to. */
+export type EntriesLeafReferences = {
+  /** Of the chunks of all files, packed. */
+  readonly chunks: References;
+  /** The maps of files that have one; no reference in the root when all is zero. */
+  readonly maps: readonly { readonly kind: 'chunks-map' | 'units-map'; readonly root: References; readonly sizeBytes: number }[];
+};
 
-function readXattrs(r: ByteReader, max: number): Xattr[] {
-  const xattrs: Xattr[] = [];
-  for (let n = r.count(2, max); n > 0; n--) xattrs.push({ name: r.latin1(), value: r.bytes() });
-  return xattrs;
-}
-
-function readContent(r: ByteReader, table: BlockTableReader, sizeBytes: number): Content {
-  const kind = CONTENT_KINDS[r.u8()];
-  if (kind === undefined) return r.damaged('unknown kind of content');
-  if (kind === 'none') return NO_CONTENT;
-  const references = table.references(r);
-  if (kind === 'chunks') {
-    r.check(contentLength(references) === sizeBytes, 'chunks do not add up to the size of their file');
-    return { kind, references };
+/** For who follows references only: makes neither entries nor names, and refuses what `decodeEntriesLeaf` refuses. */
+export function referencesOfEntriesLeaf(bytes: Uint8Array): EntriesLeafReferences {
+  const leaf = new EntriesLeafCursor(bytes);
+  const maps: EntriesLeafReferences['maps'][number][] = [];
+  let chunks = new Uint8Array(64 * REFERENCE_BYTES);
+  let length = 0;
+  while (leaf.next()) {
+    if (leaf.kind !== 'file') continue;
+    const { contents } = leaf;
+    const kind = leaf.contentKind();
+    if (kind === 'none') continue;
+    if (kind !== 'chunks') {
+      maps.push({ kind, root: leaf.contentRoot(kind), sizeBytes: leaf.sizeBytes });
+      continue;
+    }
+    const n = contents.count(REFERENCE_ENCODED_BYTES_MIN);
+    const end = length + n * REFERENCE_BYTES;
+    if (end > chunks.length) {
+      const grown = new Uint8Array(Math.max(end, chunks.length * 2));
+      grown.set(chunks.subarray(0, length));
+      chunks = grown;
+    }
+    let sum = 0;
+    for (; length < end; length += REFERENCE_BYTES) sum += leaf.table.reference(contents, chunks, length);
+    contents.check(sum === leaf.sizeBytes, CHUNKS_AND_SIZE);
   }
-  r.check(references.length === REFERENCE_BYTES || (kind === 'units-map' && references.length === 0), 'a map has one root');
-  return { kind, root: references };
+  return { chunks: chunks.subarray(0, length), maps };
 }
 
 export function encodeEntriesBranch(children: readonly EntriesBranchChild[]): Uint8Array {

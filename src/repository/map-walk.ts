@@ -6,7 +6,7 @@
 
 import { Fault } from '../base/faults.ts';
 import { decodeChunksNode } from '../format/chunks-node.ts';
-import { decodeEntriesBranch, decodeEntriesLeaf, isEntriesLeaf } from '../format/entries-node.ts';
+import { decodeEntriesBranch, type EntriesLeafReferences, isEntriesLeaf, referencesOfEntriesLeaf } from '../format/entries-node.ts';
 import { decodeUnitsBranch, decodeUnitsLeaf, UNITS_FANOUT, UNITS_PER_LEAF, unitsMapHeight } from '../format/units-node.ts';
 import type { Checksum } from '../index/checksum.ts';
 import { VisitedSet } from '../index/visited-set.ts';
@@ -33,8 +33,6 @@ export type NodeContent = {
   readonly nodes: readonly MapNode[];
   /** Packed references of content; several lists. */
   readonly content: readonly References[];
-  /** Of an entries leaf. */
-  readonly entries?: readonly StoredEntry[];
 };
 
 export type MapWalkOptions = {
@@ -76,22 +74,20 @@ export function readContentOf(bytes: Uint8Array, role: NodeRole, unitBytes: numb
   }
   if (!isEntriesLeaf(bytes))
     return { nodes: decodeEntriesBranch(bytes).map(({ reference }) => ({ reference, role })), content: [] };
-  const entries = decodeEntriesLeaf(bytes);
-  const nodes: MapNode[] = [];
-  const content: References[] = [];
-  for (const entry of entries) {
-    const node = contentNode(entry, unitBytes);
-    if (node !== undefined) nodes.push(node);
-    else if (entry.content.kind === 'chunks') content.push(entry.content.references);
-  }
-  return { nodes, content, entries };
+  const { chunks, maps } = referencesOfEntriesLeaf(bytes);
+  const nodes = maps.map((map) => mapNode(map, unitBytes)).filter((node) => node !== undefined);
+  return { nodes, content: [chunks] };
 }
 
 /** The map of an entry's content, when it has one. */
 export function contentNode({ content, sizeBytes }: StoredEntry, unitBytes: number): MapNode | undefined {
   if (content.kind !== 'chunks-map' && content.kind !== 'units-map') return undefined;
-  if (content.root.length === 0) return undefined;
-  return { reference: content.root, role: content.kind === 'chunks-map' ? { kind: 'chunks' } : unitsRole(sizeBytes, unitBytes) };
+  return mapNode({ kind: content.kind, root: content.root, sizeBytes }, unitBytes);
+}
+
+function mapNode({ kind, root, sizeBytes }: EntriesLeafReferences['maps'][number], unitBytes: number): MapNode | undefined {
+  if (root.length === 0) return undefined;
+  return { reference: root, role: kind === 'chunks-map' ? { kind: 'chunks' } : unitsRole(sizeBytes, unitBytes) };
 }
 
 function unitsContent(bytes: Uint8Array, { height, units, lastUnitBytes }: UnitsRole, unitBytes: number): NodeContent {

@@ -5,13 +5,20 @@
 // to write again: backups take over what they find in their parent.
 
 import { randomBytes } from 'node:crypto';
+import { isFault } from '../../src/base/faults.ts';
 import { sealOnce } from '../../src/codec/aead.ts';
 import { objectId } from '../../src/codec/chunk-id.ts';
 import { isScryptCostBearable } from '../../src/codec/derive.ts';
 import { compressFrame } from '../../src/codec/zstd-frame.ts';
 import { decodeChunksNode, encodeChunksBranch, encodeChunksLeaf } from '../../src/format/chunks-node.ts';
 import { decodeCondemnedList, encodeCondemnedList } from '../../src/format/condemned-list.ts';
-import { decodeEntriesBranch, decodeEntriesLeaf, encodeEntriesBranch, encodeEntriesLeaf } from '../../src/format/entries-node.ts';
+import {
+  decodeEntriesBranch,
+  decodeEntriesLeaf,
+  encodeEntriesBranch,
+  encodeEntriesLeaf,
+  referencesOfEntriesLeaf,
+} from '../../src/format/entries-node.ts';
 import { decodeHead, encodeHead, REGISTER_LIMITS } from '../../src/format/head.ts';
 import { decodeIndexPlain, directoryOf, encodeIndexPlain } from '../../src/format/index-object.ts';
 import { parseJson } from '../../src/format/json.ts';
@@ -22,6 +29,8 @@ import { decodeRepositoryObject, encodeRepositoryObject } from '../../src/format
 import { decodeSnapshot, encodeSnapshot, SNAPSHOT_LIMITS } from '../../src/format/snapshot.ts';
 import { decodeSnapshotRegister, encodeSnapshotRegister } from '../../src/format/snapshot-register.ts';
 import { decodeUnitsBranch, decodeUnitsLeaf, encodeUnitsBranch, encodeUnitsLeaf } from '../../src/format/units-node.ts';
+import { bytesEqual, NO_REFERENCES } from '../../src/model/reference.ts';
+import type { StoredEntry } from '../../src/model/stored-entry.ts';
 import { decodeIndexObject, encodeIndexObject } from '../../src/repository/index-objects.ts';
 import { Keyring } from '../../src/repository/keyring.ts';
 import { hex, unhex } from '../../src/repository/layout.ts';
@@ -129,11 +138,39 @@ const ofJson = (name: string, valid: Target['valid'], decode: Target['decode']):
   codes: FORMAT,
 });
 
+/** Who follows references only sees all of them, and refuses the same leaves. */
+function mustBeLikeItsReferences(bytes: Uint8Array): void {
+  const answerOf = (read: () => Uint8Array): Uint8Array | string => {
+    try {
+      return read();
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      return error.message;
+    }
+  };
+  const rootOf = ({ content }: StoredEntry) => ('root' in content ? content.root : NO_REFERENCES);
+  const chunksOf = ({ content }: StoredEntry) => (content.kind === 'chunks' ? content.references : NO_REFERENCES);
+  const entries = answerOf(() => {
+    const all = decodeEntriesLeaf(bytes);
+    return Buffer.concat([...all.map(chunksOf), ...all.map(rootOf)]);
+  });
+  const references = answerOf(() => {
+    const { chunks, maps } = referencesOfEntriesLeaf(bytes);
+    return Buffer.concat([chunks, ...maps.map(({ root }) => root)]);
+  });
+  const isSame =
+    typeof entries === 'string' ? entries === references : typeof references !== 'string' && bytesEqual(entries, references);
+  if (!isSame) throw new Error('the entries of a leaf and its references are not the same');
+}
+
 export const TARGETS: readonly Target[] = [
   binary(
     'entries leaf',
     (m) => encodeEntriesLeaf(m.entries(1 + m.below(20))),
-    (bytes) => encodeEntriesLeaf(decodeEntriesLeaf(bytes)),
+    (bytes) => {
+      mustBeLikeItsReferences(bytes);
+      encodeEntriesLeaf(decodeEntriesLeaf(bytes));
+    },
   ),
   binary(
     'entries branch',
