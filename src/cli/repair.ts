@@ -69,7 +69,7 @@ async function mend(invocation: Invocation, repository: Repository, from: Object
 const OUTCOMES: Readonly<Record<RepairReport['outcome'], string>> = {
   clean: 'Nothing is damaged',
   mended: 'Everything could be mended',
-  lost: 'Some data is lost; the snapshots above cannot be restored whole, and the next backup stores anew what it meets',
+  lost: 'Some data is lost: what is named above cannot be restored whole, and the next backup stores anew what it meets',
 };
 
 function print({ output }: Invocation, report: RepairReport): void {
@@ -78,7 +78,7 @@ function print({ output }: Invocation, report: RepairReport): void {
   printAffected(output, affected);
   output.line(`${report.dryRun ? 'Dry run: ' : ''}${OUTCOMES[report.outcome]}`);
   output.line(
-    `  ${report.indexesRebuilt} index objects rebuilt, ${report.packsFetched} packs fetched, ${report.packsSalvaged} salvaged; ${report.blocksSalvaged} blocks saved, ${report.blocksLost} lost; took ${formatDuration(performance.now())}`,
+    `  ${report.indexesRebuilt} index objects rebuilt, ${report.packsFetched} packs fetched, ${report.packsSalvaged} salvaged; ${report.blocksSalvaged} blocks saved, ${report.blocksLost} lost; ${report.logsMended} log objects fetched; took ${formatDuration(performance.now())}`,
   );
   output.summary('repair', { ...numbers, affected: affected.length, durationMs: Math.round(performance.now()) });
 }

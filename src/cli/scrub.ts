@@ -18,7 +18,7 @@ export async function scrub(invocation: Invocation): Promise<number> {
   try {
     if ((await store.size(REPOSITORY_OBJECT, { signal })) === undefined)
       throw new Fault('FORMAT_NOT_A_REPOSITORY', `There is no repository at ${store.location}`);
-    const { outcome, packs, indexes, bytesRead, damaged, damagedCount } = await scrubStore(store, {
+    const { outcome, packs, indexes, logs, bytesRead, damaged, damagedCount } = await scrubStore(store, {
       threads: threadsOf(options),
       signal,
       progress,
@@ -30,12 +30,13 @@ export async function scrub(invocation: Invocation): Promise<number> {
     }
     if (damagedCount > damaged.length) output.line(`... and ${damagedCount - damaged.length} more`);
     output.line(
-      `${outcome === 'clean' ? 'Clean' : `DAMAGED: ${damagedCount} objects`}: ${packs} packs and ${indexes} index objects, ${formatBytes(bytesRead)}; took ${formatDuration(performance.now())}`,
+      `${outcome === 'clean' ? 'Clean' : `DAMAGED: ${damagedCount} objects`}: ${packs} packs, ${indexes} index objects and ${logs} log objects, ${formatBytes(bytesRead)}; took ${formatDuration(performance.now())}`,
     );
     output.summary('scrub', {
       outcome,
       packs,
       indexes,
+      logs,
       bytesRead,
       damaged: damagedCount,
       durationMs: Math.round(performance.now()),

@@ -1,6 +1,6 @@
 // Proves a repository: its structure, a sample of its packs, or every byte.
 
-import { EXIT } from '../base/faults.ts';
+import { EXIT, isFault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import {
   type AffectedSnapshot,
@@ -9,7 +9,9 @@ import {
   VerifyProgress,
   verify as verifyRepository,
 } from '../engine/verify.ts';
+import { recordDamage, type VerifiedLogs } from '../engine/verify-log.ts';
 import { displayPath } from '../model/entry-path.ts';
+import type { Repository } from '../repository/repository.ts';
 import { withRepository } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
 import type { Output } from './output.ts';
@@ -31,11 +33,12 @@ export function verify(invocation: Invocation): Promise<number> {
       const { readThreads } = early;
       const report = await verifyRepository(repository, { depth, threads: threadsOf(options), readThreads, signal, progress });
       stop();
-      const { outcome, snapshots, nodes, packs, packsRead, bytesRead, damaged, damagedCount, affected } = report;
+      await record(invocation, repository, report.logs);
+      const { outcome, snapshots, nodes, packs, packsRead, bytesRead, damaged, damagedCount, affected, logs } = report;
       printDamage(output, damaged, damagedCount);
       printAffected(output, affected);
       output.line(
-        `${outcome === 'clean' ? 'Clean' : `DAMAGED: ${damagedCount} damaged things, ${affected.length} affected snapshots`}: ${snapshots} snapshots, ${nodes} nodes of maps, ${packs} packs`,
+        `${outcome === 'clean' ? 'Clean' : `DAMAGED: ${damagedCount} damaged things, ${affected.length} affected snapshots`}: ${snapshots} snapshots, ${nodes} nodes of maps, ${packs} packs${logs.objects === 0 ? '' : `, ${logs.objects} log objects`}`,
       );
       output.line(
         `  ${packsRead === 0 ? 'no pack was read (--full reads all)' : `${packsRead} packs read, ${formatBytes(bytesRead)}`}; took ${formatDuration(performance.now())}`,
@@ -51,6 +54,9 @@ export function verify(invocation: Invocation): Promise<number> {
         bytesRead,
         damaged: damagedCount,
         affected: affected.length,
+        logObjects: logs.objects,
+        logObjectsRead: logs.objectsRead,
+        logDamaged: logs.damaged.length,
         durationMs: Math.round(performance.now()),
       });
       return outcome === 'clean' ? 0 : EXIT.damage;
@@ -58,6 +64,16 @@ export function verify(invocation: Invocation): Promise<number> {
       stop();
     }
   });
+}
+
+/** A window must not promise what was found damaged. Who may only read goes on without. */
+async function record({ signal, output }: Invocation, repository: Repository, logs: VerifiedLogs): Promise<void> {
+  try {
+    await recordDamage(repository, logs, new Date(), { signal });
+  } catch (error) {
+    if (!isFault(error, 'STORE_DENIED', 'STORE_FULL')) throw error;
+    output.warning(`The damage of the log is not written down, so windows still promise it: ${error.message}`, {});
+  }
 }
 
 function depthOf(options: OptionValues): VerifyDepth {

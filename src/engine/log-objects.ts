@@ -81,13 +81,15 @@ export async function sealLogObject(
   return Buffer.concat([object, objectId(object)]);
 }
 
+export type StoredLogIndex = LogIndex & { /** Length that the object must have. */ readonly objectBytes: number };
+
 /** What an object says of itself; undefined when the store definitely has none. */
 export async function readLogIndex(
   repository: OpenedRepository,
   keys: EpochKeys,
   key: string,
   options?: CallOptions,
-): Promise<LogIndex | undefined> {
+): Promise<StoredLogIndex | undefined> {
   let head: Uint8Array;
   try {
     head = await repository.store.get(key, { offset: 0, length: INDEX_READ_BYTES }, options);
@@ -96,10 +98,16 @@ export async function readLogIndex(
     throw error;
   }
   const what = `The log object ${key}`;
-  const { indexBytes } = decodeLogHeader(head.subarray(0, LOG_HEADER_BYTES), what);
+  const { indexBytes, dataBytes } = decodeLogHeader(head.subarray(0, LOG_HEADER_BYTES), what);
   const end = LOG_HEADER_BYTES + indexBytes;
   const whole = end <= head.length ? head : await repository.store.get(key, { offset: 0, length: end }, options);
-  return openIndex(repository, keys, key, whole);
+  return { ...openIndex(repository, keys, key, whole), objectBytes: end + dataBytes + DIGEST_BYTES };
+}
+
+/** Needs no key: whether the bytes are those that were written. */
+export function isIntactLogObject(object: Uint8Array): boolean {
+  const body = object.subarray(0, Math.max(0, object.length - DIGEST_BYTES));
+  return body.length >= LOG_HEADER_BYTES && bytesEqual(objectId(body), object.subarray(body.length));
 }
 
 /** All of it; STORE_NOT_FOUND, FORMAT_DAMAGED, KEY_CANNOT_READ. */
@@ -109,13 +117,21 @@ export async function readLogObject(
   key: string,
   options?: CallOptions,
 ): Promise<{ readonly index: LogIndex; readonly bytes: Uint8Array }> {
-  const object = await repository.store.get(key, undefined, options);
+  return openLogObject(repository, keys, key, await repository.store.get(key, undefined, options));
+}
+
+/** FORMAT_DAMAGED, KEY_CANNOT_READ. */
+export function openLogObject(
+  repository: OpenedRepository,
+  keys: EpochKeys,
+  key: string,
+  object: Uint8Array,
+): { readonly index: LogIndex; readonly bytes: Uint8Array } {
   const what = `The log object ${key}`;
   const damaged = (why: string): Fault => new Fault('FORMAT_DAMAGED', `${what} is damaged: ${why}`);
   if (keys.data === undefined) throw new Fault('KEY_CANNOT_READ', `${what} holds content, and this key is for writing`);
   const body = object.subarray(0, Math.max(0, object.length - DIGEST_BYTES));
-  if (object.length < LOG_HEADER_BYTES + DIGEST_BYTES || !bytesEqual(objectId(body), object.subarray(body.length)))
-    throw damaged('its bytes are not those that were written');
+  if (!isIntactLogObject(object)) throw damaged('its bytes are not those that were written');
   const header = body.subarray(0, LOG_HEADER_BYTES);
   const { indexBytes, dataBytes } = decodeLogHeader(header, what);
   if (body.length !== LOG_HEADER_BYTES + indexBytes + dataBytes) throw damaged('its length is another than it says');

@@ -172,6 +172,10 @@ export class EpochReader {
     return Math.max(this.from, this.#firstSection + n * LOG_SECTION_BYTES);
   }
 
+  endOf(n: number): number {
+    return n < this.sections ? this.#firstSection + (n + 1) * LOG_SECTION_BYTES : this.tail[n - this.sections]!.index.to;
+  }
+
   /** Of the sections from `first` on, the one that holds a position, or the first object behind them all. */
   numberAt(position: number, first: number): number {
     return Math.max(first, Math.min(this.sections, Math.floor((position - this.#firstSection) / LOG_SECTION_BYTES)));

@@ -40,7 +40,10 @@ export class LogView implements MarkIndex {
   /** In the order in which they were begun. */
   readonly epochs: readonly OpenEpoch[];
 
-  private constructor(catalogue: LogCatalogue, incarnation: string, epochs: readonly OpenEpoch[]) {
+  readonly assetId: Uint8Array;
+
+  private constructor(assetId: Uint8Array, catalogue: LogCatalogue, incarnation: string, epochs: readonly OpenEpoch[]) {
+    this.assetId = assetId;
     this.catalogue = catalogue;
     this.incarnation = incarnation;
     this.epochs = epochs;
@@ -68,7 +71,7 @@ export class LogView implements MarkIndex {
       // What was let go meanwhile must not be taken for lost.
       const after = await keeper.read(options);
       if (isDeepStrictEqual(trimsOf(after.epochs.filter(own).slice(0, records.length)), trimsOf(records)))
-        return new LogView(catalogue, wanted, epochs);
+        return new LogView(assetId, catalogue, wanted, epochs);
     }
     throw new Fault('HEAD_CONTENTION', 'The log is trimmed faster than it can be read');
   }
@@ -107,9 +110,9 @@ export class LogView implements MarkIndex {
   }
 
   /** End of the bytes that are stored without a hole from a position on; the position itself where there are none. */
-  storedTo(timeline: number, from: number): number {
+  storedTo(timeline: number, from: number, isWanted: (stretch: OpenStretch) => boolean = () => true): number {
     let end = from;
-    const own = this.#open.filter(({ reader }) => reader.epoch.timeline === timeline).sort((a, b) => a.from - b.from);
+    const own = this.#open.filter((one) => one.reader.epoch.timeline === timeline && isWanted(one)).sort((a, b) => a.from - b.from);
     for (const stretch of own) if (stretch.from <= end && stretch.to > end) end = stretch.to;
     return end;
   }

@@ -31,6 +31,7 @@ import { clearUnsound, markUnsound } from '../repository/unsound.ts';
 import { silencePolicy, type WriterPolicy } from '../repository/writers.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { findPacks } from './find-packs.ts';
+import { mendLogs } from './repair-log.ts';
 import { RepairProgress } from './repair-progress.ts';
 import { Salvager } from './salvage.ts';
 import { type Verified, verifyWithDamage } from './verify.ts';
@@ -73,6 +74,8 @@ export type RepairReport = {
   readonly blocksSalvaged: number;
   /** Blocks that left the index: what they held will be stored anew by the next backup that meets it. */
   readonly blocksLost: number;
+  /** Objects of logs that came from the other copy; the others are written down as lost. */
+  readonly logsMended: number;
   /** Snapshots that cannot be restored whole, and which of their paths. */
   readonly affected: readonly AffectedSnapshot[];
 };
@@ -108,7 +111,11 @@ class RepairRun {
     const { dryRun = false, readPacks = true } = this.#options;
     const { store } = this.#repository;
     const before = await this.#look(readPacks);
-    const common = { dryRun, damaged: before.report.damaged, damagedCount: before.report.damagedCount };
+    const common = { dryRun, damaged: before.report.damaged, damagedCount: before.report.damagedCount, logsMended: 0 };
+    const { from } = this.#options;
+    const logsMended = dryRun
+      ? 0
+      : await mendLogs(this.#repository, before.report.logs, { from, now: new Date(this.#repository.heads.now()) }, this.#call);
     if (before.report.outcome === 'clean') {
       if (!dryRun) await clearUnsound(store, () => false, this.#call);
       return this.#end({ ...common, ...NOTHING, outcome: 'clean', affected: [] });
@@ -117,7 +124,7 @@ class RepairRun {
       return this.#end({
         ...common,
         ...NOTHING,
-        outcome: before.report.affected.length === 0 ? 'mended' : 'lost',
+        outcome: before.report.affected.length + before.report.logs.damaged.length === 0 ? 'mended' : 'lost',
         affected: before.report.affected,
       });
     const numbers = await this.#mend(before);
@@ -130,6 +137,7 @@ class RepairRun {
     return this.#end({
       ...common,
       ...numbers,
+      logsMended,
       outcome: affected.length === 0 && after.report.outcome === 'clean' ? 'mended' : 'lost',
       affected,
     });

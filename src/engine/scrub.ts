@@ -5,6 +5,7 @@ import { isFault } from '../base/faults.ts';
 import { objectId } from '../codec/chunk-id.ts';
 import { CONDEMNED_PREFIX, hex, INDEX_PREFIX, PACKS_PREFIX, unhex } from '../repository/layout.ts';
 import type { ListedObject, ObjectStore, StoreKey } from '../store/object-store.ts';
+import { isIntactLogObject } from './log-objects.ts';
 import { ReadingPool } from './reading-pool.ts';
 import type { VerifyProgress } from './verify-report.ts';
 
@@ -13,12 +14,18 @@ const DAMAGED_NAMED_MAX = 10_000;
 const PACK_KEY = /^packs\/([0-9a-f]{2})\/(\1[0-9a-f]{62})$/;
 const NAMED_KEY = /^(?:index|condemned)\/([0-9a-f]{64})$/;
 
+const LOG_PREFIX = 'log/';
+const LOG_KEY = /^log\/[0-9a-f]{32}\/[0-9a-f]{16}\/[0-9a-f]{20}\/[0-9a-f]{8}\/[0-9a-f]{16}(?:\.\d{6})?$/;
+/** They have up to 16 MiB. */
+const LOGS_IN_FLIGHT_MAX = 3;
+
 export type ScrubOptions = { readonly threads: number; readonly signal?: AbortSignal; readonly progress?: VerifyProgress };
 
 export type ScrubReport = {
   readonly outcome: 'clean' | 'damaged';
   readonly packs: number;
   readonly indexes: number;
+  readonly logs: number;
   readonly bytesRead: number;
   /** Keys whose bytes are not those that their names say; the first ones. */
   readonly damaged: readonly { readonly key: string; readonly message: string }[];
@@ -44,7 +51,7 @@ export async function scrub(
     try {
       const { bytes, nameHolds } = await read();
       bytesRead += bytes;
-      if (!nameHolds) report(key, 'its bytes are not those that its name says');
+      if (!nameHolds) report(key, 'its bytes are not those that were stored');
     } catch (error) {
       signal.throwIfAborted();
       // Deleted since it was listed: a prune may do that.
@@ -61,8 +68,9 @@ export async function scrub(
   if (progress !== undefined) progress.phase = 'packs';
   const indexes = await scrubNamed(store, signal, check, report);
   const packs = await scrubPacks(store, threads, signal, check, report);
+  const logs = await scrubLogs(store, signal, check, report);
   if (progress !== undefined) progress.phase = 'done';
-  return { outcome: damagedCount === 0 ? 'clean' : 'damaged', packs, indexes, bytesRead, damaged, damagedCount };
+  return { outcome: damagedCount === 0 ? 'clean' : 'damaged', packs, indexes, logs, bytesRead, damaged, damagedCount };
 }
 
 type Check = (object: ListedObject, read: () => Promise<{ readonly bytes: number; readonly nameHolds: boolean }>) => Promise<void>;
@@ -82,6 +90,22 @@ async function scrubNamed(store: ObjectStore, signal: AbortSignal, check: Check,
         });
       });
     }
+  }
+  return count;
+}
+
+/** They are not named by their bytes, but end in what tells them. */
+async function scrubLogs(store: ObjectStore, signal: AbortSignal, check: Check, report: Report): Promise<number> {
+  let count = 0;
+  for await (const page of store.list(LOG_PREFIX, { signal })) {
+    count += page.length;
+    await forEachBounded(page, LOGS_IN_FLIGHT_MAX, async (object) => {
+      if (!LOG_KEY.test(object.key)) return report(object.key, 'its name is not one of ours');
+      await check(object, async () => {
+        const bytes = await store.get(object.key, undefined, { signal });
+        return { bytes: bytes.length, nameHolds: isIntactLogObject(bytes) };
+      });
+    });
   }
   return count;
 }

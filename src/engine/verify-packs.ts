@@ -1,5 +1,6 @@
 // Proves packs: read whole, by workers, a bounded number at a time.
 
+import { objectId } from '../codec/chunk-id.ts';
 import type { IndexRef } from '../format/head.ts';
 import { directoryOf, type IndexedPack } from '../format/index-object.ts';
 import { readIndexes } from '../repository/index-stream.ts';
@@ -22,12 +23,18 @@ export type PackSelection = {
 export type ReadPacks = { readonly packsRead: number; readonly bytesRead: number };
 
 /** Of every `1 / share` packs one, others for each seed: seeds that follow each other cover all packs in turn. */
-export function sampleOf(share: number, seed: number): (pack: IndexedPack) => boolean {
+export function sampleOf(share: number, seed: number): (pack: Pick<IndexedPack, 'packId'>) => boolean {
   const begin = (seed * share) % 1;
   return ({ packId: id }) => {
     const point = (((id[0]! << 24) | (id[1]! << 16) | (id[2]! << 8) | id[3]!) >>> 0) / 2 ** 32;
     return (point - begin + 1) % 1 < share;
   };
+}
+
+/** As `sampleOf`, for objects that are not named by their bytes. */
+export function sampleOfKeys(share: number, seed: number): (key: string) => boolean {
+  const isInSample = sampleOf(share, seed);
+  return (key) => isInSample({ packId: objectId(Buffer.from(key)) });
 }
 
 export async function verifyPacks(

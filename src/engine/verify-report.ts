@@ -14,8 +14,8 @@ export class VerifyProgress {
 }
 
 export type DamagedThing = {
-  readonly kind: 'snapshot' | 'index' | 'pack' | 'block' | 'node' | 'session-key';
-  /** Hex: session, index object, pack, block; of a node the block that holds it. */
+  readonly kind: 'snapshot' | 'index' | 'pack' | 'block' | 'node' | 'session-key' | 'log';
+  /** Hex: session, index object, pack, block; of a node the block that holds it; of a log the object's key. */
   readonly id: string;
   /** Of a block: the pack it lies in. */
   readonly pack?: string;

@@ -13,7 +13,8 @@ import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { AffectedFinder } from './affected.ts';
 import type { ReadThreads } from './reading-pool.ts';
-import { type ReadPacks, sampleOf, verifyPacks } from './verify-packs.ts';
+import { damageText, type VerifiedLogs, verifyLogs } from './verify-log.ts';
+import { type ReadPacks, sampleOf, sampleOfKeys, verifyPacks } from './verify-packs.ts';
 import { type AffectedSnapshot, type DamagedThing, DamageList, VerifyProgress } from './verify-report.ts';
 import { type KnownPacks, type Structure, verifyStructure } from './verify-structure.ts';
 
@@ -53,6 +54,7 @@ export type VerifyReport = {
   readonly damaged: readonly DamagedThing[];
   readonly damagedCount: number;
   readonly affected: readonly AffectedSnapshot[];
+  readonly logs: VerifiedLogs;
 };
 
 /** Damage is a value, not a fault: exit 4 when the outcome is 'damaged'. Faults: no head, wrong key, a store that does not answer. */
@@ -108,6 +110,9 @@ export async function verifyWithDamage(repository: Repository, options: VerifyOp
       ]);
       continue;
     }
+    const isRead = depth.kind === 'sample' ? sampleOfKeys(depth.share, depth.seed) : () => depth.kind === 'full';
+    const logs = await verifyLogs(repository, { snapshots: structure.snapshots, isRead }, call);
+    for (const log of logs.damaged) damage.add({ kind: 'log', id: log.key, message: damageText(log) });
     progress.phase = 'damage';
     const affected = await findAffected(repository, structure, damage, pathsMax, call);
     progress.phase = 'done';
@@ -120,6 +125,7 @@ export async function verifyWithDamage(repository: Repository, options: VerifyOp
       damaged: damage.things,
       damagedCount: damage.count,
       affected,
+      logs,
     };
     return { report, damage, structure };
   }

@@ -3,6 +3,7 @@
 
 import { forEachBounded } from '../base/bounded.ts';
 import { Fault } from '../base/faults.ts';
+import { listEpoch } from '../engine/log-listing.ts';
 import { epochPrefix, rangeKey, sectionKey, sectionOf } from '../engine/log-objects.ts';
 import { countWhile } from '../engine/log-reader.ts';
 import type { LogEpoch } from '../format/log-catalogue.ts';
@@ -32,15 +33,29 @@ export class EpochMirror {
     this.#ranges = ranges;
   }
 
+  /** Deletes what the source has let go of: sections before a position, or all. */
+  static async letGo({ replica, signal }: Mirror, assetId: Uint8Array, epoch: LogEpoch, before: number): Promise<void> {
+    const prefix = epochPrefix(assetId, epoch);
+    const { sections, ranges } = await listEpoch(replica, prefix, { signal });
+    const gone = [...sections, ...ranges].filter(({ section }) => section < before);
+    await forEachBounded(gone, DELETES_PARALLEL, ({ key }) => replica.delete(key, { signal }));
+  }
+
   /** Goes on where the replica ends. */
   static async resume(mirror: Mirror, assetId: Uint8Array, epoch: LogEpoch): Promise<EpochMirror> {
     const { replica, signal } = mirror;
     const prefix = epochPrefix(assetId, epoch);
     const has = async (key: string): Promise<boolean> => (await replica.size(key, { signal })) !== undefined;
-    const first = sectionOf(epoch.from);
+    // What was let go before is not copied.
+    const first = sectionOf(Math.max(epoch.from, epoch.trimmed ?? 0));
     const section = first + (await countWhile((n) => has(sectionKey(prefix, first + n * LOG_SECTION_BYTES)))) * LOG_SECTION_BYTES;
     const ranges = await countWhile((n) => has(rangeKey(prefix, section, n)));
     return new EpochMirror(mirror, epoch, prefix, section, ranges);
+  }
+
+  /** Whether it can go on under the epoch as it is now: where the source has let go of log, or lost some, it begins anew. */
+  isOf({ trimmed = 0, lost = [] }: LogEpoch): boolean {
+    return trimmed === (this.epoch.trimmed ?? 0) && lost.length === (this.epoch.lost?.length ?? 0);
   }
 
   /** Until the source has no more. Answers how many objects were copied. */
@@ -69,19 +84,23 @@ export class EpochMirror {
     const { source, signal } = this.#mirror;
     const first = this.#section;
     const keyOf = (n: number): string => sectionKey(this.#prefix, first + n * LOG_SECTION_BYTES);
-    const count = await countWhile(async (n) => (await source.size(keyOf(n), { signal })) !== undefined);
+    // Nobody reads what is written down as lost: the log goes on behind it.
+    const lost = new Set(this.epoch.lost?.map(({ object }) => object));
+    const isLost = (n: number): boolean => lost.has(keyOf(n).slice(this.#prefix.length + 1));
+    const count = await countWhile(async (n) => isLost(n) || (await source.size(keyOf(n), { signal })) !== undefined);
     const ahead: Promise<Uint8Array | undefined>[] = [];
     for (let n = 0, next = 0; n < count; n++) {
       this.bytesBehind = (count - n) * LOG_SECTION_BYTES;
       for (; ahead.length < SECTIONS_AHEAD && next < count; next++) {
-        const bytes = readProven(source, keyOf(next), 'sealed', signal);
+        const bytes = isLost(next) ? Promise.resolve(undefined) : readProven(source, keyOf(next), 'sealed', signal);
         bytes.catch(() => {});
         ahead.push(bytes);
       }
       const bytes = await ahead.shift()!;
-      // Nothing may be stored behind a hole.
-      if (bytes === undefined) throw new Fault('STORE_NOT_FOUND', `The log object ${keyOf(n)} is gone from ${source.location}`);
-      await this.#store(keyOf(n), bytes);
+      // Nothing may be stored behind a hole that nobody knows of.
+      if (bytes === undefined && !isLost(n))
+        throw new Fault('STORE_NOT_FOUND', `The log object ${keyOf(n)} is gone from ${source.location}`);
+      if (bytes !== undefined) await this.#store(keyOf(n), bytes);
       await this.#deleteRanges();
       this.#section += LOG_SECTION_BYTES;
       this.#ranges = 0;

@@ -2,7 +2,7 @@
 // one has followed is looked at ever more rarely.
 
 import { forEachBounded } from '../base/bounded.ts';
-import { decodeLogCatalogue, EMPTY_LOG_CATALOGUE, type LogCatalogue } from '../format/log-catalogue.ts';
+import { decodeLogCatalogue, EMPTY_LOG_CATALOGUE, type LogCatalogue, type LogEpoch } from '../format/log-catalogue.ts';
 import { unhex } from '../repository/layout.ts';
 import type { RegisterCodec } from '../repository/register-codec.ts';
 import { EpochMirror } from './mirror-epoch.ts';
@@ -21,6 +21,8 @@ export type LogMirrorParts = {
   readonly mirror: Mirror;
   readonly codec: RegisterCodec;
   readonly sessionKeys: SessionKeyMirror;
+  /** What the source lets go of stays. */
+  readonly keepAll: boolean;
   /** Goes forward only, milliseconds. */
   readonly nowMs: () => number;
 };
@@ -59,10 +61,14 @@ export class LogMirror {
     const held = this.#assets.get(assetId)!;
     const now = this.#parts.nowMs();
     const newest = new Map(epochs.map((epoch) => [epoch.incarnation, epoch.epoch]));
+    await this.#letGo(assetId, held, epochs);
     await forEachBounded(epochs, EPOCHS_PARALLEL, async (epoch) => {
       let one = held.get(epoch.epoch);
-      if (one !== undefined && one.lookAtMs > now) return;
-      if (one === undefined) {
+      const isStale = one?.mirror.isOf(epoch) === false;
+      if (one !== undefined && one.lookAtMs > now && !isStale) return;
+      if (one === undefined || isStale) {
+        const { trimmed = 0 } = epoch;
+        if (trimmed > 0 && !this.#parts.keepAll) await EpochMirror.letGo(this.#parts.mirror, unhex(assetId), epoch, trimmed);
         const mirror = await EpochMirror.resume(this.#parts.mirror, unhex(assetId), epoch);
         one = { mirror, lookAtMs: 0, pauseMs: 1000 };
         held.set(epoch.epoch, one);
@@ -72,6 +78,16 @@ export class LogMirror {
       one.pauseMs = copied > 0 ? 1000 : Math.min(one.pauseMs * 2, OLD_PAUSE_MS_MAX);
       one.lookAtMs = isNewest ? 0 : now + one.pauseMs;
     });
+  }
+
+  /** Epochs that the source has retired. */
+  async #letGo(assetId: string, held: Map<string, Held>, epochs: readonly LogEpoch[]): Promise<void> {
+    const listed = new Set(epochs.map(({ epoch }) => epoch));
+    for (const [name, { mirror }] of held) {
+      if (listed.has(name)) continue;
+      if (!this.#parts.keepAll) await EpochMirror.letGo(this.#parts.mirror, unhex(assetId), mirror.epoch, Number.POSITIVE_INFINITY);
+      held.delete(name);
+    }
   }
 
   async #pullEpoch(mirror: EpochMirror): Promise<number> {

@@ -78,7 +78,7 @@ export class Replication {
     const sessionKeys = new SessionKeyMirror(mirror, source.keyring.pairIds);
     const { keyring } = source;
     const heads = await HeadMirror.open({ mirror, codec, keyring, sessionKeys, claim, parallel, nowMs, now });
-    const logs = new LogMirror({ mirror, codec, sessionKeys, nowMs });
+    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll: options.keepAll, nowMs });
     return new Replication(options, { mirror, claim, heads, logs, sessionKeys });
   }
 

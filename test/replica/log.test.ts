@@ -1,13 +1,20 @@
 // Logs at a replica: written by the real writer, copied while they grow, read by the real reader.
 
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { trimCluster } from '../../src/engine/cluster-retention.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { LogWriter } from '../../src/engine/log-writer.ts';
+import { verify } from '../../src/engine/verify.ts';
+import { recordDamage } from '../../src/engine/verify-log.ts';
 import { LOG_SECTION_BYTES } from '../../src/format/log-object.ts';
 import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
+import { forgetSnapshots } from '../../src/repository/registry.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { listSnapshots } from '../../src/repository/snapshots.ts';
+import { ASSET as MADE_UP, makeBase, newLogWriter, RECORD, SECTION, writeLog } from '../support/log-asset.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { openReplication, prove, replicaOf, replicate } from '../support/replicating.ts';
 import { backUpTree, objectsIn, openRepository, writeSampleTree } from '../support/repository.ts';
@@ -106,5 +113,41 @@ describe('the log at a replica', () => {
     await expectLog(directory, bytes);
     stopped.abort();
     await following;
+  });
+
+  it('follows what its source lets go of, also before it came, and goes on behind what its source has lost', async () => {
+    const directory = scratchDirectory();
+    const repository = await newRepository(directory);
+    const writer = newLogWriter(repository);
+    const sectionsAt = (place: string): string[] =>
+      [...objectsIn(place, 'log/').keys()].map((key) => key.slice(key.lastIndexOf('/') + 1)).filter((name) => !name.includes('.'));
+    const expectSame = async (from: number): Promise<void> => {
+      expect(sectionsAt(replicaOf(directory))).toEqual(sectionsAt(directory));
+      const replica = await openRepository(replicaOf(directory));
+      const view = (await LogView.open(replica, replica.keyring.assetId(MADE_UP)))!;
+      expect(view.stretches.at(-1)).toEqual({ timeline: 1, from, to: writer.end });
+      await replica.close();
+    };
+    const replication = await openReplication(directory);
+    await writeLog(writer, 2 * SECTION);
+    const old = await makeBase(repository, { start: 0 });
+    await replication.once();
+    await makeBase(repository, { start: SECTION });
+    await forgetSnapshots(repository.heads, new Set([old.id]));
+    await trimCluster(repository, MADE_UP);
+    await writeLog(writer, 3 * SECTION);
+    await replication.once();
+    await expectSame(SECTION);
+    // Far ahead of the replica, and one of what it does not have yet is lost.
+    await writeLog(writer, 7 * SECTION + RECORD);
+    const [base] = await listSnapshots(repository, await repository.heads.read());
+    await makeBase(repository, { start: 4 * SECTION });
+    await forgetSnapshots(repository.heads, new Set([base!.id]));
+    await trimCluster(repository, MADE_UP);
+    rmSync([...objectsIn(directory, 'log/').keys()].sort()[1]!.replace(/^/, `${directory}/repository/`));
+    const { logs } = await verify(repository, { depth: { kind: 'structure' }, threads: 1 });
+    await recordDamage(repository, logs, new Date(), {});
+    await replication.once();
+    await expectSame(6 * SECTION);
   });
 });
