@@ -15,7 +15,6 @@ import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 import { ToldProblems } from './told-problems.ts';
 
-
 export async function backupRun(context: RunContext): Promise<RunOutcome> {
   const { claimed, settings, signal, now, home } = context;
   const { run, asset } = claimed;

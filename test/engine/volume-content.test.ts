@@ -12,26 +12,23 @@ import { seededBytes, seededRandom } from '../support/seeded-random.ts';
 const MIB = 1024 * 1024;
 const PAGE = 4096;
 
-it.each([0, 1, 3])(
-  'a file of 12 MiB that stands a second time in an image, %i pages off a unit, is stored once',
-  async (pages) => {
-    const directory = scratchDirectory();
-    const repository = await newRepository(directory);
-    const path = join(directory, 'image');
-    const bytes = Buffer.alloc(48 * MIB);
-    const file = seededBytes(12 * MIB, 1);
-    bytes.set(file, MIB + PAGE);
-    bytes.set(file, 30 * MIB + pages * PAGE);
-    bytes.set(seededBytes(3 * MIB, 2), 20 * MIB + 5 * PAGE);
-    writeFileSync(path, bytes);
-    const snapshot = await backUpImage(repository, path);
-    // Once is 15 MiB; what stands across two places, and the pieces at both ends, are stored once more.
-    expect(snapshot.statistics.bytesNew).toBeLessThan(16.5 * MIB);
-    await restoreImage(repository, snapshot, join(directory, 'restored'));
-    expect(readFileSync(join(directory, 'restored')).equals(bytes)).toBe(true);
-    expect((await verify(repository, { depth: { kind: 'full' }, threads: 1 })).outcome).toBe('clean');
-  },
-);
+it.each([0, 1, 3])('a file of 12 MiB that stands a second time in an image, %i pages off a unit, is stored once', async (pages) => {
+  const directory = scratchDirectory();
+  const repository = await newRepository(directory);
+  const path = join(directory, 'image');
+  const bytes = Buffer.alloc(48 * MIB);
+  const file = seededBytes(12 * MIB, 1);
+  bytes.set(file, MIB + PAGE);
+  bytes.set(file, 30 * MIB + pages * PAGE);
+  bytes.set(seededBytes(3 * MIB, 2), 20 * MIB + 5 * PAGE);
+  writeFileSync(path, bytes);
+  const snapshot = await backUpImage(repository, path);
+  // Once is 15 MiB; what stands across two places, and the pieces at both ends, are stored once more.
+  expect(snapshot.statistics.bytesNew).toBeLessThan(16.5 * MIB);
+  await restoreImage(repository, snapshot, join(directory, 'restored'));
+  expect(readFileSync(join(directory, 'restored')).equals(bytes)).toBe(true);
+  expect((await verify(repository, { depth: { kind: 'full' }, threads: 1 })).outcome).toBe('clean');
+});
 
 it('an image that is shifted by a page into another one is found there', async () => {
   const directory = scratchDirectory();
