@@ -91,6 +91,8 @@ export interface TokenTable {
   /** `tenantId`: only those with a role in that tenant. */
   list(page: PageRequest, tenantId?: string): Promise<Page<Token>>;
   revoke(id: string, at: Instant): Promise<boolean>;
+  /** All sessions of a person but one. Answers how many ended. */
+  revokeSessions(personId: string, at: Instant, but?: string): Promise<number>;
   used(id: string, at: Instant): Promise<void>;
   /** One-time tokens for enrolment: taken at most once. */
   addEnrolment(enrolment: Enrolment, digest: string): Promise<void>;

@@ -1,8 +1,9 @@
 // Sessions of people.
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isFault } from '../base/faults.ts';
+import { usage } from './option.ts';
 import { readPassphrase } from './passphrase.ts';
 import { clientOf, tokenFileOf, withService } from './service-call.ts';
 import { showOne } from './service-show.ts';
@@ -23,9 +24,7 @@ export async function login(invocation: Invocation): Promise<number> {
     throw error;
   });
   const file = tokenFileOf(environment);
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(`${file}.new`, `${body.secret}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  writeSecretFile(file, body.secret);
   output.record('session', { person: body.person.id, expiresAt: body.expiresAt, tokenFile: file });
   output.line(`Logged in as ${body.person.label} until ${formatTime(body.expiresAt)}; the session is in ${file}`);
   return 0;
@@ -47,6 +46,57 @@ export function password(invocation: Invocation): Promise<number> {
     output.line('The password is changed');
     return 0;
   });
+}
+
+/** The secret waits beside the session until it is confirmed: not on a command line. */
+export function totpEnrol(invocation: Invocation): Promise<number> {
+  const { environment, output } = invocation;
+  return withService(invocation, async ({ client }) => {
+    const { body } = await client.call('offerTotp', {});
+    writeSecretFile(totpFileOf(environment), body.secret);
+    output.record('totp', body);
+    output.line(`Secret for an authenticator: ${body.secret}`);
+    output.line(`  ${body.uri}`);
+    output.line('It counts once it is confirmed: holdfast totp confirm CODE, with the six digits that it shows.');
+    return 0;
+  });
+}
+
+export function totpConfirm(invocation: Invocation): Promise<number> {
+  const { args, environment, output } = invocation;
+  return withService(invocation, async ({ client }) => {
+    const file = totpFileOf(environment);
+    if (!existsSync(file)) throw usage('There is no secret to confirm', 'Run "holdfast totp enrol" first.');
+    const secret = readFileSync(file, 'utf8').trim();
+    await client.call('confirmTotp', { body: { secret, code: args[0]!, password: await ownPassword(invocation) } });
+    rmSync(file);
+    output.line('From now on a login needs --code as well');
+    return 0;
+  });
+}
+
+export function totpRemove(invocation: Invocation): Promise<number> {
+  const { args, output } = invocation;
+  return withService(invocation, async ({ client }) => {
+    await client.call('removeTotp', { body: { code: args[0]!, password: await ownPassword(invocation) } });
+    output.line('A login needs no code any more');
+    return 0;
+  });
+}
+
+async function ownPassword({ options, environment, output }: Invocation): Promise<string> {
+  const source = { file: options.text('password-file'), fileVariable: 'HOLDFAST_PASSWORD_FILE', variable: 'HOLDFAST_PASSWORD' };
+  return Buffer.from(await readPassphrase({ ...source, prompt: 'Password', isNew: false }, environment, output)).toString();
+}
+
+function totpFileOf(environment: Invocation['environment']): string {
+  return `${tokenFileOf(environment)}.totp`;
+}
+
+function writeSecretFile(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
 }
 
 export function logout(invocation: Invocation): Promise<number> {

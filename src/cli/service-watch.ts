@@ -98,7 +98,7 @@ export function auditVerify(invocation: Invocation): Promise<number> {
 export function showUsage(invocation: Invocation): Promise<number> {
   const { options, output } = invocation;
   return withService(invocation, async ({ client, tenant }) => {
-    const query = { from: options.text('from'), to: options.text('to') };
+    const query = { from: options.text('from'), to: options.text('to'), month: options.text('month') };
     if (options.flag('csv') || options.flag('all')) {
       const { body } = options.flag('all')
         ? await client.call('getAllUsageCsv', { query })

@@ -150,9 +150,10 @@ export const RECOVERY_VERBS: readonly Verb[] = [
       ALL,
       { name: 'from', kind: 'text', value: 'DAY', help: 'first day (default: the first of this month)' },
       { name: 'to', kind: 'text', value: 'DAY', help: 'last day (default: today)' },
+      { name: 'month', kind: 'text', value: 'MONTH', help: 'all days of a month, e.g. 2026-10' },
       { name: 'csv', kind: 'flag', help: 'as CSV' },
     ],
-    examples: [['holdfast usage --from 2026-10-01 --to 2026-10-31 --csv', 'A month, for a bill']],
+    examples: [['holdfast usage --month 2026-10 --csv', 'A month, for a bill']],
     load: async () => (await import('./service-watch.ts')).showUsage,
   },
   {

@@ -71,7 +71,7 @@ export const TENANCY_VERBS: readonly Verb[] = [
   },
   {
     name: 'password',
-    summary: 'change the own password',
+    summary: 'change the own password; all other sessions end',
     args: [],
     options: [
       URL_OPTION!,
@@ -80,6 +80,30 @@ export const TENANCY_VERBS: readonly Verb[] = [
     ],
     examples: [['holdfast password', 'Asks for the old and the new one']],
     load: async () => (await import('./service-login.ts')).password,
+  },
+  {
+    name: 'totp enrol',
+    summary: 'get a secret for an authenticator, as second factor',
+    args: [],
+    options: [URL_OPTION!],
+    examples: [['holdfast totp enrol', 'Shows the secret; nothing changes before it is confirmed']],
+    load: async () => (await import('./service-login.ts')).totpEnrol,
+  },
+  {
+    name: 'totp confirm',
+    summary: 'use one-time codes from now on, proved by a first one',
+    args: [argument('CODE')],
+    options: [URL_OPTION!, PASSWORD],
+    examples: [['holdfast totp confirm 123456', 'The six digits that the authenticator shows']],
+    load: async () => (await import('./service-login.ts')).totpConfirm,
+  },
+  {
+    name: 'totp remove',
+    summary: 'do without one-time codes, proved by a last one',
+    args: [argument('CODE')],
+    options: [URL_OPTION!, PASSWORD],
+    examples: [['holdfast totp remove 123456', 'Asks for the password']],
+    load: async () => (await import('./service-login.ts')).totpRemove,
   },
   {
     name: 'tenant list',

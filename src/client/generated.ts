@@ -61,7 +61,7 @@ export type Operations = {
   readonly logout: { readonly input: Readonly<Record<never, never>>; readonly output: undefined };
   /** Who this is, and in which tenants. */
   readonly me: { readonly input: Readonly<Record<never, never>>; readonly output: Me };
-  /** Change the own password. */
+  /** Change the own password; all other sessions end. */
   readonly changeMyPassword: { readonly input: { readonly body: PasswordChange }; readonly output: undefined };
   /** Get a secret for an authenticator; it counts once it was confirmed. */
   readonly offerTotp: { readonly input: Readonly<Record<never, never>>; readonly output: TotpOffer };
@@ -192,11 +192,11 @@ export type Operations = {
   /** Events as they happen (server-sent events). */
   readonly streamEvents: { readonly input: { readonly tenant: string; readonly query?: { readonly since?: number | undefined } | undefined; readonly lastEventId?: string | undefined }; readonly output: string };
   /** What the tenant uses, by day. */
-  readonly getUsage: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined }; readonly output: Usage };
+  readonly getUsage: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: Usage };
   /** What the tenant uses, as CSV. */
-  readonly getUsageCsv: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined }; readonly output: string };
+  readonly getUsageCsv: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: string };
   /** What all tenants use, as CSV. */
-  readonly getAllUsageCsv: { readonly input: { readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined }; readonly output: string };
+  readonly getAllUsageCsv: { readonly input: { readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: string };
   /** Read the audit of the tenant, the oldest first. */
   readonly listTenantAudit: { readonly input: { readonly tenant: string; readonly query?: { readonly since?: number | undefined; readonly limit?: number | undefined } | undefined }; readonly output: AuditList };
   /** Prove that no line of the audit was removed or changed. */

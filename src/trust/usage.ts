@@ -58,17 +58,20 @@ export type TenantUsage = {
   readonly days: readonly Omit<UsageDay, 'tenantId'>[];
 };
 
-export type UsageReport = {
-  /** "2026-11" */
-  readonly month: string;
-  readonly tenants: readonly TenantUsage[];
-};
+/** Days, both included. */
+export type UsageSpan = { readonly from: string; readonly to: string };
+export type UsageReport = UsageSpan & { readonly tenants: readonly TenantUsage[] };
 
-/** Of one tenant or of all. Also the JSON export. */
-export async function usageOfMonth(catalog: Catalog, month: string, tenantId?: string): Promise<UsageReport> {
+/** "2026-11". Its last day may not be one of the calendar: no usage is of it. */
+export function spanOfMonth(month: string): UsageSpan {
+  return { from: `${month}-01`, to: `${month}-31` };
+}
+
+/** Of one tenant or of all. */
+export async function usageOf(catalog: Catalog, span: UsageSpan, tenantId?: string): Promise<UsageReport> {
   const tenants: TenantUsage[] = [];
   for await (const { id, name } of tenantsOf(catalog, tenantId)) {
-    const days = await catalog.usage.list(id, `${month}-01`, `${month}-31`);
+    const days = await catalog.usage.list(id, span.from, span.to);
     const sum = (of: (day: UsageDay) => number): number => days.reduce((total, day) => total + of(day), 0);
     const most = (of: (day: UsageDay) => number): number => days.reduce((max, day) => Math.max(max, of(day)), 0);
     tenants.push({
@@ -83,10 +86,10 @@ export async function usageOfMonth(catalog: Catalog, month: string, tenantId?: s
       days: days.map(({ tenantId: _, ...day }) => day),
     });
   }
-  return { month, tenants };
+  return { ...span, tenants };
 }
 
-/** RFC 4180: a line for each tenant and day. */
+/** RFC 4180: a line for each tenant and day. Ids, names, dates and numbers only: nothing that a spreadsheet takes for a formula. */
 export function usageCsv({ tenants }: UsageReport): string {
   const lines = [['tenantId', 'tenant', 'day', 'protectedBytes', 'storedBytes', 'egressBytes', 'runs']];
   for (const { tenantId, tenant, days } of tenants)

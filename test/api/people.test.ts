@@ -91,11 +91,29 @@ describe('a login', () => {
     const token = (await login(service, 'anna')).json.secret;
     const change = (password: string, newPassword: string) =>
       service.ask('POST', '/v1/me/password', { token, body: { password, newPassword } });
+    const other = (await login(service, 'anna')).json.secret;
+    const isHeard = async (secret: string) => (await service.ask('GET', '/v1/me', { token: secret })).status === 200;
     expect((await change('not it at all', 'another long secret')).json.code).toBe('LOGIN_REFUSED');
+    expect(await isHeard(other)).toBe(true);
     expect((await change(PASSWORD, 'anna anna anna')).json.errors[0].field).toBe('body/newPassword');
     expect((await change(PASSWORD, 'another long secret')).status).toBe(204);
+    expect([await isHeard(token), await isHeard(other)]).toEqual([true, false]);
     expect((await login(service, 'anna')).status).toBe(401);
     expect((await login(service, 'anna', 'another long secret')).status).toBe(200);
+  });
+
+  it('whose password somebody else sets has no session any more', async () => {
+    const service = await newService();
+    const admin = await service.addToken({ role: 'security-admin' });
+    const id = await service.addPerson('anna', PASSWORD);
+    const token = (await login(service, 'anna')).json.secret;
+    const { headers } = await service.ask('GET', `/v1/people/${id}`, { token: admin });
+    const change = (body: object, ifMatch: string) =>
+      service.ask('PATCH', `/v1/people/${id}`, { token: admin, body, headers: { 'if-match': ifMatch } });
+    const renamed = await change({ label: 'Anna B.' }, headers['etag'] as string);
+    expect((await service.ask('GET', '/v1/me', { token })).status).toBe(200);
+    expect((await change({ password: 'another long secret' }, renamed.headers['etag'] as string)).status).toBe(200);
+    expect((await service.ask('GET', '/v1/me', { token })).status).toBe(401);
   });
 });
 

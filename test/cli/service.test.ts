@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Tenant } from '../../src/model/tenant.ts';
+import { decodeBase32, stepOf, totpCode } from '../../src/trust/totp.ts';
 import { ServiceUnderTest } from '../api/service-under-test.ts';
 import { POLICY_TEXT, populate, type Things } from '../api/world.ts';
 
@@ -123,6 +124,17 @@ describe('the verbs of the service', () => {
     );
     expect((await run(['login', 'anna@bureau-a', '--password-file', file], anna)).stderr).toContain('LOGIN_REFUSED');
     expect((await run(['login', 'anna@bureau-a', '--password-file', fresh], anna)).status).toBe(0);
+    const codeOf = (secret: string, steps = 0) => totpCode(decodeBase32(secret)!, stepOf(service.clock) + steps);
+    const secret = /authenticator: (\w+)/.exec((await run(['totp', 'enrol'], anna)).stdout)![1]!;
+    expect(statSync(`${tokenFile}.totp`).mode & 0o777).toBe(0o600);
+    const confirm = ['totp', 'confirm', codeOf(secret), '--password-file', fresh];
+    expect(await run(confirm, anna)).toMatchObject({ status: 0, stdout: 'From now on a login needs --code as well\n' });
+    expect(existsSync(`${tokenFile}.totp`)).toBe(false);
+    expect((await run(confirm, anna)).stderr).toContain('holdfast totp enrol');
+    expect((await run(['login', 'anna@bureau-a', '--password-file', fresh], anna)).stderr).toContain('LOGIN_CODE_NEEDED');
+    const remove = ['totp', 'remove', codeOf(secret, 1), '--password-file', fresh];
+    expect(await run(remove, anna)).toMatchObject({ status: 0, stdout: 'A login needs no code any more\n' });
+    expect((await run(['login', 'anna@bureau-a', '--password-file', fresh], anna)).status).toBe(0);
     expect((await run(['logout'], anna)).status).toBe(0);
     expect(existsSync(tokenFile)).toBe(false);
     expect((await run(['whoami'], anna)).stderr).toContain('Run "holdfast login"');
@@ -145,7 +157,8 @@ describe('the verbs of the service', () => {
   it('show the audit, its proof, usage, events and the posture', async () => {
     expect(await ok('audit', 'list')).toContain('asset.create');
     expect(await ok('audit', 'prove')).toContain('The audit is whole');
-    expect(await ok('usage', '--csv')).toBe('tenantId,day,protectedBytes,storedBytes,egressBytes,runs\n');
+    expect(await ok('usage', '--csv')).toBe('tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs\n');
+    expect(await ok('usage', '--month', '2026-10', '--csv')).toBe(await ok('usage', '--csv'));
     expect(await ok('events')).toContain('something of bureau-a');
     expect(await ok('posture')).toContain('objectives kept');
     expect(await ok('agents', 'list')).toContain('host-of-bureau-a');

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
-import { meterUsage, usageCsv, usageOfMonth } from '../../src/trust/usage.ts';
+import { meterUsage, spanOfMonth, usageCsv, usageOf } from '../../src/trust/usage.ts';
 import { catalogThings, moment } from '../support/catalog-things.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
@@ -37,7 +37,7 @@ it('measures each tenant each day and adds up a month, as JSON and as CSV', asyn
   await meter();
   now = new Date('2026-12-01T00:00:00.000Z');
   await meter();
-  const report = await usageOfMonth(catalog, '2026-11');
+  const report = await usageOf(catalog, spanOfMonth('2026-11'));
   expect(report.tenants.map(({ tenant }) => tenant)).toEqual([a.tenant.name, b.tenant.name]);
   expect(report.tenants[0]).toEqual({
     tenantId: a.tenant.id,
@@ -53,7 +53,7 @@ it('measures each tenant each day and adds up a month, as JSON and as CSV', asyn
       { day: '2026-11-22', protectedBytes: 123, storedBytes: 50, egressBytes: 0, runs: 0 },
     ],
   });
-  const ofOne = await usageOfMonth(catalog, '2026-11', a.tenant.id);
+  const ofOne = await usageOf(catalog, spanOfMonth('2026-11'), a.tenant.id);
   expect(ofOne.tenants).toEqual([report.tenants[0]]);
   expect(usageCsv(ofOne)).toBe(
     'tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs\r\n' +

@@ -119,7 +119,7 @@ export const LOGIN_ROUTES = [
     path: '/v1/me/password',
     name: 'changeMyPassword',
     tag: 'login',
-    summary: 'Change the own password',
+    summary: 'Change the own password; all other sessions end',
     action: 'signed-in',
     body: Type.Object({ password: Password, newPassword: NewPassword }, { additionalProperties: false, $id: 'PasswordChange' }),
     bodyBytesMax: 4096,
@@ -129,8 +129,10 @@ export const LOGIN_ROUTES = [
       const weakness = weaknessOf(call.body.newPassword, person.login);
       if (weakness !== undefined) throw fieldFault('body/newPassword', `is too weak: ${weakness}`);
       const passwordHash = await hashPassword(call.body.newPassword, call.random);
-      return call.change({ action: 'person.change-password', subject: person.id }, async ({ people }) => {
+      return call.change({ action: 'person.change-password', subject: person.id }, async ({ people, tokens }) => {
         changed(await people.change(person, { ...secrets, passwordHash }));
+        // Whoever had the old one may have a session.
+        await tokens.revokeSessions(person.id, instantOf(call.at), call.token.id);
         return { status: 204 };
       });
     },

@@ -232,8 +232,9 @@ async function changePerson(call: Call, before: Person, { password, removeTotp, 
     hasNewPassword: password !== undefined,
     removeTotp: removeTotp === true,
   };
-  return call.change({ action: 'person.change', subject: before.id, details }, async ({ people }) => {
+  return call.change({ action: 'person.change', subject: before.id, details }, async ({ people, tokens }) => {
     const done = changed(await people.change(after, secrets));
+    if (password !== undefined) await tokens.revokeSessions(before.id, instantOf(call.at));
     return answerVersioned(done, 200, call.tenant === undefined ? done : asSeenBy(done, call.tenant.id));
   });
 }

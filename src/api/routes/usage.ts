@@ -1,8 +1,8 @@
 // What tenants use, by day: for their bills and for themselves.
 
 import { Type } from 'typebox';
-import type { UsageDay } from '../../catalog/catalog.ts';
 import { Id } from '../../model/identifier.ts';
+import { spanOfMonth, type UsageSpan, usageCsv, usageOf } from '../../trust/usage.ts';
 import { fieldFault } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 
@@ -10,6 +10,13 @@ const Day = Type.String({ pattern: '^\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|
 const QUERY = {
   from: Type.Optional(Type.String({ ...Day, description: 'first day (the first of this month)' })),
   to: Type.Optional(Type.String({ ...Day, description: 'last day (today)' })),
+  month: Type.Optional(
+    Type.String({
+      pattern: '^\\d{4}-(?:0[1-9]|1[0-2])$',
+      examples: ['2026-10'],
+      description: 'all of a month, instead of "from" and "to"',
+    }),
+  ),
 };
 const Bytes = Type.Integer({ minimum: 0 });
 const UsageList = Type.Object(
@@ -32,7 +39,6 @@ const UsageList = Type.Object(
   },
   { additionalProperties: false, $id: 'Usage' },
 );
-const COLUMNS = ['tenantId', 'day', 'protectedBytes', 'storedBytes', 'egressBytes', 'runs'] as const;
 const DAYS_MAX = 400;
 const DAY_MS = 86_400_000;
 const JSON_LIST = { 200: { description: 'By day', schema: UsageList } };
@@ -48,7 +54,10 @@ export const USAGE_ROUTES = [
     action: 'usage.read',
     query: QUERY,
     answers: JSON_LIST,
-    handle: async (call) => answerJson(call, [call.tenant.id]),
+    handle: async (call) => {
+      const span = spanOf(call);
+      return { status: 200, body: { ...span, days: await call.catalog.usage.list(call.tenant.id, span.from, span.to) } };
+    },
   }),
   route({
     method: 'GET',
@@ -59,7 +68,7 @@ export const USAGE_ROUTES = [
     action: 'usage.read',
     query: QUERY,
     answers: CSV,
-    handle: async (call) => answerCsv(call, [call.tenant.id]),
+    handle: async (call) => answerCsv(call, call.tenant.id),
   }),
   route({
     method: 'GET',
@@ -70,36 +79,22 @@ export const USAGE_ROUTES = [
     action: 'provider.usage.read',
     query: QUERY,
     answers: CSV,
-    handle: async (call) => answerCsv(call, await allTenants(call)),
+    handle: async (call) => answerCsv(call),
   }),
 ];
 
-type Query = { readonly from?: string; readonly to?: string };
-type Span = { readonly from: string; readonly to: string };
+type Query = { readonly from?: string; readonly to?: string; readonly month?: string };
 
-async function answerJson(call: Call<Query>, tenants: readonly string[]): Promise<Answer> {
-  const span = spanOf(call);
-  return { status: 200, body: { ...span, days: await read(call, tenants, span) } };
+async function answerCsv(call: Call<Query>, tenantId?: string): Promise<Answer> {
+  const report = await usageOf(call.catalog, spanOf(call), tenantId);
+  return { status: 200, body: usageCsv(report), headers: { 'content-type': 'text/csv; charset=utf-8' } };
 }
 
-async function answerCsv(call: Call<Query>, tenants: readonly string[]): Promise<Answer> {
-  const days = await read(call, tenants, spanOf(call));
-  // Ids, dates and numbers only: nothing that a spreadsheet takes for a formula.
-  const lines = days.map((day) => COLUMNS.map((column) => String(day[column])).join(','));
-  return {
-    status: 200,
-    body: `${[COLUMNS.join(','), ...lines].join('\n')}\n`,
-    headers: { 'content-type': 'text/csv; charset=utf-8' },
-  };
-}
-
-async function read({ catalog }: Call, tenants: readonly string[], { from, to }: Span): Promise<UsageDay[]> {
-  const days: UsageDay[] = [];
-  for (const tenantId of tenants) days.push(...(await catalog.usage.list(tenantId, from, to)));
-  return days;
-}
-
-function spanOf({ query, at }: Call<Query>): Span {
+function spanOf({ query, at }: Call<Query>): UsageSpan {
+  if (query.month !== undefined) {
+    if (query.from !== undefined || query.to !== undefined) throw fieldFault('query/month', 'goes without "from" and "to"');
+    return spanOfMonth(query.month);
+  }
   const today = at.toISOString().slice(0, 10);
   const { from = `${today.slice(0, 8)}01`, to = today } = query;
   const length = (Date.parse(to) - Date.parse(from)) / DAY_MS;
@@ -109,15 +104,4 @@ function spanOf({ query, at }: Call<Query>): Span {
   if (length < 0 && query.from !== undefined && query.to !== undefined) throw fieldFault('query/to', 'is before "from"');
   if (length > DAYS_MAX) throw fieldFault('query/from', `is more than ${DAYS_MAX} days before "to"`);
   return { from, to };
-}
-
-async function allTenants({ catalog }: Call): Promise<string[]> {
-  const ids: string[] = [];
-  let after: string | undefined;
-  do {
-    const page = await catalog.tenants.list({ limit: 500, ...(after === undefined ? {} : { after }) });
-    ids.push(...page.items.map(({ id }) => id));
-    after = page.next;
-  } while (after !== undefined);
-  return ids;
 }

@@ -31,6 +31,8 @@ const LIST = `SELECT ${TOKEN.columns} FROM tokens WHERE id > @after
   AND (@tenantId IS NULL OR EXISTS (SELECT 1 FROM json_each(grants) WHERE value ->> 'tenantId' = @tenantId))
   ORDER BY id LIMIT @limit`;
 const REVOKE = 'UPDATE tokens SET revoked_at = @at WHERE id = @id AND revoked_at IS NULL';
+const REVOKE_SESSIONS = `UPDATE tokens SET revoked_at = @at
+  WHERE person_id = @personId AND revoked_at IS NULL AND (@but IS NULL OR id <> @but) AND (expires_at IS NULL OR expires_at > @at)`;
 const USED = 'UPDATE tokens SET last_used_at = @at WHERE id = @id AND (last_used_at IS NULL OR last_used_at < @at)';
 const ADD_ENROLMENT = ENROLMENT.insert('digest');
 const TAKE_ENROLMENT = `UPDATE enrolments SET taken_at = @at WHERE digest = @digest AND taken_at IS NULL AND expires_at > @at
@@ -47,6 +49,8 @@ export function tokenTable(executor: Executor): TokenTable {
         return pageOf(rows.map(TOKEN.decode), page, ({ id }) => id);
       }),
     revoke: (id, at) => executor.write((sql) => sql(REVOKE).run({ id, at }).changes === 1),
+    revokeSessions: (personId, at, but) =>
+      executor.write((sql) => sql(REVOKE_SESSIONS).run({ personId, at, but: but ?? null }).changes),
     used: (id, at) => executor.write((sql) => void sql(USED).run({ id, at })),
     addEnrolment: (enrolment, digest) =>
       executor.write((sql) => void sql(ADD_ENROLMENT).run({ ...ENROLMENT.encode(enrolment), digest })),
