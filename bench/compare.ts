@@ -37,6 +37,14 @@ function differencesOfAttributes(a: Stats, b: Stats): string[] {
   return found;
 }
 
+/** As `differences`, of a volume: what counts is its content. A restored one is private and of now. */
+export function volumeDifferences(first: string, second: string): string[] {
+  const [a, b] = [lstatSync(first), lstatSync(second, { throwIfNoEntry: false })];
+  if (b === undefined || kindOf(a) !== kindOf(b))
+    return [`${first}: ${b === undefined ? 'missing' : 'of another kind'} in ${second}`];
+  return a.size === b.size && sameContent(first, second) ? [] : [`${first}: other content`];
+}
+
 /** What differs between `first` and `second`, in words; empty when nothing does. Stops at ten findings. */
 export function differences(first: string, second: string, found: string[] = []): string[] {
   if (found.length >= DIFFERENCES_MAX) return found;

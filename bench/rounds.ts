@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MIB } from '../src/base/units.ts';
-import { differences } from './compare.ts';
+import { differences, volumeDifferences } from './compare.ts';
 import type { Area, Contender } from './contenders/contender.ts';
 import { summaryOf } from './contenders/holdfast.ts';
 import type { DataSet, SetName } from './data/sets.ts';
@@ -115,7 +115,8 @@ class Entrant {
 
   #checkRestored(): void {
     const restored = this.contender.restored(this.#set, this.#target).find((path) => existsSync(path));
-    const found = restored === undefined ? [`nothing below ${this.#target}`] : differences(this.#set.path, restored);
+    const compare = this.#set.kind === 'file' ? volumeDifferences : differences;
+    const found = restored === undefined ? [`nothing below ${this.#target}`] : compare(this.#set.path, restored);
     if (found.length > 0)
       throw new Error(`${this.contender.name} did not restore ${this.#set.name} as it was:\n${found.join('\n')}`);
     rmSync(this.#target, { recursive: true });

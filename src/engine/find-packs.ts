@@ -18,6 +18,7 @@ import { hex, indexKey, PACKS_PREFIX, unhex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import { readPackDirectory } from '../repository/pack-directory.ts';
 import { type PackMover, readPack } from '../repository/pack-mover.ts';
+import type { PackOrigin } from '../repository/sessions.ts';
 import { sortDirectory } from '../repository/sort-directory.ts';
 import type { CallOptions } from '../store/object-store.ts';
 
@@ -45,7 +46,7 @@ export type FindDetails = {
 export type FoundPacks = {
   /** Stored; they name what was found. */
   readonly indexes: readonly IndexRef[];
-  readonly packs: number;
+  readonly packs: readonly PackOrigin[];
   /** Listed packs whose directory does not open. */
   readonly unreadable: readonly string[];
 };
@@ -54,7 +55,7 @@ export async function findPacks(place: OpenedRepository, details: FindDetails, o
   const listed = await listUnnamed(place, details, options);
   const writer = new IndexWriter(place.store, place.keyring, details.random, options);
   const unreadable: string[] = [];
-  let packs = 0;
+  const packs: PackOrigin[] = [];
   // One at a time into the writer, some ahead from the store.
   let turn: Promise<void> = Promise.resolve();
   await forEachBounded(listed, DIRECTORIES_IN_FLIGHT_MAX, async (id) => {
@@ -66,7 +67,7 @@ export async function findPacks(place: OpenedRepository, details: FindDetails, o
     }
     if (details.running.has(hex(pack.session))) return;
     if (details.wanted !== undefined && !directoryOf(pack).blocks.some((block) => details.wanted!.has(hex(block.id)))) return;
-    packs++;
+    packs.push(originOf(pack));
     turn = turn.then(() => writer.add(pack));
     await turn;
   });
@@ -74,6 +75,10 @@ export async function findPacks(place: OpenedRepository, details: FindDetails, o
   const conflicts = await findConflicts(place, details, indexes, options);
   if (conflicts.size === 0) return { indexes, packs, unreadable };
   return { ...(await withoutConflicts(place, details, indexes, conflicts, options)), unreadable };
+}
+
+function originOf({ packId, session }: IndexedPack): PackOrigin {
+  return { id: hex(packId), session: hex(session) };
 }
 
 async function listUnnamed(
@@ -159,13 +164,13 @@ async function withoutConflicts(
   const writer = new IndexWriter(place.store, place.keyring, details.random, options);
   const only = await blocksOnlyIn(place, details, found, conflicts, options);
   let pack = 0;
-  let packs = 0;
+  const packs: PackOrigin[] = [];
   for await (const { packs: named } of readIndexes(place, found, options)) {
     for (const one of named) {
       const ordinal = pack++;
       if (!conflicts.has(ordinal)) {
         await writer.add(one);
-        packs++;
+        packs.push(originOf(one));
         continue;
       }
       const positions = only.get(ordinal) ?? [];

@@ -44,7 +44,7 @@ export async function rebuildHead(repository: Repository, options: RebuildHeadOp
     call,
   );
   const snapshots = await findSnapshots(repository, await sessionsOf(repository, found.indexes, call), call);
-  const report = { snapshots: snapshots.length, indexes: found.indexes.length, packs: found.packs };
+  const report = { snapshots: snapshots.length, indexes: found.indexes.length, packs: found.packs.length };
   if (options.dryRun === true) return report;
   const seen = heads.sequenceSeen;
   const head: Head = {

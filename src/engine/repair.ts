@@ -249,7 +249,14 @@ class RepairRun {
       const add = [...(await writer.finish()), ...(found?.indexes ?? [])];
       numbers.indexesRebuilt = found?.indexes.length ?? 0;
       const drop = [...badIndexes].filter((id) => head.indexes.some((index) => index.id === id));
-      const plan = { generation: head.generation, roots: rootsOf(head), drop: [...drop, ...mended.drop], add, packs: mended.packs };
+      const plan = {
+        generation: head.generation,
+        roots: rootsOf(head),
+        drop: [...drop, ...mended.drop],
+        add,
+        packs: mended.packs,
+        adopts: found?.packs ?? [],
+      };
       return { plan, newPacks: mover.packs, numbers };
     } finally {
       salvager.close();
