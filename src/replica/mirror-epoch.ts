@@ -1,8 +1,9 @@
 // Copying one epoch of a log, object by object, in the order in which it was written: at the replica, too, whether the n-th section or
-// range is there is monotone in n, so that its end can be found at any moment, whatever dies where.
+// range is there is monotone in n, so that its end can be found at any moment, whatever dies where. What the source has lost or damaged is
+// told and left out, as readers of the source do; what follows it must not wait.
 
 import { forEachBounded } from '../base/bounded.ts';
-import { Fault } from '../base/faults.ts';
+import { isFault } from '../base/faults.ts';
 import { listEpoch } from '../engine/log-listing.ts';
 import { epochPrefix, rangeKey, sectionKey, sectionOf } from '../engine/log-objects.ts';
 import { countWhile } from '../engine/log-reader.ts';
@@ -15,30 +16,23 @@ const SECTIONS_AHEAD = 3;
 const DELETES_PARALLEL = 8;
 
 export class EpochMirror {
-  readonly epoch: LogEpoch;
   readonly #mirror: Mirror;
   readonly #prefix: string;
   /** Start of the first section that the replica does not have. */
   #section: number;
-  /** Ranges of it that the replica has. */
+  /** Ranges of it that were copied. */
   #ranges: number;
+  /** Lost objects by the last part of their names, as the catalogue tells. */
+  #lost: ReadonlySet<string> = new Set();
+  #mayHaveHoles = true;
   /** At the most: sections count in full. */
   bytesBehind = 0;
 
-  private constructor(mirror: Mirror, epoch: LogEpoch, prefix: string, section: number, ranges: number) {
+  private constructor(mirror: Mirror, prefix: string, section: number, ranges: number) {
     this.#mirror = mirror;
-    this.epoch = epoch;
     this.#prefix = prefix;
     this.#section = section;
     this.#ranges = ranges;
-  }
-
-  /** Deletes what the source has let go of: sections before a position, or all. */
-  static async letGo({ replica, signal }: Mirror, assetId: Uint8Array, epoch: LogEpoch, before: number): Promise<void> {
-    const prefix = epochPrefix(assetId, epoch);
-    const { sections, ranges } = await listEpoch(replica, prefix, { signal });
-    const gone = [...sections, ...ranges].filter(({ section }) => section < before);
-    await forEachBounded(gone, DELETES_PARALLEL, ({ key }) => replica.delete(key, { signal }));
   }
 
   /** Goes on where the replica ends. */
@@ -46,36 +40,32 @@ export class EpochMirror {
     const { replica, signal } = mirror;
     const prefix = epochPrefix(assetId, epoch);
     const has = async (key: string): Promise<boolean> => (await replica.size(key, { signal })) !== undefined;
-    // What was let go before is not copied.
-    const first = sectionOf(Math.max(epoch.from, epoch.trimmed ?? 0));
+    const first = firstSectionOf(epoch);
     const section = first + (await countWhile((n) => has(sectionKey(prefix, first + n * LOG_SECTION_BYTES)))) * LOG_SECTION_BYTES;
     const ranges = await countWhile((n) => has(rangeKey(prefix, section, n)));
-    return new EpochMirror(mirror, epoch, prefix, section, ranges);
+    return new EpochMirror(mirror, prefix, section, ranges);
   }
 
-  /** Whether it can go on under the epoch as it is now: where the source has let go of log, or lost some, it begins anew. */
-  isOf({ trimmed = 0, lost = [] }: LogEpoch): boolean {
-    return trimmed === (this.epoch.trimmed ?? 0) && lost.length === (this.epoch.lost?.length ?? 0);
-  }
-
-  /** Until the source has no more. Answers how many objects were copied. */
-  async pull(): Promise<number> {
+  /** Until the source has no more. `epoch`: as the catalogue has it now. Answers how many objects were copied or left out. */
+  async pull(epoch: LogEpoch): Promise<number> {
+    this.#lost = new Set(epoch.lost?.map(({ object }) => object));
+    // Let go before it was copied.
+    if (this.#section < firstSectionOf(epoch)) this.#goTo(firstSectionOf(epoch));
     let copied = 0;
     for (;;) {
       // In this order: a range that is gone is in a section that was stored before.
       const some = (await this.#pullRanges()) + (await this.#pullSections());
-      if (some === 0) return copied;
       copied += some;
+      if (some === 0 && !(await this.#passHole())) return copied;
     }
   }
 
   async #pullRanges(): Promise<number> {
-    const { source, signal } = this.#mirror;
     for (let copied = 0; ; copied++) {
       const key = rangeKey(this.#prefix, this.#section, this.#ranges);
-      const bytes = await readProven(source, key, 'sealed', signal);
-      if (bytes === undefined) return copied;
-      await this.#store(key, bytes);
+      const bytes = await this.#read(key);
+      if (bytes === undefined && !this.#lost.has(nameOf(key))) return copied;
+      if (bytes instanceof Uint8Array) await this.#store(key, bytes);
       this.#ranges++;
     }
   }
@@ -84,29 +74,56 @@ export class EpochMirror {
     const { source, signal } = this.#mirror;
     const first = this.#section;
     const keyOf = (n: number): string => sectionKey(this.#prefix, first + n * LOG_SECTION_BYTES);
-    // Nobody reads what is written down as lost: the log goes on behind it.
-    const lost = new Set(this.epoch.lost?.map(({ object }) => object));
-    const isLost = (n: number): boolean => lost.has(keyOf(n).slice(this.#prefix.length + 1));
-    const count = await countWhile(async (n) => isLost(n) || (await source.size(keyOf(n), { signal })) !== undefined);
-    const ahead: Promise<Uint8Array | undefined>[] = [];
+    const count = await countWhile(async (n) => (await source.size(keyOf(n), { signal })) !== undefined);
+    const ahead: Promise<Uint8Array | 'damaged' | undefined>[] = [];
     for (let n = 0, next = 0; n < count; n++) {
       this.bytesBehind = (count - n) * LOG_SECTION_BYTES;
       for (; ahead.length < SECTIONS_AHEAD && next < count; next++) {
-        const bytes = isLost(next) ? Promise.resolve(undefined) : readProven(source, keyOf(next), 'sealed', signal);
+        const bytes = this.#read(keyOf(next));
         bytes.catch(() => {});
         ahead.push(bytes);
       }
       const bytes = await ahead.shift()!;
-      // Nothing may be stored behind a hole that nobody knows of.
-      if (bytes === undefined && !isLost(n))
-        throw new Fault('STORE_NOT_FOUND', `The log object ${keyOf(n)} is gone from ${source.location}`);
-      if (bytes !== undefined) await this.#store(keyOf(n), bytes);
-      await this.#deleteRanges();
-      this.#section += LOG_SECTION_BYTES;
-      this.#ranges = 0;
+      if (bytes instanceof Uint8Array) {
+        await this.#store(keyOf(n), bytes);
+        await this.#deleteRanges();
+      }
+      this.#goTo(this.#section + LOG_SECTION_BYTES);
     }
     this.bytesBehind = 0;
     return count;
+  }
+
+  /** A section that is missing at the source, and others behind it: asked for when it is known to be lost, and once at the start. */
+  async #passHole(): Promise<boolean> {
+    const { source, progress, signal } = this.#mirror;
+    const key = sectionKey(this.#prefix, this.#section);
+    if (!this.#mayHaveHoles && !this.#lost.has(nameOf(key))) return false;
+    this.#mayHaveHoles = false;
+    const { sections } = await listEpoch(source, this.#prefix, { signal });
+    const later = sections.map(({ section }) => section).filter((section) => section > this.#section);
+    // Stored since it was asked for.
+    if (later.length === 0 || (await source.size(key, { signal })) !== undefined) return later.length > 0;
+    if (!this.#lost.has(nameOf(key))) progress.missing.set(key, 'the source does not have it');
+    this.#goTo(this.#section + LOG_SECTION_BYTES);
+    this.#mayHaveHoles = true;
+    return true;
+  }
+
+  async #read(key: string): Promise<Uint8Array | 'damaged' | undefined> {
+    const { source, progress, signal } = this.#mirror;
+    try {
+      return await readProven(source, key, 'sealed', signal);
+    } catch (error) {
+      if (!isFault(error, 'FORMAT_DAMAGED')) throw error;
+      progress.missing.set(key, error.message);
+      return 'damaged';
+    }
+  }
+
+  #goTo(section: number): void {
+    this.#section = section;
+    this.#ranges = 0;
   }
 
   async #store(key: string, bytes: Uint8Array): Promise<void> {
@@ -125,3 +142,10 @@ export class EpochMirror {
     }
   }
 }
+
+/** Of what was not let go. */
+export function firstSectionOf({ from, trimmed = 0 }: LogEpoch): number {
+  return sectionOf(Math.max(from, trimmed));
+}
+
+const nameOf = (key: string): string => key.slice(key.lastIndexOf('/') + 1);

@@ -48,6 +48,13 @@ export class SessionKeyMirror {
     }
   }
 
+  /** Of an epoch that was let go. */
+  async drop(session: string): Promise<void> {
+    const { replica, signal } = this.#mirror;
+    for (const pair of this.#pairs) await replica.delete(`${SESSION_KEYS_PREFIX}${pair}/${session}`, { signal });
+    this.#copied.delete(session);
+  }
+
   async #copyOne(session: string): Promise<void> {
     // Under all of them: which one a reader holds is not known here.
     for (const pair of this.#pairs) {

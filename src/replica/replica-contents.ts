@@ -1,7 +1,8 @@
 // Everything that a replica holds according to its own head and catalogues of logs, object by object: what verify and repair walk over.
 
 import { randomBytes } from 'node:crypto';
-import { epochPrefix, rangeKey, sectionKey, sectionOf } from '../engine/log-objects.ts';
+import { listEpoch } from '../engine/log-listing.ts';
+import { epochPrefix, rangeKey, sectionKey } from '../engine/log-objects.ts';
 import { countWhile } from '../engine/log-reader.ts';
 import { decodeHead, type Head } from '../format/head.ts';
 import { directoryOf } from '../format/index-object.ts';
@@ -15,6 +16,7 @@ import { HEAD_REGISTER, hex, indexKey, packKey, unhex } from '../repository/layo
 import { type RegisterCodec, registerCodec } from '../repository/register-codec.ts';
 import { snapshotKey } from '../repository/registers.ts';
 import type { ObjectStore } from '../store/object-store.ts';
+import { firstSectionOf } from './mirror-epoch.ts';
 import { LOG_PREFIX } from './mirror-logs.ts';
 import { type ObjectProof, readProven } from './mirror-object.ts';
 
@@ -92,16 +94,25 @@ export class ReplicaContents {
     return register === undefined ? [] : decodeLogCatalogue(this.#codec.decode(key, register.bytes)).epochs;
   }
 
-  /** Sections, then the ranges of the one that is open. */
+  /** Sections, then the ranges of the one that is open: all from the first that was not let go to the last that there is, but what the
+   *  catalogue calls lost. */
   async *logObjects(assetId: string, epoch: LogEpoch): AsyncGenerator<HeldObject> {
     const prefix = epochPrefix(unhex(assetId), epoch);
-    const first = sectionOf(epoch.from);
+    const first = firstSectionOf(epoch);
+    const lost = new Set(epoch.lost?.map(({ object }) => `${prefix}/${object}`));
+    const listed = await listEpoch(this.store, prefix, { signal: this.#signal });
     const keyOf = (n: number): string => sectionKey(prefix, first + n * LOG_SECTION_BYTES);
-    const sections = await this.#count(keyOf);
-    for (let n = 0; n < sections; n++) yield { key: keyOf(n), proof: 'sealed', length: undefined };
-    const rangeOf = (n: number): string => rangeKey(prefix, first + sections * LOG_SECTION_BYTES, n);
-    const ranges = await this.#count(rangeOf);
-    for (let n = 0; n < ranges; n++) yield { key: rangeOf(n), proof: 'sealed', length: undefined };
+    const last = listed.sections.reduce((max, { section }) => Math.max(max, section), first - LOG_SECTION_BYTES);
+    const known = (last - first) / LOG_SECTION_BYTES + 1;
+    const sections = known + (await this.#count((n) => keyOf(known + n)));
+    const open = first + sections * LOG_SECTION_BYTES;
+    const numbers = listed.ranges.flatMap(({ section, number }) => (section === open ? [number + 1] : []));
+    const ranges = Math.max(0, ...numbers);
+    const keys = [
+      ...Array.from({ length: sections }, (_, n) => keyOf(n)),
+      ...Array.from({ length: ranges }, (_, n) => rangeKey(prefix, open, n)),
+    ];
+    for (const key of keys) if (!lost.has(key)) yield { key, proof: 'sealed', length: undefined };
   }
 
   #count(keyOf: (n: number) => string): Promise<number> {

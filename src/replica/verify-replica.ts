@@ -97,9 +97,11 @@ class Check implements VerifiedReplica {
     const why = isFull ? await this.#readWhy(key, proof) : wrongLength(await replica.size(key, { signal }), length);
     this.objects++;
     onObject(length ?? 0);
+    if (why === undefined) return;
     // A range that went into its section meanwhile.
-    if (why === 'missing' && proof === 'sealed' && length === undefined && !isFull) return;
-    if (why !== undefined) await this.#found(key, proof, why);
+    const section = /^(log\/.*)\.\d+$/.exec(key)?.[1];
+    if (why === 'missing' && section !== undefined && (await replica.size(section, { signal })) !== undefined) return;
+    await this.#found(key, proof, why);
   }
 
   async #readWhy(key: string, proof: ObjectProof): Promise<string | undefined> {

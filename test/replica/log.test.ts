@@ -17,7 +17,7 @@ import { listSnapshots } from '../../src/repository/snapshots.ts';
 import { ASSET as MADE_UP, makeBase, newLogWriter, RECORD, SECTION, writeLog } from '../support/log-asset.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { openReplication, prove, replicaOf, replicate } from '../support/replicating.ts';
-import { backUpTree, objectsIn, openRepository, writeSampleTree } from '../support/repository.ts';
+import { backUpTree, objectPath, objectsIn, openRepository, writeSampleTree } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { seededBytes } from '../support/seeded-random.ts';
 
@@ -94,6 +94,33 @@ describe('the log at a replica', () => {
     const there = objectsIn(directory, 'log/');
     expect([...here.keys()].filter((key) => !there.has(key))).toEqual([]);
     expect(await prove(directory)).toMatchObject({ problems: [] });
+  });
+
+  it('goes where it was let go at the source, and a hole of the source keeps nothing back', async () => {
+    const { directory, repository } = await sample();
+    const bytes = seededBytes(3 * LOG_SECTION_BYTES + 200_000, 3);
+    const writer = writerOf(repository);
+    await append(writer, bytes, 0, bytes.length, 1_000_000);
+    const keys = [...objectsIn(directory, 'log/').keys()].filter((key) => !key.includes('.')).sort();
+    expect(keys).toHaveLength(3);
+    rmSync(objectPath(directory, keys[1]!));
+    const progress = await replicate(directory);
+    expect([...progress.missing.keys()]).toEqual([keys[1]]);
+    expect(objectsIn(replicaOf(directory), 'log/')).toEqual(objectsIn(directory, 'log/'));
+    expect((await prove(directory)).problems.map(({ key }) => key)).toEqual([keys[1]]);
+    const catalogue = new LogCatalogueKeeper(repository, repository.keyring.assetId(ASSET));
+    await catalogue.letGo(new Map([[writer.epoch.epoch, 2 * LOG_SECTION_BYTES]]), new Set());
+    for (const key of [keys[0]!]) rmSync(objectPath(directory, key));
+    expect((await replicate(directory)).removed).toBe(1);
+    expect(objectsIn(replicaOf(directory), '')).toEqual(objectsIn(directory, ''));
+    expect(await prove(directory)).toMatchObject({ problems: [] });
+    // The whole epoch, once another one has taken its place.
+    await append(writerOf(repository, bytes.length - 1000), bytes, bytes.length - 1000, bytes.length, 1000);
+    await catalogue.letGo(new Map(), new Set([writer.epoch.epoch]));
+    await replicate(directory);
+    const left = [...objectsIn(replicaOf(directory), 'log/').keys(), ...objectsIn(replicaOf(directory), 'session-keys/').keys()];
+    expect(left.filter((key) => key.includes(writer.epoch.epoch))).toEqual([]);
+    expect(left.filter((key) => key.startsWith('log/'))).toHaveLength(1);
   });
 
   it('comes while it is written, beside packs, and the lag is told', async () => {
