@@ -172,6 +172,7 @@ async function compose(
     now,
     random: randomBytes,
     log,
+    logs: scheduler.logs,
     wake: (agentId) => (agentId === undefined ? scheduler.wake() : waker.wake(agentId)),
     config: { version: options.version },
     shippedPolicies,
@@ -189,7 +190,17 @@ async function compose(
             termsOf: runTerms(scheduler.book, now),
           }),
         );
-        await scope.register(sessionRoutes({ catalog, tenants, now, random: randomBytes, log, onRunEnded: scheduler.onRunEnded }));
+        await scope.register(
+          sessionRoutes({
+            catalog,
+            tenants,
+            now,
+            random: randomBytes,
+            log,
+            onRunEnded: scheduler.onRunEnded,
+            onLogNote: scheduler.onLogNote,
+          }),
+        );
       },
     ],
   });

@@ -42,12 +42,17 @@ export class AgentHome {
 
   /** Makes what is missing. */
   prepare(): void {
-    for (const name of ['', 'runs', 'restores', 'hooks', 'cache'])
+    for (const name of ['', 'runs', 'restores', 'hooks', 'secrets', 'cache'])
       mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
   }
 
   get restores(): string {
     return join(this.directory, 'restores');
+  }
+
+  /** Passwords of servers, each in a file that an asset names. */
+  get secrets(): string {
+    return join(this.directory, 'secrets');
   }
 
   get hooks(): string {

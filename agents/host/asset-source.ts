@@ -19,11 +19,21 @@ export type OpenedSource = {
   readonly read: (progress: BackupProgress, listener: BackupListener) => ReadSource;
 };
 
-/** `neverBackUp`: absolute paths that are left out. SOURCE_NOT_FOUND, SOURCE_UNREADABLE, USAGE, RUN_KIND_UNKNOWN. */
-export async function openAssetSource(source: AssetSource, neverBackUp: readonly string[]): Promise<OpenedSource> {
+export type SourceHost = {
+  /** Absolute paths that are left out. */
+  readonly neverBackUp: readonly string[];
+  /** Directory of the agent's secrets. */
+  readonly secrets: string;
+  readonly signal: AbortSignal;
+};
+
+/** SOURCE_NOT_FOUND, SOURCE_UNREADABLE, USAGE, RUN_KIND_UNKNOWN. */
+export async function openAssetSource(source: AssetSource, host: SourceHost): Promise<OpenedSource> {
   switch (source.kind) {
     case 'files':
-      return openFiles(source, neverBackUp);
+      return openFiles(source, host.neverBackUp);
+    case 'postgres':
+      return openPostgres(source, host);
     case 'volume':
       return openVolume(source.path);
     default:
@@ -99,6 +109,33 @@ async function openVolume(text: string): Promise<OpenedSource> {
           progress,
           listener,
         }),
+  };
+}
+
+/** Every file of a base backup is there, or there is none: no listener hears of problems. */
+async function openPostgres(source: AssetSource & { readonly kind: 'postgres' }, host: SourceHost): Promise<OpenedSource> {
+  const [{ readBaseBackup }, { describeServer }, { serverAddressOf }] = await Promise.all([
+    import('../postgres/base-backup.ts'),
+    import('../postgres/connection-string.ts'),
+    import('./postgres-source.ts'),
+  ]);
+  const address = serverAddressOf(source, host.secrets);
+  const { signal } = host;
+  return {
+    type: 'files',
+    paths: [describeServer(address)],
+    problems: [],
+    read: (progress) =>
+      readBaseBackup({
+        address,
+        progress,
+        label: 'holdfast',
+        fast: true,
+        keepCorruptPages: false,
+        manifest: 'CRC32C',
+        systemId: undefined,
+        signal,
+      }),
   };
 }
 

@@ -1,7 +1,7 @@
 // A backup of an asset through the service.
 
 import { mkdirSync, rmSync } from 'node:fs';
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { backUpTo, type ReadSource } from '../../src/engine/backup.ts';
@@ -9,6 +9,7 @@ import { type BackupProblem, BackupProgress } from '../../src/engine/backup-prog
 import { displayPath } from '../../src/model/entry-path.ts';
 import { backupResult, type Snapshot } from '../../src/model/snapshot.ts';
 import { RemoteTarget } from '../../src/remote/remote-target.ts';
+import { accountName } from './account-name.ts';
 import { openAssetSource } from './asset-source.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
 import type { RunContext } from './run-context.ts';
@@ -19,7 +20,7 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
   const { claimed, settings, signal, now, home } = context;
   const { run, asset } = claimed;
   if (asset === undefined) throw new Fault('MESSAGE_INVALID', `The run ${run.id} names no asset`);
-  const source = await openAssetSource(asset.source, settings.neverBackUp);
+  const source = await openAssetSource(asset.source, { neverBackUp: settings.neverBackUp, secrets: home.secrets, signal });
   const data = openDataPath(context);
   const directory = join(home.cache, run.id);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -41,7 +42,7 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
       asset: asset.name,
       type: source.type,
       host: hostname(),
-      user: userName(),
+      user: accountName(),
       paths: source.paths,
       tags: [],
       program: settings.program,
@@ -83,13 +84,4 @@ function gaugeOf(
     entriesDone,
     ...(current === '' ? {} : { current: displayPath(current).slice(0, 1000) }),
   };
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // No entry in the list of users, as in many containers.
-    return String(process.getuid?.() ?? 'unknown');
-  }
 }

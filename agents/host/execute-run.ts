@@ -86,6 +86,8 @@ async function work(context: RunContext): Promise<RunOutcome> {
   switch (kind) {
     case 'backup':
       return (await import('./backup-run.ts')).backupRun(context);
+    case 'capture':
+      return (await import('./capture-run.ts')).captureRun(context);
     case 'restore':
       return (await import('./restore-run.ts')).restoreRun(context);
     case 'restore-test':

@@ -3,6 +3,7 @@
 
 import type { Logger } from 'pino';
 import { FAULTS, isFault } from '../../src/base/faults.ts';
+import { isDuty } from '../../src/model/run.ts';
 import type { ClaimedRun, HeldRun } from '../../src/protocol/agent-messages.ts';
 import type { AgentHome, KeptRun } from './agent-home.ts';
 import type { RunOutcome, StopCode } from './run-messages.ts';
@@ -24,6 +25,7 @@ export type HeldRunsOptions = {
 type Held = {
   readonly runId: string;
   readonly fence: number;
+  readonly isDuty: boolean;
   /** Absent: over, and the service does not know yet. */
   running: RunningRun | undefined;
   isStopping: boolean;
@@ -39,10 +41,17 @@ export class HeldRuns {
     this.#options = options;
   }
 
-  /** Runs under way: those that only wait to be told do not count. */
+  /** Runs under way: those that only wait to be told do not count, nor do duties, which run beside them. */
   get active(): number {
     let count = 0;
-    for (const { running } of this.#held.values()) if (running !== undefined) count++;
+    for (const { running, isDuty: isBeside } of this.#held.values()) if (running !== undefined && !isBeside) count++;
+    return count;
+  }
+
+  /** Runs of which somebody may want to hear soon. */
+  get busy(): number {
+    let count = 0;
+    for (const { running, isDuty: isBeside } of this.#held.values()) if (running === undefined || !isBeside) count++;
     return count;
   }
 
@@ -66,7 +75,14 @@ export class HeldRuns {
     if (known !== undefined) this.fenced(runId);
     home.keepRun({ runId, fence });
     log.info({ runId, kind, fence, attempt }, 'run begins');
-    const held: Held = { runId, fence, running: start(claimed), isStopping: false, forgotten: new AbortController() };
+    const held: Held = {
+      runId,
+      fence,
+      isDuty: isDuty(kind),
+      running: start(claimed),
+      isStopping: false,
+      forgotten: new AbortController(),
+    };
     this.#held.set(runId, held);
     this.#track(this.#follow(held));
   }
@@ -97,7 +113,7 @@ export class HeldRuns {
         state: 'failed',
         fault: { code, message: 'The agent died during the run', hint: FAULTS[code].hint },
       };
-      const held: Held = { runId, fence, running: undefined, isStopping: true, forgotten: new AbortController() };
+      const held: Held = { runId, fence, isDuty: false, running: undefined, isStopping: true, forgotten: new AbortController() };
       this.#held.set(runId, held);
       this.#track(this.#tell(held, outcome));
     }

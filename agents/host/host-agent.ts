@@ -126,7 +126,7 @@ export class HostAgent {
     const { concurrency, transport, programVersion, idleWaitMs = IDLE_WAIT_MS, busyWaitMs = BUSY_WAIT_MS, random } = this.#options;
     const running = this.#runs.describe();
     // Never in step with other agents.
-    const waitMs = Math.round((running.length > 0 ? busyWaitMs : idleWaitMs) * (0.8 + random(1)[0]! / 1280));
+    const waitMs = Math.round((this.#runs.busy > 0 ? busyWaitMs : idleWaitMs) * (0.8 + random(1)[0]! / 1280));
     const message: PollRequest = {
       instance: this.#instance,
       ...(this.#saysHost ? { host: hostFacts(programVersion) } : {}),

@@ -13,7 +13,6 @@ import type { BackupProgress } from '../../src/engine/backup-progress.ts';
 import type { BaseFacts } from '../../src/engine/cluster-facts.ts';
 import type { FileEntry } from '../../src/model/entry.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
-import type { Repository } from '../../src/repository/repository.ts';
 import { PgConnection, ServerError } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
 import { crc32c } from './crc32c.ts';
@@ -28,7 +27,6 @@ const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
 
 export type BaseBackupSource = {
   readonly address: ServerAddress;
-  readonly repository: Repository;
   readonly progress: BackupProgress;
   readonly label: string;
   /** An immediate checkpoint instead of a spread one. */
@@ -43,8 +41,8 @@ export type BaseBackupSource = {
 };
 
 export function readBaseBackup(source: BaseBackupSource): ReadSource {
-  return async ({ pipeline, parent }): Promise<SourceRead> => {
-    const { address, signal, repository, progress } = source;
+  return async ({ pipeline, parent, readNode, parameters }): Promise<SourceRead> => {
+    const { address, signal, progress } = source;
     const sql = await PgConnection.open({ address, signal });
     let connection: PgConnection | undefined;
     try {
@@ -58,9 +56,9 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         );
       const run = await EntriesBackupRun.start({
         session: pipeline,
-        paged: repository.parameters.paged,
+        paged: parameters.paged,
         parentRoot: parent?.facts?.['kind'] === 'postgres-base' ? parent.root : undefined,
-        readNode: repository.readNode,
+        readNode,
         progress,
       });
       const collected = await new Archives(run, source).collect(connection);

@@ -1,7 +1,8 @@
 // What a capture is told, and what it tells.
 
 import type { ShipPolicy } from '../../src/engine/log-writer.ts';
-import type { Repository } from '../../src/repository/repository.ts';
+import type { OpenedRepository } from '../../src/repository/open.ts';
+import type { SessionKeyFinder } from '../../src/repository/session-keys.ts';
 import type { ServerAddress } from './connection-string.ts';
 
 export type CapturePatience = {
@@ -37,9 +38,12 @@ export type CaptureEvents = {
   readonly onTrouble: (error: unknown) => void;
 };
 
+/** Where a log is stored: a repository that is opened here, or the service's. */
+export type LogRepository = OpenedRepository & { readonly keys: SessionKeyFinder };
+
 export type CaptureOptions = {
   readonly address: ServerAddress;
-  readonly repository: Repository;
+  readonly repository: LogRepository;
   readonly asset: string;
   readonly slot: string;
   readonly host: string;

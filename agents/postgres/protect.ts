@@ -6,6 +6,7 @@ import { isFault } from '../../src/base/faults.ts';
 import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { Repository } from '../../src/repository/repository.ts';
 import { captureLog } from './capture.ts';
 import type { CaptureEvents, CaptureOptions } from './capture-options.ts';
 import { PgConnection } from './connection.ts';
@@ -20,7 +21,8 @@ export type ProtectEvents = CaptureEvents & {
   readonly onBase: (snapshot: Snapshot) => void;
 };
 
-export type ProtectOptions = Omit<CaptureOptions, 'events'> & {
+export type ProtectOptions = Omit<CaptureOptions, 'events' | 'repository'> & {
+  readonly repository: Repository;
   readonly events: ProtectEvents;
   readonly makeBase: () => Promise<Snapshot>;
   /** 0: only when there must be one. */
@@ -126,7 +128,15 @@ class BaseKeeper {
 }
 
 /** A transaction now and then, and a look at the slot. */
-async function beat({ address, heartbeatMs, slot, events }: ProtectOptions, signal: AbortSignal): Promise<void> {
+export async function beat(
+  {
+    address,
+    heartbeatMs,
+    slot,
+    events,
+  }: Pick<ProtectOptions, 'address' | 'heartbeatMs' | 'slot'> & { readonly events: Pick<CaptureEvents, 'onTrouble'> },
+  signal: AbortSignal,
+): Promise<void> {
   const beatSql = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_logical_emit_message(true, 'holdfast', 'heartbeat') END";
   const slotSql = `SELECT wal_status, safe_wal_size FROM pg_replication_slots WHERE slot_name = ${literal(slot)}`;
   let wasTold = '';

@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
+import type { LogWindows } from '../scheduler/log-windows.ts';
 import type { AuditMark } from '../trust/audit-chain.ts';
 import { Authenticator } from '../trust/authenticate.ts';
 import { Login } from '../trust/login.ts';
@@ -51,6 +52,8 @@ export type ApiOptions = {
   readonly auditMarks?: () => Promise<readonly AuditMark[]>;
   /** Spans of requests, when somebody collects them. */
   readonly tracing?: Tracing;
+  /** What databases can be brought back to. */
+  readonly logs: Pick<LogWindows, 'of' | 'plan'>;
   /** Shared with whoever counts; made here when absent. */
   readonly metrics?: ApiMetrics;
 };
@@ -99,6 +102,7 @@ export async function buildApi(options: ApiOptions): Promise<FastifyInstance> {
     login: new Login(catalog, now, random),
     metrics,
     shippedPolicies: options.shippedPolicies ?? [],
+    logs: options.logs,
     auditProver: new AuditProver(catalog, options.auditMarks ?? (async () => [])),
   };
   await app.register((scope) => publicApi(scope, services));

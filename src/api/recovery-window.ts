@@ -26,6 +26,23 @@ const Interval = Type.Object(
       },
       closed,
     ),
+    log: Type.Optional(
+      Type.Object(
+        {
+          timeline: Type.Integer(),
+          from: Type.String({ description: 'position in the log' }),
+          to: Type.String(),
+          bases: Type.Array(Type.String(), { description: 'snapshots from which one gets there' }),
+          lastTransaction: Type.Optional(
+            Type.Object(
+              { id: Type.Integer(), position: Type.String(), at: Instant },
+              { ...closed, description: 'the evidence for the end: stored, with everything before it' },
+            ),
+          ),
+        },
+        closed,
+      ),
+    ),
   },
   closed,
 );
@@ -38,6 +55,7 @@ const Gap = Type.Object(
     cause: Type.String(),
     runs: Type.Array(Type.String(), { description: 'that failed in it' }),
     damaged: Type.Array(Type.String(), { description: 'snapshots in it in which damage was found' }),
+    log: Type.Optional(Type.Object({ timeline: Type.Integer(), from: Type.String(), to: Type.String() }, closed)),
   },
   closed,
 );
@@ -45,12 +63,14 @@ export const RecoveryWindow = Type.Object(
   {
     assetId: Type.String(),
     at: Instant,
-    kind: Type.Literal('snapshots', { description: 'one returns to snapshots, not to instants between them' }),
+    kind: Type.Union([Type.Literal('snapshots'), Type.Literal('log')], {
+      description: 'one returns to snapshots and not to instants between them; or, by a stored log, to any transaction',
+    }),
     rpoSeconds: Type.Optional(Type.Number()),
     promisedWindowSeconds: Type.Optional(Type.Number()),
     earliest: Type.Optional(Instant),
     latest: Type.Optional(Instant),
-    points: Type.Integer({ description: 'sound ones' }),
+    points: Type.Integer({ description: 'sound snapshots that one returns to, or begins from' }),
     intervals: Type.Array(Interval),
     gaps: Type.Array(Gap),
     missing: Type.Array(Type.String(), { description: 'what the policy promises and is not there' }),

@@ -10,6 +10,7 @@ import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import type { Principal, Token } from '../model/principal.ts';
 import type { Tenant } from '../model/tenant.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
+import type { LogWindows } from '../scheduler/log-windows.ts';
 import type { Login } from '../trust/login.ts';
 import type { Action } from '../trust/roles.ts';
 import type { AuditProver } from './audit-prover.ts';
@@ -37,6 +38,8 @@ export type ApiServices = {
   /** Policies that come with the program: what others extend. */
   readonly shippedPolicies: readonly PolicyDocument[];
   readonly auditProver: AuditProver;
+  /** What databases can be brought back to. */
+  readonly logs: Pick<LogWindows, 'of' | 'plan'>;
 };
 
 export type Answer = {

@@ -54,6 +54,6 @@ export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
       // Every file of a base backup is there, or there is none.
       listener: { onProblem: () => {} },
     },
-    readBaseBackup({ address, repository, progress, label: 'holdfast', fast, keepCorruptPages, manifest, systemId, signal }),
+    readBaseBackup({ address, progress, label: 'holdfast', fast, keepCorruptPages, manifest, systemId, signal }),
   );
 }

@@ -1,5 +1,6 @@
 // Agents and assets.
 
+import type { Asset } from '../client/generated.ts';
 import { usage } from './option.ts';
 import { agentOf, assetOf, withService } from './service-call.ts';
 import { isApproval, showApproval, showList, showOne, whenOf } from './service-show.ts';
@@ -74,10 +75,15 @@ export function assetList(invocation: Invocation): Promise<number> {
       id,
       state,
       source.kind,
-      source.kind === 'files' ? source.paths.join(' ') : source.path,
+      whatOf(source),
     ]);
     return 0;
   });
+}
+
+function whatOf(source: Asset['source']): string {
+  if (source.kind === 'files') return source.paths.join(' ');
+  return source.kind === 'postgres' ? source.connection : source.path;
 }
 
 export function assetShow(invocation: Invocation): Promise<number> {
@@ -95,7 +101,8 @@ export function assetCreate(invocation: Invocation): Promise<number> {
     const mine = await tenant();
     const agent = await agentOf(client, mine, options.text('agent') ?? (await onlyAgent(invocation)));
     const source = sourceOf(invocation);
-    if (source === undefined) throw usage('What is to be protected?', 'Give --include DIRECTORY (once or more), or --volume PATH.');
+    if (source === undefined)
+      throw usage('What is to be protected?', 'Give --include DIRECTORY (once or more), --volume PATH or --postgres CONNECTION.');
     const { body } = await client.call('createAsset', {
       tenant: mine.id,
       body: { name: args[0]!, label: options.text('label'), agentId: agent.id, source, policy: options.text('policy') },
@@ -157,8 +164,18 @@ function policyOf({ options }: Invocation): string | null | undefined {
 }
 
 function sourceOf({ options }: Invocation) {
-  const [paths, volume] = [options.texts('include'), options.text('volume')];
-  if (paths.length > 0 && volume !== undefined) throw usage('An asset is files or a volume, not both');
+  const [paths, volume, connection] = [options.texts('include'), options.text('volume'), options.text('postgres')];
+  if ([paths.length > 0, volume !== undefined, connection !== undefined].filter(Boolean).length > 1)
+    throw usage('An asset is files, a volume or a database, one of them');
+  if (connection !== undefined) {
+    const [secret, slot] = [options.text('secret'), options.text('slot')];
+    return {
+      kind: 'postgres' as const,
+      connection,
+      ...(secret === undefined ? {} : { secret }),
+      ...(slot === undefined ? {} : { slot }),
+    };
+  }
   if (volume !== undefined) return { kind: 'volume' as const, path: volume };
   if (paths.length === 0) return undefined;
   const excludes = options.texts('exclude');

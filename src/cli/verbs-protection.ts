@@ -15,6 +15,14 @@ const SOURCE: readonly Option[] = [
   { name: 'exclude', short: 'e', kind: 'text', many: true, value: 'PATTERN', help: 'leave out what matches, as in .gitignore' },
   { name: 'one-file-system', short: 'x', kind: 'flag', help: 'do not enter other file systems' },
   { name: 'volume', kind: 'text', value: 'PATH', help: "on the agent's host: a block device or disk image" },
+  {
+    name: 'postgres',
+    kind: 'text',
+    value: 'CONNECTION',
+    help: 'a PostgreSQL cluster as the agent reaches it, without the password: "host=/run/postgresql user=holdfast"',
+  },
+  { name: 'secret', kind: 'text', value: 'NAME', help: "file in <agent's home>/secrets with the password of the database" },
+  { name: 'slot', kind: 'text', value: 'NAME', help: 'replication slot in the database (default: holdfast)' },
 ];
 const AGENT: Option = {
   name: 'agent',
@@ -186,7 +194,7 @@ export const PROTECTION_VERBS: readonly Verb[] = [
       {
         name: 'kind',
         kind: 'choice',
-        choices: ['backup', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'],
+        choices: ['backup', 'capture', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'],
         help: 'only of this kind',
       },
       {

@@ -5,7 +5,7 @@ import type { LogEpoch } from '../format/log-catalogue.ts';
 import { LOG_SECTION_BYTES, type LogIndex } from '../format/log-object.ts';
 import { unhex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
+import type { SessionKeyFinder } from '../repository/session-keys.ts';
 import type { LogCatalogueKeeper } from './log-catalogue.ts';
 import type { KnownStretch } from './log-coverage.ts';
 import { type EpochKeys, epochPrefix, rangeKey, readLogIndex, sectionKey } from './log-objects.ts';
@@ -23,7 +23,7 @@ export interface OtherEpochs {
 }
 
 export type TimelineOthers = {
-  readonly repository: OpenedRepository & { readonly keys: SessionKeyCache };
+  readonly repository: OpenedRepository & { readonly keys: SessionKeyFinder };
   readonly catalogue: LogCatalogueKeeper;
   readonly assetId: Uint8Array;
   readonly incarnation: string;

@@ -3,11 +3,11 @@
 import { isFault } from '../base/faults.ts';
 import { LOG_SECTION_BYTES, type LogIndex } from '../format/log-object.ts';
 import type { OpenedRepository } from '../repository/open.ts';
-import type { SessionKeyCache } from '../repository/session-keys.ts';
+import type { SessionKeyFinder } from '../repository/session-keys.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { type EpochKeys, RANGES_UNTIL_WHOLE, rangeKey, readLogIndex, sectionKey } from './log-objects.ts';
 
-export type ReadingRepository = OpenedRepository & { readonly keys: SessionKeyCache };
+export type ReadingRepository = OpenedRepository & { readonly keys: SessionKeyFinder };
 
 /** Log of an epoch that cannot be read. */
 export type LostPiece = { readonly object: string; readonly from: number; readonly to: number; readonly cause: string };

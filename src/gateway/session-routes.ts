@@ -31,6 +31,7 @@ import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import { activeTenant } from './agent-auth.ts';
 import type { EndsOptions } from './agent-ends.ts';
 import { agentOf } from './agent-routes.ts';
+import { logRoutes, type OnLogNote } from './log-routes.ts';
 import type { OpenReading } from './open-reading.ts';
 import type { OpenSession } from './open-session.ts';
 import { ReadingKeeper } from './reading-keeper.ts';
@@ -51,6 +52,8 @@ export type SessionRoutesOptions = {
   readonly random: (bytes: number) => Uint8Array;
   readonly log: Logger;
   readonly onRunEnded: EndsOptions['onRunEnded'];
+  /** What captures of logs tell of. */
+  readonly onLogNote?: OnLogNote;
 };
 
 type Params = { Params: { id: string } };
@@ -73,6 +76,7 @@ export function sessionRoutes(options: SessionRoutesOptions): FastifyPluginAsync
     installSessions(app, keeper);
     installReadings(app, readings);
     installStore(app, options, doors, keeper);
+    await app.register(logRoutes({ ...options, doors, onNote: options.onLogNote ?? (async () => {}) }));
   };
 }
 
@@ -174,11 +178,19 @@ function installStore(
       throw new Fault('SESSION_REFUSED', `The grant for ${grant.key} is for ${grant.lengthBytes} bytes`);
     await gate.pass(undefined, async () => {
       const bytes = await collect(request.body as Readable, grant.lengthBytes);
-      if (createHash('sha256').update(bytes).digest('hex') !== grant.sha256)
-        throw new Fault('SESSION_REFUSED', `The bytes for ${grant.key} are not those that the grant is for`);
+      mustBe(grant.key, bytes, grant.sha256);
       await tenants.use(session.tenantId, ({ store }) => store.put(grant.key, bytes));
     });
     keeper.stored(grant.session, grant.key.slice(grant.key.lastIndexOf('/') + 1));
+    return { outcome: 'done' };
+  });
+  app.put<{ Querystring: { of?: unknown } }>('/agent/v1/store', { config, bodyLimit: OBJECT_BYTES_MAX }, async (request) => {
+    const { tenantId, key, lengthBytes, sha256 } = doors.openWriteSecret(String(request.query.of));
+    await gate.pass(undefined, async () => {
+      const bytes = await collect(request.body as Readable, lengthBytes);
+      mustBe(key, bytes, sha256);
+      await tenants.use(tenantId, ({ store }) => store.put(key, bytes));
+    });
     return { outcome: 'done' };
   });
   app.get<{ Querystring: { of?: unknown } }>('/agent/v1/store', { config }, async (request, reply) => {
@@ -188,6 +200,11 @@ function installStore(
     void reply.type('application/octet-stream');
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   });
+}
+
+function mustBe(key: string, bytes: Uint8Array, sha256: string): void {
+  if (createHash('sha256').update(bytes).digest('hex') !== sha256)
+    throw new Fault('SESSION_REFUSED', `The bytes for ${key} are not those that the grant is for`);
 }
 
 /** SESSION_REFUSED when there are more or fewer bytes. */

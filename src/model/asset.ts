@@ -1,4 +1,4 @@
-// A thing that is protected: a directory tree, a disk image or device, a stream that a command prints.
+// A thing that is protected: a directory tree, a disk image or device, a database cluster with its log.
 
 import { type Static, Type } from 'typebox';
 import { Id, Label } from './identifier.ts';
@@ -17,6 +17,28 @@ export const AssetSource = Type.Union([
     { additionalProperties: false },
   ),
   Type.Object({ kind: Type.Literal('volume'), path: AbsolutePath }, { additionalProperties: false }),
+  Type.Object(
+    {
+      kind: Type.Literal('postgres'),
+      connection: Type.String({
+        minLength: 1,
+        maxLength: 1000,
+        pattern: '^(?!.*\\bpassword\\s*=)(?!\\w+://[^/@]*:[^/@]*@).*$',
+        description: 'as the agent reaches the server: "host=/run/postgresql user=holdfast" or a URL; without the password',
+        examples: ['host=/run/postgresql user=holdfast', 'postgresql://holdfast@db1:5432/postgres?sslmode=require'],
+      }),
+      secret: Type.Optional(
+        Type.String({
+          pattern: '^[a-z0-9][a-z0-9._-]{0,99}$',
+          description: "a file of this name in the directory secrets of the agent's home holds the password",
+        }),
+      ),
+      slot: Type.Optional(
+        Type.String({ pattern: '^[a-z0-9_]{1,63}$', description: 'replication slot; made when it is not there (holdfast)' }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
 ]);
 export type AssetSource = Static<typeof AssetSource>;
 

@@ -5,10 +5,14 @@ import { type Static, Type } from 'typebox';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 
-export const RUN_KINDS = ['backup', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'] as const;
+export const RUN_KINDS = ['backup', 'capture', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'] as const;
 export type RunKind = (typeof RUN_KINDS)[number];
 /** Kinds that a host agent executes; the service executes the others. */
-export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'restore', 'restore-test'];
+export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'capture', 'restore', 'restore-test'];
+/** A duty rather than a task: it ends only when it must, needs no room beside others and has no due time. */
+export function isDuty(kind: string): boolean {
+  return kind === 'capture';
+}
 
 export const RUN_STATES = ['queued', 'running', 'succeeded', 'warned', 'failed', 'canceled'] as const;
 export type RunState = (typeof RUN_STATES)[number];
@@ -17,8 +21,9 @@ export type RunState = (typeof RUN_STATES)[number];
 export const LOST_MAX = 20;
 
 /** Whether another attempt may follow one that failed, or was lost. */
-export function mayTryAgain({ attempt, lost = 0, attemptsMax, cancelRequestedAt }: Run, isLost: boolean): boolean {
-  if (cancelRequestedAt !== undefined) return false;
+export function mayTryAgain({ kind, attempt, lost = 0, attemptsMax, cancelRequestedAt }: Run, isLost: boolean): boolean {
+  // Whoever sees to a duty queues the next one at once.
+  if (cancelRequestedAt !== undefined || isDuty(kind)) return false;
   return isLost ? lost + 1 < LOST_MAX : attempt - lost < attemptsMax;
 }
 

@@ -21,7 +21,9 @@ export type AssetFacts = {
   readonly points: readonly JudgedPoint[];
   /** How many there are, where `points` are not all. */
   readonly pointCount?: number;
-  /** The newest run of each kind that matters (backup, restore-test, verify), over or not. */
+  /** Of a database with a log: what the stored log proves that one can return to. Absent: there is no log, points are all there is. */
+  readonly log?: { readonly earliestAt?: Instant; readonly latestAt?: Instant };
+  /** The newest run of each kind that matters (capture, backup, restore-test, verify), over or not. */
   readonly lastRuns: readonly JudgedRun[];
   /** Absent: the agent is gone. */
   readonly agent?: { readonly label: string; readonly state: 'active' | 'revoked'; readonly lastSeenAt?: Instant };

@@ -19,6 +19,29 @@ export function rpoExplanation(facts: AssetFacts, newest: JudgedPoint | undefine
   return hindrance(facts, 'backup', now) ?? idleExplanation(facts, now);
 }
 
+/** Of a database: why the stored log does not reach further. */
+export function logExplanation(facts: AssetFacts, now: number): Explanation {
+  const { log } = facts;
+  const base = log?.latestAt === undefined ? hindrance(facts, 'backup', now) : undefined;
+  const why = hindranceOfCapture(facts, now) ?? base;
+  if (why !== undefined) return why;
+  return log?.latestAt === undefined
+    ? {
+        cause: 'Nothing can be restored yet: there is no base backup whose log is stored',
+        action: 'Wait for the first base backup.',
+      }
+    : {
+        cause: `The last transaction that is stored is of ${log.latestAt}; the capture runs`,
+        action: 'See whether the server lives, is a primary and can be reached: while it is away there is nothing to capture.',
+      };
+}
+
+/** A capture that runs is no hindrance. */
+function hindranceOfCapture(facts: AssetFacts, now: number): Explanation | undefined {
+  const lastRuns = facts.lastRuns.filter(({ state }) => state !== 'running');
+  return hindrance({ ...facts, lastRuns }, 'capture', now);
+}
+
 function idleExplanation({ nextBackupAt, lastRuns }: AssetFacts, now: number): Explanation {
   if (nextBackupAt === undefined)
     return {

@@ -1,7 +1,7 @@
 // How an asset stands against what was promised: pure, so that the same facts are always judged the same way.
 //
 // - rpo: the age of the newest sound recovery point (of its beginning: later changes are not in it). An asset without any has lost everything
-//   since it was made.
+//   since it was made. Of a database with a log: the age of the last transaction that its stored log holds without a hole.
 // - window: how far back the oldest sound point reaches. Before the first backup there was nothing to return to, so a young asset owes only its own
 //   age; and the oldest point may be younger by one rpo, for points are that far apart. A damaged point within the window breaks it.
 // - proof: the time since a point was last read back and proved, or since the first backup.
@@ -11,7 +11,14 @@
 import type { Instant } from '../model/instant.ts';
 import type { AssetFacts, JudgedPoint } from './asset-facts.ts';
 import { DAY_MS, roughSpan } from './duration.ts';
-import { copiesExplanation, type Explanation, proofExplanation, rpoExplanation, windowExplanation } from './judge-causes.ts';
+import {
+  copiesExplanation,
+  type Explanation,
+  logExplanation,
+  proofExplanation,
+  rpoExplanation,
+  windowExplanation,
+} from './judge-causes.ts';
 import type { EffectivePolicy } from './policy-terms.ts';
 
 export type Objective = 'rpo' | 'window' | 'proof' | 'copies';
@@ -46,6 +53,9 @@ export function judgeAsset(policy: EffectivePolicy, facts: AssetFacts, now: Date
 function judgeRpo({ objectives }: EffectivePolicy, facts: AssetFacts, sound: readonly JudgedPoint[], now: number): Judgement[] {
   const { rpoMs } = objectives;
   if (rpoMs === undefined) return [];
+  const { log } = facts;
+  if (log !== undefined)
+    return [aged(facts, 'rpo', Date.parse(log.latestAt ?? facts.createdAt), rpoMs, now, () => logExplanation(facts, now))];
   const since = Date.parse(sound[0]?.startedAt ?? facts.createdAt);
   return [aged(facts, 'rpo', since, rpoMs, now, () => rpoExplanation(facts, sound[0], now))];
 }
@@ -57,7 +67,8 @@ function judgeWindow(policy: EffectivePolicy, facts: AssetFacts, sound: readonly
   const beginning = Date.parse(facts.firstBackupAt ?? facts.createdAt);
   const owedFrom = Math.max(now - recoveryWindowMs, beginning);
   const oldest = sound.at(-1);
-  const reachMs = oldest === undefined ? 0 : now - Date.parse(oldest.startedAt);
+  const oldestAt = facts.log === undefined ? oldest?.startedAt : facts.log.earliestAt;
+  const reachMs = oldestAt === undefined ? 0 : now - Date.parse(oldestAt);
   const damaged = facts.points.filter(({ isSound, startedAt }) => !isSound && Date.parse(startedAt) >= owedFrom);
   const isReached = now - reachMs <= owedFrom + slackMs;
   const isKept = isReached && damaged.length === 0;

@@ -14,6 +14,8 @@ export const SESSION_PATHS = {
   ofReading: (reading: string, verb: ReadingVerb): string => `/agent/v1/readings/${reading}/${verb}`,
   /** One object to be stored. */
   store: (secret: string): string => `/agent/v1/store/${secret}`,
+  /** One object of a log to be stored: the secret says by itself what it is good for. */
+  storeLog: (secret: string): string => `/agent/v1/store?of=${secret}`,
   /** A range to be read. */
   storeRead: (secret: string): string => `/agent/v1/store?of=${secret}`,
 } as const;
@@ -59,7 +61,7 @@ export const StoreRequest = Type.Object({
 export type StoreRequest = Static<typeof StoreRequest>;
 
 /** Keys for one asset: the payload of a writer's key, sealed with a key that is sealed to `boxKey`. */
-const SealedKeys = Type.Object({
+export const SealedKeys = Type.Object({
   keyId: Type.String({ maxLength: 200 }),
   box: Base64(200),
   nonce: Base64(12),

@@ -16,7 +16,7 @@ import { CLOCK_TOLERANCE_MS, type ClockState } from './clock-watch.ts';
 export type DueTask = {
   readonly tenantId: string;
   /** Absent: of the tenant's repository. */
-  readonly asset?: { readonly id: string; readonly agentId: string };
+  readonly asset?: { readonly id: string; readonly agentId: string; readonly hasLog?: boolean };
   readonly task: PolicyTask;
   readonly priority: number;
   /** How many runs at once, on its host and at its site. */
@@ -76,7 +76,9 @@ async function begin(tables: CatalogTables, due: DueTask, context: PlanContext):
   const { asset, task } = due;
   if (!(await advance(tables, due, undefined, now))) return { kind: 'lost', doneUntil: undefined };
   const isBackup = asset !== undefined && task.kind === 'backup';
-  if (!isBackup || !task.schedules.some(({ window }) => window === undefined)) return { kind: 'begun', doneUntil: now };
+  // The first base backup of a database waits for its log: it follows the capture, not the clock.
+  if (!isBackup || asset.hasLog === true || !task.schedules.some(({ window }) => window === undefined))
+    return { kind: 'begun', doneUntil: now };
   if ((await tables.recoveryPoints.latest(asset.id)) !== undefined) return { kind: 'begun', doneUntil: now };
   return { ...(await queue(tables, due, { due: now, notBefore: now, entry: 0 }, context, 'first')), doneUntil: now };
 }

@@ -16,6 +16,7 @@ import { roughSpan } from '../policy/duration.ts';
 import { type Judgement, judgeAsset, type Objective } from '../policy/judge.ts';
 import { tasksOf } from '../policy/policy-tasks.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
+import type { LogWindows } from './log-windows.ts';
 import { eachItem } from './pages.ts';
 import type { PolicyBook } from './policy-book.ts';
 import { firstBackupSetting } from './run-ended.ts';
@@ -41,6 +42,7 @@ const WORDS: Readonly<Record<Objective, string>> = {
 export type JudgeLoopOptions = {
   readonly catalog: Catalog;
   readonly book: PolicyBook;
+  readonly logs: Pick<LogWindows, 'proved'>;
   readonly now: () => Date;
   readonly log: Pick<Logger, 'error'>;
 };
@@ -123,7 +125,9 @@ export class JudgeLoop {
       Object.keys(policy.objectives).length === 0 && policy.recoveryWindowMs === undefined && policy.copies.length === 0;
     const points = promisesNothing ? [] : await catalog.recoveryPoints.deciding(id, DAMAGED_MAX);
     const firstBackupAt = await this.#firstBackup(id);
+    const log = asset.source.kind === 'postgres' && !promisesNothing ? await this.#log(asset) : undefined;
     return {
+      ...(log === undefined ? {} : { log }),
       assetId: id,
       state,
       createdAt,
@@ -134,6 +138,14 @@ export class JudgeLoop {
     };
   }
 
+  /** By what the stored log proves. */
+  async #log(asset: Asset): Promise<NonNullable<AssetFacts['log']>> {
+    const intervals = (await this.#options.logs.proved(asset))?.intervals ?? [];
+    const [first, last] = [intervals[0], intervals.at(-1)];
+    if (first === undefined || last === undefined) return {};
+    return { earliestAt: instantOf(new Date(first.from.time / 1000)), latestAt: instantOf(new Date(last.to.time / 1000)) };
+  }
+
   /** All that tells why. */
   async #factsOfBroken(asset: Asset, policy: EffectivePolicy, facts: AssetFacts, at: Date): Promise<AssetFacts> {
     const { catalog } = this.#options;
@@ -142,6 +154,7 @@ export class JudgeLoop {
     const next = backup === undefined ? undefined : nextDue(backup.schedules, at, asset.id);
     const lastRuns: JudgedRun[] = [];
     for (const filter of [
+      { assetId: asset.id, kind: 'capture' },
       { assetId: asset.id, kind: 'backup' },
       { assetId: asset.id, kind: 'restore-test' },
       { kind: 'verify' },

@@ -43,6 +43,9 @@ export type Planned = {
   readonly agents: ReadonlySet<string>;
 };
 
+/** A database whose log is to be captured, or is not any more. */
+export type Database = { readonly asset: Asset; readonly isWanted: boolean };
+
 type Subject = { readonly stamp: string; readonly keys: readonly string[] };
 
 export class Planner {
@@ -51,9 +54,15 @@ export class Planner {
   readonly #tasks = new Map<string, DueTask>();
   readonly #subjects = new Map<string, Subject>();
   #epoch: number | undefined;
+  #databases: readonly Database[] = [];
 
   constructor(options: PlannerOptions) {
     this.#options = options;
+  }
+
+  /** As they were found by the last look. */
+  get databases(): readonly Database[] {
+    return this.#databases;
   }
 
   /** Tasks that have due times. */
@@ -72,10 +81,13 @@ export class Planner {
     this.#epoch = clock.epoch;
     const seen = new Set<string>();
     const byTenant = new Map<string, Map<string, EffectivePolicy>>();
+    const databases: Database[] = [];
     let count = 0;
     for await (const asset of eachItem((page) => catalog.assets.listAll(page))) {
       if (++count % YIELD_EVERY === 0) await others();
       const tenant = book.tenant(asset.tenantId);
+      if (asset.source.kind === 'postgres')
+        databases.push({ asset, isWanted: tenant?.state === 'active' && asset.state === 'active' });
       if (tenant === undefined || tenant.state !== 'active' || asset.state === 'retired') continue;
       const { stamp, policy } = book.inForce(tenant, asset);
       byTenant.set(tenant.id, (byTenant.get(tenant.id) ?? new Map()).set(stamp, policy));
@@ -83,6 +95,7 @@ export class Planner {
       seen.add(asset.id);
       await this.#follow(asset.id, `${asset.agentId} ${stamp}`, () => tasksOfAsset(asset, policy));
     }
+    this.#databases = databases;
     for (const [tenantId, policies] of byTenant) {
       seen.add(tenantId);
       const stamp = [...policies.keys()].sort().join('|');
@@ -190,7 +203,7 @@ function tasksOfAsset(asset: Asset, policy: EffectivePolicy): DueTask[] {
     .filter((task) => !isRepositoryTask(task))
     .map((task) => ({
       tenantId: asset.tenantId,
-      asset: { id: asset.id, agentId: asset.agentId },
+      asset: { id: asset.id, agentId: asset.agentId, hasLog: asset.source.kind === 'postgres' },
       task,
       priority: task.kind === 'restore-test' ? PRIORITY['restore-test'] : policy.limits.priority,
       limits: limitsOf(policy),

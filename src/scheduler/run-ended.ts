@@ -5,7 +5,7 @@ import type { CatalogTables } from '../catalog/catalog.ts';
 import type { NewEvent, Severity } from '../model/event.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf, laterBy } from '../model/instant.ts';
-import { isOver, type Run, type RunKind } from '../model/run.ts';
+import { isDuty, isOver, type Run, type RunKind } from '../model/run.ts';
 
 /** Several backups of an asset within this time are followed by one forget. */
 const FORGET_AFTER_MS = 60_000;
@@ -30,9 +30,9 @@ export function onRunEnded(ports: RunEndedPorts): OnRunEnded {
     if (!isOver(run.state)) return;
     const at = run.endedAt ?? instantOf(ports.now());
     const hasSucceeded = run.state === 'succeeded' || run.state === 'warned';
-    if (run.state === 'failed') await tables.events.add(failure(run), at);
+    if (run.state === 'failed' && !(await isToldAlready(tables, run))) await tables.events.add(failure(run), at);
     if (run.state === 'warned') await tables.events.add(warning(run), at);
-    if (hasSucceeded && (await hadFailed(tables, run))) await tables.events.add(recovery(run), at);
+    if (hasSucceeded && !isDuty(run.kind) && (await hadFailed(tables, run))) await tables.events.add(recovery(run), at);
     if (run.kind === 'restore-test') await proveByRestore(tables, run, at);
     if (run.kind === 'backup' && hasSucceeded) {
       await noteFirstBackup(tables, run, at);
@@ -60,6 +60,7 @@ function failure(run: Run): NewEvent {
 
 const SEVERITY: Partial<Record<RunKind, Severity>> = {
   backup: 'critical',
+  capture: 'warning',
   verify: 'critical',
   'restore-test': 'critical',
   restore: 'warning',
@@ -93,6 +94,14 @@ function recovery(run: Run): NewEvent {
     message: `The ${run.kind} ${run.id} succeeded again after failures`,
     details: { runKind: run.kind },
   };
+}
+
+/** A capture is begun again and again; that it fails as before is no news. */
+async function isToldAlready(tables: CatalogTables, run: Run): Promise<boolean> {
+  if (!isDuty(run.kind) || run.assetId === undefined) return false;
+  const { items } = await tables.runs.list(run.tenantId, { assetId: run.assetId, kind: run.kind }, { limit: 3 });
+  const before = items.find(({ id, state }) => id !== run.id && isOver(state));
+  return before?.state === 'failed' && before.fault?.code === run.fault?.code && Number(run.parameters['failures'] ?? 0) > 0;
 }
 
 /** Whether the one before this failed. */

@@ -7,15 +7,21 @@
 import { createTask, type ScheduledTask } from 'node-cron';
 import type { Logger } from 'pino';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { Asset } from '../model/asset.ts';
+import type { Run } from '../model/run.ts';
 import { deliverDue } from '../notify/deliverer.ts';
 import { routeEvents } from '../notify/event-router.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
+import { CaptureKeeper } from './capture-keeper.ts';
 import { type ClockState, ClockWatch } from './clock-watch.ts';
 import type { DueTask } from './due-task.ts';
 import { Executor, type ExecutorLimits } from './executor.ts';
 import { HISTORY_TERMS, type HistoryTerms, trimHistory } from './history.ts';
 import { JudgeLoop } from './judge-loop.ts';
+import { type LogNote, logNotes } from './log-notes.ts';
+import { LogWatch } from './log-watch.ts';
+import { LogWindows } from './log-windows.ts';
 import { catalogBackupTask, Planner } from './planner.ts';
 import { PolicyBook } from './policy-book.ts';
 import type { Program } from './program-child.ts';
@@ -61,6 +67,11 @@ export class Scheduler {
   readonly book: PolicyBook;
   /** For whoever ends runs: see run-ended.ts. */
   readonly onRunEnded: OnRunEnded;
+  /** For whoever asks what a database can be brought back to. */
+  readonly logs: LogWindows;
+  /** For the gateway: what captures tell of. */
+  readonly onLogNote: (note: LogNote, run: Run, asset: Asset) => Promise<void>;
+  readonly #watch: LogWatch;
   readonly #options: SchedulerOptions;
   readonly #clock: ClockWatch;
   readonly #planner: Planner;
@@ -75,6 +86,7 @@ export class Scheduler {
   #look = { endedAt: Number.NEGATIVE_INFINITY, tookMs: 0 };
   #busy: Promise<void> = Promise.resolve();
   #telling: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
   #longTickAt = Number.NEGATIVE_INFINITY;
   #tidiedAt = Number.NEGATIVE_INFINITY;
   #told = new Set<string>();
@@ -86,7 +98,12 @@ export class Scheduler {
     this.onRunEnded = onRunEnded(options);
     this.#clock = new ClockWatch(options);
     this.#planner = new Planner({ ...options, book: this.book, ownTasks: () => this.#ownTasks() });
-    this.#judge = new JudgeLoop({ ...options, book: this.book });
+    this.logs = new LogWindows(options);
+    const keeper = new CaptureKeeper(options);
+    const onQueued = (agentId: string): void => options.onQueued?.(agentId);
+    this.onLogNote = logNotes({ ...options, keeper, windows: this.logs, onQueued });
+    this.#watch = new LogWatch({ ...options, keeper, windows: this.logs, onQueued, databases: () => this.#planner.databases });
+    this.#judge = new JudgeLoop({ ...options, book: this.book, logs: this.logs });
     this.#executor = new Executor({
       ...options,
       book: this.book,
@@ -128,6 +145,7 @@ export class Scheduler {
     await this.#executor.stop();
     await this.#busy;
     await this.#telling;
+    await this.#looking;
   }
 
   /** Something was queued, or an asset or a policy was changed. What is queued begins at once; changes are looked for as often as a small share
@@ -158,6 +176,7 @@ export class Scheduler {
       await this.#step('look at the clock', () => this.#lookAtClock());
       await this.#step('look for changes', () => this.#lookForChanges());
       await this.#shortSteps();
+      this.#lookAtLogs();
       await this.#step('judge promises', () => this.#judge.judgeAll(this.#stopping.signal));
       await this.#step('drop what is old', () => this.#tidy());
       this.#tell();
@@ -184,6 +203,7 @@ export class Scheduler {
       const { agents } = await this.#planner.planDue(this.#clockState, this.#stopping.signal);
       for (const agentId of agents) this.#options.onQueued?.(agentId);
     });
+    await this.#step('keep captures', () => this.#watch.keepCaptures());
     await this.#step('begin runs', () => this.#executor.fill());
     await this.#step('hear of runs', () => this.#executor.listen());
     this.#tell();
@@ -247,6 +267,14 @@ export class Scheduler {
       await deliverDue(this.#options, this.#stopping.signal);
     }).finally(() => {
       this.#telling = undefined;
+    });
+  }
+
+  /** Beside everything else: a store that hangs keeps nothing waiting. */
+  #lookAtLogs(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#looking ??= this.#step('look at logs', () => this.#watch.look(this.#stopping.signal)).finally(() => {
+      this.#looking = undefined;
     });
   }
 

@@ -56,6 +56,10 @@ export class ServiceUnderTest {
       log: pino({ level: 'warn' }, { write: (line: string) => void logged.push(line) }),
       wake: (agentId) => void parts.service?.woken.push(agentId),
       tenants: { create: async ({ name }) => void parts.service?.repositories.push(name) },
+      logs: {
+        of: async () => ({ readAt: 0, incarnation: undefined, timeline: 1, intervals: [], gaps: [], isAnchored: false, end: 0 }),
+        plan: async () => ({ kind: 'refused', reason: 'no log of it is stored yet' }),
+      },
       ...options,
     });
     const service = (parts.service = new ServiceUnderTest(app, catalog));

@@ -297,6 +297,7 @@ export class TestAgent {
     const problems: unknown[] = [];
     const listener = { onProblem: (problem: unknown) => void problems.push(problem) };
     const { source } = asset;
+    if (source.kind === 'postgres') throw new Error('Databases are backed up by their own tests');
     const paths = source.kind === 'files' ? source.paths : [source.path];
     const details = {
       asset: asset.name,

@@ -155,7 +155,7 @@ export class ProtectedCluster {
       progress,
       listener: { onProblem: () => {} },
     };
-    const source = { address: this.server.address(), repository: this.repository, progress, label: 'test', fast: true };
+    const source = { address: this.server.address(), progress, label: 'test', fast: true };
     return backUp(
       this.repository,
       details,

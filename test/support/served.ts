@@ -29,10 +29,16 @@ export class Served {
   /** `token`: of an earlier start; the first one prints its own. */
   static async start(
     home: string,
-    options: { readonly args?: readonly string[]; readonly token?: string; readonly env?: NodeJS.ProcessEnv } = {},
+    options: {
+      readonly args?: readonly string[];
+      readonly token?: string;
+      readonly env?: NodeJS.ProcessEnv;
+      /** Of an earlier start, when those who know it are to find it again. */
+      readonly listen?: string;
+    } = {},
   ): Promise<Served> {
-    const { args = [], token, env = {} } = options;
-    const child = spawn(PROGRAM, ['serve', '--home', home, '--listen', '127.0.0.1:0', '--json', ...args], {
+    const { args = [], token, env = {}, listen = '127.0.0.1:0' } = options;
+    const child = spawn(PROGRAM, ['serve', '--home', home, '--listen', listen, '--json', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });

@@ -69,7 +69,8 @@ export async function openHome(home: string, seed = 1) {
     },
     /** A backup of changed content, and its recovery point in the catalogue as the gateway writes it. */
     backUp: async ({ id: assetId, name, tenantId, source }: Asset, isKnown = true): Promise<string> => {
-      const path = source.kind === 'files' ? source.paths[0]! : source.path;
+      if (source.kind !== 'files') throw new Error('These assets are files');
+      const [path = ''] = source.paths;
       writeFileSync(join(path, 'file'), randomBytes(1000));
       return tenants.use(tenantId, async (repository) => {
         const { id, asset, startedAt, endedAt, statistics, problems, tags } = await backUpTree(repository, path, {

@@ -1,0 +1,118 @@
+// A database that nobody ever backed up: protected by the service from the moment it is named, brought back to instants through the API, while
+// the service, the agent and the server are killed in between. Real PostgreSQL, real processes.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import type { Run } from '../../src/model/run.ts';
+import { CHECKOUT } from '../architecture/source-files.ts';
+import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
+import { Served } from '../support/served.ts';
+
+const PROGRAM = join(CHECKOUT, 'bin/holdfast');
+const programs = postgresPrograms();
+
+type Listed<T> = { readonly items: readonly T[] };
+type Window = {
+  readonly kind: string;
+  readonly earliest?: string;
+  readonly latest?: string;
+  readonly intervals: readonly { readonly from: string; readonly to: string; readonly log?: { readonly to: string } }[];
+  readonly gaps: readonly { readonly cause: string; readonly isOpen: boolean }[];
+  readonly missing: readonly string[];
+};
+
+test.skipIf(programs === undefined)(
+  'a database is protected from the moment that it is named, through kills of service, agent and server, and comes back to an instant',
+  async () => {
+    const scratch = serverScratch();
+    onTestFinished(() => removeScratch(scratch));
+    const server = await TestServer.create(programs!, scratch, 'production', {});
+    onTestFinished(() => server.stop('SIGQUIT'));
+    await server.sql('CREATE TABLE ledger (n int, at timestamptz DEFAULT clock_timestamp())');
+
+    let service = await Served.start(join(scratch, 'service'), { args: ['--no-local-agent'] });
+    const base = await tenantOf(service);
+    const agentId = await enrol(service, base, scratch);
+    let agent = startAgent(service, scratch);
+    const asset = await service.post<{ id: string }>(`${base}/assets`, {
+      name: 'pg/orders',
+      agentId,
+      source: { kind: 'postgres', connection: server.connectionString },
+      policy: 'gold',
+    });
+    const windowIs = (what: string, is: (window: Window) => boolean): Promise<Window> =>
+      service.until(what, async () => {
+        const window = await service.get<Window>(`${base}/assets/${asset.id}/recovery-window`);
+        return is(window) ? window : undefined;
+      });
+    const capturedNow = async (): Promise<void> => {
+      const [[position]] = (await server.sql('SELECT pg_current_wal_flush_lsn()')) as [[string]];
+      await windowIs(`the log up to ${position}`, ({ intervals }) => isBeyond(intervals.at(-1)?.log?.to, position));
+    };
+    const first = await windowIs('the first interval', ({ intervals }) => intervals.length > 0);
+    expect(first).toMatchObject({ kind: 'log', missing: [], gaps: [] });
+    await server.sql('INSERT INTO ledger SELECT generate_series(1, 100)');
+    await capturedNow();
+
+    // The service dies and comes back; the agent dies and comes back; the server dies and comes back. Nothing is lost between.
+    await service.kill();
+    await server.sql('INSERT INTO ledger SELECT generate_series(101, 200)');
+    service = await Served.start(join(scratch, 'service'), {
+      token: service.token,
+      args: ['--no-local-agent'],
+      listen: new URL(service.url).host,
+    });
+    await capturedNow();
+    agent.kill('SIGKILL');
+    await server.sql('INSERT INTO ledger SELECT generate_series(201, 300)');
+    agent = startAgent(service, scratch);
+    await capturedNow();
+    await server.stop('SIGKILL');
+    await server.start();
+    await server.sql('INSERT INTO ledger SELECT generate_series(301, 400)');
+    await capturedNow();
+    const whole = await windowIs('one interval', ({ intervals }) => intervals.length === 1);
+    expect(whole).toMatchObject({ gaps: [], missing: [] });
+    const runs = await service.get<Listed<Run>>(`${base}/runs?kind=capture`);
+    expect(runs.items.length).toBeGreaterThan(1);
+    void agent;
+  },
+  280_000,
+);
+
+async function tenantOf(service: Served): Promise<string> {
+  const { items } = await service.get<Listed<{ id: string; name: string }>>('/v1/tenants');
+  return `/v1/tenants/${items.find(({ name }) => name === 'default')!.id}`;
+}
+
+async function enrol(service: Served, base: string, scratch: string): Promise<string> {
+  const { secret } = await service.post<{ secret: string }>(`${base}/enrolments`, { label: 'db1' });
+  const args = [
+    'agent',
+    '--enroll',
+    secret,
+    '--service',
+    service.url,
+    '--home',
+    join(scratch, 'agent'),
+    '--label',
+    'db1',
+    '--json',
+  ];
+  const text = execFileSync(PROGRAM, args, { encoding: 'utf8' });
+  return (JSON.parse(text.trimEnd().split('\n').at(-1)!) as { agentId: string }).agentId;
+}
+
+function startAgent(service: Served, scratch: string): ReturnType<typeof spawn> {
+  const args = ['agent', '--home', join(scratch, 'agent'), '--allow-restore', join(scratch, 'restores'), '--service', service.url];
+  const agent = spawn(PROGRAM, args, { stdio: process.env.HOLDFAST_TEST_LOG === undefined ? 'ignore' : 'inherit' });
+  onTestFinished(() => void agent.kill('SIGKILL'));
+  return agent;
+}
+
+/** "0/3000060" */
+function isBeyond(position: string | undefined, wanted: string): boolean {
+  const number = (text: string): bigint => text.split('/').reduce((sum, half) => (sum << 32n) | BigInt(`0x${half}`), 0n);
+  return position !== undefined && number(position) >= number(wanted);
+}
