@@ -102,10 +102,10 @@ export class PolicyBook {
   /** What applies to an asset, or, without one, to a tenant as such. */
   inForce(tenant: Tenant, asset?: Pick<Asset, 'policyId'>): PolicyInForce {
     const chain = this.#chainOf(tenant, asset);
-    const stamp = chain.map((known) => this.#stampOf(known, tenant.id)).join(' ');
+    const stamp = chain.map((known) => this.#stampOf(known)).join(' ');
     let policy = this.#merged.get(stamp);
     if (policy === undefined) {
-      ({ policy } = effectivePolicy(chain.flatMap((known) => this.#levelsOf(known, tenant.id))));
+      ({ policy } = effectivePolicy(chain.flatMap((known) => this.#levelsOf(known))));
       // Versions pass: what is not asked for any more does not stay for ever.
       if (this.#merged.size >= MERGED_MAX) this.#merged = new Map();
       this.#merged.set(stamp, policy);
@@ -131,17 +131,18 @@ export class PolicyBook {
     return (this.#byScope.get(scopeKey(level, scope)) ?? []).filter(isAllowed);
   }
 
-  #levelsOf({ stored, read }: Known, tenantId: string): PolicyLevel[] {
+  #levelsOf({ stored, read }: Known): PolicyLevel[] {
     if (read === undefined) return [];
     const scope = stored.scope ?? stored.name;
-    const bases = this.#basesOf(read.document, tenantId).map(
+    const bases = this.#basesOf(read.document, stored.tenantId).map(
       (document): PolicyLevel => ({ level: 'base', scope: document.name, document }),
     );
     return [...bases, { level: stored.level, scope, document: read.document }];
   }
 
-  /** The highest first. */
-  #basesOf(document: PolicyDocument, tenantId: string): PolicyDocument[] {
+  /** The highest first. What a policy of the provider extends is the provider's too: a tenant that has a policy of the same name takes nothing
+   *  from what its city requires. */
+  #basesOf(document: PolicyDocument, tenantId: string | undefined): PolicyDocument[] {
     const bases: PolicyDocument[] = [];
     for (let name = document.extends; name !== undefined && bases.length < BASES_MAX; ) {
       const base = this.#named(name, tenantId);
@@ -152,15 +153,15 @@ export class PolicyBook {
     return bases;
   }
 
-  #named(name: string, tenantId: string): PolicyDocument | undefined {
+  #named(name: string, tenantId: string | undefined): PolicyDocument | undefined {
     const known = this.#byName.get(nameKey(tenantId, name)) ?? this.#byName.get(nameKey(undefined, name));
     return known?.read?.document ?? this.#shipped.get(name);
   }
 
   /** What a policy extends may change without it. */
-  #stampOf({ stored, read }: Known, tenantId: string): string {
+  #stampOf({ stored, read }: Known): string {
     if (read === undefined) return `${stored.id}@0`;
-    const bases = this.#basesOf(read.document, tenantId).map((base) => `<${this.#serialOf(base)}`);
+    const bases = this.#basesOf(read.document, stored.tenantId).map((base) => `<${this.#serialOf(base)}`);
     return `${stored.id}@${read.version}${bases.join('')}`;
   }
 

@@ -75,6 +75,9 @@ describe('a policy', () => {
   const put = (ask: Awaited<ReturnType<typeof bureau>>['ask'], text: string, headers: Record<string, string> = {}, query = '') =>
     ask('PUT', `/policies/strict${query}`, text, { 'content-type': 'application/yaml', ...headers });
 
+  const putAs = (ask: Awaited<ReturnType<typeof bureau>>['ask'], name: string, text: string) =>
+    ask('PUT', `/policies/${name}`, text, { 'content-type': 'application/yaml' });
+
   it('is got as it was put, comments and all', async () => {
     const { ask } = await bureau();
     const text = POLICY_TEXT('strict');
@@ -166,6 +169,49 @@ describe('a policy', () => {
     expect((await city(POLICY_TEXT('strict'), {})).status).toBe(201);
     expect((await city(POLICY_TEXT('strict').replace('24h', '48h'), { 'if-match': '"1"' })).json.code).toBe('REQUEST_CONFLICT');
     expect((await city(POLICY_TEXT('strict').replace('24h', '12h'), { 'if-match': '"1"' })).status).toBe(200);
+  });
+
+  it('of a city is not weakened by way of what it extends, whoever changes that', async () => {
+    const { service, tenant, things, ask } = await bureau({ city: 'north' });
+    const token = await service.addToken({ role: 'system-admin' });
+    const provider = (name: string, place: string, text: string, version?: number) =>
+      service.ask('PUT', `/v1/policies/${name}?${place}`, {
+        token,
+        body: text,
+        headers: { 'content-type': 'application/yaml', ...(version === undefined ? {} : { 'if-match': `"${version}"` }) },
+      });
+    // Three steps: what the city requires is said by what its policy's base extends.
+    const far = 'level=city&scope=far';
+    expect((await provider('ground', far, POLICY_TEXT('ground').replace('24h', '12h'))).status).toBe(201);
+    expect((await provider('floor', far, 'name: floor\nextends: ground\n')).status).toBe(201);
+    expect((await provider('north', 'level=city&scope=north', 'name: north\nextends: floor\n')).status).toBe(201);
+    const effective = async () => (await ask('GET', `/assets/${things['asset']}/policy`)).json.policy.objectives.rpoMs / 3_600_000;
+    expect(await effective()).toBe(12);
+    expect((await provider('floor', far, 'name: floor\n', 1)).json.code).toBe('REQUEST_CONFLICT');
+    expect((await provider('north', 'level=city&scope=north', 'name: north\nextends: nothing\n', 1)).json.errors[0].field).toBe(
+      'body/text/extends',
+    );
+    // A policy of the tenant by the name of the base stands for nobody but the tenant's own.
+    const own = await putAs(ask, 'floor', 'name: floor\nobjectives: { rpo: 6h }\n');
+    expect([own.status, await effective()]).toEqual([201, 12]);
+    const weak = await putAs(ask, 'web', 'name: web\nextends: ground\nobjectives: { rpo: 48h }\n');
+    expect([weak.status, weak.json.errors[0].field]).toEqual([400, 'body/text/objectives/rpo']);
+    // A district of the city may say more only.
+    const place = 'level=district&scope=north/east';
+    const east = await provider('east', place, 'name: east\nobjectives: { rpo: 24h }\n');
+    expect([east.status, east.json.errors[0].field]).toEqual([400, 'body/text/objectives/rpo']);
+    expect((await provider('east', place, 'name: east\nobjectives: { rpo: 6h }\n')).status).toBe(201);
+    expect(tenant.city).toBe('north');
+  });
+
+  it('that others extend is not deleted under them', async () => {
+    const { ask } = await bureau();
+    await put(ask, POLICY_TEXT('strict'));
+    expect((await putAs(ask, 'web', 'name: web\nextends: strict\n')).status).toBe(201);
+    const refused = await ask('DELETE', '/policies/strict', undefined, { 'if-match': '"1"' });
+    expect([refused.status, refused.json.detail]).toEqual([409, expect.stringContaining('web')]);
+    expect((await ask('DELETE', '/policies/web', undefined, { 'if-match': '"1"' })).status).toBe(204);
+    expect((await ask('DELETE', '/policies/strict', undefined, { 'if-match': '"1"' })).status).toBe(204);
   });
 });
 

@@ -7,12 +7,21 @@ import { Approval } from '../../model/approval.ts';
 import { Id, Name, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
 import type { Page, PageRequest } from '../../model/page.ts';
-import { isWeaker } from '../../policy/effective-policy.ts';
 import { POLICY_TEXT_BYTES_MAX } from '../../policy/read-policy.ts';
 import { requestApproval } from '../approved-actions.ts';
 import { answerPage } from '../page.ts';
-import { attachablePolicy, contradictionsOf, documentAlone, policyInForce, readDocument, weakeningsOf } from '../policy-change.ts';
-import { FieldFault, fieldFault, notFound } from '../problem.ts';
+import {
+  attachablePolicy,
+  contradictionsOf,
+  contradictionsOfProvider,
+  extendedBy,
+  policyInForce,
+  readDocument,
+  weakeningsOf,
+  weakeningsOfProvider,
+} from '../policy-change.ts';
+import { baseFound, refuseContradictions } from '../policy-refusal.ts';
+import { fieldFault, notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
 import { answerVersioned, changed, checkVersion } from '../versioned.ts';
@@ -103,11 +112,7 @@ export const POLICY_ROUTES = [
       const scope = level === 'tenant' ? { scope: call.tenant.id } : {};
       const after = readPut(call, before, { tenantId: call.tenant.id, level, ...scope });
       const source = { tables: call.catalog, shipped: call.shippedPolicies };
-      const problems = await contradictionsOf(source, call.tenant, after);
-      if (problems.length > 0)
-        throw new FieldFault(
-          problems.slice(0, 20).map(({ field, message }) => ({ field: `body/text/${field.replaceAll('.', '/')}`, message })),
-        );
+      refuseContradictions(await baseFound(contradictionsOf(source, call.tenant, after)));
       const weaker = await weakeningsOf(source, call.tenant, after);
       if (weaker.length === 0) return store(call, before, after);
       const { reason } = call.query;
@@ -135,6 +140,9 @@ export const POLICY_ROUTES = [
     handle: async (call) => {
       const policy = await policyOf(call);
       checkVersion(call, policy);
+      const below = await extendedBy({ tables: call.catalog, shipped: call.shippedPolicies }, policy);
+      if (below.length > 0)
+        throw new Fault('REQUEST_CONFLICT', `Other policies extend it and would promise less: ${below.slice(0, 5).join(', ')}`);
       if (policy.level === 'asset') return remove(call, policy);
       if (call.query.reason === undefined) throw fieldFault('query/reason', 'is missing: a second person has to approve it');
       const request = { change: 'delete-policy', policyId: policy.id, name: policy.name, baseVersion: policy.version };
@@ -207,9 +215,14 @@ export const POLICY_ROUTES = [
       if (before !== undefined && (before.level !== level || before.scope !== scope))
         throw fieldFault('query', 'level and scope cannot change');
       const after = readPut(call, before, { level, scope });
-      const { shippedPolicies: shipped } = call;
-      if (before !== undefined && isWeaker(documentAlone(before, shipped), documentAlone(after, shipped)))
-        throw new Fault('REQUEST_CONFLICT', 'It promises less than before, which a policy of the provider may not');
+      const source = { tables: call.catalog, shipped: call.shippedPolicies };
+      refuseContradictions(await baseFound(contradictionsOfProvider(source, after)));
+      const [weaker] = await weakeningsOfProvider(source, after);
+      if (weaker !== undefined)
+        throw new Fault(
+          'REQUEST_CONFLICT',
+          `It promises less than before, which a policy of the provider may not: ${weaker.message}`,
+        );
       return store(call, before, after);
     },
   }),
