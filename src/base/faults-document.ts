@@ -34,6 +34,7 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   REPOSITORY: 'Sessions and snapshots',
   SOURCE: 'The source',
   REPLICA: 'Replicas',
+  REGISTRY: 'Who may write',
   PLAN: 'Plans and evidence',
   ROUTE: 'Plans and evidence',
   EVIDENCE: 'Plans and evidence',

@@ -289,6 +289,16 @@ export const FAULTS = {
   CATALOG_DENIED: never('Check that the directory exists and that this user may write to the file and beside it.'),
   CATALOG_FAILED: never('The disk of the catalogue failed. See the message and the kernel log.'),
 
+  // The registry: who may write where there are two sites
+  REGISTRY_UNREACHABLE: later(
+    'No majority of the registry answers. Check that its members run and reach each other. A primary goes on while its candidates promise.',
+  ),
+  REGISTRY_DENIED: never('The registry refused. Check its access rules, or the rights of this user to the file.'),
+  REGISTRY_DAMAGED: never(
+    'The registry is not what was written, or newer than this program. Change nothing there; find out why.',
+    EXIT.damage,
+  ),
+
   // Audit and approvals
   AUDIT_BROKEN: never(
     'Somebody removed, changed or moved entries. Keep the catalogue and its backups as they are and find out who; an older backup of it shows what was there.',
