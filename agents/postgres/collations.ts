@@ -18,8 +18,9 @@ const VERSION_WITH_DEFAULT = 15;
 export async function differingCollations(server: RestoredServer): Promise<string[]> {
   const found: string[] = [];
   for (const database of await databasesOf(server)) {
-    const sql = await PgConnection.open({ address: await server.addressOf(database) });
+    let sql: PgConnection | undefined;
     try {
+      sql = await PgConnection.open({ address: await server.addressOf(database) });
       const query = sql.version >= VERSION_WITH_DEFAULT ? `${DEFAULT} UNION ALL ${COLLATIONS}` : COLLATIONS;
       for (const [name, then, now] of (await sql.query(query)).rows) {
         if (then === now) continue;
@@ -28,11 +29,11 @@ export async function differingCollations(server: RestoredServer): Promise<strin
         found.push(`${what} was sorted by version ${then}, and this host has ${now ?? 'none'}. Run: ${remedy}`);
       }
     } catch (error) {
-      // A collation that is not there at all cannot be asked for its version; the server refuses to use it by itself.
+      // A locale that is not there at all: the server lets nobody into such a database, or refuses to say a version.
       if (!isFault(error, 'PG_REFUSED')) throw error;
       found.push(`The collations of the database "${database}" cannot be compared with this host's: ${error.message}`);
     } finally {
-      sql.close();
+      sql?.close();
     }
   }
   return found;
