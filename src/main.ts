@@ -8,5 +8,7 @@ import { homedir } from 'node:os';
 const { env } = process;
 const cacheDirectory = env.HOLDFAST_CACHE_DIR || `${env.XDG_CACHE_HOME || `${homedir()}/.cache`}/holdfast`;
 enableCompileCache(`${cacheDirectory}/code`);
+const { resolveOwnModulesFast } = await import('./cli/own-modules.ts');
+resolveOwnModulesFast();
 const { run } = await import('./cli/run.ts');
 process.exit(await run({ argv: process.argv.slice(2), variables: env, cacheDirectory }));
