@@ -65,7 +65,7 @@ export function storedEnd(epochs: readonly OpenEpoch[]): StoredEnd | undefined {
 /** Gaps that were recorded are not asked for again; one may begin where another ended. */
 export function skipGaps(place: LogPlace, serverTimeline: number, view: LogView | undefined): LogPlace {
   const at = place.stored ?? place.position;
-  const gap = view?.gaps.findLast((one) => one.timeline === place.timeline && one.from <= at && one.to > at);
+  const gap = view?.recordedGaps.findLast((one) => one.timeline === place.timeline && one.from <= at && one.to > at);
   return gap === undefined
     ? place
     : skipGaps({ timeline: serverTimeline, position: gap.to, stored: undefined }, serverTimeline, view);

@@ -5,6 +5,7 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFault } from '../../src/base/faults.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
 import { releaseDirectory } from './data-directory.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from './process-identity.ts';
 import { type ClusterRestore, type RestoredCluster, restoreCluster } from './restore.ts';
@@ -16,10 +17,23 @@ const DATA = 'data';
 export type SandboxRestore = Omit<ClusterRestore, 'dataDirectory' | 'delta' | 'tablespaces' | 'action'> & {
   /** Where the copy lies while there is one: it is as large as the cluster was. */
   readonly directory: string;
+  /** Holds the base, and with it its log, for as long as `work` takes, so that no retention takes them away. Absent: somebody else does. */
+  readonly hold?: Hold;
 };
 
+export type Hold = <T>(base: Snapshot, work: () => Promise<T>) => Promise<T>;
+
 /** The server in it is promoted: `use` may write, nothing of it stays. `dataDirectory` is for programs that need it stopped. */
-export async function inSandbox<T>(
+export function inSandbox<T>(
+  sandbox: SandboxRestore,
+  use: (copy: RestoredCluster, dataDirectory: string) => Promise<T>,
+): Promise<T> {
+  const { hold, cluster, plan } = sandbox;
+  const work = (): Promise<T> => restoredInSandbox(sandbox, use);
+  return hold === undefined ? work() : hold(cluster.snapshots.get(plan.base.snapshot)!, work);
+}
+
+async function restoredInSandbox<T>(
   sandbox: SandboxRestore,
   use: (copy: RestoredCluster, dataDirectory: string) => Promise<T>,
 ): Promise<T> {

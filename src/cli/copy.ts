@@ -2,14 +2,18 @@
 
 import { EXIT, isFault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
+import { isBase } from '../engine/cluster-facts.ts';
 import { copySnapshot, missingCopies } from '../engine/copy.ts';
+import { type CopiedLog, copyLog } from '../engine/copy-log.ts';
 import { CopyProgress } from '../engine/copy-run.ts';
+import { formatLsn } from '../model/lsn.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { Repository } from '../repository/repository.ts';
 import { levelOf } from './compression.ts';
 import { cacheDirectoryOf, closing, openStoreOf, processFacts, withRepository } from './open.ts';
 import { usage } from './option.ts';
 import { readPassphrase } from './passphrase.ts';
+import { hostOf } from './person.ts';
 import { pinned } from './pinned.ts';
 import { watch } from './progress-line.ts';
 import { selectSnapshot, selectSnapshots } from './select.ts';
@@ -57,6 +61,7 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
   const progress = new CopyProgress();
   progress.snapshotsTotal = missing.length;
   const dryRun = options.flag('dry-run');
+  const logs = new CopiedLogs(invocation, from, to, progress);
   let failed = 0;
   for (const snapshot of missing) {
     if (dryRun) {
@@ -66,6 +71,8 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
     }
     try {
       await copyOne(invocation, from, to, snapshot, { threads: threadsOf(options), level, signal, progress });
+      // From the first base on the copy can be restored: not only when all of them are there.
+      if (isBase(snapshot)) await logs.begin(snapshot.asset);
     } catch (error) {
       // The others may be whole; the exit status tells.
       if (!isFault(error, 'FORMAT_DAMAGED', 'STORE_NOT_FOUND', 'SNAPSHOT_NOT_FOUND')) throw error;
@@ -73,12 +80,14 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
       output.warning(`not copied: ${titleOf(snapshot)}: ${error.message}`, { snapshot: snapshot.id, code: error.code });
     }
   }
+  for (const asset of new Set(selected.filter(isBase).map(({ asset: name }) => name))) await logs.copy(asset);
   const copied = dryRun ? 0 : missing.length - failed;
   const { bytesRead, bytesStored } = progress;
   output.line(
     `${dryRun ? `${missing.length} snapshots are missing` : `Copied ${copied} snapshots`} at ${to.store.location}; ${selected.length - missing.length} were there already`,
   );
-  if (copied > 0)
+  if (logs.bytes > 0) output.line(`  ${formatBytes(logs.bytes)} of database logs ${dryRun ? 'are missing' : 'copied'}`);
+  if (copied > 0 || logs.bytes > 0)
     output.line(`  ${formatBytes(bytesRead)} read, ${formatBytes(bytesStored)} stored; took ${formatDuration(performance.now())}`);
   output.summary('copy', {
     dryRun,
@@ -88,9 +97,47 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
     present: selected.length - missing.length,
     bytesRead,
     bytesStored,
+    logBytes: logs.bytes,
+    logDamaged: logs.damaged,
     durationMs: Math.round(performance.now()),
   });
-  return failed > 0 ? EXIT.damage : 0;
+  return failed + logs.damaged > 0 ? EXIT.damage : 0;
+}
+
+/** The logs that belong to the bases. */
+class CopiedLogs {
+  readonly #copy: (asset: string) => Promise<CopiedLog>;
+  readonly #invocation: Invocation;
+  readonly #begun = new Set<string>();
+  bytes = 0;
+  damaged = 0;
+
+  constructor(invocation: Invocation, from: Repository, to: Repository, progress: CopyProgress) {
+    const { options, signal } = invocation;
+    const host = hostOf(undefined);
+    const details = { host, now: () => new Date(), dryRun: options.flag('dry-run'), signal, progress };
+    this.#invocation = invocation;
+    this.#copy = (asset) => copyLog(from, to, asset, details);
+  }
+
+  /** The first time only. */
+  async begin(asset: string): Promise<void> {
+    if (this.#begun.has(asset)) return;
+    this.#begun.add(asset);
+    await this.copy(asset);
+  }
+
+  async copy(asset: string): Promise<void> {
+    const { bytes, damaged } = await this.#copy(asset);
+    this.bytes += bytes;
+    this.damaged += damaged.length;
+    const { output } = this.#invocation;
+    if (bytes > 0) output.record('log', { asset, bytes });
+    for (const { timeline, from, to, cause } of damaged)
+      output.warning(`log of ${asset} not copied, timeline ${timeline}, ${formatLsn(from)} to ${formatLsn(to)}: ${cause}`, {
+        asset,
+      });
+  }
 }
 
 async function copyOne(

@@ -17,6 +17,7 @@ import { userOf } from './person.ts';
 import { clusterOf } from './pg-cluster.ts';
 import { watchRecovery } from './pg-progress.ts';
 import { describe, helperOf, PROGRAM, planFor, requestedText, targetOf } from './pg-target.ts';
+import { pinned } from './pinned.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 
@@ -47,6 +48,7 @@ export async function pgExtract(invocation: Invocation): Promise<number> {
         program: PROGRAM,
         helper: helperOf(invocation, asset),
         threads: threadsOf(options),
+        hold: (base, work) => pinned(invocation, repository, base, work),
         signal,
         progress,
         onStep: (step) => output.detail(`extract: ${step}`),

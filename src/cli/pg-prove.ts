@@ -15,6 +15,7 @@ import type { Output } from './output.ts';
 import { clusterOf } from './pg-cluster.ts';
 import { watchRecovery } from './pg-progress.ts';
 import { describe, hasTarget, helperOf, PROGRAM, requestedText, targetOf } from './pg-target.ts';
+import { pinned } from './pinned.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 
@@ -39,6 +40,7 @@ export async function pgProve(invocation: Invocation): Promise<number> {
         program: PROGRAM,
         helper: helperOf(invocation, asset),
         threads: threadsOf(options),
+        hold: (base, work) => pinned(invocation, repository, base, work),
         signal,
         progress,
       });

@@ -97,9 +97,14 @@ export class LogView implements MarkIndex {
     return this.catalogue.histories.filter((one) => one.incarnation === this.incarnation);
   }
 
+  /** Log that capture could not have. */
+  get recordedGaps(): KnownGap[] {
+    return this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation);
+  }
+
   /** Log that was never had, and log that no epoch has any more. */
   get gaps(): KnownGap[] {
-    const gaps: KnownGap[] = this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation);
+    const gaps = this.recordedGaps.filter(({ timeline, from, to }) => this.storedTo(timeline, from) < to);
     for (const { reader, lost } of this.epochs) {
       const { timeline } = reader.epoch;
       for (const { object, from, to, cause } of lost)
