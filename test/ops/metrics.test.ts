@@ -1,5 +1,6 @@
 // Dashboard and alert rules name only metrics and labels that exist, and every alert says what to do.
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -92,6 +93,21 @@ describe('every expression of the dashboard and of the alert rules', () => {
   });
 });
 
+const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
+
+describe('Prometheus itself', () => {
+  // Its package would bring a service of its own to the machine, so nothing here installs it.
+  it.skipIf(!hasPromtool)('takes the rules, and they fire when they should and not before', () => {
+    for (const args of [
+      ['check', 'rules', 'holdfast-alerts.yaml'],
+      ['test', 'rules', 'holdfast-alerts.test.yaml'],
+    ]) {
+      const { status, stdout, stderr } = spawnSync('promtool', args, { cwd: join(OPS, 'prometheus'), encoding: 'utf8' });
+      expect(status, stdout + stderr).toBe(0);
+    }
+  });
+});
+
 describe('every alert', () => {
   it.each(rules.map((rule) => [rule.alert, rule] as const))(
     '%s has a severity, a sentence and a section of the runbook',
@@ -108,7 +124,7 @@ describe('every alert', () => {
 
   it('uses in its words only labels that its expression leaves', () => {
     for (const { alert, expr, annotations } of rules) {
-      const grouped = /sum by \(([^)]*)\)/
+      const grouped = /(?:sum|max) by \(([^)]*)\)/
         .exec(expr)?.[1]
         ?.split(',')
         .map((one) => one.trim());

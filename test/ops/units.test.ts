@@ -58,6 +58,7 @@ type Service = {
   depends_on?: Record<string, unknown>;
   command?: string[];
   security_opt?: string[];
+  tmpfs?: string[];
   networks?: string[];
 };
 
@@ -79,6 +80,11 @@ describe('ops/compose.yaml', () => {
       for (const network of networks) expect(Object.keys(compose.networks), name).toContain(network);
       for (const other of Object.keys(depends_on)) expect(Object.keys(compose.services), name).toContain(other);
     }
+  });
+
+  it('mounts memory where it says, with options that belong to the mount', () => {
+    expect(compose.services['service']!.tmpfs).toHaveLength(2);
+    for (const mount of compose.services['service']!.tmpfs!) expect(mount).toMatch(/^\/[\w/]+(?::\w+=\w+(?:,\w+=\w+)*)?$/);
   });
 
   it('offers ports to this machine only, pins every image, and lets nobody gain rights', () => {
