@@ -141,6 +141,7 @@ export const FAULTS = {
 
   // Plans and evidence
   PLAN_INVALID: never('Correct the plan at the lines named above; "holdfast plan validate" checks it.', EXIT.usage),
+  EVIDENCE_REFUSED: never('See what "holdfast evidence verify" names. Get the pack again from where it was made.', EXIT.damage),
   ROUTE_STALE: never('A later failover has changed this route. Nothing was changed; look at the journal of that one.'),
 
   // Export

@@ -96,6 +96,11 @@ export class ClosedRecord {
     );
   }
 
+  /** Whoever asks looks at it himself. */
+  any(name: string): unknown {
+    return this.#take(name);
+  }
+
   /** Call it last: nothing may be there that was not asked for. */
   end(): void {
     this.check(Object.keys(this.#fields).length === this.#asked, 'it has a field that does not belong to it');

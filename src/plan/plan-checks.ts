@@ -70,23 +70,22 @@ function routes({ routes: all = [], groups: known }: PlanDocument): PlanFinding[
 }
 
 /** dr.md: without a lease that stops the source, only a proof of its end allows a promotion. */
-function fencing({ fencing: { proofs, stonith, readBack }, lease, sites: { witness } }: PlanDocument): PlanFinding[] {
+function fencing({ fencing: { proofs, powerOff, readBack }, lease, sites: { witness } }: PlanDocument): PlanFinding[] {
   const findings: PlanFinding[] = [];
   const wrong = (key: string, message: string): void => void findings.push({ path: ['fencing', key], message });
-  if (proofs.includes('stonith') && (stonith === undefined || readBack === undefined))
-    wrong('proofs', 'stonith proves nothing without both commands: stonith, and readBack, which sees it by another way');
-  if (!proofs.includes('stonith') && stonith !== undefined) wrong('stonith', 'it is never run: proofs does not name stonith');
-  if (lease.onLeaseLoss === 'continue' && proofs.includes('lease-expired'))
+  if (proofs.includes('power-off') && (powerOff === undefined || readBack === undefined))
+    wrong('proofs', 'power-off proves nothing without both commands: powerOff, and readBack, which sees it by another way');
+  if (!proofs.includes('power-off') && powerOff !== undefined) wrong('powerOff', 'it is never run: proofs does not name power-off');
+  if (lease.onLeaseLoss === 'continue' && proofs.includes('expiry'))
     wrong('proofs', 'an expired lease proves nothing while onLeaseLoss is continue: the source goes on writing');
   if (lease.onLeaseLoss === 'stop' && witness === undefined)
     findings.push({
       path: ['sites'],
       message: 'a lease that stops the source needs a witness: otherwise the loss of the target stops it, too',
     });
-  if (!proofs.includes('demotion-token'))
-    wrong('proofs', 'a planned switch proves its fencing by a demotion token: name demotion-token, too');
-  if (proofs.every((proof) => proof === 'demotion-token'))
-    wrong('proofs', 'a demotion token comes from a source that answers: an unplanned failover needs stonith or lease-expired');
+  if (!proofs.includes('demotion')) wrong('proofs', 'a planned switch proves its fencing by a demotion token: name demotion, too');
+  if (proofs.every((proof) => proof === 'demotion'))
+    wrong('proofs', 'a demotion token comes from a source that answers: an unplanned failover needs power-off or expiry');
   return findings;
 }
 

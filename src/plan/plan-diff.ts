@@ -35,7 +35,7 @@ function isWeaker(field: string, before: string | undefined, after: string | und
   if (/^approvals\.|\.approvers$/.test(field)) return isFewer;
   if (/^(?:smokeTests|drill\.probes)\b|\.gate$|^lease\.margin$/.test(field))
     return field === 'lease.margin' ? lengthOf(after) < lengthOf(before) : after === undefined;
-  if (field === 'fencing.readBack' || field === 'fencing.stonith') return after === undefined;
+  if (field === 'fencing.readBack' || field === 'fencing.powerOff') return after === undefined;
   return field === 'lease.onLeaseLoss' && after === 'continue';
 }
 

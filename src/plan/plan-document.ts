@@ -102,7 +102,7 @@ const Route = closed(
   'a route of clients, with name, group, kind, command, limit',
 );
 
-const Proof = choice('a proof of fencing', ['demotion-token', 'stonith', 'lease-expired']);
+const Proof = choice('a proof of fencing', ['demotion', 'power-off', 'expiry']);
 
 export const PlanDocument = closed(
   {
@@ -140,11 +140,11 @@ export const PlanDocument = closed(
     fencing: closed(
       {
         proofs: list(Proof, 'which proofs are accepted; at least one', { minItems: 1, maxItems: 3 }),
-        stonith: may(command('what cuts the site that HOLDFAST_SITE names off from power or network')),
+        powerOff: may(command('what cuts the site that HOLDFAST_SITE names off from power or network')),
         readBack: may(command('what sees independently that this has happened')),
         limit: duration('how long fencing may take'),
       },
-      'how the source is kept from writing: proofs, limit, stonith, readBack',
+      'how the source is kept from writing: proofs, limit, powerOff, readBack',
     ),
     groups: list(Group, 'groups of assets', { minItems: 1 }),
     routes: may(list(Route, 'routes of clients')),

@@ -28,7 +28,7 @@ export type BuiltinAction =
   | 'drain-database'
   | 'fence-demote'
   | 'fence-revoke'
-  | 'fence-stonith'
+  | 'fence-power-off'
   | 'fence-wait'
   | 'seal'
   | 'catch-up'
@@ -106,12 +106,12 @@ function failoverActions(plan: PlanDocument, waves: readonly (readonly PlanGroup
 
 function unplannedFencing({ fencing, lease }: PlanDocument): Draft[] {
   const limitMs = ms(fencing.limit);
-  const waits = fencing.proofs.includes('lease-expired');
+  const waits = fencing.proofs.includes('expiry');
   return [
     { id: 'fence.revoke', state: 'fenced', kind: 'builtin', action: 'fence-revoke', limitMs },
-    ...(fencing.stonith === undefined
+    ...(fencing.powerOff === undefined
       ? []
-      : [{ id: 'fence.stonith', state: 'fenced', kind: 'builtin', action: 'fence-stonith', limitMs } as const]),
+      : [{ id: 'fence.power-off', state: 'fenced', kind: 'builtin', action: 'fence-power-off', limitMs } as const]),
     ...(waits
       ? [
           {

@@ -36,14 +36,9 @@ describe('a plan is refused', () => {
     ['a route without its places', '    listen: 10.0.0.10:5432\n', '', /a route of the kind haproxy needs listen/],
     ['a witness in one of the two sites', 'witness: site-c', 'witness: site-b', /a witness must be in a third place/],
     ['no loss at all', 'rpo: 10s', 'rpo: 0s', /no loss at all cannot be promised/],
-    ['stonith that nobody reads back', / {2}readBack.*\n/, '', /stonith proves nothing without both commands/],
+    ['a power-off that nobody reads back', / {2}readBack.*\n/, '', /power-off proves nothing without both commands/],
     ['a lease that is no proof', 'onLeaseLoss: stop', 'onLeaseLoss: continue', /an expired lease proves nothing/],
-    [
-      'a token of a dead source as the only proof',
-      /proofs: .*\n.*\n.*\n/,
-      'proofs: [demotion-token]\n',
-      /needs stonith or lease-expired/,
-    ],
+    ['a token of a dead source as the only proof', /proofs: .*\n.*\n.*\n/, 'proofs: [demotion]\n', /needs power-off or expiry/],
     ['a step with neither command nor gate', '        command: [/opt/portal/bin/maintenance, "on"]\n', '', /a command or a gate/],
     ['two steps of one name', 'name: submit', 'name: login', /there is another step "login"/],
     ['an asset in two groups', 'asset: files/portal-uploads', 'asset: pg/portal', /it moves with the group "database" already/],
@@ -91,7 +86,7 @@ describe('a run', () => {
       'fence.demote',
     ]);
     expect(ids('unplanned')).not.toContain('application.drain.show-notice');
-    expect(ids('unplanned').slice(1, 4)).toEqual(['fence.revoke', 'fence.stonith', 'fence.wait']);
+    expect(ids('unplanned').slice(1, 4)).toEqual(['fence.revoke', 'fence.power-off', 'fence.wait']);
   });
 
   it('asks a gate only in the runs that it is for', () => {

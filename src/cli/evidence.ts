@@ -1,0 +1,109 @@
+// Evidence of drills and failovers, offline: verifying a pack, and making a page of it for people.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { EXIT, Fault } from '../base/faults.ts';
+import { PACK_BYTES_MAX } from '../evidence/pack.ts';
+import { renderReport } from '../evidence/report.ts';
+import { type VerifiedEvidence, verifyEvidence } from '../evidence/verify-pack.ts';
+import type { Language } from '../plan/runbook-texts.ts';
+import { parseVerifyKey } from '../trust/audit-key.ts';
+import { usage } from './option.ts';
+import type { Output } from './output.ts';
+import type { Invocation } from './verb.ts';
+
+export async function evidenceVerify({ args, options, output }: Invocation): Promise<number> {
+  const file = args[0]!;
+  const verified = verifiedOf(file, options.texts('key'));
+  tell(output, file, verified);
+  const { pack, isTrusted, problems } = verified;
+  const claims = problems.length > 0 ? undefined : pack?.body.claims;
+  for (const { id, from, value } of claims?.claims ?? []) {
+    output.record('claim', { id, from, ...value });
+    const text = Object.entries(value)
+      .map(([name, is]) => `${name} ${is}`)
+      .join(', ');
+    output.line(`  ${id}: ${text}`);
+  }
+  for (const { edition, level, elements, gaps } of claims?.levels ?? []) {
+    output.record('level', { edition, level, elements, gaps });
+    output.line(`  ${edition}: level ${level}`);
+  }
+  output.summary('evidence verify', {
+    outcome: problems.length > 0 ? 'refused' : isTrusted ? 'verified' : 'untrusted',
+    id: pack?.body.id ?? null,
+    keyId: pack?.keyId ?? null,
+    measurements: pack?.body.measurements.length ?? 0,
+    problems: problems.length,
+  });
+  if (problems.length > 0) return EXIT.damage;
+  return isTrusted ? 0 : EXIT.warnings;
+}
+
+export async function evidenceReport({ args, options, output }: Invocation): Promise<number> {
+  const file = args[0]!;
+  const to = options.text('output');
+  if (to === undefined) throw usage('"holdfast evidence report" needs --output FILE');
+  const verified = verifiedOf(file, options.texts('key'));
+  const { pack, problems } = verified;
+  if (pack === undefined || problems.length > 0) {
+    tell(output, file, verified);
+    throw new Fault('EVIDENCE_REFUSED', `No report is made of ${file}: ${problems.length} things are wrong with it`);
+  }
+  const language = (options.text('language') ?? 'en') as Language;
+  try {
+    writeFileSync(to, renderReport(pack, language));
+  } catch (error) {
+    throw usage(`The report cannot be written to ${to}: ${(error as Error).message}`);
+  }
+  output.line(`Wrote ${to}`);
+  output.summary('evidence report', { file: to, language, id: pack.body.id });
+  return 0;
+}
+
+function tell(output: Output, file: string, { pack, isTrusted, problems }: VerifiedEvidence): void {
+  for (const { what, message } of problems) {
+    output.record('problem', { file, what, message });
+    output.line(`${file}: ${what}: ${message}`);
+  }
+  if (pack === undefined || problems.length > 0) output.line(`REFUSED: ${file} is no evidence`);
+  else
+    output.line(
+      isTrusted
+        ? `Verified: ${file}, signed with the key ${pack.keyId}`
+        : `Whole, but nobody vouches for its key ${pack.keyId}: name the public key with --key`,
+    );
+}
+
+function verifiedOf(file: string, keys: readonly string[]): VerifiedEvidence {
+  const trusted = keys.map((name) => {
+    const key = parseVerifyKey(read(name, 1024).toString('utf8'));
+    if (key === undefined) throw usage(`The file ${name} holds no public key`);
+    return key;
+  });
+  const directory = dirname(file);
+  return verifyEvidence({
+    text: read(file, PACK_BYTES_MAX),
+    trusted,
+    attachment: (name) => {
+      // Beside the pack and nowhere else.
+      if (basename(name) !== name || name === '.' || name === '..') return undefined;
+      try {
+        return readFileSync(join(directory, name));
+      } catch {
+        return undefined;
+      }
+    },
+  });
+}
+
+function read(file: string, bytesMax: number): Buffer {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw usage(`The file ${file} cannot be read: ${(error as Error).message}`);
+  }
+  if (bytes.length > bytesMax) throw usage(`The file ${file} has ${bytes.length} bytes; ${bytesMax} are allowed`);
+  return bytes;
+}

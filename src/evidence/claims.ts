@@ -1,0 +1,162 @@
+// What a pack claims, each claim a pure rule over everything that was measured: nobody chooses what goes in, and the verifier does the sums
+// again. A rule that lacks a measurement claims nothing: it says what is missing.
+//
+// RPO: from the newest heartbeat that was found in the recovered data to the declared time of the disaster, of the worst asset. RTO: from the
+// declaration to the first write of an application that was acknowledged at the target; its phases are the states of the plan.
+
+import type { PlanDocument } from '../plan/plan-document.ts';
+import { STATES } from '../plan/plan-run.ts';
+import { parseDuration } from '../policy/duration.ts';
+import { LEVEL_EDITIONS } from './gbt-20988.ts';
+import { type ProvenLevel, provenLevel } from './level.ts';
+import type { Measurement, MeasurementKind, Scalar } from './measurement.ts';
+
+export const RULES_VERSION = 1;
+
+export type PackKind = 'planned' | 'unplanned' | 'failback' | 'drill';
+
+export type Claim = {
+  readonly id: 'outcome' | 'rpo' | 'rto' | 'isolation' | 'fencing' | 'pages' | 'smoke';
+  /** Ids of measurements: all that the rule looked at. */
+  readonly from: readonly string[];
+  readonly value: Readonly<Record<string, Scalar>>;
+};
+
+export type Phase = { readonly state: string; readonly startedAt: string; readonly endedAt: string; readonly ms: number };
+
+export type Claims = {
+  readonly rules: number;
+  readonly claims: readonly Claim[];
+  readonly phases: readonly Phase[];
+  readonly levels: readonly ProvenLevel[];
+};
+
+export type ClaimedRun = {
+  readonly kind: PackKind;
+  readonly plan: PlanDocument;
+  /** RFC 3339: when the pack was made. */
+  readonly createdAt: string;
+  readonly measurements: readonly Measurement[];
+};
+
+export function claimsOf(run: ClaimedRun): Claims {
+  const { measurements, createdAt, kind } = run;
+  const all = (wanted: MeasurementKind): readonly Measurement[] => measurements.filter((one) => one.kind === wanted);
+  const parts = [
+    rpo(all('declaration'), all('heartbeat'), run),
+    rto(all('declaration'), all('first-write'), run),
+    smoke(all('smoke'), run),
+    pages(all('pages')),
+    ...(kind === 'drill' ? [isolation(run, all)] : [fencing(all('fencing'))]),
+  ];
+  return {
+    rules: RULES_VERSION,
+    claims: [outcome(run, all('action'), parts), ...parts],
+    phases: phasesOf(all('action')),
+    levels: LEVEL_EDITIONS.map((edition) => provenLevel(edition, measurements, createdAt)),
+  };
+}
+
+const ids = (...lists: readonly (readonly Measurement[])[]): string[] =>
+  lists
+    .flat()
+    .map(({ id }) => id)
+    .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+
+function rpo(declarations: readonly Measurement[], heartbeats: readonly Measurement[], { plan }: ClaimedRun): Claim {
+  const disaster = momentOf(declarations.at(-1)?.value.disaster);
+  // An asset without a heartbeat has no measured loss, and then the whole has none.
+  const newest = heartbeats.map(({ value }) => (value.isSigned === true ? momentOf(value.newest) : undefined));
+  const isMeasured = disaster !== undefined && newest.length > 0 && newest.every((one) => one !== undefined);
+  const ms = isMeasured ? Math.max(0, disaster - Math.min(...newest.map((one) => one!))) : null;
+  const objectiveMs = parseDuration(plan.objectives.rpo)!;
+  const value = { ms, objectiveMs, isKept: ms !== null && ms <= objectiveMs };
+  return { id: 'rpo', from: ids(declarations, heartbeats), value };
+}
+
+function rto(declarations: readonly Measurement[], writes: readonly Measurement[], { plan }: ClaimedRun): Claim {
+  const declared = momentOf(declarations.at(-1)?.value.declared);
+  const written = writes.map(({ value }) => momentOf(value.at));
+  const isMeasured = declared !== undefined && written.length > 0 && written.every((one) => one !== undefined);
+  // Of several databases the last one ends it.
+  const ms = isMeasured ? Math.max(...written.map((one) => one!)) - declared : null;
+  const objectiveMs = parseDuration(plan.objectives.rto)!;
+  const value = { ms, objectiveMs, isKept: ms !== null && ms >= 0 && ms <= objectiveMs };
+  return { id: 'rto', from: ids(declarations, writes), value };
+}
+
+function smoke(tests: readonly Measurement[], { plan }: ClaimedRun): Claim {
+  const passed = new Set(tests.filter(({ value }) => value.status === 0).map(({ of }) => of));
+  const failed = tests.filter(({ value }) => value.status !== 0).length;
+  const missing = plan.smokeTests.filter(({ name, command }) => command !== undefined && !passed.has(name)).length;
+  return { id: 'smoke', from: ids(tests), value: { passed: passed.size, failed, isPassed: failed === 0 && missing === 0 } };
+}
+
+function pages(samples: readonly Measurement[]): Claim {
+  const sum = (field: string): number => samples.reduce((total, { value }) => total + (Number(value[field]) || 0), 0);
+  const checked = sum('checked');
+  return {
+    id: 'pages',
+    from: ids(samples),
+    value: { checked, damaged: sum('damaged'), isSound: checked > 0 && sum('damaged') === 0 },
+  };
+}
+
+function fencing(proofs: readonly Measurement[]): Claim {
+  const proof = proofs.at(-1)?.value.proof ?? null;
+  return { id: 'fencing', from: ids(proofs), value: { proof, isProven: proof !== null && proof !== 'break-glass' } };
+}
+
+/** A drill is void when it could have touched production, or held the standing standby up; also when nobody looked. */
+function isolation({ plan }: ClaimedRun, all: (kind: MeasurementKind) => readonly Measurement[]): Claim {
+  const [probes, fingerprints, standbys, destructions] = [all('probe'), all('fingerprint'), all('standby'), all('destruction')];
+  const probed = new Set(probes.map(({ of }) => of));
+  const reached = probes.filter(({ value }) => value.isReached !== false).length;
+  const unprobed = (plan.drill?.probes ?? []).filter((address) => !probed.has(address)).length;
+  const changed = fingerprints.filter(({ value }) => value.before !== value.after).length;
+  const stopped = standbys.filter(({ value }) => !(Number(value.after) > Number(value.before))).length;
+  const left = destructions.filter(({ value }) => value.isGone !== true).length;
+  const isVoid = reached > 0 || probes.length === 0 || unprobed > 0 || changed > 0 || fingerprints.length === 0 || stopped > 0;
+  return {
+    id: 'isolation',
+    from: ids(probes, fingerprints, standbys, destructions),
+    value: {
+      probes: probes.length,
+      reached,
+      unprobed,
+      changed,
+      stopped,
+      left,
+      isDestroyed: destructions.length > 0 && left === 0,
+      isVoid,
+    },
+  };
+}
+
+/** succeeded: every action was done, clients could write, the application was tested. void: a drill that proves nothing. */
+function outcome({ kind }: ClaimedRun, actions: readonly Measurement[], parts: readonly Claim[]): Claim {
+  const value = (id: Claim['id']) => parts.find((one) => one.id === id)?.value;
+  const failed = actions.filter(({ value: { outcome: how } }) => how === 'failed').length;
+  const isWhole = actions.length > 0 && failed === 0 && value('rto')?.ms !== null && value('smoke')?.isPassed === true;
+  const isClean = kind !== 'drill' || value('isolation')?.isDestroyed === true;
+  const isVoid = value('isolation')?.isVoid === true;
+  const text = isVoid ? 'void' : isWhole && isClean ? 'succeeded' : 'failed';
+  return { id: 'outcome', from: ids(actions), value: { outcome: text, actions: actions.length, failed } };
+}
+
+/** From the first action of a state to the last. */
+function phasesOf(actions: readonly Measurement[]): Phase[] {
+  return STATES.flatMap((state): Phase[] => {
+    const some = actions.filter(({ value }) => value.state === state && value.outcome !== 'skipped');
+    const starts = some.flatMap(({ value }) => momentOf(value.startedAt) ?? []);
+    const ends = some.flatMap(({ value }) => momentOf(value.endedAt) ?? []);
+    if (starts.length === 0 || ends.length === 0) return [];
+    const [start, end] = [Math.min(...starts), Math.max(...ends)];
+    return [{ state, startedAt: new Date(start).toISOString(), endedAt: new Date(end).toISOString(), ms: end - start }];
+  });
+}
+
+function momentOf(value: Scalar | undefined): number | undefined {
+  const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ms) ? undefined : ms;
+}

@@ -1,0 +1,124 @@
+// The words of a report in two languages.
+
+import type { Language } from '../plan/runbook-texts.ts';
+
+export type ReportTexts = {
+  readonly title: Readonly<Record<'planned' | 'unplanned' | 'failback' | 'drill', string>>;
+  readonly outcome: string;
+  readonly outcomes: Readonly<Record<string, string>>;
+  readonly facts: string;
+  readonly plan: string;
+  readonly tenant: string;
+  readonly made: string;
+  readonly signer: string;
+  readonly claims: string;
+  readonly rpo: string;
+  readonly rto: string;
+  readonly objective: string;
+  readonly kept: string;
+  readonly broken: string;
+  readonly notMeasured: string;
+  readonly fencing: string;
+  readonly isolation: string;
+  readonly isolationText: (probes: number, reached: number, changed: number) => string;
+  readonly pages: string;
+  readonly smoke: string;
+  readonly counts: (good: number, bad: number) => string;
+  readonly restsOn: string;
+  readonly timeline: string;
+  readonly disaster: string;
+  readonly declared: string;
+  readonly heartbeat: string;
+  readonly firstWrite: string;
+  readonly level: string;
+  readonly levelText: (level: number, name: string) => string;
+  readonly element: string;
+  readonly proven: string;
+  readonly gaps: string;
+  readonly found: string;
+  readonly measurements: string;
+  readonly columns: readonly string[];
+  readonly check: (id: string) => string;
+};
+
+const EN: ReportTexts = {
+  title: { planned: 'Planned switch', unplanned: 'Unplanned failover', failback: 'Failback', drill: 'Drill' },
+  outcome: 'Outcome',
+  outcomes: { succeeded: 'succeeded', failed: 'FAILED', void: 'VOID: it proves nothing' },
+  facts: 'What it is about',
+  plan: 'Plan',
+  tenant: 'Tenant',
+  made: 'Made at',
+  signer: 'Signed with the key',
+  claims: 'What was measured',
+  rpo: 'Work lost (RPO)',
+  rto: 'Time to the first write (RTO)',
+  objective: 'objective',
+  kept: 'kept',
+  broken: 'NOT KEPT',
+  notMeasured: 'not measured',
+  fencing: 'Proof that nobody else could write',
+  isolation: 'Isolation of the drill',
+  isolationText: (probes, reached, changed) =>
+    `${probes} negative probes, ${reached} reached something; ${changed} things of production changed`,
+  pages: 'Pages and indexes looked at, damaged',
+  smoke: 'Tests of the application passed, failed',
+  counts: (good, bad) => `${good}, ${bad}`,
+  restsOn: 'rests on',
+  timeline: 'Timeline',
+  disaster: 'disaster',
+  declared: 'declared',
+  heartbeat: 'newest heartbeat',
+  firstWrite: 'first write',
+  level: 'Level that was proven',
+  levelText: (level, name) => (level === 0 ? 'none: not even level 1' : `level ${level}: ${name}`),
+  element: 'Element',
+  proven: 'Level',
+  gaps: 'What is missing for the next level',
+  found: 'found',
+  measurements: 'Measurements',
+  columns: ['No.', 'When', 'What', 'Of', 'How', 'Value'],
+  check: (id) =>
+    `This report is made from the signed pack ${id}, and is no evidence by itself. "holdfast evidence verify" checks the pack without any network.`,
+};
+
+const ZH: ReportTexts = {
+  title: { planned: '计划内切换', unplanned: '计划外切换', failback: '回切', drill: '演练' },
+  outcome: '结果',
+  outcomes: { succeeded: '成功', failed: '失败', void: '无效：不能证明任何事情' },
+  facts: '基本信息',
+  plan: '预案',
+  tenant: '租户',
+  made: '生成时间',
+  signer: '签名密钥',
+  claims: '实测结果',
+  rpo: '丢失的数据（RPO）',
+  rto: '到首次写入的时间（RTO）',
+  objective: '目标',
+  kept: '达到',
+  broken: '未达到',
+  notMeasured: '未测得',
+  fencing: '他处不能写入的证明',
+  isolation: '演练的隔离',
+  isolationText: (probes, reached, changed) => `反向探测 ${probes} 次，其中 ${reached} 次可达；生产中有 ${changed} 项发生变化`,
+  pages: '抽查的数据页和索引数、损坏数',
+  smoke: '应用测试通过数、失败数',
+  counts: (good, bad) => `${good}，${bad}`,
+  restsOn: '依据',
+  timeline: '时间线',
+  disaster: '灾难发生',
+  declared: '宣布',
+  heartbeat: '最新心跳',
+  firstWrite: '首次写入',
+  level: '已证明的等级',
+  levelText: (level, name) => (level === 0 ? '无：未达到第 1 级' : `第 ${level} 级：${name}`),
+  element: '要素',
+  proven: '等级',
+  gaps: '达到下一级所缺',
+  found: '实测',
+  measurements: '测量记录',
+  columns: ['序号', '时间', '内容', '对象', '方法', '值'],
+  check: (id) => `本报告由已签名的证据包 ${id} 生成，本身不是证据。用“holdfast evidence verify”可离线校验证据包。`,
+};
+
+export const REPORT_TEXTS: Readonly<Record<Language, ReportTexts>> = { en: EN, zh: ZH };

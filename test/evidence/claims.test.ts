@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import { type Claim, type Claims, claimsOf } from '../../src/evidence/claims.ts';
+import { GBT_20988_2007 } from '../../src/evidence/gbt-20988.ts';
+import { provenLevel } from '../../src/evidence/level.ts';
+import { decodePack } from '../../src/evidence/pack.ts';
+import { renderReport } from '../../src/evidence/report.ts';
+import { at, chainOf, detailsOf, FAILOVER, LEVEL_FACTS, type PackOptions, PLAN, packText, type Told } from '../support/evidence.ts';
+
+const claims = (options: PackOptions = {}): Claims => claimsOf(detailsOf(options));
+const valueIn = (made: Claims, id: Claim['id']) => made.claims.find((one) => one.id === id)!.value;
+const without = (kind: string): Told[] => FAILOVER.filter(([one]) => one !== kind);
+
+describe('what was lost and how long it took', () => {
+  it('is counted from the heartbeat in the recovered data to the disaster, and from the declaration to the first write', () => {
+    const made = claims();
+    expect(valueIn(made, 'rpo')).toEqual({ ms: 4000, objectiveMs: 10_000, isKept: true });
+    expect(valueIn(made, 'rto')).toEqual({ ms: 45_000, objectiveMs: 40 * 60_000, isKept: true });
+    expect(valueIn(made, 'outcome')).toMatchObject({ outcome: 'succeeded' });
+    expect(made.phases.map(({ state, ms }) => [state, ms])).toEqual([
+      ['fenced', 9000],
+      ['sealed', 2000],
+      ['promoted', 17_000],
+    ]);
+    expect(made.claims.find(({ id }) => id === 'rpo')!.from).toEqual(['m2', 'm7']);
+  });
+
+  it('is that of the worst asset, whatever the others say', () => {
+    const second: Told[] = [
+      ['heartbeat', 'pg/other', { newest: at(-20), sequence: 1, isSigned: true }],
+      ['first-write', 'pg/other', { at: at(500), position: '0/1' }],
+    ];
+    const made = claims({ told: [...FAILOVER, ...second] });
+    expect(valueIn(made, 'rpo')).toMatchObject({ ms: 20_000, isKept: false });
+    expect(valueIn(made, 'rto')).toMatchObject({ ms: 470_000 });
+  });
+
+  it('is not claimed without a measurement, nor of a heartbeat that is not signed', () => {
+    expect(valueIn(claims({ told: without('heartbeat') }), 'rpo')).toMatchObject({ ms: null, isKept: false });
+    const unsigned: Told[] = [...FAILOVER, ['heartbeat', 'pg/other', { newest: at(-1), sequence: 1, isSigned: false }]];
+    expect(valueIn(claims({ told: unsigned }), 'rpo')).toMatchObject({ ms: null, isKept: false });
+    const made = claims({ told: without('first-write') });
+    expect(valueIn(made, 'rto')).toMatchObject({ ms: null });
+    expect(valueIn(made, 'outcome')).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('is no success when a test of the application failed or was left out, or an action failed', () => {
+    const failing: Told[] = [...FAILOVER, ['smoke', 'login', { status: 1, text: 'no' }]];
+    expect(valueIn(claims({ told: failing }), 'outcome')).toMatchObject({ outcome: 'failed' });
+    const skipped = FAILOVER.filter(([kind, of]) => kind !== 'smoke' || of !== 'submit');
+    expect(valueIn(claims({ told: skipped }), 'outcome')).toMatchObject({ outcome: 'failed' });
+    const action: Told = ['action', 'x', { action: 'x', state: 'routed', startedAt: at(1), endedAt: at(2), outcome: 'failed' }];
+    expect(valueIn(claims({ told: [...FAILOVER, action] }), 'outcome')).toMatchObject({ outcome: 'failed', failed: 1 });
+  });
+
+  it('names break-glass as what it is: no proof', () => {
+    const told: Told[] = [...FAILOVER, ['fencing', 'site-a', { proof: 'break-glass', text: 'two people' }]];
+    expect(valueIn(claims({ told }), 'fencing')).toEqual({ proof: 'break-glass', isProven: false });
+  });
+});
+
+describe('a drill', () => {
+  const probes = PLAN.drill!.probes.map((address): Told => ['probe', address, { address, method: 'tcp', isReached: false }]);
+  const good: Told[] = [
+    ...without('fencing'),
+    ...probes,
+    ['fingerprint', 'production', { before: 'aa', after: 'aa' }],
+    ['standby', 'pg/portal', { before: 100, after: 200 }],
+    ['destruction', 'clone', { isGone: true, text: '' }],
+  ];
+  const outcome = (told: readonly Told[]) => valueIn(claims({ kind: 'drill', told }), 'outcome').outcome;
+
+  it('that was isolated and is gone succeeds', () => {
+    expect(outcome(good)).toBe('succeeded');
+  });
+
+  it.each<[string, readonly Told[]]>([
+    ['a probe reached something', [...good, ['probe', 'x', { address: 'x', method: 'tcp', isReached: true }]]],
+    ['an address of the plan was not probed', good.filter(([, of]) => of !== PLAN.drill!.probes[0])],
+    ['something of production changed', [...good, ['fingerprint', 'routes', { before: 'aa', after: 'bb' }]]],
+    ['nobody looked at production', good.filter(([kind]) => kind !== 'fingerprint')],
+    ['the standby stopped', [...good, ['standby', 'pg/other', { before: 7, after: 7 }]]],
+  ])('is void when %s', (_, told) => {
+    expect(outcome(told)).toBe('void');
+  });
+
+  it('that left something behind has failed', () => {
+    expect(outcome([...good, ['destruction', 'volume', { isGone: false, text: 'busy' }]])).toBe('failed');
+    expect(outcome(good.filter(([kind]) => kind !== 'destruction'))).toBe('failed');
+  });
+});
+
+describe('the level of GB/T 20988', () => {
+  const level = (told: readonly Told[], when = at(0)) => provenLevel(GBT_20988_2007, chainOf(told), when);
+
+  it('is the lowest of the seven elements, and never one without any loss', () => {
+    const best = level(LEVEL_FACTS);
+    expect(best.level).toBe(5);
+    expect(best.elements).toEqual({ data: 5, processing: 6, network: 6, premises: 6, support: 6, operation: 6, plan: 6 });
+    expect(best.gaps).toEqual([{ element: 'data', level: 6, requirement: 'data.no-loss' }]);
+    const claimed: Told[] = [
+      ...LEVEL_FACTS,
+      ['attestation', 'x', { requirement: 'data.no-loss', by: 'chief', validUntil: at(9e6) }],
+    ];
+    expect(level(claimed).level).toBe(5);
+  });
+
+  it('falls with one element, and says what is missing there and what was found', () => {
+    const stale: Told[] = [...LEVEL_FACTS, ['fact', 'replica', { name: 'replicaLagSeconds', value: 600 }]];
+    expect(level(stale)).toMatchObject({
+      level: 4,
+      gaps: [{ element: 'data', level: 5, requirement: 'data.real-time', found: 600 }],
+    });
+    const untested = LEVEL_FACTS.filter(([, , { name }]) => name !== 'planRunAgeSeconds');
+    expect(level(untested)).toMatchObject({ level: 0, elements: { plan: 0 } });
+    expect(level([])).toMatchObject({ level: 0, from: [] });
+  });
+
+  it("does not count a person's word that has expired", () => {
+    expect(level(LEVEL_FACTS, at(86_401)).level).toBe(0);
+  });
+
+  it('asks for nothing that is not described, and describes nothing that is not asked for', () => {
+    const asked = new Set(Object.values(GBT_20988_2007.requires).flat(2));
+    expect([...asked].sort()).toEqual(GBT_20988_2007.requirements.map(({ id }) => id).sort());
+    for (const levels of Object.values(GBT_20988_2007.requires)) expect(levels).toHaveLength(6);
+  });
+});
+
+describe('a report', () => {
+  it.each(['en', 'zh'] as const)('in "%s" shows the claims with what they rest on, the timeline and the level', (language) => {
+    const pack = decodePack(JSON.parse(packText({ told: [...FAILOVER, ...LEVEL_FACTS] })));
+    const html = renderReport(pack, language);
+    for (const part of ['<svg', 'm2, m7', '4 s', '45 s', 'GB/T 20988-2007', language === 'zh' ? '第 5 级' : 'level 5'])
+      expect(html).toContain(part);
+    // Nothing comes from elsewhere, and nothing runs.
+    expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:|<script|<link|@import|url\(/);
+  });
+
+  it('cannot be changed by what was measured', () => {
+    const told: Told[] = [...FAILOVER, ['smoke', '<script>alert(1)</script>', { status: 0, text: '"><img src=x onerror=y>' }]];
+    const html = renderReport(decodePack(JSON.parse(packText({ told }))), 'en');
+    expect(html).not.toMatch(/<script|<img/);
+  });
+});
