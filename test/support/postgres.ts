@@ -24,8 +24,10 @@ import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
 const START_TIMEOUT_MS = 60_000;
 export const TEST_PORT = 5433;
 
-/** The newest PostgreSQL's programs here; undefined, after a printed line, where there is none (in CI that is an error). */
+/** The newest PostgreSQL's programs here, or those in HOLDFAST_TEST_POSTGRES, to run the same tests against another version; undefined,
+ *  after a printed line, where there is none (in CI that is an error). */
 export function postgresPrograms(): string | undefined {
+  if (process.env.HOLDFAST_TEST_POSTGRES !== undefined) return process.env.HOLDFAST_TEST_POSTGRES;
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root) ? readdirSync(root).filter((name) => existsSync(join(root, name, 'bin/initdb'))) : [];
   const newest = versions.sort((a, b) => Number(b) - Number(a))[0];
