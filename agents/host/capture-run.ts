@@ -9,7 +9,7 @@ import { RemoteLog } from '../../src/remote/remote-log.ts';
 import { captureLog } from '../postgres/capture.ts';
 import type { CaptureEvents, CaptureStatus } from '../postgres/capture-options.ts';
 import { mustBeReady, type Preflight, preflight } from '../postgres/preflight.ts';
-import { beat } from '../postgres/protect.ts';
+import { watchServer } from '../postgres/server-watch.ts';
 import { openDataPath } from './data-path.ts';
 import { DEFAULT_SLOT, postgresSourceOf, serverAddressOf } from './postgres-source.ts';
 import type { RunContext } from './run-context.ts';
@@ -53,7 +53,7 @@ export async function captureRun(context: RunContext): Promise<RunOutcome> {
       onTablespace: ({ oid }) => notes.tell({ kind: 'base-needed', why: `the tablespace ${oid} was created` }),
       onTrouble: (error) => notes.trouble(error),
     };
-    const beating = beat({ address, heartbeatMs: HEARTBEAT_MS, slot, events }, signal);
+    const watching = watchServer({ address, heartbeatMs: HEARTBEAT_MS, slot, events }, signal);
     await captureLog({
       address,
       repository: log,
@@ -65,7 +65,7 @@ export async function captureRun(context: RunContext): Promise<RunOutcome> {
       signal,
       events,
     });
-    await beating;
+    await watching;
     return outcomeOf(last, signal);
   } finally {
     over.abort();

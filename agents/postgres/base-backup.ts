@@ -2,6 +2,7 @@
 //
 //   data/                    the data directory, with backup_manifest as the server made it
 //   tablespaces/<oid>/       each tablespace
+//   configuration/           configuration that lies elsewhere on the server, under its whole path there
 //
 // Every file's checksum is compared with the manifest before the snapshot is committed: what the server read is what we hold.
 
@@ -13,6 +14,7 @@ import type { BackupProgress } from '../../src/engine/backup-progress.ts';
 import type { BaseFacts } from '../../src/engine/cluster-facts.ts';
 import type { FileEntry } from '../../src/model/entry.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
+import { type ConfigurationFiles, readConfigurationFiles } from './configuration-files.ts';
 import { PgConnection, ServerError } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
 import { crc32c } from './crc32c.ts';
@@ -22,6 +24,7 @@ import { type TarEntry, TarReader, type TarSink } from './tar-reader.ts';
 
 export const DATA_DIRECTORY = 'data';
 export const TABLESPACES_DIRECTORY = 'tablespaces';
+export const CONFIGURATION_DIRECTORY = 'configuration';
 const MANIFEST = 'backup_manifest';
 const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -61,7 +64,8 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         readNode,
         progress,
       });
-      const collected = await new Archives(run, source).collect(connection);
+      const configuration = await readConfigurationFiles(sql);
+      const collected = await new Archives(run, source).collect(connection, configuration);
       const root = await run.finish();
       const stoppedAt = await sql.value(
         'SELECT to_char(clock_timestamp() AT TIME ZONE \'UTC\', \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')',
@@ -71,6 +75,7 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         systemId,
         ...collected,
         stoppedAt: stoppedAt ?? '',
+        configuration: JSON.stringify({ files: configuration.files.map(({ path }) => path), missing: configuration.missing }),
         server: JSON.stringify(server),
       };
       return { root, facts };
@@ -99,6 +104,7 @@ class Archives implements TarSink {
 
   async collect(
     connection: PgConnection,
+    configuration: ConfigurationFiles,
   ): Promise<{ timeline: string; startPosition: string; stopPosition: string; tablespaces: string }> {
     const { label, fast, keepCorruptPages, manifest: checksums } = this.#source;
     let tablespaces: readonly TablespaceFacts[] = [];
@@ -136,7 +142,9 @@ class Archives implements TarSink {
     const bytes = Buffer.concat(manifest);
     this.#compare(bytes);
     await this.#keep(`${DATA_DIRECTORY}/${MANIFEST}`, bytes);
-    this.#keepDirectories();
+    const places = configuration.files.map(({ path }) => `${CONFIGURATION_DIRECTORY}${Buffer.from(path).toString('latin1')}`);
+    for (const [i, { bytes: content }] of configuration.files.entries()) await this.#keep(places[i]!, content);
+    this.#keepDirectories(places);
     if (start.timeline !== stop.timeline)
       throw new Fault(
         'PG_REFUSED',
@@ -182,10 +190,11 @@ class Archives implements TarSink {
   }
 
   /** Those above what the archives hold. */
-  #keepDirectories(): void {
-    const paths = ['', DATA_DIRECTORY];
-    if (this.#tablespaces.length > 0) paths.push(TABLESPACES_DIRECTORY);
-    for (const oid of this.#tablespaces) paths.push(`${TABLESPACES_DIRECTORY}/${oid}`);
+  #keepDirectories(files: readonly string[]): void {
+    const paths = new Set(['', DATA_DIRECTORY]);
+    for (const oid of this.#tablespaces) paths.add(TABLESPACES_DIRECTORY).add(`${TABLESPACES_DIRECTORY}/${oid}`);
+    for (const file of files)
+      for (let at = file.indexOf('/'); at !== -1; at = file.indexOf('/', at + 1)) paths.add(file.slice(0, at));
     for (const path of paths) {
       this.#run.begin(fileEntry(path, 'directory', 0o700, this.#owner));
       void this.#run.end();

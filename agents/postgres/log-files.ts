@@ -8,6 +8,8 @@ import { formatLsn, parseSegmentName } from '../../src/model/lsn.ts';
 
 /** Segments that are read before they are asked for. */
 const AHEAD = 4;
+/** The log is stored in sections of this length. */
+const SECTION_BYTES = 16 * 1024 * 1024;
 
 export type LogFile = { readonly kind: 'file'; readonly bytes: Uint8Array } | { readonly kind: 'absent' };
 
@@ -20,6 +22,8 @@ export type LogFilesOptions = {
 export class LogFiles {
   readonly #options: LogFilesOptions;
   readonly #ahead = new Map<string, Promise<Uint8Array>>();
+  /** Short segments: of one section of the store many are cut. */
+  #section: { readonly timeline: number; readonly from: number; readonly bytes: Promise<Uint8Array> } | undefined;
 
   constructor(options: LogFilesOptions) {
     this.#options = options;
@@ -83,8 +87,30 @@ export class LogFiles {
         'LOG_GAP',
         `The log of timeline ${leg.timeline} is stored up to ${formatLsn(end)} only, and is needed up to ${formatLsn(leg.to)}`,
       );
-    await view.read(leg.timeline, from, bytes.subarray(0, end - from));
+    if (segmentBytes >= SECTION_BYTES) await view.read(leg.timeline, from, bytes.subarray(0, end - from));
+    else bytes.set(await this.#cut(leg, from, end));
     return bytes;
+  }
+
+  async #cut(leg: Leg, from: number, end: number): Promise<Uint8Array> {
+    const { view } = this.#options;
+    const section = this.#section;
+    if (section !== undefined && section.timeline === leg.timeline && section.from <= from) {
+      const bytes = await section.bytes;
+      if (end <= section.from + bytes.length) return bytes.subarray(from - section.from, end - section.from);
+    }
+    const to = Math.min(Math.floor(from / SECTION_BYTES + 1) * SECTION_BYTES, view.storedTo(leg.timeline, from));
+    const bytes = new Uint8Array(to - from);
+    const read = view.read(leg.timeline, from, bytes).then(() => bytes);
+    const own = { timeline: leg.timeline, from, bytes: read };
+    this.#section = own;
+    try {
+      return (await read).subarray(0, end - from);
+    } catch (error) {
+      // It is tried again by whoever asks next.
+      if (this.#section === own) this.#section = undefined;
+      throw error;
+    }
   }
 }
 

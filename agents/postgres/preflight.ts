@@ -1,6 +1,7 @@
 // What a server must have before it can be protected, each with what was found, why it matters, and what to do about it.
 
 import { Fault, isFault } from '../../src/base/faults.ts';
+import { grantOfConfiguration, readConfigurationFiles } from './configuration-files.ts';
 import { PgConnection } from './connection.ts';
 import type { ServerAddress } from './connection-string.ts';
 import { identifier, identifySystem, literal } from './replication-client.ts';
@@ -36,7 +37,7 @@ export async function preflight(address: ServerAddress, slot: string, signal: Ab
       ...(await checkRole(sql, address)),
       ...(await checkSlot(sql, slot)),
     ];
-    checks.push(...checkPages(server), await checkSynchronous(sql), await checkTablespaces(sql));
+    checks.push(...checkPages(server), await checkSynchronous(sql), await checkTablespaces(sql), await checkConfiguration(sql));
     const replication = await checkReplication(address, signal);
     return { checks: [...checks, replication.check], systemId: replication.systemId, server };
   } finally {
@@ -240,6 +241,19 @@ async function checkTablespaces(sql: PgConnection): Promise<PreflightCheck> {
     why: '',
     remedy: '',
   };
+}
+
+async function checkConfiguration(sql: PgConnection): Promise<PreflightCheck> {
+  const { files, missing } = await readConfigurationFiles(sql);
+  const found = files.length === 0 ? 'in the data directory' : files.map(({ path }) => path).join(', ');
+  return check(
+    'configuration',
+    missing === '',
+    missing === '' ? found : missing,
+    'Configuration outside of the data directory is kept with each base backup only if it can be read',
+    grantOfConfiguration(identifier(sql.address.user)),
+    'warning',
+  );
 }
 
 /** pg_hba.conf has lines of its own for replication. */

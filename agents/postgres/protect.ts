@@ -9,12 +9,9 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { captureLog } from './capture.ts';
 import type { CaptureEvents, CaptureOptions } from './capture-options.ts';
-import { PgConnection } from './connection.ts';
-import { literal } from './replication-client.ts';
+import { watchServer } from './server-watch.ts';
 
 const RETRY_BASE_MS = 30_000;
-/** A slot that may hold less than this share of what it was allowed is told of. */
-const SAFE_BYTES_MIN = 512 * 1024 * 1024;
 
 export type ProtectEvents = CaptureEvents & {
   readonly onBaseBegin: (why: string) => void;
@@ -27,7 +24,7 @@ export type ProtectOptions = Omit<CaptureOptions, 'events' | 'repository'> & {
   readonly makeBase: () => Promise<Snapshot>;
   /** 0: only when there must be one. */
   readonly baseEveryMs: number;
-  /** 0: none. */
+  /** 0: no transactions of ours. */
   readonly heartbeatMs: number;
 };
 
@@ -37,7 +34,7 @@ export async function protectCluster(options: ProtectOptions): Promise<void> {
   const end = new AbortController();
   const signal = AbortSignal.any([options.signal, end.signal]);
   const { events } = options;
-  const beating = options.heartbeatMs === 0 ? Promise.resolve() : beat(options, signal);
+  const watching = watchServer(options, signal);
   const ageing = options.baseEveryMs === 0 ? Promise.resolve() : bases.keepYoung(signal);
   try {
     await captureLog({
@@ -61,7 +58,7 @@ export async function protectCluster(options: ProtectOptions): Promise<void> {
     });
   } finally {
     end.abort();
-    await Promise.allSettled([beating, ageing, bases.ended()]);
+    await Promise.allSettled([watching, ageing, bases.ended()]);
   }
 }
 
@@ -123,43 +120,6 @@ class BaseKeeper {
         if (!isFault(error)) return;
         await sleep(RETRY_BASE_MS, undefined, { signal }).catch(() => {});
       }
-    }
-  }
-}
-
-/** A transaction now and then, and a look at the slot. */
-export async function beat(
-  {
-    address,
-    heartbeatMs,
-    slot,
-    events,
-  }: Pick<ProtectOptions, 'address' | 'heartbeatMs' | 'slot'> & { readonly events: Pick<CaptureEvents, 'onTrouble'> },
-  signal: AbortSignal,
-): Promise<void> {
-  const beatSql = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_logical_emit_message(true, 'holdfast', 'heartbeat') END";
-  const slotSql = `SELECT wal_status, safe_wal_size FROM pg_replication_slots WHERE slot_name = ${literal(slot)}`;
-  let wasTold = '';
-  while (!signal.aborted) {
-    await sleep(heartbeatMs, undefined, { signal }).catch(() => {});
-    if (signal.aborted) return;
-    let sql: PgConnection | undefined;
-    try {
-      sql = await PgConnection.open({ address, signal });
-      await sql.query(beatSql);
-      const [status, safe] = (await sql.query(slotSql)).rows[0] ?? [];
-      const isLow =
-        status === 'unreserved' || status === 'lost' || (safe !== undefined && safe !== null && Number(safe) < SAFE_BYTES_MIN);
-      const told = isLow
-        ? `The slot "${slot}" is ${status}: the server may forget log that is not stored, ${safe ?? 0} bytes are left`
-        : '';
-      if (told !== '' && told !== wasTold) events.onTrouble(new Error(told));
-      wasTold = told;
-    } catch (error) {
-      // Capture itself tells that the server is away.
-      if (!signal.aborted && !isFault(error, 'PG_UNREACHABLE')) events.onTrouble(error);
-    } finally {
-      sql?.close();
     }
   }
 }

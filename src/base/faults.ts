@@ -107,6 +107,7 @@ export const FAULTS = {
     'This is another cluster than the one whose log the asset holds. Protect it under another --asset; the old one stays restorable.',
   ),
   PG_SLOT_BUSY: later('Another capture reads from this replication slot. End it, or give this one a --slot of its own.'),
+  PG_CONCERN: later('Nothing is lost yet. Do something about it before it is: see the message, and "holdfast pg preflight".'),
   PG_LOG_REMOVED: never(
     'The server has removed log that was not captured yet. The gap is recorded; a new base backup begins a new window.',
   ),

@@ -23,6 +23,8 @@ export type BaseFacts = {
   readonly tablespaces: string;
   /** JSON of ServerFacts. */
   readonly server: string;
+  /** JSON: {files, missing}: paths of configuration outside of the data directory, and why some could not be read ('': none). */
+  readonly configuration?: string;
 };
 
 export type ClusterFacts = {

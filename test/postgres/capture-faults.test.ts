@@ -1,11 +1,16 @@
 // What goes wrong while a log is captured: nothing is acknowledged that is not stored, nothing is lost unsaid, and protection goes on by itself.
 
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { type PreflightCheck, preflight } from '../../agents/postgres/preflight.ts';
 import { skipGaps } from '../../agents/postgres/resume-point.ts';
+import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
-import { postgresPrograms } from '../support/postgres.ts';
+import { makeOwned, postgresPrograms } from '../support/postgres.ts';
 import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
+import { restoreTo } from '../support/repository.ts';
 
 const programs = postgresPrograms();
 const MIB = 1024 * 1024;
@@ -124,4 +129,37 @@ it('gaps are skipped one after the other: a second one begins where the first ha
   } as unknown as LogView;
   expect(skipGaps({ timeline: 1, position: 0, stored: 100 }, 2, view)).toEqual({ timeline: 2, position: 3000, stored: undefined });
   expect(skipGaps({ timeline: 1, position: 0, stored: 99 }, 2, view)).toEqual({ timeline: 1, position: 0, stored: 99 });
+});
+
+describe.skipIf(programs === undefined)('configuration outside of the data directory', () => {
+  it('is kept with the base backup, and preflight says what a role lacks to read it', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    const outside = makeOwned(join(cluster.scratch, 'etc'));
+    const included = join(outside, 'conf.d/more.conf');
+    makeOwned(join(outside, 'conf.d'));
+    writeFileSync(included, "work_mem = '5MB'\n");
+    const rules = 'local all all trust\nlocal replication all trust\n';
+    writeFileSync(join(outside, 'rules.conf'), rules);
+    server.configure({ include_dir: join(outside, 'conf.d'), hba_file: join(outside, 'rules.conf') });
+    await server.stop();
+    await server.start();
+    const base = await cluster.base();
+    const { files, missing } = JSON.parse(baseFactsOf(base).configuration!) as { files: string[]; missing: string };
+    expect([files.sort(), missing]).toEqual([[included, join(outside, 'rules.conf')].sort(), '']);
+    const target = join(cluster.scratch, 'back');
+    expect(await restoreTo(cluster.repository, base.id, target)).toEqual([]);
+    expect(readFileSync(join(target, 'configuration', included), 'utf8')).toBe("work_mem = '5MB'\n");
+    expect(readFileSync(join(target, 'configuration', outside, 'rules.conf'), 'utf8')).toBe(rules);
+    await server.sql('CREATE ROLE keeper LOGIN REPLICATION');
+    const checkOf = async (): Promise<PreflightCheck> => {
+      const address = { ...server.address(), user: 'keeper' };
+      const { checks } = await preflight(address, 'holdfast', new AbortController().signal);
+      return checks.find(({ name }) => name === 'configuration')!;
+    };
+    const lacking = await checkOf();
+    expect(lacking.state).toBe('warning');
+    await server.sql(lacking.remedy);
+    expect(await checkOf()).toMatchObject({ state: 'ok', found: expect.stringContaining(included) });
+  });
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
+import { concernsOf, type ServerLook } from '../../agents/postgres/server-watch.ts';
 import { isFault } from '../../src/base/faults.ts';
 import { postgresPrograms, type TestServer } from '../support/postgres.ts';
 import { ASSET, ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
@@ -149,6 +150,38 @@ describe.skipIf(programs === undefined)('a cluster of two nodes', () => {
     const now = await cluster.restore({ kind: 'latest' });
     expect(await numbers(now.sql)).toEqual(['1', '2']);
     await now.close();
+  });
+});
+
+it('what a look at the server finds is told by kind: a slot about to be lost, log that piles up, a standby that receives nothing', () => {
+  const fine = { slot: 'reserved', safeBytes: undefined, retainedBytes: 0, isStandby: false, isReceiving: false };
+  const kinds = (look: Partial<ServerLook>): string[] => [...concernsOf('s', { ...fine, ...look }).keys()];
+  expect(kinds({})).toEqual([]);
+  expect(kinds({ slot: 'unreserved', safeBytes: 0 })).toEqual(['slot unreserved']);
+  expect(kinds({ safeBytes: 100 * 1024 * 1024 })).toEqual(['slot reserved']);
+  expect(kinds({ retainedBytes: 5 * 2 ** 30 })).toEqual(['retained 32']);
+  expect(kinds({ retainedBytes: 9 * 2 ** 30 })).toEqual(['retained 33']);
+  expect(kinds({ isStandby: true })).toEqual(['silent']);
+  expect(kinds({ isStandby: true, isReceiving: true })).toEqual([]);
+});
+
+describe.skipIf(programs === undefined)('a capture of a standby', () => {
+  it('says that nothing comes when the primary is gone', async () => {
+    const cluster = await ProtectedCluster.create();
+    const primary = cluster.server;
+    const standby = await cluster.standby('second');
+    cluster.server = standby;
+    cluster.begin(100);
+    await until(
+      () => cluster.bases.length > 0,
+      () => cluster.troubles.join('; '),
+    );
+    expect(cluster.troubles).toEqual([]);
+    await primary.stop('SIGKILL');
+    await until(
+      () => cluster.troubles.some((text) => /a standby that receives nothing/.test(text)),
+      () => cluster.troubles.join('; '),
+    );
   });
 });
 
