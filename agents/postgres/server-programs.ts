@@ -4,8 +4,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { FileOwner } from './log-server.ts';
 import type { ServerFacts } from './server-facts.ts';
+
+export function serverFactsOf(base: Snapshot): ServerFacts {
+  return JSON.parse(baseFactsOf(base).server) as ServerFacts;
+}
 
 /** Where Debian has them. */
 export function usualPrograms({ version }: Pick<ServerFacts, 'version'>): string {

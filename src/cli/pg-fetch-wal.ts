@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { LogAnswer } from '../../agents/postgres/log-server.ts';
 import type { Leg } from '../engine/recovery-plan.ts';
 import { usage } from './option.ts';
@@ -18,7 +18,8 @@ type PlanFile = {
   readonly dataDirectory: string;
   readonly segmentBytes: number;
   readonly legs: readonly Leg[];
-  readonly location: string;
+  /** Absent: of a restore through a service. */
+  readonly location?: string;
   readonly asset: string;
   readonly cacheDirectory: string;
   readonly passphraseFile?: string;
@@ -32,7 +33,11 @@ export async function pgFetchWal(invocation: Invocation): Promise<number> {
     const plan = JSON.parse(readFileSync(file, 'utf8')) as PlanFile;
     // The server gives a path that is relative to its data directory, which is where it runs.
     const path = resolve(plan.dataDirectory, args[1]!);
-    const answer = (await askRunning(plan.socket, args[0]!, path)) ?? (await answerAlone(invocation, plan, args[0]!, path));
+    const answer =
+      (await askRunning(plan.socket, args[0]!, path)) ??
+      (plan.location === undefined
+        ? (await import('../../agents/postgres/held-log.ts')).answerHeld(dirname(file), args[0]!, path)
+        : await answerAlone(invocation, { ...plan, location: plan.location }, args[0]!, path));
     if (answer.outcome === 'done') return 0;
     output.notice(answer.message);
     return answer.outcome === 'absent' ? ABSENT : UNKNOWN;
@@ -70,7 +75,7 @@ function askRunning(socketPath: string, name: string, path: string): Promise<Log
 /** The restore is over, and the server (paused, or started again) asks for more. */
 async function answerAlone(
   { environment, output, signal }: Invocation,
-  plan: PlanFile,
+  plan: PlanFile & { readonly location: string },
   name: string,
   path: string,
 ): Promise<LogAnswer> {

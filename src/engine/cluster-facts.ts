@@ -44,7 +44,12 @@ export async function readClusterFacts(
   const view = await LogView.open(repository, assetId, undefined, options);
   if (view === undefined) return undefined;
   const all = await listSnapshots(repository, await repository.heads.read(options), options, assetId);
-  const own = all.filter((snapshot) => isBaseOf(snapshot, view.incarnation));
+  return clusterFactsOf(view, all);
+}
+
+/** `snapshots`: those that are no bases of this cluster do not count. */
+export function clusterFactsOf(view: LogView, snapshots: readonly Snapshot[]): ClusterFacts {
+  const own = snapshots.filter((snapshot) => isBaseOf(snapshot, view.incarnation));
   const { stretches, lineages, gaps } = view;
   return {
     facts: { bases: own.map(baseOf), stretches, lineages, gaps, marks: view },

@@ -33,6 +33,8 @@ export type LogWindow = {
   /** End of the stored log. */
   readonly end: number;
 };
+export type LogTarget = RecoveryTarget;
+export type LogPlan = RecoveryPlan & { readonly incarnation: string };
 export type LogGapFact = ClusterFacts['facts']['gaps'][number];
 
 export type LogWindowsOptions = {
@@ -79,16 +81,17 @@ export class LogWindows {
     return Promise.race([first, late]).finally(() => clearTimeout(timer));
   }
 
-  /** Where a restore to the target would begin and end. `snapshot`: which base that is. */
+  /** Where a restore to the target would begin and end. */
   async plan(
     { tenantId, name }: Pick<Asset, 'tenantId' | 'name'>,
     target: RecoveryTarget,
     timeline?: number,
-  ): Promise<RecoveryPlan | NoPlan> {
+  ): Promise<LogPlan | NoPlan> {
     return this.#options.tenants.use(tenantId, async (repository) => {
       const cluster = await readClusterFacts(repository, name);
       if (cluster === undefined) return { kind: 'refused', reason: 'no log of it is stored yet' };
-      return planRecovery(cluster.facts, timeline ?? cluster.view.timeline, target);
+      const plan = await planRecovery(cluster.facts, timeline ?? cluster.view.timeline, target);
+      return plan.kind === 'plan' ? { ...plan, incarnation: cluster.view.incarnation } : plan;
     });
   }
 

@@ -9,7 +9,11 @@ export function sampleOf(schema: unknown): unknown {
   if (union !== undefined) return sampleOf(union[0]);
   switch (one['type']) {
     case 'object':
-      return Object.fromEntries(Object.entries(one.properties ?? {}).map(([name, below]) => [name, sampleOf(below)]));
+      return Object.fromEntries(
+        Object.entries(one.properties ?? {})
+          .slice(0, Number(one['maxProperties'] ?? Number.POSITIVE_INFINITY))
+          .map(([name, below]) => [name, sampleOf(below)]),
+      );
     case 'array':
       return [sampleOf(one.items)];
     case 'integer':
@@ -35,6 +39,7 @@ const TEXTS: readonly string[] = [
   '0123456789abcdef0123',
   'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567',
   '10.0.0.0/8',
+  '0/3000060',
 ];
 
 function textOf(pattern: string, lengthMin: number): string {

@@ -4,12 +4,14 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Run } from '../../src/model/run.ts';
+import { PgConnection } from '../../agents/postgres/connection.ts';
+import { isOver, type Run } from '../../src/model/run.ts';
 import { CHECKOUT } from '../architecture/source-files.ts';
-import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
+import { makeOwned, postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
 import { Served } from '../support/served.ts';
 
 const PROGRAM = join(CHECKOUT, 'bin/holdfast');
+const LOOK = 'SELECT count(*), max(n), pg_is_in_recovery() FROM ledger';
 const programs = postgresPrograms();
 
 type Listed<T> = { readonly items: readonly T[] };
@@ -31,6 +33,7 @@ test.skipIf(programs === undefined)(
     onTestFinished(() => server.stop('SIGQUIT'));
     await server.sql('CREATE TABLE ledger (n int, at timestamptz DEFAULT clock_timestamp())');
 
+    makeOwned(join(scratch, 'restores'));
     let service = await Served.start(join(scratch, 'service'), { args: ['--no-local-agent'] });
     const base = await tenantOf(service);
     const agentId = await enrol(service, base, scratch);
@@ -55,6 +58,10 @@ test.skipIf(programs === undefined)(
     await server.sql('INSERT INTO ledger SELECT generate_series(1, 100)');
     await capturedNow();
 
+    const [[instant]] = (await server.sql(
+      'SELECT to_char(clock_timestamp() AT TIME ZONE \'UTC\', \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')',
+    )) as [[string]];
+
     // The service dies and comes back; the agent dies and comes back; the server dies and comes back. Nothing is lost between.
     await service.kill();
     await server.sql('INSERT INTO ledger SELECT generate_series(101, 200)');
@@ -76,6 +83,59 @@ test.skipIf(programs === undefined)(
     expect(whole).toMatchObject({ gaps: [], missing: [] });
     const runs = await service.get<Listed<Run>>(`${base}/runs?kind=capture`);
     expect(runs.items.length).toBeGreaterThan(1);
+
+    // The host of the database is gone. What lies outside of the window is refused with the window, before anything begins.
+    await server.stop('SIGKILL');
+    const restores = `${base}/restores`;
+    const refused = await service.ask('POST', restores, {
+      assetId: asset.id,
+      target: join(scratch, 'restores', 'never'),
+      point: { time: '2100-01-01T00:00:00Z' },
+    });
+    expect(refused).toMatchObject({ status: 422, body: { code: 'RECOVERY_REFUSED' } });
+    expect(JSON.stringify(refused.body)).toContain(`${whole.latest!.slice(0, 19)}`);
+    const restore = async (point: object, name: string, handOver: string): Promise<readonly (readonly (string | null)[])[]> => {
+      const order = { assetId: asset.id, target: join(scratch, 'restores', name), point, handOver };
+      const { run } = await service.post<{ run: Run }>(restores, order);
+      const ended = await service.until(`the restore ${name}`, async () => {
+        const now = await service.get<Run>(`${base}/runs/${run.id}`);
+        return isOver(now.state) ? now : undefined;
+      });
+      expect(ended, JSON.stringify(ended.fault)).toMatchObject({ state: 'succeeded' });
+      const { server: at, achieved } = ended.result as {
+        server: { socketDirectory: string; port: number; user: string; processId: number };
+        achieved: { time: string; xid: number };
+      };
+      onTestFinished(() => void process.kill(at.processId, 'SIGQUIT'));
+      expect(achieved.xid).toBeGreaterThan(0);
+      const address = {
+        host: at.socketDirectory,
+        port: at.port,
+        user: at.user,
+        password: undefined,
+        database: 'postgres',
+        tls: 'disable',
+      } as const;
+      const sql = await PgConnection.open({ address });
+      try {
+        const rows = (await sql.query(LOOK)).rows;
+        // The restore is over; whoever has looked at the paused server has it come up, with what was left for it.
+        if (handOver !== 'paused') return rows;
+        await sql.query('SELECT pg_wal_replay_resume()');
+        const whole = await service.until('the end of the recovery', async () => {
+          const [row] = (await sql.query(LOOK)).rows;
+          return row?.[2] === 'f' ? row : undefined;
+        });
+        return [...rows, whole];
+      } finally {
+        sql.close();
+      }
+    };
+    expect(await restore({ time: instant }, 'then', 'running')).toEqual([['100', '100', 'f']]);
+    expect(await restore({ latest: true }, 'latest', 'paused')).toEqual([
+      ['400', '400', 't'],
+      ['400', '400', 'f'],
+    ]);
     void agent;
   },
   280_000,

@@ -4,11 +4,14 @@ import { type Static, Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
 import type { NewRun } from '../../catalog/catalog.ts';
 import type { Asset } from '../../model/asset.ts';
+import { type ClusterRestoreOrder, HandOver, RecoveryPlace } from '../../model/cluster-restore.ts';
 import { Id, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
+import { formatLsn } from '../../model/lsn.ts';
 import { RecoveryPoint } from '../../model/recovery-point.ts';
 import { RestoreOrder } from '../../model/restore-order.ts';
 import { Run } from '../../model/run.ts';
+import { clusterOrder, wayOf } from '../cluster-restore.ts';
 import { newestAtOrBefore } from '../point-at.ts';
 import { fieldFault } from '../problem.ts';
 import { type Call, route } from '../route.ts';
@@ -20,13 +23,24 @@ const RestoreRequest = Type.Object(
     assetId: Id,
     snapshot: Type.Optional(snapshot),
     at: Type.Optional(
-      Type.String({ ...Instant, description: 'the newest sound recovery point at or before it; without both: the newest' }),
+      Type.String({
+        ...Instant,
+        description:
+          'the newest sound recovery point at or before it (of a database: the last commit before it); without: the newest',
+      }),
     ),
     agentId: Type.Optional(Type.String({ ...Id, description: 'to another host (the one that it was backed up on)' })),
     target,
     path,
     delta,
     verify,
+    point: Type.Optional(RecoveryPlace),
+    handOver: Type.Optional(HandOver),
+    tablespaces: Type.Optional(
+      Type.Record(Type.String({ pattern: '^[0-9]{1,10}$' }), target, {
+        description: 'of a database: where the tablespace of this oid goes (beside the target)',
+      }),
+    ),
     dryRun: Type.Optional(Type.Boolean({ description: 'say what would be restored, and do nothing' })),
   },
   { additionalProperties: false, $id: 'RestoreRequest' },
@@ -43,6 +57,20 @@ const Plan = Type.Object(
     agentId: Id,
     target: Type.String(),
     warnings: Type.Array(Type.String()),
+    log: Type.Optional(
+      Type.Object(
+        {
+          requested: Type.String({ description: 'the point, in words' }),
+          stopAt: Type.Optional(
+            Type.String({ description: 'position of the last commit that will be there; absent: the base backup as it is' }),
+          ),
+          transaction: Type.Optional(Type.Integer()),
+          timeline: Type.Integer(),
+          bytes: Type.Integer({ description: 'of log that is replayed' }),
+        },
+        { additionalProperties: false, description: 'of a database' },
+      ),
+    ),
   },
   { additionalProperties: false, $id: 'RestorePlan' },
 );
@@ -69,9 +97,9 @@ export const RESTORE_ROUTES = [
       const { body, tenant, at } = call;
       const asset = await call.catalog.assets.get(tenant.id, body.assetId);
       if (asset === undefined) throw fieldFault('body/assetId', 'names no asset of this tenant');
-      const plan = await planOf(call, asset, body);
+      const { plan, order } = await planOf(call, asset, body);
       if (body.dryRun === true) return { status: 200, body: plan };
-      const run = newRestore(call, asset, plan);
+      const run = newRestore(call, asset, plan, order);
       const details = { asset: asset.name, snapshot: plan.point.snapshot, agentId: plan.agentId, target: plan.target };
       return call.change(
         { action: 'restore.request', subject: run.id, details },
@@ -85,7 +113,9 @@ export const RESTORE_ROUTES = [
   }),
 ];
 
-async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<Static<typeof Plan>> {
+type Planned = { readonly plan: Static<typeof Plan>; readonly order: RestoreOrder | ClusterRestoreOrder };
+
+async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<Planned> {
   if (body.snapshot !== undefined && body.at !== undefined)
     throw fieldFault('body', 'has both a snapshot and an instant; one is enough');
   if (asset.source.kind === 'volume' && body.path !== undefined)
@@ -94,7 +124,10 @@ async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<S
   const agent = await call.catalog.agents.get(agentId, call.tenant.id);
   if (agent === undefined) throw fieldFault('body/agentId', 'names no agent of this tenant');
   if (agent.state !== 'active') throw new Fault('REQUEST_CONFLICT', 'That agent was revoked; name another one in agentId');
+  if (asset.source.kind === 'postgres') return planOfCluster(call, asset, body, agentId);
   const point = await pointOf(call, asset, body);
+  if (body.point !== undefined || body.handOver !== undefined || body.tablespaces !== undefined)
+    throw fieldFault('body', 'names a point, a hand-over or tablespaces, which are for databases');
   const warnings = [
     ...(point.isSound ? [] : ['A verify found damage in this snapshot; what is damaged will be missing and named']),
     ...(point.hasWarnings ? ['Some entries could not be read when it was made; its run names them'] : []),
@@ -103,7 +136,50 @@ async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<S
   ];
   const lost =
     body.at === undefined ? {} : { requestedAt: body.at, lostSeconds: (Date.parse(body.at) - Date.parse(point.startedAt)) / 1000 };
-  return { ...lost, achievedAt: point.startedAt, point, agentId, target: body.target, warnings };
+  const { path, delta, verify } = body;
+  const order: RestoreOrder = {
+    snapshot: point.snapshot,
+    target: body.target,
+    ...(path === undefined ? {} : { path }),
+    ...(delta === undefined ? {} : { delta }),
+    ...(verify === undefined ? {} : { verify }),
+  };
+  return { plan: { ...lost, achievedAt: point.startedAt, point, agentId, target: body.target, warnings }, order };
+}
+
+async function planOfCluster(call: Call, asset: Asset, body: RestoreRequest, agentId: string): Promise<Planned> {
+  const { snapshot, path, verify, delta, tablespaces, handOver = 'running', at } = body;
+  if (snapshot !== undefined || path !== undefined || verify !== undefined)
+    throw fieldFault('body', 'names a snapshot, a path or a comparison, which are for files and volumes; a database has points');
+  const way = await wayOf(call, asset, body.point, at);
+  const { point, plan, requested, target } = way;
+  const { stopAt, base, legs, timeline } = plan;
+  const achievedMicros = stopAt?.time || base.stoppedAt;
+  const lost =
+    target.kind === 'time'
+      ? {
+          requestedAt: new Date(Math.floor(target.time / 1000)).toISOString(),
+          lostSeconds: Math.max(0, (target.time - achievedMicros) / 1_000_000),
+        }
+      : {};
+  const order = clusterOrder(way, {
+    target: body.target,
+    handOver,
+    ...(delta === undefined ? {} : { delta }),
+    ...(tablespaces === undefined ? {} : { tablespaces }),
+  });
+  const log = {
+    requested,
+    ...(stopAt === undefined ? {} : { stopAt: formatLsn(stopAt.position), transaction: stopAt.id }),
+    timeline,
+    bytes: legs.reduce((sum, { from, to }) => sum + to - from, 0),
+  };
+  const warnings = [
+    ...(point.provenAt === undefined ? ['Its base backup was not read back and proved yet'] : []),
+    ...(agentId === asset.agentId ? [] : ['It goes to another host than it came from']),
+  ];
+  const achievedAt = new Date(Math.floor(achievedMicros / 1000)).toISOString();
+  return { plan: { ...lost, achievedAt, point, agentId, target: body.target, warnings, log }, order };
 }
 
 async function pointOf({ catalog, tenant }: Call, asset: Asset, { snapshot, at }: RestoreRequest): Promise<RecoveryPoint> {
@@ -124,15 +200,7 @@ async function pointOf({ catalog, tenant }: Call, asset: Asset, { snapshot, at }
   throw new Fault('REQUEST_CONFLICT', `The asset has no sound recovery point at or before ${at}: ${from}`);
 }
 
-function newRestore(call: Call<unknown, RestoreRequest>, asset: Asset, plan: Static<typeof Plan>): NewRun {
-  const { path, delta, verify } = call.body;
-  const order: RestoreOrder = {
-    snapshot: plan.point.snapshot,
-    target: plan.target,
-    ...(path === undefined ? {} : { path }),
-    ...(delta === undefined ? {} : { delta }),
-    ...(verify === undefined ? {} : { verify }),
-  };
+function newRestore(call: Call, asset: Asset, plan: Static<typeof Plan>, order: Planned['order']): NewRun {
   const id = newId('run', call.at, call.random);
   const at = instantOf(call.at);
   return {

@@ -1,0 +1,168 @@
+// A restore of a database that somebody asked for: base and log come through the service, the server recovers on this host and is handed over.
+
+import { lstatSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Fault } from '../../src/base/faults.ts';
+import { clusterFactsOf } from '../../src/engine/cluster-facts.ts';
+import { findEntry } from '../../src/engine/entries-reader.ts';
+import { LogView } from '../../src/engine/log-view.ts';
+import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
+import { ClusterRestoreOrder } from '../../src/model/cluster-restore.ts';
+import { textOfMicros } from '../../src/model/instant-text.ts';
+import { formatLsn } from '../../src/model/lsn.ts';
+import { readMessage } from '../../src/protocol/read-message.ts';
+import { RemoteLog } from '../../src/remote/remote-log.ts';
+import { RemoteReader } from '../../src/remote/remote-reader.ts';
+import { DATA_DIRECTORY } from '../postgres/base-backup.ts';
+import { keepLog } from '../postgres/held-log.ts';
+import { RecoveryProgress } from '../postgres/recovery-progress.ts';
+import { type ClusterRestore, type RestoredCluster, restoreCluster } from '../postgres/restore.ts';
+import { serverFactsOf, usualPrograms } from '../postgres/server-programs.ts';
+import { type DataPath, openDataPath } from './data-path.ts';
+import { checkPlace, makeRestoreDirectory } from './restore-place.ts';
+import type { RunContext } from './run-context.ts';
+import type { RunOutcome, RunProgress } from './run-messages.ts';
+
+/** Started by the recovering server for each file of log. */
+export const PROGRAM: readonly string[] = [fileURLToPath(new URL('../../bin/holdfast', import.meta.url))];
+
+export type RemoteCluster = {
+  readonly data: DataPath;
+  readonly reader: RemoteReader;
+  readonly wish: Pick<ClusterRestore, 'repository' | 'cluster' | 'plan' | 'program' | 'helper' | 'threads' | 'settings' | 'signal'>;
+  readonly order: ClusterRestoreOrder;
+  readonly close: () => Promise<void>;
+};
+
+/** Base and log of the order's plan, opened for reading. */
+export async function openRemoteCluster({ claimed, settings, signal, ...rest }: RunContext): Promise<RemoteCluster> {
+  const { run, asset } = claimed;
+  const order = readMessage(ClusterRestoreOrder, { ...run.parameters }, 'The order of the restore');
+  const data = openDataPath({ ...rest, claimed, settings, signal });
+  const where = { ...data, runId: run.id, fence: run.fence, signal };
+  let reader: RemoteReader | undefined;
+  try {
+    reader = await RemoteReader.open(where);
+    const log = await RemoteLog.open(where);
+    const view = await LogView.open(log, log.keyring.assetId(asset!.name), order.incarnation, { signal });
+    if (view === undefined) throw new Fault('LOG_GAP', `There is no log of "${asset!.name}"`);
+    const opened = reader;
+    const close = async (): Promise<void> => {
+      await opened.close();
+      data.store.close();
+    };
+    const plan = { kind: 'plan', stopAt: undefined, ...order.plan } as RecoveryPlan;
+    const wish = {
+      repository: reader,
+      cluster: clusterFactsOf(view, [reader.snapshot]),
+      plan,
+      program: PROGRAM,
+      helper: {},
+      threads: settings.threads,
+      settings: {},
+      signal,
+    };
+    return { data, reader, wish, order, close };
+  } catch (error) {
+    await reader?.close();
+    data.store.close();
+    throw error;
+  }
+}
+
+export async function clusterRestoreRun(context: RunContext): Promise<RunOutcome> {
+  const { claimed, settings } = context;
+  const { target, tablespaces = {} } = readMessage(ClusterRestoreOrder, { ...claimed.run.parameters }, 'The order of the restore');
+  // Before anything is asked for or read.
+  for (const place of [target, ...Object.values(tablespaces)]) checkPlace(place, settings.allowRestore);
+  const began = performance.now();
+  const remote = await openRemoteCluster(context);
+  const progress = new RecoveryProgress();
+  context.watch(() => gaugeOf(progress));
+  try {
+    const { order, reader, wish } = remote;
+    const entry = await findEntry(reader.snapshot.root.reference, reader.readNode, DATA_DIRECTORY);
+    mustBeReachable(target, entry);
+    const restored = await restoreCluster({
+      ...wish,
+      dataDirectory: makeRestoreDirectory(target, settings.allowRestore),
+      delta: order.delta === true,
+      tablespaces,
+      programs: usualPrograms(serverFactsOf(reader.snapshot)),
+      action: order.handOver === 'paused' ? 'pause' : 'promote',
+      progress,
+      onStep: () => {},
+    });
+    if (order.handOver === 'paused') await keepLog(restored.sandbox, wish, serverFactsOf(reader.snapshot), restored.owner);
+    await restored.finish();
+    if (order.handOver === 'stopped') {
+      await restored.server.stop();
+      rmSync(restored.sandbox, { recursive: true, force: true });
+    } else restored.server.leave();
+    return outcomeOf(remote, restored, progress, Math.round(performance.now() - began));
+  } finally {
+    await remote.close();
+  }
+}
+
+function outcomeOf(
+  { order, data }: RemoteCluster,
+  restored: RestoredCluster,
+  progress: RecoveryProgress,
+  durationMs: number,
+): RunOutcome {
+  const { achieved, position, timeline, server, baseMs, logMs, logFiles, collations } = restored;
+  const { host, port, user } = server.address;
+  return {
+    state: collations.length === 0 ? 'succeeded' : 'warned',
+    result: {
+      snapshot: order.snapshot,
+      target: order.target,
+      requested: order.requested,
+      achieved:
+        achieved === undefined ? null : { time: textOfMicros(achieved.time), lsn: formatLsn(achieved.position), xid: achieved.id },
+      replayedTo: formatLsn(position),
+      timeline,
+      handOver: order.handOver,
+      ...(order.handOver === 'stopped' ? {} : { server: { socketDirectory: host, port, user, processId: server.pid } }),
+      bytes: progress.bytesDone,
+      bytesFetched: progress.bytesFetched,
+      bytesKept: progress.bytesKept,
+      logFiles,
+      baseMs: Math.round(baseMs),
+      logMs: Math.round(logMs),
+      durationMs,
+      ...(collations.length === 0 ? {} : { collations: collations.slice(0, 20) }),
+      serviceBytes: data.client.bytesSent + data.client.bytesReceived,
+      storeBytes: data.store.bytesFetched,
+    },
+  };
+}
+
+export function gaugeOf(progress: RecoveryProgress): RunProgress {
+  const remainingMs = progress.remainingMs(performance.now());
+  return {
+    phase: progress.phase,
+    bytesDone: Math.round(progress.allBytesDone),
+    bytesTotal: Math.max(progress.allBytesTotal, Math.round(progress.allBytesDone)),
+    entriesDone: progress.entriesDone,
+    ...(remainingMs === undefined ? {} : { current: `about ${Math.ceil(remainingMs / 1000)} s left` }),
+  };
+}
+
+/** The server runs as who owns its files, and has to get to them. TARGET_DENIED, before the base is fetched. */
+function mustBeReachable(target: string, owner: { readonly uid: number; readonly gid: number } | undefined): void {
+  if (process.getuid?.() !== 0 || owner === undefined || owner.uid === 0) return;
+  for (let at = dirname(target); ; at = dirname(at)) {
+    if (lstatSync(at, { throwIfNoEntry: false }) !== undefined) {
+      const { uid, gid, mode } = statSync(at);
+      const bit = uid === owner.uid ? 0o100 : gid === owner.gid ? 0o010 : 0o001;
+      if ((mode & bit) === 0)
+        throw new Fault('TARGET_DENIED', `The restored server runs as the user ${owner.uid}, who may not enter "${at}"`, {
+          hint: 'Restore to a directory that this user can reach, and allow it with "holdfast agent --allow-restore DIR".',
+        });
+    }
+    if (at === '/') return;
+  }
+}
