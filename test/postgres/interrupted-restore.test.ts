@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { EXIT } from '../../src/base/faults.ts';
 import type { RecoveryTarget } from '../../src/engine/recovery-plan.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import { Holdfast } from '../cli/holdfast.ts';
@@ -39,7 +40,7 @@ function startByHand(cluster: ProtectedCluster, directory: string): { readonly s
 }
 
 describe.skipIf(programs === undefined)('a restore that is interrupted', () => {
-  it('by SIGKILL, at each of its stages, leaves nothing that starts as if it were whole; the same command goes on', async () => {
+  it('by SIGINT or SIGKILL, at each of its stages, leaves nothing that starts as if it were whole; the same command goes on', async () => {
     const cluster = await protectedWithData(300_000);
     const { server } = cluster;
     for (let n = 1; n <= 3; n++) await server.sql(`INSERT INTO t VALUES (${n}); SELECT pg_switch_wal()`);
@@ -62,7 +63,11 @@ describe.skipIf(programs === undefined)('a restore that is interrupted', () => {
     const stage = (): string =>
       existsSync(mark) ? (JSON.parse(readFileSync(mark, 'utf8')) as { readonly stage: string }).stage : '';
     rmSync(join(data, 'base'), { recursive: true });
-    for (const when of ['base', 'log']) {
+    for (const [when, how] of [
+      ['base', 'SIGINT'],
+      ['base', 'SIGKILL'],
+      ['log', 'SIGKILL'],
+    ] as const) {
       // Slow enough to be met in the midst of it.
       const child = holdfast.start([...args, ...(when === 'base' ? ['--download-limit', '4m'] : [])]);
       const ended = new Promise((resolve) => child.once('close', resolve));
@@ -70,8 +75,8 @@ describe.skipIf(programs === undefined)('a restore that is interrupted', () => {
         () => stage() === when || child.exitCode !== null,
         () => `never came to "${when}"`,
       );
-      child.kill('SIGKILL');
-      await ended;
+      child.kill(how);
+      expect(await ended).toBe(how === 'SIGINT' ? EXIT.interrupted : null);
       expect(stage()).toBe(when);
       if (when === 'base') {
         expect(existsSync(control)).toBe(false);

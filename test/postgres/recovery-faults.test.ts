@@ -1,7 +1,7 @@
 // What goes wrong while a server recovers: it must never come up with less than was asked for.
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { restoreCommandOf, shellWord, withoutRecovery, withRecovery } from '../../agents/postgres/recovery-settings.ts';
@@ -34,7 +34,7 @@ function withWeather(weather: Weather): (store: ObjectStore) => ObjectStore {
 }
 
 describe.skipIf(programs === undefined)('a recovery', () => {
-  it('fails, and never ends early, when the repository fails in the middle of the log: refusal, silence, absence, damage', async () => {
+  it('fails, and never ends early, when the repository fails in the middle of the log: refusal, silence, absence, damage, other bytes', async () => {
     const weather: Weather = { spoil: undefined };
     const cluster = await ProtectedCluster.create({ wrap: withWeather(weather) });
     const { server } = cluster;
@@ -44,6 +44,7 @@ describe.skipIf(programs === undefined)('a recovery', () => {
     await server.sql('INSERT INTO t VALUES (0)');
     await cluster.caughtUp();
     const good = cluster.repository.store;
+    let first = '';
     const spoils: Record<string, (key: string) => Promise<Uint8Array>> = {
       denied: () => Promise.reject(new Fault('STORE_DENIED', 'refused')),
       silent: () => Promise.reject(new Fault('STORE_TIMEOUT', 'silent')),
@@ -55,11 +56,21 @@ describe.skipIf(programs === undefined)('a recovery', () => {
         weather.spoil = spoils.damaged;
         return bytes;
       },
+      // Sealed by us, whole, and of another place: it must not open there.
+      exchanged: async () => {
+        weather.spoil = undefined;
+        const other = await good.get(first);
+        weather.spoil = spoils.exchanged;
+        return other;
+      },
     };
     for (const [what, spoil] of Object.entries(spoils)) {
       const before = cluster.recoveries.length;
       let seen = 0;
-      weather.spoil = (key) => (++seen > 1 ? spoil(key) : undefined);
+      weather.spoil = (key) => {
+        if (seen++ === 0) first = key;
+        return key === first ? undefined : spoil(key);
+      };
       await expect(cluster.restore({ kind: 'latest' }), what).rejects.toMatchObject({ code: 'PG_RECOVERY_FAILED' });
       weather.spoil = undefined;
       expect(cluster.recoveries.length, what).toBe(before + 1);
@@ -107,6 +118,15 @@ describe.skipIf(programs === undefined)('a recovery', () => {
       (await restored.sql.query("SELECT current_setting('archive_mode'), current_setting('recovery_target_name'), count(*) FROM t"))
         .rows,
     ).toEqual([['off', '', '1']]);
+    // Neither reached from outside nor reaching out: a copy of a subscriber would take what is meant for production.
+    for (const [name, value] of [
+      ['listen_addresses', ''],
+      ['max_logical_replication_workers', '0'],
+      ['unix_socket_directories', restored.sandbox],
+      ['hba_file', join(restored.sandbox, 'pg_hba.conf')],
+    ] as const)
+      expect((await restored.sql.query(`SHOW ${name}`)).rows, name).toEqual([[value]]);
+    expect(statSync(restored.sandbox).mode & 0o777).toBe(0o700);
     await restored.sql.query('SELECT pg_switch_wal()');
     const { dataDirectory } = restored;
     await restored.finish();
