@@ -20,10 +20,11 @@ export type RunState = (typeof RUN_STATES)[number];
 /** A run that loses its holder so often is what kills it. */
 export const LOST_MAX = 20;
 
-/** Whether another attempt may follow one that failed, or was lost. */
+/** Whether another attempt may follow one that failed, or was lost. What was asked for once (a restore) is never done again by itself: what
+ *  it has written may have been changed since. */
 export function mayTryAgain({ kind, attempt, lost = 0, attemptsMax, cancelRequestedAt }: Run, isLost: boolean): boolean {
   // Whoever sees to a duty queues the next one at once.
-  if (cancelRequestedAt !== undefined || isDuty(kind)) return false;
+  if (cancelRequestedAt !== undefined || isDuty(kind) || attemptsMax === 1) return false;
   return isLost ? lost + 1 < LOST_MAX : attempt - lost < attemptsMax;
 }
 

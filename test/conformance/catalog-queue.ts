@@ -232,7 +232,7 @@ export function queueConformance(
 
     it('gives a run whose holder fell silent to another, and refuses the holder from then on', async () => {
       const { tenant } = await seeded();
-      await catalog.runs.add(things.run(tenant.id, { attemptsMax: 1 }), moment(0));
+      await catalog.runs.add(things.run(tenant.id, { attemptsMax: 2 }), moment(0));
       const first = (await catalog.runs.claim(claimOf(0)))!;
       expect(await catalog.runs.expire(moment(30), moment(40), 10)).toEqual([]);
       const expired = await Promise.all([catalog, other].map((one) => one.runs.expire(moment(31), moment(40), 10)));
@@ -241,6 +241,15 @@ export function queueConformance(
       expect(await catalog.runs.extend(first.id, 1, moment(32), LEASE_MS)).toBe('fenced');
       expect(await catalog.runs.claim(claimOf(40))).toMatchObject({ id: first.id, fence: 2, attempt: 2, lost: 1 });
       await clear();
+    });
+
+    it('does not repeat what was asked for once, also when its holder fell silent', async () => {
+      const { tenant } = await seeded();
+      await catalog.runs.add(things.run(tenant.id, { attemptsMax: 1 }), moment(0));
+      const { id } = (await catalog.runs.claim(claimOf(0)))!;
+      expect(await catalog.runs.expire(moment(31), moment(40), 10)).toMatchObject([
+        { id, state: 'failed', fault: { code: 'RUN_LOST' } },
+      ]);
     });
 
     it('uses up no attempt of a run that lost its holder, and ends one that loses it every time', async () => {

@@ -365,6 +365,26 @@ describe('the end of a run', () => {
     expect(plane.ended).toEqual([]);
   });
 
+  it('that came because agent or service went away uses up no attempt', async () => {
+    const plane = await controlPlane({ routes: { retryFirstMs: 0 } });
+    const speaker = await Speaker.enrolled(plane);
+    const run = await plane.queue({ agentId: speaker.id, kind: 'backup', attemptsMax: 2 });
+    const codes = ['SESSION_GONE', 'AGENT_INTERRUPTED', 'SERVICE_UNREACHABLE', 'STORE_UNREACHABLE', 'SERVICE_STOPPING'];
+    for (const [n, code] of codes.entries()) {
+      plane.waker.wake(speaker.id);
+      expect((await speaker.poll()).body.claimed).toMatchObject([{ run: { id: run.id, fence: n + 1 } }]);
+      const end = { fence: n + 1, state: 'failed', fault: { code, message: 'm', hint: 'h' } };
+      expect(await speaker.post(AGENT_PATHS.end(run.id), end)).toMatchObject({ body: { state: 'queued' } });
+    }
+    expect(await plane.run(run.id)).toMatchObject({ attempt: 5, lost: 4 });
+    plane.waker.wake(speaker.id);
+    await speaker.poll();
+    const end = { fence: 6, state: 'failed', fault: { code: 'STORE_UNREACHABLE', message: 'm', hint: 'h' } };
+    expect(await speaker.post(AGENT_PATHS.end(run.id), end), 'the second failure of two').toMatchObject({
+      body: { state: 'failed' },
+    });
+  });
+
   it('queues a failure again when it may pass, and not when it cannot', async () => {
     const plane = await controlPlane();
     const speaker = await Speaker.enrolled(plane);
