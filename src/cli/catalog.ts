@@ -149,13 +149,14 @@ export async function rebuild(invocation: Invocation): Promise<number> {
   if (passphrases.size === 0)
     throw usage(`There are no passphrases of tenants in "${home.secrets}"`, 'Bring them back first: "holdfast catalog restore".');
   const waiting = new Map(passphrases);
-  const locations = new Set([...invocation.options.texts('at'), ...locationsBelow(serviceStore(invocation, home))]);
+  const named = [...invocation.options.texts('at'), ...locationsBelow(serviceStore(invocation, home))];
   return withCatalog(home, async (catalog) => {
     let points = 0;
-    for (const id of passphrases.keys()) {
-      const known = await catalog.settings.get(`repository:${id}`);
-      if (known !== undefined) locations.add(known);
-    }
+    const known = new Set<string>();
+    for (const id of passphrases.keys()) known.add((await catalog.settings.get(`repository:${id}`)) ?? '');
+    // Where it was, if that place is among those that are named; then what is named, which may be a replica; then where it was.
+    const locations = new Set([...named.filter((location) => known.has(location)), ...named, ...known]);
+    locations.delete('');
     for (const location of locations) {
       const found = await openByAny(invocation, location, waiting);
       if (found === undefined) continue;

@@ -81,6 +81,9 @@ async function addTenant(
   const remembered = `rebuilding:${id}`;
   return catalog.transaction(async (tables) => {
     const isKnown = (await tables.tenants.get(id)) !== undefined;
+    // Found elsewhere than it was: at a site's replica, or in a store that was moved. From now on it is used there.
+    if (isKnown && (await tables.settings.get(`repository:${id}`)) !== location)
+      await tables.settings.set(`repository:${id}`, location);
     if (isKnown && (await tables.settings.get(remembered)) !== 'new') return false;
     await tables.settings.set(remembered, 'new');
     await tables.settings.set(`repository:${id}`, location);
