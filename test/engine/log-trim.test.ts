@@ -112,6 +112,35 @@ describe('the log of a cluster', () => {
     await mustRead(repository, 2 * SECTION, 4 * SECTION, 2);
   });
 
+  it('that is trimmed while it is opened is not taken for damaged', async () => {
+    const directory = scratchDirectory();
+    const repository = await newRepository(directory);
+    await writeLog(newLogWriter(repository), 4 * SECTION);
+    await makeBase(repository, { start: 2 * SECTION });
+    let between: (() => Promise<unknown>) | undefined = () => trimCluster(repository, ASSET);
+    const slow = (store: ObjectStore): ObjectStore =>
+      new Proxy(store, {
+        get: (target, name) => {
+          const value = Reflect.get(target, name, target) as unknown;
+          if (typeof value !== 'function') return value;
+          const method = value.bind(target) as (...args: unknown[]) => unknown;
+          if (name !== 'list') return method;
+          return async function* (...args: unknown[]) {
+            if (String(args[0]).startsWith('log/')) {
+              const work = between;
+              between = undefined;
+              await work?.();
+            }
+            yield* method(...args) as AsyncIterable<unknown>;
+          };
+        },
+      });
+    const reading = await openRepository(directory, { wrap: slow });
+    expect((await viewOf(reading)).gaps).toEqual([]);
+    expect(between).toBeUndefined();
+    await reading.close();
+  });
+
   it('is whole or can be trimmed again, wherever a trim dies', async () => {
     for (let dieAt = 1; dieAt <= 9; dieAt++) {
       const directory = scratchDirectory();
