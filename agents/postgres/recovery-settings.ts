@@ -9,9 +9,9 @@ import type { LogNote } from './wal-reader.ts';
 
 const BEGIN = '# Holdfast: recovery (removed when it is over)';
 const END = '# Holdfast: end';
-/** Of another server's recovery, or that would write where production writes. */
+/** Of another server's recovery, or that would lead to where production's files are. */
 const INHERITED =
-  /^\s*(recovery_target\w*|restore_command|recovery_end_command|archive_cleanup_command|promote_trigger_file|primary_conninfo|primary_slot_name|archive_mode|archive_command|archive_library|synchronous_standby_names)\b/i;
+  /^\s*(data_directory|external_pid_file|recovery_target\w*|restore_command|recovery_end_command|archive_cleanup_command|promote_trigger_file|primary_conninfo|primary_slot_name|archive_mode|archive_command|archive_library|synchronous_standby_names)\b/i;
 
 export type RecoverySettings = {
   readonly restoreCommand: string;
@@ -44,6 +44,19 @@ export function withoutRecovery(text: string): string {
     .map((line) => (INHERITED.test(line) ? `# ${line} # Holdfast: not taken over by the restored copy` : line));
   const joined = lines.join('\n');
   return joined === '' || joined.endsWith('\n') ? joined : `${joined}\n`;
+}
+
+/** postgresql.conf without what it includes from places that are not here: a server refuses to start then. `isHere` is asked for paths as they are
+ *  written. */
+export function withoutAbsent(text: string, kept: string, isHere: (path: string) => boolean): string {
+  const include = /^\s*include(?:_dir)?\s*=?\s*'([^']*)'/i;
+  return text
+    .split('\n')
+    .map((line) => {
+      const path = include.exec(line)?.[1];
+      return path === undefined || isHere(path) ? line : `# ${line} # Holdfast: not on this host; see ${kept}`;
+    })
+    .join('\n');
 }
 
 /** The highest of what the server had at the base backup and what its log says it was changed to. */

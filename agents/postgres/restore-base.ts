@@ -23,7 +23,7 @@ import { FileStat } from '../../src/files/posix.ts';
 import { TargetTree } from '../../src/files/target-tree.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-backup.ts';
+import { CONFIGURATION_DIRECTORY, DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-backup.ts';
 import { type DataDirectory, MARK } from './data-directory.ts';
 import { serverOfTablespace } from './running-servers.ts';
 
@@ -64,11 +64,27 @@ export async function restoreBase(restore: BaseRestore): Promise<void> {
   const map = join(path, 'tablespace_map');
   if (existsSync(map)) renameSync(map, `${map}.old`);
   for (const [oid, target] of Object.entries(tablespaces)) await restoreTablespace(restore, oid, target);
+  await restoreConfiguration(restore);
+}
+
+/** Configuration that lay elsewhere comes to lie beside, to be looked at: its own place may be that of another server. */
+async function restoreConfiguration(restore: BaseRestore): Promise<void> {
+  const { snapshot, reader, directory } = restore;
+  const entry = await findEntry(snapshot.root.reference, reader.readNode, CONFIGURATION_DIRECTORY);
+  if (entry === undefined) return;
+  const target = configurationBeside(directory.path);
+  const isNew = !existsSync(target);
+  mkdirSync(target, { recursive: true, mode: 0o700 });
+  await treeTo(restore, CONFIGURATION_DIRECTORY, target, { delta: !isNew });
+}
+
+export function configurationBeside(dataDirectory: string): string {
+  return `${dataDirectory}-configuration`;
 }
 
 export async function restoreControl(restore: BaseRestore): Promise<void> {
   const target = join(restore.directory.path, GLOBAL);
-  await treeTo({ ...restore, threads: 1 }, `${DATA_DIRECTORY}/${GLOBAL}/${CONTROL}`, target, { isNew: true });
+  await treeTo({ ...restore, threads: 1 }, `${DATA_DIRECTORY}/${GLOBAL}/${CONTROL}`, target, { delta: false });
 }
 
 /** Where each goes: where it was asked to, where it lay before, or beside the data directory. TARGET_OCCUPIED, before anything is changed. */
@@ -118,9 +134,9 @@ async function treeTo(
   restore: BaseRestore,
   below: string,
   target: string,
-  { skip, isNew = false }: { readonly skip?: (path: string) => boolean; readonly isNew?: boolean },
+  { skip, delta = restore.directory.isOld }: { readonly skip?: (path: string) => boolean; readonly delta?: boolean },
 ): Promise<void> {
-  const { reader, snapshot, directory, threads, signal, progress } = restore;
+  const { reader, snapshot, threads, signal, progress } = restore;
   const { store, keyring, parameters, readNode, blocks, keys } = reader;
   const problems: RestoreProblem[] = [];
   const latin1 = Buffer.from(target).toString('latin1');
@@ -131,7 +147,7 @@ async function treeTo(
       root: snapshot.root.reference,
       below,
       target: latin1,
-      delta: directory.isOld && !isNew,
+      delta,
       unitBytes: parameters.paged.unitBytes,
       readNode,
       blocks,

@@ -3,7 +3,7 @@
 
 import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { baseFactsOf, type ClusterFacts } from '../../src/engine/cluster-facts.ts';
 import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
@@ -16,8 +16,8 @@ import { LogFiles } from './log-files.ts';
 import { type FileOwner, LogServer } from './log-server.ts';
 import { LogSpool } from './log-spool.ts';
 import type { RecoveryProgress } from './recovery-progress.ts';
-import { raisedFloor, restoreCommandOf, withoutRecovery, withRecovery } from './recovery-settings.ts';
-import { type BaseReader, placeTablespaces, restoreBase, restoreControl } from './restore-base.ts';
+import { raisedFloor, restoreCommandOf, withoutAbsent, withoutRecovery, withRecovery } from './recovery-settings.ts';
+import { type BaseReader, configurationBeside, placeTablespaces, restoreBase, restoreControl } from './restore-base.ts';
 import { RestoredServer } from './restored-server.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { checkPrograms } from './server-programs.ts';
@@ -222,13 +222,10 @@ async function configure(
   };
   writeOwned(auto, withRecovery(before, settings), owner);
   const main = join(dataDirectory, 'postgresql.conf');
-  if (existsSync(main)) writeOwned(main, withoutRecovery(readFileSync(main, 'utf8')), owner);
-  else
-    writeOwned(
-      main,
-      '# The configuration of this cluster lay outside of its data directory and is not part of the base backup.\n',
-      owner,
-    );
+  const kept = configurationBeside(dataDirectory);
+  const isHere = (path: string): boolean => existsSync(resolve(dataDirectory, path));
+  if (existsSync(main)) writeOwned(main, withoutAbsent(withoutRecovery(readFileSync(main, 'utf8')), kept, isHere), owner);
+  else writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n`, owner);
   rmSync(join(dataDirectory, 'standby.signal'), { force: true });
   rmSync(join(dataDirectory, 'postmaster.pid'), { force: true });
   writeOwned(join(dataDirectory, 'recovery.signal'), '', owner);

@@ -33,6 +33,7 @@ export type SandboxOptions = {
 };
 
 export const SANDBOX_PORT = 5432;
+const VERSION_WITHOUT_STATISTICS_FILES = 15;
 const VERSION_WITH_EVENT_TRIGGERS_OFF = 17;
 /** The role that initdb made has this number, whatever its name. */
 const SUPERUSER = 'SELECT rolname FROM pg_roles WHERE oid = 10';
@@ -59,6 +60,10 @@ export class RestoredServer {
     const { programs, dataDirectory, directory, owner, settings, version } = options;
     const log = openSync(join(directory, 'server.log'), 'a', 0o600);
     const own: Record<string, string> = {
+      // Its configuration is production's, and may name production's own directory and files.
+      data_directory: dataDirectory,
+      external_pid_file: '',
+      ...(version < VERSION_WITHOUT_STATISTICS_FILES ? { stats_temp_directory: 'pg_stat_tmp' } : {}),
       listen_addresses: '',
       unix_socket_directories: directory,
       port: String(SANDBOX_PORT),

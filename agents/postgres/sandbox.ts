@@ -13,6 +13,8 @@ import { type ClusterRestore, type RestoredCluster, restoreCluster } from './res
 const PREFIX = 'holdfast-copy-';
 const IDENTITY = 'process.json';
 const DATA = 'data';
+/** A look needs no more, whatever memory production's host has. */
+const MODEST = { shared_buffers: '128MB', huge_pages: 'off' };
 
 export type SandboxRestore = Omit<ClusterRestore, 'dataDirectory' | 'delta' | 'tablespaces' | 'action'> & {
   /** Where the copy lies while there is one: it is as large as the cluster was. */
@@ -45,7 +47,13 @@ async function restoredInSandbox<T>(
   const dataDirectory = join(holder, DATA);
   let copy: RestoredCluster | undefined;
   try {
-    copy = await restoreCluster({ ...sandbox, dataDirectory, tablespaces: {}, action: 'promote' });
+    copy = await restoreCluster({
+      ...sandbox,
+      settings: { ...MODEST, ...sandbox.settings },
+      dataDirectory,
+      tablespaces: {},
+      action: 'promote',
+    });
     return await use(copy, dataDirectory);
   } finally {
     await copy?.server.stop('now');

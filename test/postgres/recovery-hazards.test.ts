@@ -1,10 +1,10 @@
 // What a cluster does to itself on the way from the base backup to the wanted time, and what another host makes of it.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
-import { postgresPrograms } from '../support/postgres.ts';
+import { makeOwned, postgresPrograms } from '../support/postgres.ts';
 import { ProtectedCluster, type Restored, serverClock } from '../support/protected-cluster.ts';
 
 const programs = postgresPrograms();
@@ -125,5 +125,33 @@ describe.skipIf(programs === undefined)('on a host where text sorts otherwise', 
       expect.stringMatching(/Text with the collation pg_catalog\."de-x-icu" in "sorted" was sorted by version 0\.1/),
     ]);
     await close();
+  });
+});
+
+describe.skipIf(programs === undefined)('a restored copy of a configuration', () => {
+  it('that names production’s own directory and includes what is not on this host leads to neither, and what lay elsewhere lies beside', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    const elsewhere = makeOwned(join(cluster.scratch, 'etc'));
+    writeFileSync(join(elsewhere, 'more.conf'), "work_mem = '5MB'\n");
+    const pidFile = join(elsewhere, 'server.pid');
+    server.configure({ data_directory: server.directory, external_pid_file: pidFile, include_dir: elsewhere });
+    await server.stop();
+    await server.start();
+    await server.sql('CREATE TABLE t AS SELECT 1 AS n');
+    await cluster.start();
+    await server.sql('INSERT INTO t VALUES (2)');
+    await cluster.caughtUp();
+    renameSync(elsewhere, `${elsewhere}-gone`);
+    // Production runs meanwhile, and nothing of it is touched.
+    const restored = await cluster.restore({ kind: 'latest' });
+    expect(await column(restored, 'SHOW data_directory')).toEqual([restored.dataDirectory]);
+    expect(await column(restored, 'SELECT n FROM t ORDER BY 1')).toEqual(['1', '2']);
+    expect(existsSync(pidFile)).toBe(false);
+    const main = readFileSync(join(restored.dataDirectory, 'postgresql.conf'), 'utf8');
+    expect(main).not.toMatch(/^\s*(data_directory|external_pid_file|include_dir)/m);
+    const kept = join(`${restored.dataDirectory}-configuration`, elsewhere, 'more.conf');
+    expect(readFileSync(kept, 'utf8')).toBe("work_mem = '5MB'\n");
+    await restored.close();
   });
 });
