@@ -9,7 +9,7 @@ import { textOfMicros } from '../../src/model/instant-text.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn, mustParseLsn, segmentName } from '../../src/model/lsn.ts';
 import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { seededBytes, seededRandom } from '../support/seeded-random.ts';
 
 const programs = postgresPrograms();
 
@@ -120,6 +120,17 @@ it('computes CRC-32C as the standard says', () => {
   expect(crc32c(Buffer.from('6789'), crc32c(Buffer.from('12345')))).toBe(0xe3069283);
   // RFC 3720, B.4: 32 bytes of zeros.
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+  // Of any length, wherever they lie in memory: bit by bit.
+  const bytes = seededBytes(200, 7);
+  for (let from = 0; from < 9; from++)
+    for (let to = from; to < bytes.length; to += 7) {
+      let value = -1;
+      for (const byte of bytes.subarray(from, to)) {
+        value ^= byte;
+        for (let bit = 0; bit < 8; bit++) value = (value & 1) === 0 ? value >>> 1 : (value >>> 1) ^ 0x82f63b78;
+      }
+      expect(crc32c(bytes.subarray(from, to)), `${from} ${to}`).toBe(~value >>> 0);
+    }
 });
 
 function textOf({ kind, position, id, time }: LogMark): string {
