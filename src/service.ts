@@ -155,6 +155,7 @@ async function compose(
     onQueued: (agentId) => waker.wake(agentId),
     history: historyOf(options),
   });
+  metrics.watchLogs(scheduler.logs);
   const auditStore = await openStore(auditLocation(baseLocationOf(options)), true);
   undo.push(() => auditStore.close());
   const auditKey = openAuditKey(join(home, 'secrets'));

@@ -1,7 +1,6 @@
 // A restore of a database that somebody asked for: base and log come through the service, the server recovers on this host and is handed over.
 
-import { lstatSync, rmSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../../src/base/faults.ts';
 import { clusterFactsOf } from '../../src/engine/cluster-facts.ts';
@@ -17,9 +16,10 @@ import { RemoteReader } from '../../src/remote/remote-reader.ts';
 import { DATA_DIRECTORY } from '../postgres/base-backup.ts';
 import { keepLog } from '../postgres/held-log.ts';
 import { RecoveryProgress } from '../postgres/recovery-progress.ts';
-import { type ClusterRestore, type RestoredCluster, restoreCluster } from '../postgres/restore.ts';
+import { type RestoredCluster, restoreCluster } from '../postgres/restore.ts';
 import { serverFactsOf, usualPrograms } from '../postgres/server-programs.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
+import { barrierTo } from './reachable.ts';
 import { checkPlace, makeRestoreDirectory } from './restore-place.ts';
 import type { RunContext } from './run-context.ts';
 import type { RunOutcome, RunProgress } from './run-messages.ts';
@@ -27,65 +27,65 @@ import type { RunOutcome, RunProgress } from './run-messages.ts';
 /** Started by the recovering server for each file of log. */
 export const PROGRAM: readonly string[] = [fileURLToPath(new URL('../../bin/holdfast', import.meta.url))];
 
-export type RemoteCluster = {
+export type RemoteBase = {
   readonly data: DataPath;
+  /** Of the base backup that the run names. */
   readonly reader: RemoteReader;
-  readonly wish: Pick<ClusterRestore, 'repository' | 'cluster' | 'plan' | 'program' | 'helper' | 'threads' | 'settings' | 'signal'>;
-  readonly order: ClusterRestoreOrder;
+  readonly view: LogView;
   readonly close: () => Promise<void>;
 };
 
-/** Base and log of the order's plan, opened for reading. */
-export async function openRemoteCluster({ claimed, settings, signal, ...rest }: RunContext): Promise<RemoteCluster> {
-  const { run, asset } = claimed;
-  const order = readMessage(ClusterRestoreOrder, { ...run.parameters }, 'The order of the restore');
-  const data = openDataPath({ ...rest, claimed, settings, signal });
-  const where = { ...data, runId: run.id, fence: run.fence, signal };
+/** A base backup and the log of its asset, opened for reading. LOG_GAP when there is no log. */
+export async function openRemoteBase(context: RunContext, incarnation: string | undefined): Promise<RemoteBase> {
+  const { run, asset } = context.claimed;
+  const data = openDataPath(context);
+  const where = { ...data, runId: run.id, fence: run.fence, signal: context.signal };
   let reader: RemoteReader | undefined;
+  const close = async (): Promise<void> => {
+    await reader?.close();
+    data.store.close();
+  };
   try {
     reader = await RemoteReader.open(where);
     const log = await RemoteLog.open(where);
-    const view = await LogView.open(log, log.keyring.assetId(asset!.name), order.incarnation, { signal });
+    const view = await LogView.open(log, log.keyring.assetId(asset!.name), incarnation, { signal: context.signal });
     if (view === undefined) throw new Fault('LOG_GAP', `There is no log of "${asset!.name}"`);
-    const opened = reader;
-    const close = async (): Promise<void> => {
-      await opened.close();
-      data.store.close();
-    };
+    return { data, reader, view, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+export async function clusterRestoreRun(context: RunContext): Promise<RunOutcome> {
+  const { claimed, settings, signal } = context;
+  const order = readMessage(ClusterRestoreOrder, { ...claimed.run.parameters }, 'The order of the restore');
+  const { target, tablespaces = {} } = order;
+  // Before anything is asked for or read.
+  for (const place of [target, ...Object.values(tablespaces)]) checkPlace(place, settings.allowRestore);
+  const began = performance.now();
+  const remote = await openRemoteBase(context, order.incarnation);
+  const progress = new RecoveryProgress();
+  context.watch(() => gaugeOf(progress));
+  try {
+    const { reader, view } = remote;
+    const entry = await findEntry(reader.snapshot.root.reference, reader.readNode, DATA_DIRECTORY);
+    const barrier = entry === undefined ? undefined : barrierTo(target, entry);
+    if (barrier !== undefined)
+      throw new Fault('TARGET_DENIED', `The restored server runs as the user ${entry!.uid}, who may not enter "${barrier}"`, {
+        hint: 'Restore to a directory that this user can reach, and allow it with "holdfast agent --allow-restore DIR".',
+      });
+    const cluster = clusterFactsOf(view, [reader.snapshot]);
     const plan = { kind: 'plan', stopAt: undefined, ...order.plan } as RecoveryPlan;
-    const wish = {
+    const restored = await restoreCluster({
       repository: reader,
-      cluster: clusterFactsOf(view, [reader.snapshot]),
+      cluster,
       plan,
       program: PROGRAM,
       helper: {},
       threads: settings.threads,
       settings: {},
       signal,
-    };
-    return { data, reader, wish, order, close };
-  } catch (error) {
-    await reader?.close();
-    data.store.close();
-    throw error;
-  }
-}
-
-export async function clusterRestoreRun(context: RunContext): Promise<RunOutcome> {
-  const { claimed, settings } = context;
-  const { target, tablespaces = {} } = readMessage(ClusterRestoreOrder, { ...claimed.run.parameters }, 'The order of the restore');
-  // Before anything is asked for or read.
-  for (const place of [target, ...Object.values(tablespaces)]) checkPlace(place, settings.allowRestore);
-  const began = performance.now();
-  const remote = await openRemoteCluster(context);
-  const progress = new RecoveryProgress();
-  context.watch(() => gaugeOf(progress));
-  try {
-    const { order, reader, wish } = remote;
-    const entry = await findEntry(reader.snapshot.root.reference, reader.readNode, DATA_DIRECTORY);
-    mustBeReachable(target, entry);
-    const restored = await restoreCluster({
-      ...wish,
       dataDirectory: makeRestoreDirectory(target, settings.allowRestore),
       delta: order.delta === true,
       tablespaces,
@@ -94,20 +94,22 @@ export async function clusterRestoreRun(context: RunContext): Promise<RunOutcome
       progress,
       onStep: () => {},
     });
-    if (order.handOver === 'paused') await keepLog(restored.sandbox, wish, serverFactsOf(reader.snapshot), restored.owner);
+    if (order.handOver === 'paused')
+      await keepLog(restored.sandbox, { cluster, plan }, serverFactsOf(reader.snapshot), restored.owner);
     await restored.finish();
     if (order.handOver === 'stopped') {
       await restored.server.stop();
       rmSync(restored.sandbox, { recursive: true, force: true });
     } else restored.server.leave();
-    return outcomeOf(remote, restored, progress, Math.round(performance.now() - began));
+    return outcomeOf(order, remote, restored, progress, Math.round(performance.now() - began));
   } finally {
     await remote.close();
   }
 }
 
 function outcomeOf(
-  { order, data }: RemoteCluster,
+  order: ClusterRestoreOrder,
+  { data }: RemoteBase,
   restored: RestoredCluster,
   progress: RecoveryProgress,
   durationMs: number,
@@ -149,20 +151,4 @@ export function gaugeOf(progress: RecoveryProgress): RunProgress {
     entriesDone: progress.entriesDone,
     ...(remainingMs === undefined ? {} : { current: `about ${Math.ceil(remainingMs / 1000)} s left` }),
   };
-}
-
-/** The server runs as who owns its files, and has to get to them. TARGET_DENIED, before the base is fetched. */
-function mustBeReachable(target: string, owner: { readonly uid: number; readonly gid: number } | undefined): void {
-  if (process.getuid?.() !== 0 || owner === undefined || owner.uid === 0) return;
-  for (let at = dirname(target); ; at = dirname(at)) {
-    if (lstatSync(at, { throwIfNoEntry: false }) !== undefined) {
-      const { uid, gid, mode } = statSync(at);
-      const bit = uid === owner.uid ? 0o100 : gid === owner.gid ? 0o010 : 0o001;
-      if ((mode & bit) === 0)
-        throw new Fault('TARGET_DENIED', `The restored server runs as the user ${owner.uid}, who may not enter "${at}"`, {
-          hint: 'Restore to a directory that this user can reach, and allow it with "holdfast agent --allow-restore DIR".',
-        });
-    }
-    if (at === '/') return;
-  }
 }

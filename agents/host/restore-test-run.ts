@@ -13,6 +13,7 @@ import type { RunOutcome } from './run-messages.ts';
 export async function restoreTestRun(context: RunContext): Promise<RunOutcome> {
   const { claimed, settings, home } = context;
   const { run } = claimed;
+  if (claimed.asset?.source.kind === 'postgres') return (await import('./cluster-test-run.ts')).clusterTestRun(context);
   const asked = run.parameters['target'];
   const base = typeof asked === 'string' && asked !== 'scratch' ? asked : home.restores;
   // A name of its own: what an attempt before left behind (it was killed) goes first, and nothing else is ever removed.

@@ -3,7 +3,9 @@
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { type Catalog, JUDGED_SETTING, type PromiseState } from '../catalog/catalog.ts';
+import type { Asset } from '../model/asset.ts';
 import { PAGE_ITEMS_MAX } from '../model/page.ts';
+import { type LogWindows, latestOf } from '../scheduler/log-windows.ts';
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 const DAY_MS = 86_400_000;
@@ -21,6 +23,7 @@ export class ApiMetrics {
   /** Counted by whoever talks to a store. */
   readonly storeErrors: Counter<'operation'>;
   readonly #options: MetricsOptions;
+  #logs: Pick<LogWindows, 'proved'> | undefined;
   readonly #gauges: ReturnType<typeof makeGauges>;
 
   constructor(options: MetricsOptions) {
@@ -44,6 +47,11 @@ export class ApiMetrics {
       { version: options.version },
       1,
     );
+  }
+
+  /** Where it is known what databases can be brought back to. */
+  watchLogs(logs: Pick<LogWindows, 'proved'>): void {
+    this.#logs = logs;
   }
 
   get contentType(): string {
@@ -77,11 +85,16 @@ export class ApiMetrics {
     let after: string | undefined;
     do {
       const page = await catalog.assets.listAll({ limit: PAGE_ITEMS_MAX, ...(after === undefined ? {} : { after }) });
-      for (const { id, tenantId, state } of page.items) {
+      for (const asset of page.items) {
+        const { id, tenantId, state } = asset;
         if (state !== 'active') continue;
         count++;
         if (shown.size >= assetsMax) continue;
         shown.add(id);
+        if (asset.source.kind === 'postgres') {
+          await this.#readLog(asset);
+          continue;
+        }
         const latest = await catalog.recoveryPoints.latest(id);
         // What was changed since the point's begin is not in it.
         if (latest !== undefined) rpo.set({ tenant: tenantId, asset: id }, (now().getTime() - Date.parse(latest.startedAt)) / 1000);
@@ -90,6 +103,19 @@ export class ApiMetrics {
     } while (after !== undefined);
     assetCount.set(count);
     return shown;
+  }
+
+  /** By what the stored log was last seen to prove. */
+  async #readLog(asset: Asset): Promise<void> {
+    const { rpo, windowStart, windowEnd, windowIntervals } = this.#gauges;
+    const window = await this.#logs?.proved(asset);
+    const latest = window === undefined ? undefined : latestOf(window);
+    if (window === undefined || latest === undefined) return;
+    const labels = { tenant: asset.tenantId, asset: asset.id };
+    rpo.set(labels, (this.#options.now().getTime() - latest) / 1000);
+    windowStart.set(labels, window.intervals[0]!.from.time / 1_000_000);
+    windowEnd.set(labels, latest / 1000);
+    windowIntervals.set(labels, window.intervals.length);
   }
 
   #showPromises(states: readonly PromiseState[], shown: ReadonlySet<string>): void {
@@ -147,7 +173,25 @@ function makeGauges(registers: Registry[]) {
   return {
     runs: gauge('holdfast_runs', 'Runs in the catalogue', 'kind', 'state'),
     assetCount: gauge('holdfast_assets', 'Active assets'),
-    rpo: gauge('holdfast_rpo_seconds', 'Age of the newest sound recovery point', 'tenant', 'asset'),
+    rpo: gauge(
+      'holdfast_rpo_seconds',
+      'Age of the newest sound recovery point, or of the last stored transaction',
+      'tenant',
+      'asset',
+    ),
+    windowStart: gauge(
+      'holdfast_window_start_timestamp_seconds',
+      'Earliest instant of a database that can be restored',
+      'tenant',
+      'asset',
+    ),
+    windowEnd: gauge(
+      'holdfast_window_end_timestamp_seconds',
+      'Latest instant of a database that can be restored',
+      'tenant',
+      'asset',
+    ),
+    windowIntervals: gauge('holdfast_window_intervals', 'More than one: there are gaps between', 'tenant', 'asset'),
     kept: gauge('holdfast_promise_kept', '1: the objective is kept', 'tenant', 'asset', 'objective'),
     measured: gauge('holdfast_promise_measured_seconds', 'What was measured of an objective', 'tenant', 'asset', 'objective'),
     promised: gauge('holdfast_promise_promised_seconds', 'What is promised', 'tenant', 'asset', 'objective'),

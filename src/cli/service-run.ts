@@ -178,8 +178,11 @@ export function window(invocation: Invocation): Promise<number> {
     output.line(
       `${asset.name}: ${body.points} recovery points${body.earliest === undefined ? '' : `, ${whenOf(body.earliest)} to ${whenOf(body.latest)}`}`,
     );
-    for (const { from, to, points, evidence } of body.intervals)
-      output.line(`  from ${whenOf(from)} to ${whenOf(to)}: ${points} points, ${evidence.proven} proved`);
+    for (const { from, to, points, evidence, log } of body.intervals) {
+      const last = log?.lastTransaction;
+      const known = last === undefined ? '' : `; the last transaction is ${last.id} at ${last.position}`;
+      output.line(`  from ${whenOf(from)} to ${whenOf(to)}: ${points} points, ${evidence.proven} proved${known}`);
+    }
     for (const { from, to, cause, isOpen } of body.gaps)
       output.line(`  GAP from ${whenOf(from)} to ${isOpen ? 'now' : whenOf(to)}: ${cause}`);
     for (const missing of body.missing) output.line(`  MISSING: ${missing}`);
@@ -202,6 +205,8 @@ export function recover(invocation: Invocation): Promise<number> {
       agentId: agentName === undefined ? undefined : (await agentOf(client, mine, agentName)).id,
       target,
       path: options.text('path'),
+      point: pointOf(options),
+      handOver: options.text('hand-over') as 'running' | 'paused' | 'stopped' | undefined,
       delta: options.flag('delta') ? true : undefined,
       verify: options.flag('verify') ? true : undefined,
       dryRun: options.flag('dry-run') ? true : undefined,
@@ -220,8 +225,15 @@ export function recover(invocation: Invocation): Promise<number> {
   });
 }
 
-function flat({ point, warnings, ...rest }: RestorePlan): object {
-  return { ...rest, snapshot: point.snapshot, bytes: point.bytesScanned, warnings: warnings.join('; ') };
+/** Of a database, beside --at. */
+function pointOf(options: Invocation['options']) {
+  const [lsn, xid, name] = [options.text('lsn'), options.count('xid'), options.text('name')];
+  if (lsn === undefined && xid === undefined && name === undefined && !options.flag('latest')) return undefined;
+  return { lsn, xid, name, latest: options.flag('latest') ? (true as const) : undefined };
+}
+
+function flat({ point, warnings, log, ...rest }: RestorePlan): object {
+  return { ...rest, ...log, snapshot: point.snapshot, bytes: point.bytesScanned, warnings: warnings.join('; ') };
 }
 
 /** Local time, or whatever names its zone. */

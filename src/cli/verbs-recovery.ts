@@ -80,6 +80,16 @@ export const RECOVERY_VERBS: readonly Verb[] = [
       },
       { name: 'at', kind: 'text', value: 'TIME', help: 'the newest state at or before it, e.g. "2026-11-21 08:00"' },
       { name: 'snapshot', short: 's', kind: 'text', value: 'SNAPSHOT', help: 'this recovery point' },
+      { name: 'lsn', kind: 'text', value: 'LSN', help: 'of a database: what was committed up to this place in its log' },
+      { name: 'xid', kind: 'count', min: 1, value: 'XID', help: 'of a database: up to and with this transaction' },
+      { name: 'name', kind: 'text', value: 'NAME', help: 'of a database: the restore point of this name' },
+      { name: 'latest', kind: 'flag', help: 'of a database: the last commit that is stored (default)' },
+      {
+        name: 'hand-over',
+        kind: 'choice',
+        choices: ['running', 'paused', 'stopped'],
+        help: 'of a database: what becomes of its server (default: running)',
+      },
       { name: 'agent', kind: 'text', value: 'AGENT', help: 'to another host than it was backed up on' },
       { name: 'path', kind: 'text', value: 'SUB', help: 'only this file or directory' },
       { name: 'delta', kind: 'flag', help: 'bring an existing target up to date' },
@@ -90,6 +100,10 @@ export const RECOVERY_VERBS: readonly Verb[] = [
     examples: [
       ['holdfast recover web1/etc --at "2026-11-21 08:00" --target /srv/restored --follow', 'As it was at eight'],
       ['holdfast recover web1/etc --target /srv/restored --dry-run', 'Which recovery point that would be'],
+      [
+        'holdfast recover pg/orders --at 2026-11-21T08:00:00+08:00 --target /srv/restored/orders --follow',
+        'A database, to the second',
+      ],
     ],
     load: async () => (await import('./service-run.ts')).recover,
   },

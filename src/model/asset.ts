@@ -36,6 +36,21 @@ export const AssetSource = Type.Union([
       slot: Type.Optional(
         Type.String({ pattern: '^[a-z0-9_]{1,63}$', description: 'replication slot; made when it is not there (holdfast)' }),
       ),
+      queries: Type.Optional(
+        Type.Array(
+          Type.Object(
+            {
+              database: Type.String({ minLength: 1, maxLength: 63 }),
+              sql: Type.String({ minLength: 1, maxLength: 4000 }),
+              expected: Type.Optional(
+                Type.String({ maxLength: 4000, description: 'rows as lines, values separated by "|"; absent: it must not fail' }),
+              ),
+            },
+            { additionalProperties: false },
+          ),
+          { maxItems: 50, description: 'asked of every copy that a restore test makes, by a role that can only read' },
+        ),
+      ),
     },
     { additionalProperties: false },
   ),

@@ -39,6 +39,7 @@ export type PlanOutcome = {
 /** Attempts of a scheduled run. */
 const ATTEMPTS_MAX = 5;
 const WAITING_LOOKED_AT = 20;
+const BASES_LOOKED_AT = 500;
 
 export function seedOf({ tenantId, asset }: DueTask): string {
   return asset?.id ?? tenantId;
@@ -106,7 +107,7 @@ async function queue(
   if (waiting !== undefined && waiting.agentId === agentId) return { kind: 'waiting', run: waiting };
   // For an agent that the asset is not on any more: nobody would ever take it.
   if (waiting !== undefined) await tables.runs.cancel(tenantId, waiting.id, instantOf(now));
-  const parameters = await parametersOf(tables, due);
+  const parameters = await parametersOf(tables, due, now, random);
   if (parameters === undefined) return { kind: 'nothing-to-do' };
   const dueAt: Instant = instantOf(time.due);
   const key = `${seedOf(due)}/${task.name}/${name ?? dueAt}`;
@@ -151,10 +152,39 @@ async function waitingRun(tables: CatalogTables, due: DueTask, now: Date): Promi
 }
 
 /** Undefined: there is nothing to do it with yet. */
-async function parametersOf(tables: CatalogTables, { asset, task }: DueTask): Promise<Record<string, unknown> | undefined> {
+async function parametersOf(
+  tables: CatalogTables,
+  { tenantId, asset, task }: DueTask,
+  now: Date,
+  random: PlanContext['random'],
+): Promise<Record<string, unknown> | undefined> {
   if (task.kind !== 'restore-test' || asset === undefined) return { ...task.parameters };
+  if (asset.hasLog === true) {
+    const { items } = await tables.recoveryPoints.list(tenantId, asset.id, { limit: BASES_LOOKED_AT });
+    const drawn = drawInstant(
+      items.filter(({ isSound }) => isSound),
+      now,
+      random,
+    );
+    return drawn === undefined ? undefined : { ...task.parameters, ...drawn };
+  }
   const point = await tables.recoveryPoints.latest(asset.id);
   return point === undefined ? undefined : { ...task.parameters, snapshot: point.snapshot };
+}
+
+/** Any moment since the oldest base backup, each as likely as any other, and the newest base before it: what a restore to it would begin with. */
+function drawInstant(
+  bases: readonly { readonly snapshot: string; readonly endedAt: string }[],
+  now: Date,
+  random: PlanContext['random'],
+): { readonly snapshot: string; readonly instant: string } | undefined {
+  if (bases.length === 0) return undefined;
+  const share = Buffer.from(random(4)).readUInt32LE() / 0x1_0000_0000;
+  const from = Math.min(...bases.map(({ endedAt }) => Date.parse(endedAt)));
+  const instant = new Date(from + Math.floor(share * Math.max(0, now.getTime() - from))).toISOString();
+  const before = bases.filter(({ endedAt }) => endedAt <= instant);
+  const base = before.reduce((newest, one) => (one.endedAt > newest.endedAt ? one : newest), before[0] ?? bases[0]!);
+  return { snapshot: base.snapshot, instant };
 }
 
 function cursorSetting({ tenantId, task }: DueTask): string {

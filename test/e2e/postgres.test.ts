@@ -136,6 +136,22 @@ test.skipIf(programs === undefined)(
       ['400', '400', 't'],
       ['400', '400', 'f'],
     ]);
+
+    // A rehearsal proves it, and says how long a recovery takes.
+    const rehearsal = await service.post<Run>(`${base}/runs`, { kind: 'restore-test', assetId: asset.id });
+    const rehearsed = await service.until('the rehearsal', async () => {
+      const now = await service.get<Run>(`${base}/runs/${rehearsal.id}`);
+      return isOver(now.state) ? now : undefined;
+    });
+    expect(rehearsed, JSON.stringify(rehearsed)).toMatchObject({ state: 'succeeded', result: { rtoMs: expect.any(Number) } });
+    const checks = rehearsed.result?.['checks'] as readonly { name: string; outcome: string }[];
+    expect(checks.filter(({ outcome }) => outcome === 'passed').map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['recovery', 'checksums']),
+    );
+    const proven = await service.get<Window & { intervals: readonly { evidence: { proven: number } }[] }>(
+      `${base}/assets/${asset.id}/recovery-window`,
+    );
+    expect(proven.intervals[0]!.evidence.proven).toBe(1);
     void agent;
   },
   280_000,
