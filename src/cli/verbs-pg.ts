@@ -50,6 +50,30 @@ const LEVEL: Option = {
 
 export const PG_VERBS: readonly Verb[] = [
   {
+    name: 'pg heartbeat',
+    summary: 'write a signed row into a database every second, by which a recovery tells what was lost',
+    details: `${SERVER_NOTE}\nThe row lies in holdfast.heartbeat, which is made when it is not there. The public key beside the secret one is what a reader trusts.`,
+    args: [SERVER],
+    options: [
+      ASSET,
+      { name: 'key-dir', kind: 'directory', value: 'DIR', help: 'where its key lies; made when there is none' },
+      { name: 'once', kind: 'flag', help: 'one, and end' },
+    ],
+    examples: [
+      ['holdfast pg heartbeat "host=/run/postgresql user=postgres" --asset pg/db1 --key-dir /etc/holdfast', 'As a service'],
+    ],
+    load: async () => (await import('./pg-heartbeat.ts')).pgHeartbeat,
+  },
+  {
+    name: 'pg heartbeat-read',
+    summary: 'tell the newest heartbeat in a recovered database, and whether it is signed',
+    details: 'Exit status 4 when there is none, or none that a trusted key has signed for this cluster.',
+    args: [SERVER],
+    options: [ASSET, { name: 'key', kind: 'file', many: true, value: 'FILE', help: 'a public key that is trusted' }],
+    examples: [['holdfast pg heartbeat-read "host=/tmp/recovered" --asset pg/db1 --key heartbeat-key.pub', 'After a restore']],
+    load: async () => (await import('./pg-heartbeat.ts')).pgHeartbeatRead,
+  },
+  {
     name: 'pg preflight',
     summary: 'say what a PostgreSQL server lacks to be protected, and print the SQL that mends it',
     details: SERVER_NOTE,

@@ -11,10 +11,15 @@ export const AUDIT_KEY_PUBLIC = 'audit-key.pub';
 
 /** The pair in `directory` (mode 0700), made when there is none. Two processes that make it at once end with the same. */
 export function openAuditKey(directory: string): SigningPair {
+  return openSigningKey(directory, SECRET);
+}
+
+/** The same for keys of other purposes: `<name>` and `<name>.pub`. */
+export function openSigningKey(directory: string, name: string): SigningPair {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const path = join(directory, SECRET);
+  const path = join(directory, name);
   const pair = readPair(path) ?? makePair(path);
-  writeOnce(join(directory, AUDIT_KEY_PUBLIC), `${textOf(pair.verifyKey)}\n`, 0o644, `${process.pid}`);
+  writeOnce(`${path}.pub`, `${textOf(pair.verifyKey)}\n`, 0o644, `${process.pid}`);
   return pair;
 }
 
