@@ -35,6 +35,8 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   SOURCE: 'The source',
   REPLICA: 'Replicas',
   REGISTRY: 'Who may write',
+  DR: 'Who may write',
+  GATE: 'Who may write',
   PLAN: 'Plans and evidence',
   ROUTE: 'Plans and evidence',
   EVIDENCE: 'Plans and evidence',

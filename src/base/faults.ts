@@ -301,6 +301,12 @@ export const FAULTS = {
     EXIT.damage,
   ),
 
+  // The start gate of a database that has two sites
+  DR_NOT_REGISTERED: never('Register the database with its sites first.'),
+  GATE_BUSY: never('Another gate, or a server that was started without one, has this data directory. End it first.'),
+  GATE_SERVER_FAILED: never('See server.log in the data directory.'),
+  GATE_NOT_HOLDER: never('Somebody else may write by now, or nobody. Look at the register before you do anything.'),
+
   // Audit and approvals
   AUDIT_BROKEN: never(
     'Somebody removed, changed or moved entries. Keep the catalogue and its backups as they are and find out who; an older backup of it shows what was there.',

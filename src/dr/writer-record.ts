@@ -120,11 +120,17 @@ export function withheld(record: WriterRecord, failover: string): WriterRecord |
   return { ...record, state: 'withheld', failover, beat: record.beat + 1 };
 }
 
-/** The holder of that life has stopped its server in order for a failover, and never writes again in this epoch. */
-export function demoted(record: WriterRecord, epoch: number, life: string, demotion: Demotion): WriterRecord | Refusal {
-  if (record.epoch !== epoch || record.life !== life || record.state === 'demoted') return { refused: 'superseded' };
-  if (record.state !== 'withheld') return { refused: 'not withheld' };
-  return { ...record, state: 'demoted', demotion, beat: record.beat + 1 };
+/** For a failover the holder of that life has stopped its server in order, and never writes again in this epoch. May take place twice. */
+export function demoted(
+  record: WriterRecord,
+  { epoch, life }: Pick<WriterRecord, 'epoch' | 'life'>,
+  demotion: Demotion,
+  failover: string,
+): WriterRecord | Refusal {
+  if (record.epoch !== epoch || record.life !== life) return { refused: 'superseded' };
+  if (record.failover !== null && record.failover !== failover) return { refused: 'other failover' };
+  if (record.demotion !== null) return isSameEnd(record.demotion, demotion) ? record : { refused: 'superseded' };
+  return { ...record, state: 'demoted', failover, demotion, beat: record.beat + 1 };
 }
 
 /** Undoes what a failover did before its grant. Who was demoted gets the right back as a new epoch, so that its demotion proves nothing more. */

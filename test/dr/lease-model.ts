@@ -68,8 +68,7 @@ export type Mutant =
   | 'be content with the promise of one candidate'
   | 'renew whatever the revision'
   | 'forget the candidates that were offered'
-  | 'write on after the demotion was begun'
-  | 'give a demoted holder its epoch back';
+  | 'write on after the demotion was begun';
 
 const FAILOVER = 'f';
 const DEMOTION = { systemId: '1', timeline: 1, lsn: '0/1' };
@@ -177,7 +176,7 @@ class Steps {
       });
     };
     if (state.withholds > 0) swap('withholds', withheld(record, FAILOVER), (s) => s.withholds--);
-    if (state.undos > 0) swap('gives back', this.#givenBack(record), (s) => s.undos--);
+    if (state.undos > 0) swap('gives back', givenBack(record, FAILOVER), (s) => s.undos--);
     if (state.seen !== state.revision && state.state !== OPEN)
       this.#emit('orchestrator', 'looks', (s) => {
         s.seen = s.revision;
@@ -196,12 +195,6 @@ class Steps {
     if (this.#is('wait without the drift')) return { ...evidence, seenAtMs: evidence.seenAtMs - TERMS.ttlMs * TERMS.drift };
     if (this.#is('wait without the margin')) return { ...evidence, seenAtMs: evidence.seenAtMs - TERMS.marginMs };
     return this.#is('grant without waiting') ? { ...evidence, seenAtMs: -Infinity } : evidence;
-  }
-
-  #givenBack(record: WriterRecord): WriterRecord | Refusal {
-    if (this.#is('give a demoted holder its epoch back') && record.demotion !== null)
-      return { ...record, state: 'open', failover: null, demotion: null, life: null };
-    return givenBack(record, FAILOVER);
   }
 
   #server(state: State, node: Node, n: number): void {
@@ -258,7 +251,7 @@ class Steps {
   #swapped(record: WriterRecord, { kind, epoch, life, candidates }: Swap, me: string): WriterRecord | Refusal {
     if (kind === CLAIM) return claimed(record, me, String(life), 'armed');
     if (kind === RECLAIM) return reclaimed(record, me, String(life), 'armed');
-    if (kind === DEMOTE) return demoted(record, epoch, String(life), DEMOTION);
+    if (kind === DEMOTE) return demoted(record, { epoch, life: String(life) }, DEMOTION, FAILOVER);
     if (this.#is('renew whatever the revision')) return { ...record, epoch, life: String(life), beat: record.beat + 1 };
     return renewed(record, epoch, String(life), members(candidates));
   }
@@ -305,14 +298,14 @@ class Steps {
         if (!this.#is('forget the candidates that were offered')) this.#hold(s.nodes[n]!, n, candidatesOffered(holder, names(all)));
         send(s, RENEW, all);
       });
-    if (!holder.isOver && state.demotions > 0 && state.state === 1)
+    if (!holder.isOver && state.demotions > 0)
       this.#emit(NODES[n]!, 'begins its demotion', (s) => {
         s.demotions--;
         if (!this.#is('write on after the demotion was begun')) this.#hold(s.nodes[n]!, n, demotionBegun(holder));
         if (this.#is('write on after the demotion was begun')) send(s, DEMOTE, 0);
       });
-    const isAsked = node.swaps.some(({ phase, kind }) => phase === ASKED && kind === DEMOTE);
-    if (!isAsked && holder.isOver && node.isWritable === 0 && state.state === 1 && node.knows === state.revision)
+    const isAsked = node.swaps.some(({ phase, kind }) => phase !== FREE && kind === DEMOTE);
+    if (!isAsked && holder.isOver && node.isWritable === 0 && state.state !== 2 && node.knows === state.revision)
       this.#emit(NODES[n]!, 'says where its log ends', (s) => send(s, DEMOTE, 0));
   }
 

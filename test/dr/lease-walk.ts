@@ -4,9 +4,12 @@ import { seededRandom } from '../support/seeded-random.ts';
 import { leaseModel, type Mutant } from './lease-model.ts';
 import type { Scenario } from './lease-world.ts';
 
-const STEPS_MAX = 1_500;
-/** Otherwise all of them would happen at the beginning. */
-const RARE = /^(?:crashes|withholds|gives back|begins its demotion|adds a candidate)$/;
+const STEPS_MAX = 2_500;
+/** How often a step that was drawn is drawn again: else time would run out, and all that is rare be over, before anything has happened. */
+const RELUCTANCE: readonly (readonly [RegExp, number])[] = [
+  [/^(?:crashes|withholds|gives back|begins its demotion|adds a candidate)$/, 0.95],
+  [/^(?:passes|stops its server|reads the register)$/, 0.8],
+];
 
 export type Walked = {
   readonly walks: number;
@@ -22,7 +25,7 @@ function scenarioOf(random: () => number): Scenario {
   const nodes = random() < 0.5 ? 2 : 3;
   const rates = Array.from({ length: nodes }, rate);
   const budgets = { renewals: 40, promises: 40, crashes: 6, lives: 12, withholds: 8, undos: 3, demotions: 4 };
-  return { nodes, rates, swaps: 2, ticks: 60, ...budgets, changes: nodes === 3 && random() < 0.5 ? 1 : 0 };
+  return { nodes, rates, swaps: 2, ticks: 80, ...budgets, changes: nodes === 3 && random() < 0.5 ? 1 : 0 };
 }
 
 export function walk(walks: number, firstSeed: number, mutant?: Mutant): Walked {
@@ -38,7 +41,7 @@ export function walk(walks: number, firstSeed: number, mutant?: Mutant): Walked 
       model.successors(row, (who, what, next) => nexts.push({ step: `${who} ${what}`, what, row: next.slice() }));
       if (nexts.length === 0) break;
       const next = nexts[Math.floor(random() * nexts.length)]!;
-      if (RARE.test(next.what) && random() < 0.9) continue;
+      if (RELUCTANCE.some(([kind, share]) => kind.test(next.what) && random() < share)) continue;
       row = next.row;
       trace.push(next.step);
       const kind = next.what.replace(/ [abc]$/, '');

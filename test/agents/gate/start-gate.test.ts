@@ -1,0 +1,161 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { processesIn } from '../../../agents/gate/server-processes.ts';
+import { judgeFencing } from '../../../src/dr/fencing.ts';
+import { givenBack, granted, withheld } from '../../../src/dr/writer-record.ts';
+import { postgresPrograms, serverUser } from '../../support/postgres.ts';
+import { GateScene, until } from './gate-scene.ts';
+
+const TIMEOUT_MS = 120_000;
+const FAILOVER = 'f1';
+const SEALED = { timeline: 1, lsn: '0/1' };
+
+const programs = postgresPrograms();
+
+describe.runIf(programs !== undefined)('The start gate of a real server', () => {
+  let scene: GateScene;
+  beforeEach(async () => {
+    scene = new GateScene(programs!);
+    await scene.prepare();
+  }, TIMEOUT_MS);
+  afterEach(() => scene.end(), TIMEOUT_MS);
+
+  /** Withholds, waits as the rules say, and grants to "b". At no moment may both take writes. */
+  async function failOver(): Promise<void> {
+    const withheldNow = await scene.register.change((record) => withheld(record, FAILOVER));
+    if ('refused' in withheldNow) throw new Error(withheldNow.refused);
+    const seenAtMs = performance.now();
+    const proof = await until('the old primary is fenced', async () => {
+      const { record } = await scene.register.read();
+      const verdict = judgeFencing(record, { seenAtMs, nowMs: performance.now() });
+      return verdict.kind === 'proven' ? verdict.proof : undefined;
+    });
+    expect(scene.isStopped('a')).toBe(true);
+    const answer = await scene.register.change((record) => granted(record, { failover: FAILOVER, to: 'b', sealed: SEALED, proof }));
+    expect(answer).toMatchObject({ record: { epoch: 2, holder: { name: 'b' } } });
+  }
+
+  it(
+    'starts it with a token of its epoch, and nobody can start it without one',
+    async () => {
+      const gate = scene.start('a');
+      await gate.primary();
+      await until('it takes writes', () => scene.writes('a', 'one'));
+      expect(await scene.sql('a', 'SHOW holdfast.epoch')).toEqual([['1']]);
+      gate.signal('SIGTERM');
+      expect(await gate.ended).toBe(0);
+      expect(scene.isStopped('a')).toBe(true);
+      const { args, dataDirectory, tokenFile } = scene.optionsOf('a');
+      expect(existsSync(tokenFile)).toBe(false);
+      const byHand = spawnSync(join(programs!, 'postgres'), ['-D', dataDirectory, ...args], {
+        ...serverUser(),
+        encoding: 'utf8',
+        cwd: '/',
+      });
+      expect(byHand.status).not.toBe(0);
+      expect(byHand.stderr).toContain('a.token');
+      expect(await scene.writes('b', 'two')).toBe(false);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'that is killed leaves a server that stops by itself; the next life of the gate goes on with the next epoch and every commit',
+    async () => {
+      const gate = scene.start('a');
+      await gate.primary();
+      await until('it takes writes', () => scene.writes('a', 'kept'));
+      await gate.kill();
+      await until('the watchdog has stopped it', () => scene.isStopped('a'));
+      const next = scene.start('a');
+      expect((await next.primary()).epoch).toBe(2);
+      await until('it takes writes', () => scene.writes('a', 'more'));
+      expect(await scene.sql('a', 'SELECT word FROM kept ORDER BY id')).toEqual([['kept'], ['more']]);
+      expect(await scene.sql('a', 'SHOW holdfast.epoch')).toEqual([['2']]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'that stands still leaves no writable server beyond its lease; when it goes on after a failover it stays closed',
+    async () => {
+      const [a, b] = [scene.start('a'), scene.start('b')];
+      await a.primary();
+      await until('it takes writes', () => scene.writes('a', 'before'));
+      a.signal('SIGSTOP');
+      await failOver();
+      await b.primary();
+      await until('the new primary takes writes', () => scene.writes('b', 'after'));
+      a.signal('SIGCONT');
+      await until('the old gate has learnt of it', () => a.facts?.role === 'closed' && a.facts.epoch === 0);
+      expect(await scene.writes('a', 'forked')).toBe(false);
+      expect(scene.isStopped('a')).toBe(true);
+      expect(await scene.writes('b', 'still')).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'whose watchdog is killed, or stands still, stops the server and starts it again under a new one',
+    async () => {
+      const gate = scene.start('a');
+      for (const name of ['SIGKILL', 'SIGSTOP'] as const) {
+        await until('it takes writes', () => scene.writes('a', name));
+        const { watchdogPid, serverPid } = await gate.primary();
+        process.kill(watchdogPid!, name);
+        await until(
+          'another server runs',
+          () => gate.facts?.role === 'primary' && gate.facts.serverPid !== serverPid && gate.facts.serverPid !== undefined,
+        );
+        expect(processesIn(scene.optionsOf('a').dataDirectory)).not.toContain(serverPid);
+      }
+      await until('it takes writes', () => scene.writes('a', 'again'));
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'whose server stands still is fenced all the same',
+    async () => {
+      const [a, b] = [scene.start('a'), scene.start('b')];
+      await until('it takes writes', () => scene.writes('a', 'before'));
+      const { serverPid } = await a.primary();
+      process.kill(serverPid!, 'SIGSTOP');
+      await failOver();
+      await b.primary();
+      await until('the new primary takes writes', () => scene.writes('b', 'after'));
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'is alone: a second gate of the same directory is refused and touches nothing',
+    async () => {
+      const first = scene.start('a');
+      await until('it takes writes', () => scene.writes('a', 'one'));
+      const { serverPid } = await first.primary();
+      const second = scene.start('a');
+      expect(await second.ended).toBe(1);
+      expect(second.errors).toContain('GATE_BUSY');
+      expect(first.facts?.serverPid).toBe(serverPid);
+      expect(await scene.writes('a', 'two')).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'goes on when a failover was undone',
+    async () => {
+      const gate = scene.start('a');
+      await gate.primary();
+      await scene.register.change((record) => withheld(record, FAILOVER));
+      await until('its lease is over and its server is stopped', () => scene.isStopped('a'));
+      await scene.register.change((record) => givenBack(record, FAILOVER));
+      await until('it takes writes again', () => scene.writes('a', 'again'));
+      expect((await scene.register.read()).record.epoch).toBe(1);
+    },
+    TIMEOUT_MS,
+  );
+});
