@@ -4,7 +4,7 @@ import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
 import { isFault } from '../base/faults.ts';
-import { formatBytes } from '../base/units.ts';
+import { formatBytes, formatDuration } from '../base/units.ts';
 import { BackupProgress } from '../engine/backup-progress.ts';
 import { textOfMicros } from '../model/instant-text.ts';
 import { formatLsn } from '../model/lsn.ts';
@@ -18,6 +18,7 @@ const HOUR_MS = 3_600_000;
 const SHIP_BYTES = 256 * 1024;
 /** JSON lines and the status line are not written for every object. */
 const STATUS_MS = 1000;
+const STALL_TOLD_MS = 10_000;
 
 export async function pgCapture(invocation: Invocation): Promise<number> {
   const { options, output, signal } = invocation;
@@ -94,18 +95,20 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
   });
 }
 
-function statusText({ durable, server, lastTransaction, timeline }: CaptureStatus): string {
+function statusText({ durable, server, lastTransaction, timeline, stalledMs }: CaptureStatus): string {
   const behind = Math.max(0, server - durable);
   const at = lastTransaction === 0 ? '' : `, last transaction ${textOfMicros(lastTransaction)}`;
-  return `stored up to ${formatLsn(durable)} of timeline ${timeline}, ${formatBytes(behind)} behind${at}`;
+  const stall = stalledMs < STALL_TOLD_MS ? '' : `; the store has taken nothing for ${formatDuration(stalledMs)}`;
+  return `stored up to ${formatLsn(durable)} of timeline ${timeline}, ${formatBytes(behind)} behind${at}${stall}`;
 }
 
-function statusFields({ durable, received, server, timeline, lastTransaction }: CaptureStatus): Record<string, unknown> {
+function statusFields({ durable, received, server, timeline, lastTransaction, stalledMs }: CaptureStatus): Record<string, unknown> {
   return {
     timeline,
     durable: formatLsn(durable),
     received: formatLsn(received),
     server: formatLsn(server),
     lastTransaction: lastTransaction === 0 ? null : textOfMicros(lastTransaction),
+    stalledMs: Math.round(stalledMs),
   };
 }

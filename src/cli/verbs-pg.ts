@@ -107,7 +107,7 @@ export const PG_VERBS: readonly Verb[] = [
   {
     name: 'pg capture',
     summary: 'protect a PostgreSQL cluster: capture its log as it is written, make base backups when they are needed',
-    details: `${SERVER_NOTE}\nRuns until it is interrupted. The server keeps what is not stored yet (in the slot). Every second of what was captured can be restored: see "pg window".`,
+    details: `${SERVER_NOTE}\nRuns until it is interrupted. The server keeps what is not stored yet (in the slot). Every second of what was captured can be restored: see "pg window".\nSeveral may capture one cluster at once, from its primary and its standbys, under one --asset: one stores, the others are ready to. One process captures one cluster.`,
     args: [SERVER],
     options: [
       ...REPOSITORY,
