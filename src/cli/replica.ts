@@ -182,17 +182,34 @@ async function withPlaces<T>(invocation: Invocation, need: Need, work: (places: 
     output,
   );
   const opened: ObjectStore[] = [];
-  const open = async (place: string, create: boolean): Promise<ObjectStore> => {
-    const store = await openStoreOf(invocation, place, create);
+  const open = async (as: Invocation, place: string, create: boolean): Promise<ObjectStore> => {
+    const store = await openStoreOf(as, place, create);
     opened.push(store);
     return store;
   };
   try {
-    const source = location ? await openRepository(await open(location, false), passphrase) : undefined;
-    const replica = await open(to, need.createReplica);
+    const source = location ? await openRepository(await open(invocation, location, false), passphrase) : undefined;
+    const replica = await open(atReplica(invocation), to, need.createReplica);
     const keyring = (source ?? (await openRepository(replica, passphrase))).keyring;
     return await work({ source, replica, keyring });
   } finally {
     for (const store of opened) await store.close();
   }
+}
+
+const CREDENTIALS = [
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_REGION',
+  'AWS_DEFAULT_REGION',
+] as const;
+
+/** Two sites should not open with one set of credentials: HOLDFAST_TO_AWS_... are those of the replica, all together. */
+function atReplica(invocation: Invocation): Invocation {
+  const { environment } = invocation;
+  const { variables } = environment;
+  if (!variables.HOLDFAST_TO_AWS_ACCESS_KEY_ID) return invocation;
+  const own = Object.fromEntries(CREDENTIALS.map((name) => [name, variables[`HOLDFAST_TO_${name}`]]));
+  return { ...invocation, environment: { ...environment, variables: { ...variables, ...own } } };
 }

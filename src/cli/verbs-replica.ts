@@ -18,7 +18,7 @@ export const REPLICA_VERBS: readonly Verb[] = [
     name: 'replica run',
     summary: 'keep a copy of the repository at another site, until interrupted',
     details:
-      'The copy is byte for byte: the same keys open it, and it can be restored from at every moment, as of the last head that was copied. Nobody else may write to it until "replica release". Killed, it goes on where it was. --upload-limit and --download-limit bound both places together.',
+      'The copy is byte for byte: the same keys open it, and it can be restored from at every moment, as of the last head that was copied. Nobody else may write to it until "replica release". Killed, it goes on where it was. --upload-limit and --download-limit bound each place. Where its store needs other credentials than that of --repo: HOLDFAST_TO_AWS_ACCESS_KEY_ID, HOLDFAST_TO_AWS_SECRET_ACCESS_KEY, HOLDFAST_TO_AWS_REGION.',
     args: [],
     options: [
       ...REPOSITORY,
