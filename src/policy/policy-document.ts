@@ -150,7 +150,11 @@ const Limits = closed(
             Type.Integer({ minimum: 1, maximum: 1000, description: 'runs at once on a host: a whole number from 1 to 1000' }),
           ),
           perSite: may(
-            Type.Integer({ minimum: 1, maximum: 100_000, description: 'runs at once at a site: a whole number from 1 to 100000' }),
+            Type.Integer({
+              minimum: 1,
+              maximum: 100_000,
+              description: 'runs at once at the site of a host ("holdfast agents place"): a whole number from 1 to 100000',
+            }),
           ),
         },
         'how many runs at once: perHost, perSite',
