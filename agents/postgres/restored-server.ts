@@ -33,6 +33,7 @@ export type SandboxOptions = {
 };
 
 export const SANDBOX_PORT = 5432;
+const EVERYWHERE = { role: 'postgres', database: 'template1' };
 const VERSION_WITHOUT_STATISTICS_FILES = 15;
 const VERSION_WITH_EVENT_TRIGGERS_OFF = 17;
 /** The role that initdb made has this number, whatever its name. */
@@ -174,21 +175,22 @@ export class RestoredServer {
       sql = await PgConnection.open({ address: this.address });
       return await ask(sql);
     } catch (error) {
-      if (error instanceof Fault && this.#isForgotten(error)) return undefined;
-      // It starts, or does not take connections yet.
-      if (error instanceof Fault && (error.code === 'PG_UNREACHABLE' || error.code === 'PG_REFUSED')) return undefined;
+      if (!(error instanceof Fault)) throw error;
+      if (sql === undefined && this.#isForgotten(error)) return undefined;
+      // It starts, or does not take connections yet; or the question met the very moment of the promotion.
+      if (error.code === 'PG_UNREACHABLE' || (sql !== undefined && error.code === 'PG_REFUSED')) return undefined;
       throw error;
     } finally {
       sql?.close();
     }
   }
 
-  /** The role or the database of the backup is not there any more: others always are. */
-  #isForgotten({ cause }: Fault): boolean {
+  /** The role or the database of the backup is not there any more, or lets nobody in: others do. Answers whether there is one to try. */
+  #isForgotten({ code, cause }: Fault): boolean {
     if (!(cause instanceof ServerError)) return false;
     const { role, database } = this.#person;
-    if (cause.sqlState === '3D000' && database !== 'template1') this.#person = { role, database: 'template1' };
-    else if (cause.sqlState === '28000' && role !== 'postgres') this.#person = { role: 'postgres', database };
+    if (code === 'PG_REFUSED' && database !== EVERYWHERE.database) this.#person = { role, database: EVERYWHERE.database };
+    else if (cause.sqlState === '28000' && role !== EVERYWHERE.role) this.#person = { role: EVERYWHERE.role, database };
     else return false;
     return true;
   }
