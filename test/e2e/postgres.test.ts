@@ -1,16 +1,14 @@
 // A database that nobody ever backed up: protected by the service from the moment it is named, brought back to instants through the API, while
 // the service, the agent and the server are killed in between. Real PostgreSQL, real processes.
 
-import { execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { isOver, type Run } from '../../src/model/run.ts';
-import { CHECKOUT } from '../architecture/source-files.ts';
-import { makeOwned, postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
+import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
+import { enrolAgentIn, startAgentIn, tenantBase } from '../support/postgres-agent.ts';
 import { Served } from '../support/served.ts';
 
-const PROGRAM = join(CHECKOUT, 'bin/holdfast');
 const LOOK = 'SELECT count(*), max(n), pg_is_in_recovery() FROM ledger';
 const programs = postgresPrograms();
 
@@ -33,11 +31,10 @@ test.skipIf(programs === undefined)(
     onTestFinished(() => server.stop('SIGQUIT'));
     await server.sql('CREATE TABLE ledger (n int, at timestamptz DEFAULT clock_timestamp())');
 
-    makeOwned(join(scratch, 'restores'));
     let service = await Served.start(join(scratch, 'service'), { args: ['--no-local-agent'] });
-    const base = await tenantOf(service);
-    const agentId = await enrol(service, base, scratch);
-    let agent = startAgent(service, scratch);
+    const base = await tenantBase(service);
+    const agentId = await enrolAgentIn(service, scratch);
+    let agent = startAgentIn(service, scratch);
     const asset = await service.post<{ id: string }>(`${base}/assets`, {
       name: 'pg/orders',
       agentId,
@@ -73,7 +70,7 @@ test.skipIf(programs === undefined)(
     await capturedNow();
     agent.kill('SIGKILL');
     await server.sql('INSERT INTO ledger SELECT generate_series(201, 300)');
-    agent = startAgent(service, scratch);
+    agent = startAgentIn(service, scratch);
     await capturedNow();
     await server.stop('SIGKILL');
     await server.start();
@@ -156,36 +153,6 @@ test.skipIf(programs === undefined)(
   },
   280_000,
 );
-
-async function tenantOf(service: Served): Promise<string> {
-  const { items } = await service.get<Listed<{ id: string; name: string }>>('/v1/tenants');
-  return `/v1/tenants/${items.find(({ name }) => name === 'default')!.id}`;
-}
-
-async function enrol(service: Served, base: string, scratch: string): Promise<string> {
-  const { secret } = await service.post<{ secret: string }>(`${base}/enrolments`, { label: 'db1' });
-  const args = [
-    'agent',
-    '--enroll',
-    secret,
-    '--service',
-    service.url,
-    '--home',
-    join(scratch, 'agent'),
-    '--label',
-    'db1',
-    '--json',
-  ];
-  const text = execFileSync(PROGRAM, args, { encoding: 'utf8' });
-  return (JSON.parse(text.trimEnd().split('\n').at(-1)!) as { agentId: string }).agentId;
-}
-
-function startAgent(service: Served, scratch: string): ReturnType<typeof spawn> {
-  const args = ['agent', '--home', join(scratch, 'agent'), '--allow-restore', join(scratch, 'restores'), '--service', service.url];
-  const agent = spawn(PROGRAM, args, { stdio: process.env.HOLDFAST_TEST_LOG === undefined ? 'ignore' : 'inherit' });
-  onTestFinished(() => void agent.kill('SIGKILL'));
-  return agent;
-}
 
 /** "0/3000060" */
 function isBeyond(position: string | undefined, wanted: string): boolean {
