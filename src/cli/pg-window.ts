@@ -1,6 +1,7 @@
 // Lists what a cluster can be brought back to.
 
 import { recoveryWindow } from '../engine/recovery-plan.ts';
+import { timesAround } from '../engine/verify-log.ts';
 import { textOfMicros } from '../model/instant-text.ts';
 import { formatLsn } from '../model/lsn.ts';
 import { withRepository } from './open.ts';
@@ -35,8 +36,12 @@ export async function pgWindow(invocation: Invocation): Promise<number> {
     }
     if (intervals.length === 0) output.line('  nothing can be restored yet: there is no base backup whose log is stored');
     for (const { timeline: on, from, to, cause } of cluster.facts.gaps) {
-      output.line(`  gap: ${formatLsn(from)} to ${formatLsn(to)} of timeline ${on}: ${cause}`);
-      output.record('gap', { timeline: on, from: formatLsn(from), to: formatLsn(to), cause });
+      const { after, before } = await timesAround(cluster.view, on, from, to);
+      const [since, until] = [after, before].map((micros) => (micros === 0 ? null : textOfMicros(micros)));
+      output.line(
+        `  gap: ${formatLsn(from)} to ${formatLsn(to)} of timeline ${on} (after ${since ?? 'the beginning'}, before ${until ?? 'the end'}): ${cause}`,
+      );
+      output.record('gap', { timeline: on, from: formatLsn(from), to: formatLsn(to), after: since, before: until, cause });
     }
     const last = intervals.at(-1);
     output.summary('pg window', {

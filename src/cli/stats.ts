@@ -1,7 +1,7 @@
 // What the repository holds, and what dedup and compression save.
 
 import { formatBytes } from '../base/units.ts';
-import { type AssetStats, assetStats, type StoredStats, storedStats } from '../engine/stats.ts';
+import { type AssetStats, assetStats, logStats, type StoredStats, storedStats } from '../engine/stats.ts';
 import { withRepository } from './open.ts';
 import { selectSnapshots } from './select.ts';
 import { type Column, formatTime, tableLines } from './table.ts';
@@ -30,6 +30,7 @@ export function stats(invocation: Invocation): Promise<number> {
     const assets = assetStats(snapshots);
     const logicalBytes = assets.reduce((sum, asset) => sum + asset.logicalBytes, 0);
     const dataRaw = stored.rawBytes - stored.metadataRawBytes;
+    const logs = await logStats(repository, snapshots, { signal });
     const fields = {
       snapshots: snapshots.length,
       assets: assets.length,
@@ -42,6 +43,8 @@ export function stats(invocation: Invocation): Promise<number> {
       compressionRatio: ratio(stored.rawBytes, stored.storedBytes),
       savedRatio: ratio(logicalBytes, stored.storedBytes),
       writers: head.writers.length,
+      logObjects: logs.reduce((sum, log) => sum + log.objects, 0),
+      logBytes: logs.reduce((sum, log) => sum + log.storedBytes, 0),
       condemnedPacks: head.condemned.reduce((sum, entry) => sum + entry.packs, 0),
     };
     for (const asset of assets) output.record('asset', asset);
@@ -55,6 +58,12 @@ export function stats(invocation: Invocation): Promise<number> {
     output.line(
       `${fields.packs} packs, ${fields.indexObjects} index objects of ${formatBytes(fields.indexBytes)}; local index cache in ${repository.cacheDirectory}`,
     );
+    for (const log of logs) {
+      output.record('log', log);
+      output.line(
+        `log of ${log.asset === '' ? 'an asset that is not among these' : log.asset}: ${log.objects} objects, ${formatBytes(log.storedBytes)}`,
+      );
+    }
     if (fields.condemnedPacks > 0) output.line(`${fields.condemnedPacks} packs wait to be deleted by a prune`);
     output.summary('stats', fields);
     return 0;

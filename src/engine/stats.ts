@@ -6,6 +6,9 @@ import { mergeSorted } from '../index/merge-sorted.ts';
 import { RunReader } from '../index/sorted-run.ts';
 import { BLOCKS, newBlockPlace, readBlockRecord } from '../index/tables.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { hex } from '../repository/layout.ts';
+import type { OpenedRepository } from '../repository/open.ts';
+import type { CallOptions } from '../store/object-store.ts';
 
 const OUT_BYTES = 96 * 1024;
 
@@ -33,6 +36,31 @@ export type AssetStats = {
   readonly newBytes: number;
   readonly storedBytes: number;
 };
+
+export type LogStats = {
+  /** '' when it has no snapshot. */
+  readonly asset: string;
+  readonly objects: number;
+  readonly storedBytes: number;
+};
+
+/** What the store lists of logs, by asset. */
+export async function logStats(
+  { store, keyring }: Pick<OpenedRepository, 'store' | 'keyring'>,
+  snapshots: readonly Snapshot[],
+  options: CallOptions,
+): Promise<LogStats[]> {
+  const names = new Map(snapshots.map(({ asset }) => [hex(keyring.assetId(asset)), asset]));
+  const sums = new Map<string, { objects: number; storedBytes: number }>();
+  for await (const page of store.list('log/', options)) {
+    for (const { key, sizeBytes } of page) {
+      const id = key.split('/')[1]!;
+      const sum = sums.get(id) ?? { objects: 0, storedBytes: 0 };
+      sums.set(id, { objects: sum.objects + 1, storedBytes: sum.storedBytes + sizeBytes });
+    }
+  }
+  return [...sums].map(([id, sum]) => ({ asset: names.get(id) ?? '', ...sum })).sort((a, b) => (a.asset < b.asset ? -1 : 1));
+}
 
 /** Every block of the index once, wherever it lies. */
 export async function storedStats(source: IndexSource): Promise<StoredStats> {

@@ -211,8 +211,8 @@ async function describe(asset: Asset, view: LogView, causes: ReadonlyMap<string,
   return damaged.sort((a, b) => a.timeline - b.timeline || a.from - b.from);
 }
 
-/** 0 where it cannot be said. */
-async function timesAround(
+/** The last transaction before a part of the log and the first one behind it; 0 where it cannot be said. */
+export async function timesAround(
   view: LogView,
   timeline: number,
   from: number,

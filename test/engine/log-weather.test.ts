@@ -122,7 +122,7 @@ describe('a log in bad weather', () => {
             if (name !== 'put') return method;
             return async (key: string, ...rest: unknown[]) => {
               // The second section, and nothing else.
-              if (isAway && key.endsWith((SECTION).toString(16).padStart(16, '0')) && ++refused > 0)
+              if (isAway && key.endsWith(SECTION.toString(16).padStart(16, '0')) && ++refused > 0)
                 throw new Fault('STORE_UNREACHABLE', 'away');
               return method(key, ...rest);
             };
