@@ -14,11 +14,11 @@ export type LogSection = {
   ranges: number;
   shippedMarks: number;
   marks: LogMark[];
-  readonly timeBefore: number;
+  /** The latest time of all marks of the epoch before. */
+  timeBefore: number;
   recordFrom: number;
 };
 
-/** `timeBeforeIt`: the latest time of all marks before. */
 export function newSection(from: number, timeBeforeIt: number): LogSection {
   const start = sectionOf(from);
   return {
@@ -40,13 +40,20 @@ export function timeBefore(section: LogSection, count: number): number {
   return section.marks.slice(0, count).reduce((max, { time }) => Math.max(max, time), section.timeBefore);
 }
 
-/** What lies before `record` is not stored by this epoch. The last section stays. */
-export function leaveOut(sections: LogSection[], record: number): void {
+/** What lies before `record` is not stored by this epoch. The last section stays. Answers the latest time of all marks that are left. */
+export function leaveOut(sections: LogSection[], record: number): number {
   while (sections.length > 1 && sections[0]!.start + LOG_SECTION_BYTES <= record) sections.shift();
   const first = sections[0]!;
   const begin = Math.min(record - first.start, first.filled);
-  if (begin <= first.from) return;
-  first.from = begin;
-  first.shipped = begin;
-  first.marks = first.marks.filter(({ end }) => end > record);
+  if (begin > first.from) {
+    first.from = begin;
+    first.shipped = begin;
+    first.marks = first.marks.filter(({ end }) => end > record);
+  }
+  let latest = 0;
+  for (const section of sections) {
+    section.timeBefore = latest;
+    latest = timeBefore(section, section.marks.length);
+  }
+  return latest;
 }

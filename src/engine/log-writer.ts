@@ -204,7 +204,7 @@ export class LogWriter {
     }
     const { to, record } = this.#coverage;
     if (this.#isBound || to <= this.#durable) return;
-    leaveOut(this.#sections, record);
+    this.#timeMax = leaveOut(this.#sections, record);
     this.#durable = to;
     this.#movedAt = performance.now();
     this.#durableRecord = Math.max(this.#durableRecord, record);
