@@ -257,7 +257,7 @@ export class TestAgent {
   async claimNext(): Promise<Run> {
     const run = await this.service.catalog.runs.claim({
       by: `agent:${this.agent.id}`,
-      kinds: ['backup', 'restore', 'restore-test'],
+      kinds: ['backup', 'capture', 'restore', 'restore-test'],
       agentId: this.agent.id,
       at: now().toISOString(),
       leaseMs: LEASE_MS,
