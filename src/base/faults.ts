@@ -307,6 +307,13 @@ export const FAULTS = {
   GATE_SERVER_FAILED: never('See server.log in the data directory.'),
   GATE_NOT_HOLDER: never('Somebody else may write by now, or nobody. Look at the register before you do anything.'),
 
+  // Failovers
+  FAILOVER_RUNNING: never('Let it finish or undo it. One database has one failover at a time.'),
+  FAILOVER_NONE: never('Declare one first.'),
+  FAILOVER_PAST_UNDO: never(
+    'The other site may write already. Let it finish; the way back is a planned failover to the first site.',
+  ),
+
   // Audit and approvals
   AUDIT_BROKEN: never(
     'Somebody removed, changed or moved entries. Keep the catalogue and its backups as they are and find out who; an older backup of it shows what was there.',

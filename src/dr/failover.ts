@@ -1,0 +1,117 @@
+// A failover, step by step. Each step is named by the state that it leaves, may be taken again after a crash, and after it the journal is
+// swapped to the next state. So any number of orchestrators may be killed at any point, or run at once: the journal goes through its states
+// once, in order. A step that is blocked says why, and is tried again by whoever asks next.
+//
+// An undo and a grant may race: the writer register decides. If the grant took place first, the failover goes on.
+
+import { Fault } from '../base/faults.ts';
+import {
+  entered,
+  type FailoverJournal,
+  isFinished,
+  isUndoable,
+  type JournalRegister,
+  type KnownJournal,
+  nextState,
+} from './failover-journal.ts';
+import type { LogEnd } from './writer-record.ts';
+
+export type StepOutcome =
+  | { readonly kind: 'done'; readonly facts: Readonly<Record<string, unknown>>; readonly sealed?: LogEnd }
+  | { readonly kind: 'blocked'; readonly by: readonly string[] }
+  /** Only of an undo: what was to be undone cannot be any more. */
+  | { readonly kind: 'too late' };
+
+export type Step = (journal: FailoverJournal, signal: AbortSignal) => Promise<StepOutcome>;
+
+/** By the state that a step leaves. */
+export type FailoverSteps = {
+  /** Fences the old primary. */
+  readonly declared: Step;
+  /** Seals the log of the old epoch in each store that is reached; answers its end. */
+  readonly fenced: Step;
+  /** Brings the target up to that end; blocked when the loss needs a decision. */
+  readonly sealed: Step;
+  /** Grants the next epoch. */
+  readonly 'caught-up': Step;
+  /** Promotes; the new history and first segment are stored before it is done. */
+  readonly granted: Step;
+  readonly promoted: Step;
+  readonly routed: Step;
+  readonly verified: Step;
+  readonly committed: Step;
+  readonly 're-protecting': Step;
+  /** Gives the right back to the old primary. */
+  readonly undoing: Step;
+};
+
+export type Declaration = Pick<FailoverJournal, 'id' | 'kind' | 'target' | 'epoch' | 'reason' | 'approvers'>;
+
+/** FAILOVER_RUNNING when another one is not finished. The same declaration again changes nothing. */
+export async function declareFailover(register: JournalRegister, declaration: Declaration, now: () => Date): Promise<KnownJournal> {
+  const found = await register.find();
+  if (found?.journal.id === declaration.id) return found;
+  if (found !== undefined && !isFinished(found.journal))
+    throw new Fault('FAILOVER_RUNNING', `The failover ${found.journal.id} of ${register.incarnation} is "${found.journal.state}"`);
+  const { reason, approvers } = declaration;
+  const blank = {
+    version: 1,
+    incarnation: register.incarnation,
+    ...declaration,
+    blockedBy: [],
+    sealed: null,
+    entries: [],
+  } as const;
+  const journal = entered({ ...blank, state: 'declared' }, 'declared', now().toISOString(), { reason, approvers });
+  const swapped = await register.swap(found?.revision ?? 0, journal);
+  return swapped === 'conflict' ? declareFailover(register, declaration, now) : swapped;
+}
+
+/** Takes steps until the failover is finished or blocked. */
+export async function runFailover(
+  register: JournalRegister,
+  steps: FailoverSteps,
+  now: () => Date,
+  signal: AbortSignal,
+): Promise<FailoverJournal> {
+  for (;;) {
+    const known = await mustFind(register);
+    const { journal } = known;
+    // Somebody who slept may have withheld renewals after the undo: whoever comes by gives back again.
+    if (journal.state === 'undone') await steps.undoing(journal, signal);
+    if (isFinished(journal)) return journal;
+    signal.throwIfAborted();
+    const outcome = await steps[journal.state as keyof FailoverSteps](journal, signal);
+    const next = after(journal, outcome, now().toISOString());
+    if (next !== journal) await register.swap(known.revision, next);
+    // A conflict: somebody else took this step, or began to undo. The newest journal tells.
+    if (outcome.kind === 'blocked') return next;
+  }
+}
+
+/** From here on no step forward is taken. FAILOVER_PAST_UNDO once the right was granted: then the way back is another failover. */
+export async function undoFailover(register: JournalRegister, reason: string, now: () => Date): Promise<FailoverJournal> {
+  for (;;) {
+    const { journal, revision } = await mustFind(register);
+    if (journal.state === 'undoing' || journal.state === 'undone') return journal;
+    if (!isUndoable(journal)) throw new Fault('FAILOVER_PAST_UNDO', `The failover ${journal.id} is "${journal.state}"`);
+    const swapped = await register.swap(revision, entered(journal, 'undoing', now().toISOString(), { reason }));
+    if (swapped !== 'conflict') return swapped.journal;
+  }
+}
+
+function after(journal: FailoverJournal, outcome: StepOutcome, at: string): FailoverJournal {
+  if (outcome.kind === 'too late') return entered(journal, 'granted', at, { undo: 'came after the grant' });
+  if (outcome.kind === 'done') {
+    const sealed = outcome.sealed ?? journal.sealed;
+    return { ...entered(journal, nextState(journal.state), at, outcome.facts), sealed };
+  }
+  const isKnown = JSON.stringify(outcome.by) === JSON.stringify(journal.blockedBy);
+  return isKnown ? journal : { ...journal, blockedBy: outcome.by };
+}
+
+async function mustFind(register: JournalRegister): Promise<KnownJournal> {
+  const found = await register.find();
+  if (found === undefined) throw new Fault('FAILOVER_NONE', `No failover of ${register.incarnation} was declared`);
+  return found;
+}

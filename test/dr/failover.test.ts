@@ -1,0 +1,169 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Declaration, declareFailover, runFailover, undoFailover } from '../../src/dr/failover.ts';
+import { FAILOVER_STATES, JournalRegister } from '../../src/dr/failover-journal.ts';
+import { claimed, firstRecord, type WriterRecord, withheld } from '../../src/dr/writer-record.ts';
+import { WriterRegister } from '../../src/dr/writer-register.ts';
+import { openEmbeddedRegistry } from '../../src/registry/embedded.ts';
+import type { Registry } from '../../src/registry/registry.ts';
+import { type FailoverChildOptions, SEALED, stepsFor } from '../support/failover-child.ts';
+
+const TIMEOUT_MS = 120_000;
+const TERMS = { ttlMs: 100, drift: 0.05, marginMs: 50 };
+const [A, B] = ['a', 'b'].map((name) => ({ name, site: name })) as [WriterRecord['holder'], WriterRecord['holder']];
+const signal = new AbortController().signal;
+const now = (): Date => new Date();
+
+let directory: string;
+let registry: Registry;
+let writer: WriterRegister;
+let journal: JournalRegister;
+let options: FailoverChildOptions;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'holdfast-failover-'));
+  options = { registry: join(directory, 'registry.db'), effects: join(directory, 'effects') };
+  registry = openEmbeddedRegistry(options.registry);
+  writer = new WriterRegister(registry, 'orders');
+  journal = new JournalRegister(registry, 'orders');
+  await writer.create(firstRecord({ incarnation: 'orders', holder: A, candidates: [B], terms: TERMS, onLeaseLoss: 'stop' }));
+  await writer.change((record) => claimed(record, 'a', 'life-1', 'armed'));
+});
+
+afterEach(async () => {
+  await registry.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function declaration(id = 'f1'): Declaration {
+  return { id, kind: 'unplanned', target: 'b', epoch: 1, reason: 'site a burns', approvers: ['wei', 'lin'] };
+}
+
+/** Answers how it ended. */
+async function orchestrate(words: Partial<FailoverChildOptions> = {}): Promise<string> {
+  const program = new URL('../support/failover-child.ts', import.meta.url).pathname;
+  const run = promisify(execFile)(process.execPath, [program, JSON.stringify({ ...options, ...words })]);
+  return run.then(
+    () => 'finished',
+    (error: { signal?: string; stderr?: string }) => error.signal ?? String(error.stderr),
+  );
+}
+
+async function expectFailedOver(): Promise<void> {
+  const found = await journal.find();
+  expect(found?.journal.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
+  expect(found?.journal.sealed).toEqual(SEALED);
+  const { record } = await writer.read();
+  expect(record).toMatchObject({ epoch: 2, holder: B, life: null, state: 'open' });
+  expect(record.chain).toMatchObject([
+    { epoch: 1, member: A },
+    { epoch: 2, member: B, from: SEALED, proof: 'expiry' },
+  ]);
+}
+
+describe('A failover', () => {
+  it.each(FAILOVER_STATES.slice(0, -1))(
+    'goes on where its orchestrator was killed, before and after the effect of the step that leaves "%s"',
+    async (dieIn) => {
+      await declareFailover(journal, declaration(), now);
+      expect(await orchestrate({ dieIn, dieWhen: 'before' })).toBe('SIGKILL');
+      expect((await journal.find())?.journal.state).toBe(dieIn);
+      expect(await orchestrate({ dieIn, dieWhen: 'after' })).toBe('SIGKILL');
+      expect((await journal.find())?.journal.state).toBe(dieIn);
+      expect(await orchestrate()).toBe('finished');
+      await expectFailedOver();
+      const effects = readFileSync(options.effects, 'utf8').trim().split('\n');
+      expect(effects).toEqual(FAILOVER_STATES.slice(0, -1).flatMap((state) => (state === dieIn ? [state, state] : [state])));
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'goes through its states once, in order, however many orchestrators run',
+    async () => {
+      await declareFailover(journal, declaration(), now);
+      expect(await Promise.all([orchestrate(), orchestrate(), orchestrate()])).toEqual(['finished', 'finished', 'finished']);
+      await expectFailedOver();
+    },
+    TIMEOUT_MS,
+  );
+
+  it('is the only one of its database until it is finished', async () => {
+    await declareFailover(journal, declaration(), now);
+    await declareFailover(journal, declaration(), now);
+    await expect(declareFailover(journal, declaration('f2'), now)).rejects.toMatchObject({ code: 'FAILOVER_RUNNING' });
+    await runFailover(journal, stepsFor(options), now, signal);
+    await declareFailover(journal, { ...declaration('f2'), epoch: 2, target: 'a' }, now);
+  });
+
+  it.each(['declared', 'fenced', 'sealed', 'caught-up'])(
+    'can be undone in "%s": the old primary has its right again, in its epoch',
+    async (state) => {
+      await declareFailover(journal, declaration(), now);
+      const blocked = async () => ({ kind: 'blocked', by: ['a decision'] }) as const;
+      await runFailover(journal, { ...stepsFor(options), [state]: blocked }, now, signal);
+      expect((await journal.find())?.journal).toMatchObject({ state, blockedBy: ['a decision'] });
+      await undoFailover(journal, 'site a is back', now);
+      expect((await runFailover(journal, stepsFor(options), now, signal)).state).toBe('undone');
+      expect((await writer.read()).record).toMatchObject({ epoch: 1, holder: A, life: 'life-1', state: 'open' });
+    },
+  );
+
+  it('cannot be undone once the right was granted', async () => {
+    await declareFailover(journal, declaration(), now);
+    await runFailover(journal, stepsFor(options), now, signal);
+    await expect(undoFailover(journal, 'too late', now)).rejects.toMatchObject({ code: 'FAILOVER_PAST_UNDO' });
+  });
+
+  it('that is undone while its grant is under way goes on if the grant came first', async () => {
+    await declareFailover(journal, declaration(), now);
+    const steps = stepsFor(options);
+    const undoneMeanwhile: typeof steps = {
+      ...steps,
+      'caught-up': async (...words) => {
+        const outcome = await steps['caught-up'](...words);
+        await undoFailover(journal, 'just now', now);
+        return outcome;
+      },
+    };
+    expect((await runFailover(journal, undoneMeanwhile, now, signal)).state).toBe('normal');
+    expect((await writer.read()).record).toMatchObject({ epoch: 2, holder: B });
+  });
+
+  it('grants nothing on a proof of before it was undone, nor leaves renewals withheld by one who slept', async () => {
+    await declareFailover(journal, declaration(), now);
+    const steps = stepsFor(options);
+    const asleep: typeof steps = {
+      ...steps,
+      'caught-up': async (...words) => {
+        // Meanwhile it is undone, and another orchestrator that had slept in the fencing step wakes up and withholds again.
+        await undoFailover(journal, 'site a is back', now);
+        await runFailover(journal, steps, now, signal);
+        await writer.change((record) => withheld(record, 'f1'));
+        const outcome = await steps['caught-up'](...words);
+        expect(outcome.kind).toBe('blocked');
+        return outcome;
+      },
+    };
+    await runFailover(journal, asleep, now, signal);
+    expect((await runFailover(journal, steps, now, signal)).state).toBe('undone');
+    expect((await writer.read()).record).toMatchObject({ epoch: 1, holder: A, state: 'open' });
+  });
+
+  it('is blocked without a proof that the old primary is fenced', async () => {
+    await registry.close();
+    rmSync(options.registry);
+    registry = openEmbeddedRegistry(options.registry);
+    [writer, journal] = [new WriterRegister(registry, 'orders'), new JournalRegister(registry, 'orders')];
+    await writer.create(firstRecord({ incarnation: 'orders', holder: A, candidates: [B], terms: TERMS, onLeaseLoss: 'continue' }));
+    await writer.change((record) => claimed(record, 'a', 'life-1', 'armed'));
+    await declareFailover(journal, declaration(), now);
+    const stopped = await runFailover(journal, stepsFor(options), now, signal);
+    expect(stopped.state).toBe('declared');
+    expect(stopped.blockedBy.join()).toContain('the primary continues without it');
+  });
+});
