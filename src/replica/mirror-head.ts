@@ -49,6 +49,8 @@ export class HeadMirror {
   readonly #parts: HeadMirrorParts;
   #copied: { readonly head: Head; readonly register: RegisterValue } | undefined;
   held = new HeldPacks();
+  /** Index objects that the replica's head names and the replica does not have. */
+  #unheld: ReadonlySet<string> = new Set();
 
   private constructor(parts: HeadMirrorParts) {
     this.#parts = parts;
@@ -65,6 +67,11 @@ export class HeadMirror {
     mirror.#copied = { head, register };
     await mirror.#hold(head);
     return mirror;
+  }
+
+  /** Whether `held` is all that the replica's head names. Otherwise what is not in it must not be taken for waste. */
+  get holdsAll(): boolean {
+    return this.#unheld.size === 0;
   }
 
   /** That the replica has. */
@@ -87,7 +94,7 @@ export class HeadMirror {
     let at = now();
     let seen = await this.readSource();
     this.#mustFollow(seen);
-    if (this.#copied !== undefined && bytesEqual(seen.bytes, this.#copied.register.bytes)) {
+    if (this.#copied !== undefined && this.holdsAll && bytesEqual(seen.bytes, this.#copied.register.bytes)) {
       progress.headCurrentAtMs = startMs;
       await claim.renew(at);
       return false;
@@ -126,7 +133,7 @@ export class HeadMirror {
     const needed = rootsOf(head);
     const gone = [...(before === undefined ? [] : rootsOf(before.head))].filter((session) => !needed.has(session));
     await forEachBounded(gone, REGISTERS_PARALLEL, (session) => replica.delete(snapshotKey(session), { signal }));
-    if (before !== undefined && before.head.generation !== head.generation) await this.#hold(head);
+    if (before !== undefined && (before.head.generation !== head.generation || !this.holdsAll)) await this.#hold(head);
   }
 
   /** Answers what the source does not have. */
@@ -144,7 +151,7 @@ export class HeadMirror {
     };
     const before = this.#copied?.head;
     const had = new Set(before === undefined ? [] : readableIndexes(before).map(({ id }) => id));
-    const fresh = readableIndexes(head).filter(({ id }) => !had.has(id));
+    const fresh = readableIndexes(head).filter(({ id }) => !had.has(id) || this.#unheld.has(id));
     const packs: IndexedPack[][] = [];
     await forEachBounded(fresh, INDEXES_PARALLEL, ({ id }) =>
       attempt(indexKey(id), async () => {
@@ -210,11 +217,14 @@ export class HeadMirror {
   async #hold(head: Head): Promise<void> {
     const { mirror, keyring } = this.#parts;
     const held = new HeldPacks();
+    const unheld = new Set<string>();
     await forEachBounded(readableIndexes(head), INDEXES_PARALLEL, async ({ id }) => {
       const bytes = await readProven(mirror.replica, indexKey(id), 'named', mirror.signal);
-      if (bytes !== undefined) held.add(decodeIndexObject(id, bytes, keyring));
+      if (bytes === undefined) unheld.add(id);
+      else held.add(decodeIndexObject(id, bytes, keyring));
     });
     this.held = held;
+    this.#unheld = unheld;
   }
 
   #mustFollow({ head, bytes }: SeenHead): void {

@@ -154,11 +154,11 @@ export class Replication {
 
   /** After a prune at the source, at the start, and now and then. */
   async #compare(): Promise<void> {
-    const { head, held } = this.#heads;
+    const { head, held, holdsAll } = this.#heads;
     if (head === undefined || this.#generation === head.generation) return;
     const { head: now } = await this.#heads.readSource();
     if (now.sequence !== head.sequence) return;
-    await compareListings(this.#mirror, { head, held, claim: this.#claim, keepAll: this.#options.keepAll });
+    await compareListings(this.#mirror, { head, held, claim: this.#claim, keepAll: this.#options.keepAll || !holdsAll });
     this.#generation = head.generation;
   }
 }

@@ -105,4 +105,22 @@ describe('a damaged replica', () => {
     });
     await expectRestores(directory, id, tree);
   });
+
+  it('loses nothing more while an index object is missing: what it names is not taken for waste', async () => {
+    const { directory, tree, repository } = await sample();
+    await backUpTree(repository, tree);
+    await replicate(directory);
+    const [index] = [...objectsIn(directory, 'index/').keys()];
+    const pack = dataPack(directory);
+    const kept = readFileSync(objectPath(directory, index!));
+    // At both places the index object, and at the source a pack, of which the replica has the last one now.
+    for (const place of [directory, replicaOf(directory)]) rmSync(objectPath(place, index!));
+    rmSync(objectPath(directory, pack));
+    expect([...(await replicate(directory)).missing.keys()]).toEqual([index]);
+    expect(existsSync(objectPath(replicaOf(directory), pack))).toBe(true);
+    writeFileSync(objectPath(directory, index!), kept);
+    expect((await replicate(directory)).missing.size).toBe(0);
+    expect(existsSync(objectPath(replicaOf(directory), pack))).toBe(true);
+    expect(await prove(directory, { withSource: false })).toMatchObject({ problems: [] });
+  });
 });
