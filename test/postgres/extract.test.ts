@@ -6,8 +6,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type CopiedObjects, copyObjects, type ObjectsWish } from '../../agents/postgres/copy-objects.ts';
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
 import type { RecoveryTarget } from '../../src/engine/recovery-plan.ts';
+import { Holdfast } from '../cli/holdfast.ts';
 import { makeOwned, postgresPrograms, TestServer } from '../support/postgres.ts';
 import { PROGRAM, ProtectedCluster, serverClock } from '../support/protected-cluster.ts';
+import { PASSPHRASE } from '../support/repository.ts';
 
 const programs = postgresPrograms();
 
@@ -122,6 +124,27 @@ describe.skipIf(programs === undefined)('tables of an earlier time', () => {
     expect(await schemas('postgres')).toEqual([]);
     const whole = await copy(cluster, { kind: 'latest' }, { chosen, into: server.address() });
     expect([...whole.rows.values()]).toEqual([20001]);
+    // As a person does it.
+    const holdfast = new Holdfast(join(cluster.scratch, 'holdfast'));
+    mkdirSync(holdfast.directory, { recursive: true });
+    holdfast.secret('passphrase', PASSPHRASE.toString());
+    const what = [
+      '--latest',
+      '--database',
+      'postgres',
+      '--table',
+      'public.t',
+      '--as',
+      'by hand',
+      '--into',
+      server.connectionString,
+    ];
+    const where = ['--repo', join(cluster.scratch, 'repository'), '--directory', join(cluster.scratch, 'copies')];
+    expect(holdfast.summary(['pg', 'extract', ...what, ...where])).toMatchObject({
+      name: 'by hand',
+      rows: { '"by hand".t': 20001 },
+    });
+    expect(await server.sql('SELECT count(*) FROM "by hand".t')).toEqual([['20001']]);
   });
 });
 
