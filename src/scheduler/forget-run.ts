@@ -4,10 +4,16 @@
 // The decision takes the points out of the catalogue and notes them as "being forgotten" in one transaction: who puts a hold on one after
 // that is told that it is gone, who came before is heeded. A run that dies in between is followed by another that finishes the note first.
 
+import { isFault } from '../base/faults.ts';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
+import { isBase } from '../engine/cluster-facts.ts';
+import { judgeBases } from '../engine/cluster-retention.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { forgetSnapshots } from '../repository/registry.ts';
+import type { Repository } from '../repository/repository.ts';
+import { readSnapshot } from '../repository/snapshots.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import { decideForget, newestSound } from './forget-plan.ts';
 import { firstItems } from './pages.ts';
@@ -25,10 +31,11 @@ export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSigna
   const { catalog, tenants, book } = ports;
   const { tenantId, assetId } = run;
   await book.refreshTenant(tenantId);
-  const decided =
-    assetId === undefined
-      ? { forgotten: [], kept: 0, held: 0 }
-      : await catalog.transaction((tables) => decide(tables, book, tenantId, assetId, namedIn(run)));
+  let decided = { kept: 0, held: 0 };
+  if (assetId !== undefined) {
+    const needed = await neededBases(ports, run, assetId, signal);
+    decided = await catalog.transaction((tables) => decide(tables, book, { tenantId, assetId, named: namedIn(run), needed }));
+  }
   const subject = assetId ?? tenantId;
   const pending = await pendingOf(catalog, subject);
   if (pending.length > 0) {
@@ -38,28 +45,73 @@ export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSigna
   return { ...decided, forgotten: pending };
 }
 
+/** Bases of a database that its recovery window needs, as the policy promises it, or at least its newest moment: neither rules nor somebody
+ *  who asks take them away. What becomes a base meanwhile only adds to them. */
+async function neededBases(
+  { catalog, tenants, book }: ForgetPorts,
+  { tenantId, startedAt }: Run,
+  assetId: string,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  const asset = await catalog.assets.get(tenantId, assetId);
+  const tenant = book.tenant(tenantId);
+  const points = await firstItems((page) => catalog.recoveryPoints.list(tenantId, assetId, page));
+  if (asset === undefined || asset.state !== 'active' || tenant === undefined || points.length === 0) return new Set();
+  const { recoveryWindowMs } = book.inForce(tenant, asset).policy;
+  const isPromised = recoveryWindowMs !== undefined && startedAt !== undefined;
+  const since = isPromised ? (Date.parse(startedAt) - recoveryWindowMs) * 1000 : Number.POSITIVE_INFINITY;
+  return tenants.use(tenantId, async (repository) => {
+    const one = await firstThere(repository, points, signal);
+    if (one === undefined || !isBase(one)) return new Set<string>();
+    const judged = await judgeBases(repository, one.asset, since, signal);
+    return new Set([...judged.values()].filter(({ isNeeded }) => isNeeded).map(({ base }) => base.snapshot));
+  });
+}
+
+/** It says what they all are: an asset has bases, or none. */
+async function firstThere(
+  repository: Repository,
+  points: readonly RecoveryPoint[],
+  signal: AbortSignal,
+): Promise<Snapshot | undefined> {
+  for (const { snapshot } of points) {
+    try {
+      return await readSnapshot(repository, snapshot, { signal });
+    } catch (error) {
+      if (!isFault(error, 'SNAPSHOT_NOT_FOUND')) throw error;
+    }
+  }
+  return undefined;
+}
+
 /** Somebody asked for these snapshots (and two approved): rules do not count, holds do, and so does the last sound point of an active asset. */
 function namedIn({ parameters }: Run): ReadonlySet<string> | undefined {
   const { snapshots } = parameters;
   return Array.isArray(snapshots) ? new Set(snapshots.filter((one) => typeof one === 'string')) : undefined;
 }
 
+type Decision = {
+  readonly tenantId: string;
+  readonly assetId: string;
+  readonly named: ReadonlySet<string> | undefined;
+  readonly needed: ReadonlySet<string>;
+};
+
 async function decide(
   tables: CatalogTables,
   book: PolicyBook,
-  tenantId: string,
-  assetId: string,
-  named: ReadonlySet<string> | undefined,
+  { tenantId, assetId, named, needed }: Decision,
 ): Promise<{ readonly kept: number; readonly held: number }> {
   const points = await firstItems((page) => tables.recoveryPoints.list(tenantId, assetId, page));
   const heldCount = points.filter(({ isHeld }) => isHeld).length;
   const asset = await tables.assets.get(tenantId, assetId);
   const tenant = book.tenant(tenantId);
   if (asset === undefined || tenant === undefined) return { kept: points.length, held: heldCount };
-  const forgotten =
+  const chosen =
     named === undefined
       ? decideForget(points, book.inForce(tenant, asset).policy.retention).forgotten.map(({ point }) => point)
       : namedOf(points, named, asset.state === 'active');
+  const forgotten = chosen.filter(({ snapshot }) => !needed.has(snapshot));
   if (forgotten.length > 0) {
     const pending = await pendingOf(tables, assetId);
     await tables.settings.set(pendingSetting(assetId), JSON.stringify([...pending, ...forgotten.map(({ snapshot }) => snapshot)]));

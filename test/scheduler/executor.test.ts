@@ -13,6 +13,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import type { Scheduler, SchedulerOptions } from '../../src/scheduler/scheduler.ts';
 import { openStore } from '../../src/store/open.ts';
 import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
+import { makeBase, newLogWriter, RECORD, writeLog } from '../support/log-asset.ts';
 import { eventsOf, MINUTE, newScene, newScheduler, type Scene } from './scene.ts';
 
 const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
@@ -83,9 +84,13 @@ async function storeStream(repository: Repository, asset: string, content: Uint8
 }
 
 /** A backup of the asset, as an agent's would be known. */
-async function backUp(scene: Repositories, more: Partial<RecoveryPoint> = {}): Promise<string> {
+async function backUp(
+  scene: Repositories,
+  more: Partial<RecoveryPoint> = {},
+  store = (repository: Repository) => storeStream(repository, scene.asset.name, scene.things.random(300_000)),
+): Promise<string> {
   const { catalog, things, tenant, asset, clock } = scene;
-  const snapshot = await scene.tenants.use(tenant.id, (repository) => storeStream(repository, asset.name, things.random(300_000)));
+  const snapshot = await scene.tenants.use(tenant.id, store);
   const at = clock.now().toISOString();
   clock.pass(MINUTE);
   const point = things.point(tenant.id, { assetId: asset.id, assetName: asset.name, snapshot, startedAt: at, endedAt: at });
@@ -159,6 +164,18 @@ describe('a forget', () => {
     expect(await snapshotsOf(scene)).toContain(sound);
     await execute(scene, 'forget', { assetId: scene.asset.id, parameters: { snapshots: [sound, ...damaged] } });
     expect(await snapshotsOf(scene)).toEqual([sound]);
+  });
+
+  it('keeps the newest base of a database that can be restored, although younger ones wait for their log, and when it is named', async () => {
+    const scene = await withRepository();
+    const base = (start: number) => backUp(scene, {}, async (repository) => (await makeBase(repository, { start })).id);
+    await scene.tenants.use(scene.tenant.id, (repository) => writeLog(newLogWriter(repository), 8 * RECORD));
+    const [first, second] = [await base(0), await base(2 * RECORD)];
+    const young = [await base(9 * RECORD), await base(10 * RECORD)];
+    const run = await execute(scene, 'forget', { assetId: scene.asset.id });
+    expect(run).toMatchObject({ state: 'succeeded', result: { forgotten: [first], kept: 3 } });
+    await execute(scene, 'forget', { assetId: scene.asset.id, parameters: { snapshots: [second] } });
+    expect(await snapshotsOf(scene)).toEqual([second, ...young]);
   });
 
   it('that died between catalogue and repository is finished by the next one', async () => {
