@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { processesIn } from '../../../agents/gate/server-processes.ts';
+import { StartGate } from '../../../agents/gate/start-gate.ts';
 import { judgeFencing } from '../../../src/dr/fencing.ts';
 import { givenBack, granted, withheld } from '../../../src/dr/writer-record.ts';
 import { postgresPrograms, serverUser } from '../../support/postgres.ts';
@@ -155,6 +156,34 @@ describe.runIf(programs !== undefined)('The start gate of a real server', () => 
       await scene.register.change((record) => givenBack(record, FAILOVER));
       await until('it takes writes again', () => scene.writes('a', 'again'));
       expect((await scene.register.read()).record.epoch).toBe(1);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'gives the right up for a planned switch: its server is shut down in order, and the other goes on at once',
+    async () => {
+      const { args, dataDirectory, tokenFile } = scene.optionsOf('a');
+      const { register } = scene;
+      const over = new AbortController();
+      const owner = serverUser();
+      const ask = async (): Promise<boolean> => false;
+      const gate = await StartGate.open({ member: 'a', register, programs: programs!, dataDirectory, tokenFile, args, owner, ask });
+      const running = gate.run(over.signal);
+      await until('it takes writes', () => scene.writes('a', 'kept'));
+      const demotion = await gate.demote(FAILOVER, over.signal);
+      expect(scene.isStopped('a')).toBe(true);
+      const { record } = await register.read();
+      expect(record).toMatchObject({ state: 'demoted', failover: FAILOVER, demotion });
+      // No time has to pass: it has said that it never writes again.
+      expect(judgeFencing(record, { seenAtMs: 0, nowMs: 0 })).toEqual({ kind: 'proven', proof: 'demotion' });
+      const { timeline, lsn } = demotion;
+      await register.change((now) => granted(now, { failover: FAILOVER, to: 'b', sealed: { timeline, lsn }, proof: 'demotion' }));
+      expect((await scene.start('b').primary()).epoch).toBe(2);
+      await until('the new primary takes writes', () => scene.writes('b', 'after'));
+      expect(scene.isStopped('a')).toBe(true);
+      over.abort();
+      await running;
     },
     TIMEOUT_MS,
   );
