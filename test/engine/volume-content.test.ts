@@ -4,6 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { verify } from '../../src/engine/verify.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { prune } from '../../src/repository/prune.ts';
+import { forgetSnapshots } from '../../src/repository/registry.ts';
 import { backUpImage, restoreImage } from '../support/images.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -45,7 +48,7 @@ it('an image that is shifted by a page into another one is found there', async (
   expect(readFileSync(join(directory, 'restored')).equals(outer)).toBe(true);
 });
 
-it('changes of every size and place come back, backup after backup (seeded)', async () => {
+it('changes of every size and place come back, backup after backup, and after a prune (seeded)', async () => {
   const directory = scratchDirectory();
   const repository = await newRepository(directory);
   const path = join(directory, 'image');
@@ -53,9 +56,11 @@ it('changes of every size and place come back, backup after backup (seeded)', as
   const below = (n: number): number => Math.floor(chance() * n);
   const bytes = Buffer.alloc(23 * MIB + 3 * PAGE);
   bytes.set(seededBytes(9 * MIB, 6), 2 * MIB);
+  const made: Snapshot[] = [];
   for (let round = 0; round < 6; round++) {
     writeFileSync(path, bytes);
     const snapshot = await backUpImage(repository, path, { rereadAll: true });
+    made.push(snapshot);
     await restoreImage(repository, snapshot, join(directory, `restored-${round}`));
     expect(readFileSync(join(directory, `restored-${round}`)).equals(bytes), `round ${round}`).toBe(true);
     for (let n = 0; n < 12; n++) {
@@ -66,5 +71,12 @@ it('changes of every size and place come back, backup after backup (seeded)', as
       else bytes.set(seededBytes(length, round * 100 + n), to);
     }
   }
+  // A prune that rewrites everything of which a part is unused keeps of each group the units that lie under a needed one.
+  const last = made.pop()!;
+  await forgetSnapshots(repository.heads, new Set(made.map(({ id }) => id)));
+  const { packsMoved } = await prune(repository, { by: 'test', unusedShareMax: 0 });
+  expect(packsMoved).toBeGreaterThan(0);
+  await restoreImage(repository, last, join(directory, 'restored-0'), true);
+  expect(readFileSync(join(directory, 'restored-0')).equals(readFileSync(join(directory, 'restored-5')))).toBe(true);
   expect((await verify(repository, { depth: { kind: 'full' }, threads: 1 })).outcome).toBe('clean');
 });
