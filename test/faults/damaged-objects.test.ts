@@ -105,6 +105,7 @@ describe('damage to', () => {
           copyRepository(directory, place);
           // Without a cache everything must come from the repository; only that an older head is older is known from the last time.
           if (kind !== 'head') rmSync(join(place, 'cache'), { recursive: true });
+          else await withEngine(place, async (repository) => void (await repository.heads.read()));
           apply(join(place, 'repository', part.path), damage, otherOf(part), seededRandom(seed++));
           const before = listing(join(place, 'repository'));
           const isWhole = await restoresRightOrReports(place, second, two, when);

@@ -27,7 +27,7 @@ describe('the shipped plans', () => {
   it.each(names.flatMap((name) => LANGUAGES.map((language) => [name, language] as const)))(
     'the runbook of %s in "%s" is the golden one',
     (name, language) => {
-      const golden = readFileSync(join(ROOT, `test/golden/runbooks/${name}.${language}.md`), 'utf8');
+      const golden = readFileSync(join(ROOT, `test/plan/runbooks/${name}.${language}.md`), 'utf8');
       expect(renderRunbook(parsePlan(textOf(name)), language)).toBe(golden);
     },
   );

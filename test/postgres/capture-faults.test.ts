@@ -36,7 +36,7 @@ describe.skipIf(programs === undefined)('a capture', () => {
     const cluster = await ProtectedCluster.create({
       wrap: withHangs(hangs),
       patience: { flushMs: 200, stallMs: 500, watchMs: 60_000 },
-      settings: { max_wal_size: '32MB', min_wal_size: '32MB', max_slot_wal_keep_size: '16MB' },
+      settings: { max_wal_size: '32MB', min_wal_size: '32MB' },
     });
     const { server } = cluster;
     await server.sql('CREATE TABLE t (n int)');
@@ -59,6 +59,8 @@ describe.skipIf(programs === undefined)('a capture', () => {
     cluster.begin();
     await cluster.caughtUp();
     expect(cluster.gaps).toEqual([]);
+    await server.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'");
+    await server.sql('SELECT pg_reload_conf()');
     hangs.isHanging = true;
     const lost = await serverClock(server);
     await until(
@@ -81,7 +83,12 @@ describe.skipIf(programs === undefined)('a capture', () => {
     cluster.begin();
     await server.sql('INSERT INTO t VALUES (3)');
     await cluster.caughtUp();
-    expect(await cluster.plan({ kind: 'time', time: lost })).toMatch(/^gap: .*the server had removed the log/);
+    // The server may have taken its slot away once more, behind the first new base: then there is another.
+    let plan: unknown;
+    await until(
+      async () => /^gap: .*the server had removed the log/.test(String((plan = await cluster.plan({ kind: 'time', time: lost })))),
+      () => String(plan),
+    );
     const now = await cluster.restore({ kind: 'latest' });
     expect((await now.sql.query('SELECT n FROM t ORDER BY n')).rows.flat()).toEqual(['1', '2', '3']);
     await now.close();
@@ -122,7 +129,7 @@ describe.skipIf(programs === undefined)('a capture', () => {
 it('gaps are skipped one after the other: a second one begins where the first has ended', () => {
   const gap = { incarnation: '', cause: '', at: '' };
   const view = {
-    gaps: [
+    recordedGaps: [
       { ...gap, timeline: 1, from: 100, to: 1000 },
       { ...gap, timeline: 2, from: 1000, to: 3000 },
     ],
