@@ -4,6 +4,7 @@
 // rows are counted on both sides.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
@@ -12,6 +13,9 @@ import { dumpAndLoad } from './dump-and-load.ts';
 import { identifier, literal } from './replication-client.ts';
 import type { RestoredCluster } from './restore.ts';
 import { inSandbox, type SandboxRestore } from './sandbox.ts';
+
+const ENDINGS_MAX = 300;
+const ENDING_MS = 100;
 
 export type ChosenTables = {
   readonly kind: 'tables';
@@ -87,15 +91,27 @@ async function copyDatabase(wish: ObjectsWish, chosen: ChosenDatabase, { server 
   const from = await server.addressOf(unfinished);
   try {
     const what = ['--create', ...PLAIN, ...(isForeign ? FOREIGN_TO_TARGET : [])];
-    await dumpAndLoad({ programs, from, what, into, before: '', after: '', signal });
+    await dumpAndLoad({ programs, from, what, into, before: '', after: '', loader: unfinished, signal });
     const rows = await counted(from, { ...into, database: unfinished }, undefined, signal);
     await run(into, `ALTER DATABASE ${unfinished} RENAME TO ${identifier(chosen.name)}`, signal);
     return { rows, leftOut };
   } catch (error) {
     // Also when it was interrupted.
-    await run(into, `DROP DATABASE IF EXISTS ${unfinished} WITH (FORCE)`, new AbortController().signal).catch(() => {});
+    await dropUnfinished(into, unfinished).catch(() => {});
     throw error;
   }
+}
+
+/** The session that loaded it may still be making it, although its client is gone: it ends first. */
+async function dropUnfinished(into: ServerAddress, name: string): Promise<void> {
+  const { signal } = new AbortController();
+  const ended = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '${name}'`;
+  for (let attempt = 0; attempt < ENDINGS_MAX; attempt++) {
+    const { rows } = await run(into, ended, signal);
+    if (Number(rows[0]?.[0]) === 0) break;
+    await sleep(ENDING_MS);
+  }
+  await run(into, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`, signal);
 }
 
 /** Neither would do any good in a second copy: a subscription would take what is meant for the first. */

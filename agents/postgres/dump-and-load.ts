@@ -18,15 +18,17 @@ export type Load = {
   /** Said before and after the dump: BEGIN and COMMIT, or nothing. */
   readonly before: string;
   readonly after: string;
+  /** By what name the loading session is known to the server; default: holdfast. */
+  readonly loader?: string;
   readonly signal: AbortSignal;
 };
 
 /** PG_REFUSED with what either program said. */
-export async function dumpAndLoad({ programs, from, what, into, before, after, signal }: Load): Promise<void> {
+export async function dumpAndLoad({ programs, from, what, into, before, after, loader, signal }: Load): Promise<void> {
   signal.throwIfAborted();
   const dump = spawn(join(programs, 'pg_dump'), ['-w', ...what], { env: variablesOf(from), stdio: ['ignore', 'pipe', 'pipe'] });
   const load = spawn(join(programs, 'psql'), ['-w', '-X', '-q', '-v', 'ON_ERROR_STOP=1'], {
-    env: variablesOf(into),
+    env: { ...variablesOf(into), ...(loader === undefined ? {} : { PGAPPNAME: loader }) },
     stdio: ['pipe', 'ignore', 'pipe'],
   });
   const kill = (): void => {

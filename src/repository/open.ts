@@ -51,7 +51,7 @@ export async function initRepository(
   const opened = { store, parameters, keyring: new Keyring(keyId, payload, parameters) };
   await store.put(keyObjectKey(keyId), key, options);
   const head = await makeHead(opened);
-  if (head === 'created' && (await store.put(REPOSITORY_OBJECT, object, options)) === 'created') return opened;
+  if (head === 'created' && (await putOwn(store, object, options))) return opened;
   await store.delete(keyObjectKey(keyId), options);
   if (head === 'created' || (await store.size(REPOSITORY_OBJECT, options)) !== undefined) throw exists();
   throw new Fault(
@@ -61,6 +61,12 @@ export async function initRepository(
       hint: 'Either an init was interrupted there: empty the place, then run it again. Or the object was lost: get it back from a copy.',
     },
   );
+}
+
+/** Whether the repository is the one of `object`. A put whose answer was lost finds, when it is repeated, what it has stored itself. */
+async function putOwn(store: ObjectStore, object: Uint8Array, options?: CallOptions): Promise<boolean> {
+  if ((await store.put(REPOSITORY_OBJECT, object, options)) === 'created') return true;
+  return Buffer.compare(await store.get(REPOSITORY_OBJECT, undefined, options), object) === 0;
 }
 
 /** `preferredKey`: the id of the key that opened it last time here, tried first. */
