@@ -1,14 +1,15 @@
 // Prints "N passed, N failed, N skipped" from the results that vitest's JSON reporter wrote. A test file that could not be loaded counts
-// as one failed test, so that it cannot hide.
+// as one failed test, so that it cannot hide. Names the tests that passed at a second try only.
 
 import { readFileSync } from 'node:fs';
 
+type Test = { readonly status: string; readonly fullName: string; readonly failureMessages: readonly string[] };
 type Results = {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly { readonly status: string }[] }[];
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly Test[] }[];
 };
 
 const text = readFileSync(process.argv[2]!, 'utf8');
@@ -21,5 +22,8 @@ const broken = testResults.filter(
   ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
 );
 const failed = numFailedTests + broken.length;
+for (const { status, fullName, failureMessages } of testResults.flatMap(({ assertionResults }) => assertionResults))
+  if (status === 'passed' && failureMessages.length > 0)
+    console.log(`passed at a second try only: ${fullName}\n  ${failureMessages[0]?.split('\n')[0]}`);
 console.log(`${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
 process.exit(failed === 0 && numPassedTests > 0 ? 0 : 1);
