@@ -5,20 +5,14 @@ import { formatLsn } from '../model/lsn.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { LackingCheck } from '../scheduler/log-notes.ts';
 import type { LogWindow } from '../scheduler/log-windows.ts';
-import type { RecoveryWindow } from './recovery-window.ts';
+import type { AssetWindowFacts, RecoveryWindow } from './recovery-window.ts';
 
-export type LogWindowFacts = {
-  readonly assetId: string;
-  readonly isPaused: boolean;
-  readonly createdAt: string;
+export type LogWindowFacts = AssetWindowFacts & {
   readonly window: LogWindow;
-  readonly points: readonly RecoveryPoint[];
   /** What the server lacks. */
   readonly lacking: readonly LackingCheck[];
   /** Why no log comes, when a run tells it. */
   readonly trouble?: string;
-  readonly rpoMs?: number;
-  readonly windowMs?: number;
 };
 
 type Interval = RecoveryWindow['intervals'][number];

@@ -81,15 +81,19 @@ export type RecoveryWindow = Static<typeof RecoveryWindow>;
 type Interval = Static<typeof Interval>;
 type Gap = Static<typeof Gap>;
 
-export type WindowFacts = {
+/** Of any asset. */
+export type AssetWindowFacts = {
   readonly assetId: string;
   readonly createdAt: string;
   readonly isPaused: boolean;
   readonly points: readonly RecoveryPoint[];
-  /** Backup runs that did not succeed. */
-  readonly failures: readonly Run[];
   readonly rpoMs?: number;
   readonly windowMs?: number;
+};
+
+export type WindowFacts = AssetWindowFacts & {
+  /** Backup runs that did not succeed. */
+  readonly failures: readonly Run[];
 };
 
 export function recoveryWindow(facts: WindowFacts, now: Date): RecoveryWindow {

@@ -6,22 +6,9 @@
 // Before "granted" a failover can be undone: -> undoing -> undone. Afterwards the way back is another failover.
 
 import { Fault } from '../base/faults.ts';
+import { FAILOVER_STATES } from '../model/failover-state.ts';
 import type { Registry, RegistryOptions } from '../registry/registry.ts';
 import type { LogEnd } from './writer-record.ts';
-
-export const FAILOVER_STATES = [
-  'declared',
-  'fenced',
-  'sealed',
-  'caught-up',
-  'granted',
-  'promoted',
-  'routed',
-  'verified',
-  'committed',
-  're-protecting',
-  'normal',
-] as const;
 
 export type FailoverState = (typeof FAILOVER_STATES)[number] | 'undoing' | 'undone';
 

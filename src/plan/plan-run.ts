@@ -4,23 +4,14 @@
 // The states are those of a failover: declared -> fenced -> sealed -> caught-up -> granted -> promoted -> routed -> verified -> committed ->
 // re-protecting. An action belongs to the state that it leads to. What stands before `granted` can be undone.
 
+import { FAILOVER_STATES } from '../model/failover-state.ts';
 import { parseDuration } from '../policy/duration.ts';
 import { groupOrder } from './group-order.ts';
 import type { PlanDocument, PlanGroup, PlanRoute, PlanStep, RunKind } from './plan-document.ts';
 
-export const STATES = [
-  'declared',
-  'fenced',
-  'sealed',
-  'caught-up',
-  'granted',
-  'promoted',
-  'routed',
-  'verified',
-  'committed',
-  're-protecting',
-] as const;
-export type PlanState = (typeof STATES)[number];
+export type PlanState = Exclude<(typeof FAILOVER_STATES)[number], 'normal'>;
+/** No action leads to `normal`: it is where all of them have led. */
+export const STATES = FAILOVER_STATES.filter((state): state is PlanState => state !== 'normal');
 
 /** What the product does by itself, by names that the runbook has texts for. */
 export type BuiltinAction =

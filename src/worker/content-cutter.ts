@@ -7,10 +7,8 @@ import { EXTENT_CHUNK, SESSION_BYTES } from '../format/pack.ts';
 import { REFERENCE_BYTES, type References, writeReference } from '../model/reference.ts';
 import { type Asked, type Dedup, newFound, writeCounter } from './dedup.ts';
 import type { PackWriter } from './pack-writer.ts';
+import type { ReadAt } from './read-at.ts';
 import { Stage } from './stage.ts';
-
-/** Reads at most `length` bytes at `position` into `target`; fewer only at the end. */
-export type ReadAt = (target: Uint8Array, length: number, position: number) => number;
 
 /** A list of references that grows. */
 export class ReferenceList {

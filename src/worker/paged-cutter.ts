@@ -7,11 +7,11 @@ import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
-import type { ReadAt } from './content-cutter.ts';
 import type { Dedup } from './dedup.ts';
 import type { FileTask, PagedLeaf } from './file-task.ts';
 import { LeafBuilder } from './leaf-builder.ts';
 import type { PackWriter } from './pack-writer.ts';
+import { type ReadAt, readZeroed } from './read-at.ts';
 import { UnitGroups } from './unit-groups.ts';
 import { VolumeCutter } from './volume-cutter.ts';
 
@@ -158,11 +158,4 @@ function leafBuilders({ length, parentLeaves }: FileTask, unitBytes: number): Le
   return Array.from({ length: Math.ceil(length / leafBytes) }, (_, i) => {
     return new LeafBuilder(Math.min(leafBytes, length - i * leafBytes), unitBytes, parentLeaves[i] ?? undefined);
   });
-}
-
-/** Fills `target`. A source that became shorter: what is missing reads as zeros, and the result says "changed". */
-export function readZeroed(read: ReadAt, target: Uint8Array, position: number): number {
-  const got = read(target, target.length, position);
-  if (got < target.length) target.fill(0, got);
-  return got;
 }

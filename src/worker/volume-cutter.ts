@@ -6,12 +6,12 @@ import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
-import type { ReadAt } from './content-cutter.ts';
 import { ContentRuns } from './content-runs.ts';
 import type { Dedup } from './dedup.ts';
 import type { FileTask } from './file-task.ts';
 import type { LeafBuilder } from './leaf-builder.ts';
 import type { PackWriter } from './pack-writer.ts';
+import { type ReadAt, readZeroed } from './read-at.ts';
 import type { UnitGroups, UnitSink } from './unit-groups.ts';
 
 export type VolumeCutterParts = {
@@ -62,9 +62,7 @@ export class VolumeCutter {
     let begin = 0;
     while (from < length) {
       const bytes = Math.min(this.#isNew.length * paged.unitBytes, length - from);
-      const target = chunker.window.subarray(0, bytes);
-      const got = read(target, bytes, offset + from);
-      if (got < bytes) target.fill(0, got);
+      const got = readZeroed(read, chunker.window.subarray(0, bytes), offset + from);
       bytesRead = Math.max(bytesRead, from + got);
       const isLast = from + bytes === length;
       const units = Math.ceil(bytes / paged.unitBytes);

@@ -3,7 +3,6 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Fault } from '../../src/base/faults.ts';
 import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { trimCluster } from '../../src/engine/cluster-retention.ts';
 import { copySnapshot } from '../../src/engine/copy.ts';
@@ -14,7 +13,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import { forgetSnapshots } from '../../src/repository/registry.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { listSnapshots } from '../../src/repository/snapshots.ts';
-import type { ObjectStore } from '../../src/store/object-store.ts';
+import { dyingStore } from '../support/dying-store.ts';
 import { ASSET, logBytes, makeBase, newLogWriter, RECORD, SECTION, timeAt, writeLog } from '../support/log-asset.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { openRepository } from '../support/repository.ts';
@@ -96,25 +95,12 @@ describe('the log in a copy', () => {
     const base = await makeBase(from, { start: 0 });
     const whole = await windowOf(from);
     for (let dieAt = 0; dieAt < 6; dieAt++) {
-      let left = Number.POSITIVE_INFINITY;
-      const dying = (store: ObjectStore): ObjectStore =>
-        new Proxy(store, {
-          get: (target, name) => {
-            const value = Reflect.get(target, name, target) as unknown;
-            if (typeof value !== 'function') return value;
-            const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-            if (name !== 'swap' && name !== 'put') return method;
-            return async (...args: unknown[]) => {
-              if (--left < 0) throw new Fault('STORE_DENIED', 'dead');
-              return method(...args);
-            };
-          },
-        });
-      const to = await openRepository(scratchDirectory(), { init: true, wrap: dying });
+      const dying = dyingStore('swap', 'put');
+      const to = await openRepository(scratchDirectory(), { init: true, wrap: dying.wrap });
       await copyBase(from, to, base);
-      left = dieAt;
+      dying.left = dieAt;
       const failure = await copy(from, to).catch((error: unknown) => error);
-      left = Number.POSITIVE_INFINITY;
+      dying.left = Number.POSITIVE_INFINITY;
       const window = await windowOf(to);
       expect(window.length, String(failure)).toBeLessThanOrEqual(1);
       if (window.length === 1) expect(window[0]![0]).toBe(whole[0]![0]);

@@ -1,7 +1,6 @@
 // Log that goes when no base needs it, and stays as long as one does: also one that is forgotten and held by a reader.
 
 import { describe, expect, it } from 'vitest';
-import { Fault } from '../../src/base/faults.ts';
 import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { judgeBases, trimCluster } from '../../src/engine/cluster-retention.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
@@ -11,6 +10,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import { forgetSnapshots, pinSnapshot, unpinSnapshot } from '../../src/repository/registry.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
+import { dyingStore } from '../support/dying-store.ts';
 import { ASSET, INCARNATION, logBytes, makeBase, newLogWriter, RECORD, SECTION, timeAt, writeLog } from '../support/log-asset.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { openRepository, processFacts } from '../support/repository.ts';
@@ -144,27 +144,14 @@ describe('the log of a cluster', () => {
   it('is whole or can be trimmed again, wherever a trim dies', async () => {
     for (let dieAt = 1; dieAt <= 9; dieAt++) {
       const directory = scratchDirectory();
-      let left = Number.POSITIVE_INFINITY;
-      const dying = (store: ObjectStore): ObjectStore =>
-        new Proxy(store, {
-          get: (target, name) => {
-            const value = Reflect.get(target, name, target) as unknown;
-            if (typeof value !== 'function') return value;
-            const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-            if (name !== 'swap' && name !== 'delete') return method;
-            return async (...args: unknown[]) => {
-              if (--left < 0) throw new Fault('STORE_DENIED', 'dead');
-              return method(...args);
-            };
-          },
-        });
-      const repository = await openRepository(directory, { init: true, wrap: dying });
+      const dying = dyingStore('swap', 'delete');
+      const repository = await openRepository(directory, { init: true, wrap: dying.wrap });
       await writeLog(newLogWriter(repository), 2 * SECTION + 2 * RECORD);
       await writeLog(newLogWriter(repository, { from: 2 * SECTION }), 4 * SECTION + RECORD);
       await makeBase(repository, { start: 3 * SECTION + RECORD });
-      left = dieAt;
+      dying.left = dieAt;
       const failure = await trimCluster(repository, ASSET).catch((error: unknown) => error);
-      left = Number.POSITIVE_INFINITY;
+      dying.left = Number.POSITIVE_INFINITY;
       await mustRead(repository, 3 * SECTION, 4 * SECTION + RECORD);
       expect(await windowOf(repository)).toEqual([{ from: timeAt(3 * SECTION + 2 * RECORD), to: timeAt(4 * SECTION) }]);
       await trimCluster(repository, ASSET);

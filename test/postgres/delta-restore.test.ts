@@ -4,23 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { RecoveryTarget } from '../../src/engine/recovery-plan.ts';
 import { makeOwned, postgresPrograms, TestServer } from '../support/postgres.ts';
-import { ProtectedCluster, type Restored, serverClock } from '../support/protected-cluster.ts';
+import { column, LATEST, ProtectedCluster, protectedWithData, serverClock } from '../support/protected-cluster.ts';
 
 const programs = postgresPrograms();
-const LATEST: RecoveryTarget = { kind: 'latest' };
-
-async function protectedWithData(rows: number): Promise<ProtectedCluster> {
-  const cluster = await ProtectedCluster.create();
-  await cluster.server.sql(`CREATE TABLE big AS SELECT g AS n, md5(g::text) AS text FROM generate_series(1, ${rows}) g`);
-  await cluster.server.sql('CREATE TABLE t (n int)');
-  await cluster.start();
-  return cluster;
-}
-
-const column = async (restored: Restored, query: string): Promise<(string | null | undefined)[]> =>
-  (await restored.sql.query(query)).rows.map(([value]) => value);
 
 describe.skipIf(programs === undefined)('a restore over the directory of the cluster itself', () => {
   it('fetches only what differs, removes what the backup does not have, and puts tablespaces back in their places', async () => {

@@ -6,26 +6,21 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { EXIT } from '../../src/base/faults.ts';
-import type { RecoveryTarget } from '../../src/engine/recovery-plan.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import { Holdfast } from '../cli/holdfast.ts';
 import { postgresPrograms, removeScratch, serverUser } from '../support/postgres.ts';
-import { ASSET, ProtectedCluster, type Restored, serverClock, until } from '../support/protected-cluster.ts';
+import {
+  ASSET,
+  column,
+  LATEST,
+  type ProtectedCluster,
+  protectedWithData,
+  serverClock,
+  until,
+} from '../support/protected-cluster.ts';
 import { PASSPHRASE } from '../support/repository.ts';
 
 const programs = postgresPrograms();
-const LATEST: RecoveryTarget = { kind: 'latest' };
-
-async function protectedWithData(rows: number): Promise<ProtectedCluster> {
-  const cluster = await ProtectedCluster.create();
-  await cluster.server.sql(`CREATE TABLE big AS SELECT g AS n, md5(g::text) AS text FROM generate_series(1, ${rows}) g`);
-  await cluster.server.sql('CREATE TABLE t (n int)');
-  await cluster.start();
-  return cluster;
-}
-
-const column = async (restored: Restored, query: string): Promise<(string | null | undefined)[]> =>
-  (await restored.sql.query(query)).rows.map(([value]) => value);
 
 /** What a server says that is started in it by hand. */
 function startByHand(cluster: ProtectedCluster, directory: string): { readonly status: number | null; readonly text: string } {

@@ -6,41 +6,10 @@ import { describe, expect, it } from 'vitest';
 import { repair } from '../../src/engine/repair.ts';
 import { verify } from '../../src/engine/verify.ts';
 import { decodeTrailer, TRAILER_BYTES } from '../../src/format/pack.ts';
-import type { Repository } from '../../src/repository/repository.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
-import { newRepository } from '../support/new-repository.ts';
+import { expectRestores, replicaSample as sample, withReplica } from '../support/replica-sample.ts';
 import { prove, replicaOf, replicate } from '../support/replicating.ts';
-import { backUpTree, objectPath, objectsIn, openRepository, readTree, restoreTo, writeSampleTree } from '../support/repository.ts';
-import { scratchDirectory } from '../support/scratch.ts';
-
-type Sample = { readonly directory: string; readonly tree: string; readonly repository: Repository };
-
-async function sample(): Promise<Sample> {
-  const directory = scratchDirectory();
-  const repository = await newRepository(directory);
-  const tree = join(directory, 'tree');
-  writeSampleTree(tree, 1, 12);
-  return { directory, tree, repository };
-}
-
-/** Opened as anybody would who has nothing but the replica. */
-async function withReplica<T>(directory: string, work: (replica: Repository) => Promise<T>): Promise<T> {
-  const replica = await openRepository(replicaOf(directory));
-  try {
-    return await work(replica);
-  } finally {
-    await replica.close();
-  }
-}
-
-async function expectRestores(directory: string, session: string, tree: string): Promise<void> {
-  const target = join(directory, `out-${session}`);
-  rmSync(target, { recursive: true, force: true });
-  await withReplica(directory, async (replica) => {
-    expect(await restoreTo(replica, session, target)).toEqual([]);
-    expect(readTree(target)).toEqual(readTree(tree));
-  });
-}
+import { backUpTree, objectPath, objectsIn, writeSampleTree } from '../support/repository.ts';
 
 function flip(path: string, at: number): void {
   const bytes = readFileSync(path);

@@ -9,9 +9,8 @@ import { releaseReplica, replicaStatus } from '../../src/replica/replica-status.
 import { addOwnerKey, rotatePair } from '../../src/repository/keys.ts';
 import { prune } from '../../src/repository/prune.ts';
 import { forgetSnapshots, pinSnapshot } from '../../src/repository/registry.ts';
-import type { Repository } from '../../src/repository/repository.ts';
 import { CHECKOUT } from '../architecture/source-files.ts';
-import { newRepository } from '../support/new-repository.ts';
+import { expectRestores, replicaSample as sample, withReplica } from '../support/replica-sample.ts';
 import { openReplication, prove, replicaOf, replicate } from '../support/replicating.ts';
 import {
   backUpTree,
@@ -20,42 +19,10 @@ import {
   openRepository,
   PASSPHRASE,
   processFacts,
-  readTree,
-  restoreTo,
   writeSampleTree,
 } from '../support/repository.ts';
-import { scratchDirectory } from '../support/scratch.ts';
 
 const SIGNAL = new AbortController().signal;
-
-type Sample = { readonly directory: string; readonly tree: string; readonly repository: Repository };
-
-async function sample(): Promise<Sample> {
-  const directory = scratchDirectory();
-  const repository = await newRepository(directory);
-  const tree = join(directory, 'tree');
-  writeSampleTree(tree, 1, 12);
-  return { directory, tree, repository };
-}
-
-/** Opened as anybody would who has nothing but the replica. */
-async function withReplica<T>(directory: string, work: (replica: Repository) => Promise<T>): Promise<T> {
-  const replica = await openRepository(replicaOf(directory));
-  try {
-    return await work(replica);
-  } finally {
-    await replica.close();
-  }
-}
-
-async function expectRestores(directory: string, session: string, tree: string): Promise<void> {
-  const target = join(directory, `out-${session}`);
-  rmSync(target, { recursive: true, force: true });
-  await withReplica(directory, async (replica) => {
-    expect(await restoreTo(replica, session, target)).toEqual([]);
-    expect(readTree(target)).toEqual(readTree(tree));
-  });
-}
 
 describe('a replica', () => {
   it('has the same objects as its source, opens with the same passphrase and restores without it', async () => {

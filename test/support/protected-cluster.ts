@@ -275,3 +275,18 @@ export async function until(
 export async function serverClock(server: TestServer): Promise<number> {
   return Number((await server.sql('SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text'))[0]![0]);
 }
+
+export const LATEST: RecoveryTarget = { kind: 'latest' };
+
+/** With a table of so many rows, and an empty one; its log is captured. */
+export async function protectedWithData(rows: number): Promise<ProtectedCluster> {
+  const cluster = await ProtectedCluster.create();
+  await cluster.server.sql(`CREATE TABLE big AS SELECT g AS n, md5(g::text) AS text FROM generate_series(1, ${rows}) g`);
+  await cluster.server.sql('CREATE TABLE t (n int)');
+  await cluster.start();
+  return cluster;
+}
+
+/** The first column. */
+export const column = async (restored: Restored, query: string): Promise<(string | null | undefined)[]> =>
+  (await restored.sql.query(query)).rows.map(([value]) => value);
