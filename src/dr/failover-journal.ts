@@ -1,40 +1,76 @@
-// The journal of a failover: one register for each incarnation, changed by compare-and-swap. It says which transitions took place, when, and
-// with what findings; whoever reads it can go on.
+// The journal of a failover: one register for each plan, changed by compare-and-swap. It says which transitions and which actions took place,
+// when, and with what findings; whoever reads it can go on.
 //
 //   declared -> fenced -> sealed -> caught-up -> granted -> promoted -> routed -> verified -> committed -> re-protecting -> normal
 //
 // Before "granted" a failover can be undone: -> undoing -> undone. Afterwards the way back is another failover.
+//
+// The plan itself lies beside it, by its digest: who goes on needs nothing but the registry.
 
 import { Fault } from '../base/faults.ts';
 import { FAILOVER_STATES } from '../model/failover-state.ts';
 import type { Registry, RegistryOptions } from '../registry/registry.ts';
 import type { LogEnd } from './writer-record.ts';
 
+/** Of swaps that lose against others, in one change. */
+const ATTEMPTS_MAX = 64;
+
 export type FailoverState = (typeof FAILOVER_STATES)[number] | 'undoing' | 'undone';
+
+export type Facts = Readonly<Record<string, unknown>>;
 
 export type FailoverEntry = {
   readonly state: FailoverState;
   /** Wall clock, ISO 8601: for people and for evidence, never for decisions. */
   readonly at: string;
-  readonly facts: Readonly<Record<string, unknown>>;
+  readonly facts: Facts;
 };
+
+/** A database that moves. The first one of a failover is its pivot: what happens to its register first, grant or undo, holds for all. */
+export type FailoverDatabase = {
+  readonly asset: string;
+  readonly incarnation: string;
+  /** Who takes over, as the writer register names it. */
+  readonly target: string;
+  /** The epoch that ends. */
+  readonly epoch: number;
+};
+
+/** An action of the plan that was carried out: the last try of it. */
+export type ActionRecord = {
+  readonly id: string;
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly outcome: 'done' | 'failed' | 'skipped';
+  readonly facts: Facts;
+};
+
+/** What somebody has said about an action: a gate, a loss, or a failure that it goes on in spite of. */
+export type Decision = { readonly action: string; readonly answer: 'yes' | 'no'; readonly by: string; readonly at: string };
+
+export type GlassBroken = { readonly persons: readonly string[]; readonly reason: string; readonly at: string };
 
 export type FailoverJournal = {
   readonly version: 1;
   readonly id: string;
-  readonly incarnation: string;
-  readonly kind: 'planned' | 'unplanned';
-  /** Who takes over. */
-  readonly target: string;
-  /** The epoch that ends. */
-  readonly epoch: number;
+  readonly plan: string;
+  readonly planDigest: string;
+  readonly kind: 'planned' | 'unplanned' | 'failback';
+  readonly from: string;
+  readonly to: string;
+  readonly databases: readonly FailoverDatabase[];
   readonly reason: string;
   readonly approvers: readonly string[];
+  /** When it is said to have happened, ISO 8601; null: when it was declared. */
+  readonly disaster: string | null;
   readonly state: FailoverState;
   /** What the step of this state waits for: shown, and gone with the next transition. */
   readonly blockedBy: readonly string[];
-  /** Where the old epoch's log ends, once it is sealed. */
-  readonly sealed: LogEnd | null;
+  /** By asset: where the old epoch's log ends, once it is sealed. */
+  readonly sealed: Readonly<Record<string, LogEnd>>;
+  readonly actions: readonly ActionRecord[];
+  readonly decisions: readonly Decision[];
+  readonly glass: GlassBroken | null;
   readonly entries: readonly FailoverEntry[];
 };
 
@@ -55,31 +91,42 @@ export function nextState(state: FailoverState): FailoverState {
   return FAILOVER_STATES[FAILOVER_STATES.indexOf(state as 'declared') + 1]!;
 }
 
-export function entered(
-  journal: FailoverJournal,
-  state: FailoverState,
-  at: string,
-  facts: FailoverEntry['facts'],
-): FailoverJournal {
+export function entered(journal: FailoverJournal, state: FailoverState, at: string, facts: Facts): FailoverJournal {
   return { ...journal, state, blockedBy: [], entries: [...journal.entries, { state, at, facts }] };
 }
 
+/** The facts with which it entered that state last. */
+export function factsOf(journal: FailoverJournal, state: FailoverState): Facts {
+  return journal.entries.findLast((entry) => entry.state === state)?.facts ?? {};
+}
+
+export function withAction(journal: FailoverJournal, action: ActionRecord): FailoverJournal {
+  return { ...journal, actions: [...journal.actions.filter(({ id }) => id !== action.id), action] };
+}
+
 export class JournalRegister {
-  readonly incarnation: string;
+  readonly plan: string;
   readonly #registry: Registry;
 
-  constructor(registry: Registry, incarnation: string) {
+  constructor(registry: Registry, plan: string) {
+    this.plan = plan;
     this.#registry = registry;
-    this.incarnation = incarnation;
   }
 
   async find(options?: RegistryOptions): Promise<KnownJournal | undefined> {
     const found = await this.#registry.read(this.#key, options);
     if (found === undefined) return undefined;
     const journal = JSON.parse(found.value) as FailoverJournal;
-    if (journal.version !== 1 || journal.incarnation !== this.incarnation)
+    if (journal.version !== 1 || journal.plan !== this.plan)
       throw new Fault('REGISTRY_DAMAGED', `The register ${this.#key} is not a journal that this program knows`);
     return { journal, revision: found.revision };
+  }
+
+  /** FAILOVER_NONE when none was declared. */
+  async read(options?: RegistryOptions): Promise<KnownJournal> {
+    const found = await this.find(options);
+    if (found === undefined) throw new Fault('FAILOVER_NONE', `No failover of the plan ${this.plan} was declared`);
+    return found;
   }
 
   async swap(revision: number, journal: FailoverJournal, options?: RegistryOptions): Promise<KnownJournal | 'conflict'> {
@@ -87,7 +134,19 @@ export class JournalRegister {
     return answer === 'conflict' ? answer : { journal, revision: answer };
   }
 
+  /** Applies a rule to the newest journal until that takes place. What the rule leaves as it is is not written. */
+  async change(rule: (journal: FailoverJournal) => FailoverJournal, options?: RegistryOptions): Promise<FailoverJournal> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const { journal, revision } = await this.read(options);
+      const next = rule(journal);
+      if (next === journal) return journal;
+      const swapped = await this.swap(revision, next, options);
+      if (swapped !== 'conflict') return swapped.journal;
+    }
+    throw new Fault('REGISTRY_UNREACHABLE', `The journal of ${this.plan} changes faster than it can be swapped`);
+  }
+
   get #key(): string {
-    return `dr/${this.incarnation}/failover`;
+    return `dr/plans/${this.plan}/failover`;
   }
 }

@@ -1,8 +1,8 @@
 // A failover, step by step. Each step is named by the state that it leaves, may be taken again after a crash, and after it the journal is
-// swapped to the next state. So any number of orchestrators may be killed at any point, or run at once: the journal goes through its states
-// once, in order. A step that is blocked says why, and is tried again by whoever asks next.
+// changed to the next state, if it still is in the one before. So any number of orchestrators may be killed at any point, or run at once: the
+// journal goes through its states once, in order. A step that is blocked says why, and is tried again by whoever asks next.
 //
-// An undo and a grant may race: the writer register decides. If the grant took place first, the failover goes on.
+// An undo and a grant may race: the writer register of the first database decides. If the grant took place first, the failover goes on.
 
 import { Fault } from '../base/faults.ts';
 import {
@@ -17,7 +17,11 @@ import {
 import type { LogEnd } from './writer-record.ts';
 
 export type StepOutcome =
-  | { readonly kind: 'done'; readonly facts: Readonly<Record<string, unknown>>; readonly sealed?: LogEnd }
+  | {
+      readonly kind: 'done';
+      readonly facts: Readonly<Record<string, unknown>>;
+      readonly sealed?: Readonly<Record<string, LogEnd>>;
+    }
   | { readonly kind: 'blocked'; readonly by: readonly string[] }
   /** Only of an undo: what was to be undone cannot be any more. */
   | { readonly kind: 'too late' };
@@ -45,24 +49,21 @@ export type FailoverSteps = {
   readonly undoing: Step;
 };
 
-export type Declaration = Pick<FailoverJournal, 'id' | 'kind' | 'target' | 'epoch' | 'reason' | 'approvers'>;
+export type Declaration = Omit<
+  FailoverJournal,
+  'version' | 'state' | 'blockedBy' | 'sealed' | 'actions' | 'decisions' | 'glass' | 'entries'
+>;
 
 /** FAILOVER_RUNNING when another one is not finished. The same declaration again changes nothing. */
 export async function declareFailover(register: JournalRegister, declaration: Declaration, now: () => Date): Promise<KnownJournal> {
   const found = await register.find();
   if (found?.journal.id === declaration.id) return found;
   if (found !== undefined && !isFinished(found.journal))
-    throw new Fault('FAILOVER_RUNNING', `The failover ${found.journal.id} of ${register.incarnation} is "${found.journal.state}"`);
+    throw new Fault('FAILOVER_RUNNING', `The failover ${found.journal.id} of ${register.plan} is "${found.journal.state}"`);
   const { reason, approvers } = declaration;
-  const blank = {
-    version: 1,
-    incarnation: register.incarnation,
-    ...declaration,
-    blockedBy: [],
-    sealed: null,
-    entries: [],
-  } as const;
-  const journal = entered({ ...blank, state: 'declared' }, 'declared', now().toISOString(), { reason, approvers });
+  const blank = { version: 1, ...declaration, blockedBy: [], sealed: {}, actions: [], decisions: [], glass: null } as const;
+  const first: FailoverJournal = { ...blank, state: 'declared', entries: [] };
+  const journal = entered(first, 'declared', now().toISOString(), { reason, approvers });
   const swapped = await register.swap(found?.revision ?? 0, journal);
   return swapped === 'conflict' ? declareFailover(register, declaration, now) : swapped;
 }
@@ -75,43 +76,40 @@ export async function runFailover(
   signal: AbortSignal,
 ): Promise<FailoverJournal> {
   for (;;) {
-    const known = await mustFind(register);
-    const { journal } = known;
+    const { journal } = await register.read();
     // Somebody who slept may have withheld renewals after the undo: whoever comes by gives back again.
     if (journal.state === 'undone') await steps.undoing(journal, signal);
     if (isFinished(journal)) return journal;
     signal.throwIfAborted();
     const outcome = await steps[journal.state as keyof FailoverSteps](journal, signal);
-    const next = after(journal, outcome, now().toISOString());
-    if (next !== journal) await register.swap(known.revision, next);
-    // A conflict: somebody else took this step, or began to undo. The newest journal tells.
-    if (outcome.kind === 'blocked') return next;
+    const at = now().toISOString();
+    // Somebody else may have taken this step, or begun to undo: then the newest journal tells what comes next.
+    const isStill = (newest: FailoverJournal): boolean => newest.id === journal.id && newest.state === journal.state;
+    let isMine = false;
+    const next = await register.change((newest) => {
+      isMine = isStill(newest);
+      return isMine ? after(newest, outcome, at) : newest;
+    });
+    if (outcome.kind === 'blocked' && isMine) return next;
   }
 }
 
 /** From here on no step forward is taken. FAILOVER_PAST_UNDO once the right was granted: then the way back is another failover. */
 export async function undoFailover(register: JournalRegister, reason: string, now: () => Date): Promise<FailoverJournal> {
-  for (;;) {
-    const { journal, revision } = await mustFind(register);
+  return register.change((journal) => {
     if (journal.state === 'undoing' || journal.state === 'undone') return journal;
     if (!isUndoable(journal)) throw new Fault('FAILOVER_PAST_UNDO', `The failover ${journal.id} is "${journal.state}"`);
-    const swapped = await register.swap(revision, entered(journal, 'undoing', now().toISOString(), { reason }));
-    if (swapped !== 'conflict') return swapped.journal;
-  }
+    return entered(journal, 'undoing', now().toISOString(), { reason });
+  });
 }
 
 function after(journal: FailoverJournal, outcome: StepOutcome, at: string): FailoverJournal {
-  if (outcome.kind === 'too late') return entered(journal, 'granted', at, { undo: 'came after the grant' });
+  // The grant of the first database took place: it is finished for the others.
+  if (outcome.kind === 'too late') return entered(journal, 'caught-up', at, { undo: 'came after the grant' });
   if (outcome.kind === 'done') {
     const sealed = outcome.sealed ?? journal.sealed;
     return { ...entered(journal, nextState(journal.state), at, outcome.facts), sealed };
   }
   const isKnown = JSON.stringify(outcome.by) === JSON.stringify(journal.blockedBy);
   return isKnown ? journal : { ...journal, blockedBy: outcome.by };
-}
-
-async function mustFind(register: JournalRegister): Promise<KnownJournal> {
-  const found = await register.find();
-  if (found === undefined) throw new Fault('FAILOVER_NONE', `No failover of ${register.incarnation} was declared`);
-  return found;
 }

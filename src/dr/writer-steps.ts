@@ -1,86 +1,178 @@
-// The three steps of a failover that change who may write.
+// The three steps of a failover that change who may write, for all of its databases. The grant and the undo begin with the same database, the
+// pivot: its register decides which of the two took place, and the others follow. So they are never torn apart.
 
 import { Fault } from '../base/faults.ts';
-import type { FailoverSteps, StepOutcome } from './failover.ts';
-import type { FailoverJournal } from './failover-journal.ts';
+import type { FailoverSteps, Step, StepOutcome } from './failover.ts';
+import { type FailoverDatabase, type FailoverJournal, factsOf } from './failover-journal.ts';
 import { type BreakGlass, judgeFencing, type PowerOff } from './fencing.ts';
-import { givenBack, granted, isRefusal, type ProofKind, withheld } from './writer-record.ts';
-import type { WriterRegister } from './writer-register.ts';
+import { type Demotion, givenBack, granted, isRefusal, type ProofKind, withheld } from './writer-record.ts';
+import type { KnownWriter, WriterRegister } from './writer-register.ts';
 
 export type WriterPorts = {
-  readonly register: WriterRegister;
+  readonly register: (database: FailoverDatabase) => WriterRegister;
   /** A clock that never goes back, and goes on while the host sleeps. */
   readonly nowMs: () => number;
+  /** May end early. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Tells the old primary's gate to stop its server in order and to demote itself, for this failover. */
-  readonly demote: (failover: string, signal: AbortSignal) => Promise<void>;
+  readonly demote: (database: FailoverDatabase, failover: string, signal: AbortSignal) => Promise<void>;
   /** What is known of the old primary's power, if anybody switched it off. */
-  readonly powerOff: () => Promise<PowerOff | undefined>;
-  readonly breakGlass: () => Promise<BreakGlass | undefined>;
+  readonly powerOff: (journal: FailoverJournal) => PowerOff | undefined;
+  /** Proofs that the plan accepts, beside "unclaimed" and the broken glass. */
+  readonly accepts: readonly ProofKind[];
 };
 
-export function writerSteps(ports: WriterPorts): Pick<FailoverSteps, 'declared' | 'caught-up' | 'undoing'> {
+export type FencedDatabase = {
+  readonly proof: ProofKind;
+  /** Of the register, that the proof is of. */
+  readonly revision: number;
+  readonly demotion: Demotion | null;
+};
+
+/** Facts of the state "fenced". */
+export type FencedFacts = { readonly fencing: Readonly<Record<string, FencedDatabase>> };
+
+export type WriterSteps = Pick<FailoverSteps, 'declared' | 'caught-up' | 'undoing'> & {
+  /** The beginning of `declared`: no renewal succeeds from here on, and the wait for the end of the leases begins. */
+  readonly withhold: Step;
+};
+
+export function writerSteps(ports: WriterPorts): WriterSteps {
+  // When this process saw each register first in its newest revision. A clock of before a crash says nothing.
+  const seen = new Map<string, { readonly revision: number; readonly atMs: number }>();
+  const fencing = { ...ports, seen };
   return {
-    declared: (journal, signal) => fence(ports, journal, signal),
-    'caught-up': (journal, signal) => grant(ports, journal, signal),
-    undoing: (journal, signal) => undo(ports, journal, signal),
+    withhold: (journal, signal) => each(journal, (database) => withhold(fencing, journal, database, signal)),
+    declared: (journal, signal) => each(journal, (database) => fence(fencing, journal, database, signal)),
+    'caught-up': (journal, signal) => pivotFirst(journal, (database) => grant(ports, journal, database, signal)),
+    undoing: (journal, signal) => pivotFirst(journal, (database) => undo(ports, journal, database, signal)),
   };
 }
 
-async function fence(ports: WriterPorts, journal: FailoverJournal, signal: AbortSignal): Promise<StepOutcome> {
-  const { id, kind, epoch } = journal;
-  const { record } = await ports.register.read({ signal });
-  if (record.epoch !== epoch)
-    return { kind: 'blocked', by: [`the epoch is ${record.epoch}, not ${epoch}: declare the failover anew`] };
-  if (kind === 'planned' && record.demotion === null) await ports.demote(id, signal);
-  const changed = await ports.register.change((now) => withheld(now, id), { signal });
-  if ('refused' in changed) return { kind: 'blocked', by: [`the register refused to withhold renewals: ${changed.refused}`] };
-  return proven(ports, signal);
+type FencingPorts = WriterPorts & { readonly seen: Map<string, { readonly revision: number; readonly atMs: number }> };
+type Work = (database: FailoverDatabase) => Promise<StepOutcome>;
+
+async function each({ databases }: FailoverJournal, work: Work): Promise<StepOutcome> {
+  const outcomes = await Promise.all(databases.map(work));
+  const blocked = outcomes.flatMap((outcome, i) =>
+    outcome.kind === 'blocked' ? outcome.by.map((why) => (databases.length === 1 ? why : `${databases[i]!.asset}: ${why}`)) : [],
+  );
+  if (blocked.length > 0) return { kind: 'blocked', by: blocked };
+  if (outcomes.some(({ kind }) => kind === 'too late')) return { kind: 'too late' };
+  const facts = databases.map(({ asset }, i) => [asset, (outcomes[i] as { facts: unknown }).facts]);
+  return { kind: 'done', facts: { fencing: Object.fromEntries(facts) } };
 }
 
-/** A clock of before a crash says nothing: each call counts from its own first look. */
-async function proven(ports: WriterPorts, signal: AbortSignal): Promise<StepOutcome> {
-  let seen: { readonly revision: number; readonly atMs: number } | undefined;
+async function pivotFirst(journal: FailoverJournal, work: Work): Promise<StepOutcome> {
+  const [pivot, ...others] = journal.databases;
+  const outcome = await work(pivot!);
+  if (outcome.kind !== 'done') return outcome;
+  const rest = await each({ ...journal, databases: others }, work);
+  return rest.kind === 'done' ? outcome : rest;
+}
+
+async function withhold(
+  ports: FencingPorts,
+  { id }: FailoverJournal,
+  database: FailoverDatabase,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const register = ports.register(database);
+  const { record } = await register.read({ signal });
+  if (record.epoch !== database.epoch)
+    return { kind: 'blocked', by: [`the epoch is ${record.epoch}, not ${database.epoch}: declare the failover anew`] };
+  const changed = await register.change((now) => withheld(now, id), { signal });
+  if ('refused' in changed) return { kind: 'blocked', by: [`the register refused to withhold renewals: ${changed.refused}`] };
+  look(ports, database, changed);
+  return { kind: 'done', facts: {} };
+}
+
+async function fence(
+  ports: FencingPorts,
+  journal: FailoverJournal,
+  database: FailoverDatabase,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const { id, kind } = journal;
+  const { record } = await ports.register(database).read({ signal });
+  const isCurrent = record.epoch === database.epoch;
+  if (kind !== 'unplanned' && isCurrent && record.demotion === null) await ports.demote(database, id, signal);
+  const outcome = await withhold(ports, journal, database, signal);
+  return outcome.kind === 'done' ? proven(ports, journal, database, signal) : outcome;
+}
+
+async function proven(
+  ports: FencingPorts,
+  journal: FailoverJournal,
+  database: FailoverDatabase,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const { accepts } = ports;
   for (;;) {
-    const { record, revision } = await ports.register.read({ signal });
-    if (seen?.revision !== revision) seen = { revision, atMs: ports.nowMs() };
-    const [powerOff, breakGlass] = await Promise.all([ports.powerOff(), ports.breakGlass()]);
-    const evidence = {
-      nowMs: ports.nowMs(),
-      seenAtMs: seen.atMs,
-      ...(powerOff && { powerOff }),
-      ...(breakGlass && { breakGlass }),
-    };
-    const verdict = judgeFencing(record, evidence);
-    if (verdict.kind === 'proven')
-      return { kind: 'done', facts: { proof: verdict.proof, revision, powerOff, breakGlass, demotion: record.demotion } };
+    const known = await ports.register(database).read({ signal });
+    const { record, revision } = known;
+    const seenAtMs = look(ports, database, known);
+    const powerOff = accepts.includes('power-off') ? ports.powerOff(journal) : undefined;
+    const breakGlass = brokenBy(journal);
+    const nowMs = ports.nowMs();
+    const evidence = { nowMs, seenAtMs, ...(powerOff && { powerOff }), ...(breakGlass && { breakGlass }) };
+    // Where the plan does not accept the end of the lease, it proves as little as one that does not stop the primary.
+    const judged = accepts.includes('expiry') ? record : ({ ...record, onLeaseLoss: 'continue' } as const);
+    const verdict = judgeFencing(judged, evidence);
+    if (verdict.kind === 'proven') return { kind: 'done', facts: { proof: verdict.proof, revision, demotion: record.demotion } };
     if (verdict.kind === 'blocked') return { kind: 'blocked', by: verdict.missing };
-    await ports.sleep(verdict.untilMs - evidence.nowMs, signal);
+    await ports.sleep(verdict.untilMs - nowMs, signal);
   }
 }
 
+/** When this process saw that revision first. */
+function look({ seen, nowMs }: FencingPorts, { incarnation }: FailoverDatabase, { revision }: KnownWriter): number {
+  const found = seen.get(incarnation);
+  if (found?.revision === revision) return found.atMs;
+  const atMs = nowMs();
+  seen.set(incarnation, { revision, atMs });
+  return atMs;
+}
+
+function brokenBy({ glass }: FailoverJournal): BreakGlass | undefined {
+  const [first, second] = glass?.persons ?? [];
+  return first === undefined || second === undefined ? undefined : { persons: [first, second], reason: glass!.reason };
+}
+
 /** Only from the very revision that the proof is of: what was given back and withheld again since may have been renewed in between. */
-async function grant({ register }: WriterPorts, journal: FailoverJournal, signal: AbortSignal): Promise<StepOutcome> {
-  const { id, target, epoch, sealed, entries } = journal;
-  const { proof, revision } = (entries.findLast(({ state }) => state === 'fenced')?.facts ?? {}) as {
-    proof?: ProofKind;
-    revision?: number;
-  };
-  if (sealed === null || proof === undefined)
-    throw new Fault('INTERNAL', `The failover ${id} has no sealed end or no proof of fencing`);
+async function grant(
+  ports: WriterPorts,
+  journal: FailoverJournal,
+  database: FailoverDatabase,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const { id } = journal;
+  const { asset, epoch, target } = database;
+  const sealed = journal.sealed[asset];
+  const fenced = (factsOf(journal, 'fenced') as Partial<FencedFacts>).fencing?.[asset];
+  if (sealed === undefined || fenced === undefined)
+    throw new Fault('INTERNAL', `The failover ${id} has no sealed end or no proof of fencing of ${asset}`);
+  const register = ports.register(database);
   for (;;) {
     const known = await register.read({ signal });
     const { record } = known;
-    if (record.epoch === epoch + 1 && record.holder.name === target) return { kind: 'done', facts: { epoch: epoch + 1 } };
-    if (known.revision !== revision) return { kind: 'blocked', by: ['the register has changed since the old primary was fenced'] };
-    const next = granted(record, { failover: id, to: target, sealed, proof });
+    // Its new holder may have been restarted since, and have taken a later epoch in place.
+    if (record.holder.name === target && isGranted(record, database)) return { kind: 'done', facts: { epoch: epoch + 1 } };
+    if (known.revision !== fenced.revision)
+      return { kind: 'blocked', by: ['the register has changed since the old primary was fenced'] };
+    const next = granted(record, { failover: id, to: target, sealed, proof: fenced.proof });
     if (isRefusal(next)) return { kind: 'blocked', by: [`the register refused the grant: ${next.refused}`] };
     await register.swap(known, next, { signal });
   }
 }
 
-async function undo({ register }: WriterPorts, { id, epoch, target }: FailoverJournal, signal: AbortSignal): Promise<StepOutcome> {
-  const answer = await register.change(
+async function undo(
+  ports: WriterPorts,
+  { id }: FailoverJournal,
+  database: FailoverDatabase,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const answer = await ports.register(database).change(
     (record) => {
       const changed = givenBack(record, id);
       // Nothing was withheld yet, or it was given back before a crash.
@@ -90,6 +182,10 @@ async function undo({ register }: WriterPorts, { id, epoch, target }: FailoverJo
   );
   if ('refused' in answer) return { kind: 'blocked', by: [`the register refused to give the right back: ${answer.refused}`] };
   const { record } = answer;
-  if (record.epoch > epoch && record.holder.name === target) return { kind: 'too late' };
+  if (isGranted(record, database)) return { kind: 'too late' };
   return { kind: 'done', facts: { epoch: record.epoch } };
+}
+
+function isGranted({ chain }: KnownWriter['record'], { epoch, target }: FailoverDatabase): boolean {
+  return chain.some((start) => start.epoch === epoch + 1 && start.member.name === target);
 }

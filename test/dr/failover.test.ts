@@ -30,7 +30,7 @@ beforeEach(async () => {
   options = { registry: join(directory, 'registry.db'), effects: join(directory, 'effects') };
   registry = openEmbeddedRegistry(options.registry);
   writer = new WriterRegister(registry, 'orders');
-  journal = new JournalRegister(registry, 'orders');
+  journal = new JournalRegister(registry, 'portal');
   await writer.create(firstRecord({ incarnation: 'orders', holder: A, candidates: [B], terms: TERMS, onLeaseLoss: 'stop' }));
   await writer.change((record) => claimed(record, 'a', 'life-1', 'armed'));
 });
@@ -41,7 +41,9 @@ afterEach(async () => {
 });
 
 function declaration(id = 'f1'): Declaration {
-  return { id, kind: 'unplanned', target: 'b', epoch: 1, reason: 'site a burns', approvers: ['wei', 'lin'] };
+  const databases = [{ asset: 'orders', incarnation: 'orders', target: 'b', epoch: 1 }];
+  const plan = { plan: 'portal', planDigest: '', from: 'a', to: 'b', disaster: null };
+  return { id, kind: 'unplanned', ...plan, databases, reason: 'site a burns', approvers: ['wei', 'lin'] };
 }
 
 /** Answers how it ended. */
@@ -57,7 +59,7 @@ async function orchestrate(words: Partial<FailoverChildOptions> = {}): Promise<s
 async function expectFailedOver(): Promise<void> {
   const found = await journal.find();
   expect(found?.journal.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
-  expect(found?.journal.sealed).toEqual(SEALED);
+  expect(found?.journal.sealed).toEqual({ orders: SEALED });
   const { record } = await writer.read();
   expect(record).toMatchObject({ epoch: 2, holder: B, life: null, state: 'open' });
   expect(record.chain).toMatchObject([
@@ -98,7 +100,11 @@ describe('A failover', () => {
     await declareFailover(journal, declaration(), now);
     await expect(declareFailover(journal, declaration('f2'), now)).rejects.toMatchObject({ code: 'FAILOVER_RUNNING' });
     await runFailover(journal, stepsFor(options), now, signal);
-    await declareFailover(journal, { ...declaration('f2'), epoch: 2, target: 'a' }, now);
+    await declareFailover(
+      journal,
+      { ...declaration('f2'), databases: [{ asset: 'orders', incarnation: 'orders', target: 'a', epoch: 2 }] },
+      now,
+    );
   });
 
   it.each(['declared', 'fenced', 'sealed', 'caught-up'])(
@@ -123,10 +129,12 @@ describe('A failover', () => {
   it('that is undone while its grant is under way goes on if the grant came first', async () => {
     await declareFailover(journal, declaration(), now);
     const steps = stepsFor(options);
-    const undoneMeanwhile: typeof steps = {
+    const undoneMeanwhile: { -readonly [K in keyof typeof steps]: (typeof steps)[K] } = {
       ...steps,
       'caught-up': async (...words) => {
         const outcome = await steps['caught-up'](...words);
+        // Its grant is finished by whoever comes after.
+        undoneMeanwhile['caught-up'] = steps['caught-up'];
         await undoFailover(journal, 'just now', now);
         return outcome;
       },
@@ -159,7 +167,7 @@ describe('A failover', () => {
     await registry.close();
     rmSync(options.registry);
     registry = openEmbeddedRegistry(options.registry);
-    [writer, journal] = [new WriterRegister(registry, 'orders'), new JournalRegister(registry, 'orders')];
+    [writer, journal] = [new WriterRegister(registry, 'orders'), new JournalRegister(registry, 'portal')];
     await writer.create(firstRecord({ incarnation: 'orders', holder: A, candidates: [B], terms: TERMS, onLeaseLoss: 'continue' }));
     await writer.change((record) => claimed(record, 'a', 'life-1', 'armed'));
     await declareFailover(journal, declaration(), now);

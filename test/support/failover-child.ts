@@ -21,11 +21,16 @@ export const SEALED = { timeline: 1, lsn: '0/5000028' } as const;
 
 export function stepsFor({ registry, effects, dieIn, dieWhen }: FailoverChildOptions): FailoverSteps {
   const register = new WriterRegister(openEmbeddedRegistry(registry), 'orders');
-  const never = async (): Promise<undefined> => undefined;
-  const ports = { register, nowMs: () => performance.now(), powerOff: never, breakGlass: never, demote: never };
-  const own = writerSteps({ ...ports, sleep: (ms, signal) => sleep(ms, undefined, { signal }) });
+  const { withhold: _, ...own } = writerSteps({
+    register: () => register,
+    nowMs: () => performance.now(),
+    sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+    demote: async () => {},
+    powerOff: () => undefined,
+    accepts: ['demotion', 'expiry'],
+  });
   const done = async (): Promise<StepOutcome> => ({ kind: 'done', facts: {} });
-  const steps = { ...own, fenced: async (): Promise<StepOutcome> => ({ kind: 'done', facts: {}, sealed: SEALED }) };
+  const steps = { ...own, fenced: async (): Promise<StepOutcome> => ({ kind: 'done', facts: {}, sealed: { orders: SEALED } }) };
   const rest = {
     sealed: done,
     granted: done,
@@ -51,6 +56,6 @@ export function stepsFor({ registry, effects, dieIn, dieWhen }: FailoverChildOpt
 
 if (process.argv[1] === import.meta.filename) {
   const options = JSON.parse(process.argv[2]!) as FailoverChildOptions;
-  const journal = new JournalRegister(openEmbeddedRegistry(options.registry), 'orders');
+  const journal = new JournalRegister(openEmbeddedRegistry(options.registry), 'portal');
   await runFailover(journal, stepsFor(options), () => new Date(), new AbortController().signal);
 }
