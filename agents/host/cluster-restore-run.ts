@@ -1,6 +1,8 @@
 // A restore of a database that somebody asked for: base and log come through the service, the server recovers on this host and is handed over.
 
 import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../../src/base/faults.ts';
 import { clusterFactsOf } from '../../src/engine/cluster-facts.ts';
@@ -55,6 +57,14 @@ export async function openRemoteBase(context: RunContext, incarnation: string | 
     await close();
     throw error;
   }
+}
+
+/** Where a copy that is only looked at lies: a place that the server's user can reach. `asked`: a directory, or anything else. */
+export async function sandboxPlace({ settings, home }: RunContext, { reader }: RemoteBase, asked: unknown): Promise<string> {
+  if (typeof asked === 'string' && asked !== 'scratch') return makeRestoreDirectory(asked, settings.allowRestore);
+  const owner = await findEntry(reader.snapshot.root.reference, reader.readNode, DATA_DIRECTORY);
+  const isReachable = (place: string): boolean => owner === undefined || barrierTo(join(place, 'copy'), owner) === undefined;
+  return [home.restores, tmpdir()].find(isReachable) ?? tmpdir();
 }
 
 export async function clusterRestoreRun(context: RunContext): Promise<RunOutcome> {

@@ -1,20 +1,14 @@
 // A rehearsal of a database: it is brought back to an instant in a sandbox and looked at (agents/postgres/prove.ts), and nothing of it stays.
 
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { clusterFactsOf } from '../../src/engine/cluster-facts.ts';
-import { findEntry } from '../../src/engine/entries-reader.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
-import { DATA_DIRECTORY } from '../postgres/base-backup.ts';
 import { type ClusterProof, type ProofWish, proveCluster } from '../postgres/prove.ts';
 import { RecoveryProgress } from '../postgres/recovery-progress.ts';
-import { gaugeOf, openRemoteBase, PROGRAM, type RemoteBase } from './cluster-restore-run.ts';
+import { gaugeOf, openRemoteBase, PROGRAM, type RemoteBase, sandboxPlace } from './cluster-restore-run.ts';
 import { postgresSourceOf } from './postgres-source.ts';
-import { barrierTo } from './reachable.ts';
-import { makeRestoreDirectory } from './restore-place.ts';
 import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 
@@ -30,7 +24,7 @@ export async function clusterTestRun(context: RunContext): Promise<RunOutcome> {
       cluster: clusterFactsOf(remote.view, [remote.reader.snapshot]),
       instant: await instantOf(remote, claimed.run.parameters['instant']),
       queries,
-      directory: await placeOf(context, remote),
+      directory: await sandboxPlace(context, remote, claimed.run.parameters['target']),
       program: PROGRAM,
       helper: {},
       threads: settings.threads,
@@ -52,14 +46,6 @@ async function instantOf({ view, reader }: RemoteBase, drawn: unknown): Promise<
   if (interval === undefined)
     throw new Fault('RECOVERY_REFUSED', 'The log that belongs to the base backup is not stored, or is lost');
   return { kind: 'time', time: Math.min(Math.max(time, interval.from.time), interval.to.time) };
-}
-
-async function placeOf({ claimed, settings, home }: RunContext, { reader }: RemoteBase): Promise<string> {
-  const asked = claimed.run.parameters['target'];
-  if (typeof asked === 'string' && asked !== 'scratch') return makeRestoreDirectory(asked, settings.allowRestore);
-  const owner = await findEntry(reader.snapshot.root.reference, reader.readNode, DATA_DIRECTORY);
-  const isReachable = (place: string): boolean => owner === undefined || barrierTo(join(place, 'copy'), owner) === undefined;
-  return [home.restores, tmpdir()].find(isReachable) ?? tmpdir();
 }
 
 function outcomeOf(proof: ClusterProof): RunOutcome {

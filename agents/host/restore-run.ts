@@ -17,7 +17,10 @@ const OCCUPIED_HINT = 'Choose another target, or restore with "delta", which ove
 
 export async function restoreRun(context: RunContext): Promise<RunOutcome> {
   const { claimed, settings } = context;
-  if (claimed.asset?.source.kind === 'postgres') return (await import('./cluster-restore-run.ts')).clusterRestoreRun(context);
+  if (claimed.asset?.source.kind === 'postgres')
+    return 'extract' in claimed.run.parameters
+      ? (await import('./cluster-extract-run.ts')).clusterExtractRun(context)
+      : (await import('./cluster-restore-run.ts')).clusterRestoreRun(context);
   const order = readMessage(RestoreOrder, { ...claimed.run.parameters }, 'The order of the restore');
   // Before anything is asked for or read.
   checkPlace(order.target, settings.allowRestore);

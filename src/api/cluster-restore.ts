@@ -3,7 +3,7 @@
 
 import { Fault } from '../base/faults.ts';
 import type { Asset } from '../model/asset.ts';
-import type { ClusterRestoreOrder, RecoveryPlace } from '../model/cluster-restore.ts';
+import type { ClusterExtract, ClusterExtractOrder, RecoveryPlace } from '../model/cluster-restore.ts';
 import { microsOfText, textOfMicros } from '../model/instant-text.ts';
 import { formatLsn, parseLsn } from '../model/lsn.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
@@ -45,10 +45,10 @@ export async function wayOf(
   return { point, plan, requested: requestedText(target), target };
 }
 
-export function clusterOrder(
+export function clusterOrder<Wish extends object>(
   { point, plan, requested }: ClusterWay,
-  wish: Pick<ClusterRestoreOrder, 'target' | 'delta' | 'handOver' | 'tablespaces'>,
-): ClusterRestoreOrder {
+  wish: Wish,
+): Wish & Omit<ClusterExtractOrder, 'extract'> {
   const { base, legs, stopAt, timeline, incarnation } = plan;
   return {
     snapshot: point.snapshot,
@@ -62,6 +62,13 @@ export function clusterOrder(
       timeline,
     },
   };
+}
+
+/** With the name that what is extracted gets: one that says of when it is, when none was asked for. */
+export function namedExtract(extract: ClusterExtract, at: Date): ClusterExtractOrder['extract'] {
+  const stamp = at.toISOString().replace(/\D/g, '').slice(0, 14);
+  const prefix = extract.tables === undefined ? `${extract.database.slice(0, 38)}_restored` : 'restored';
+  return { ...extract, as: extract.as ?? `${prefix}_${stamp}` };
 }
 
 function targetOf({ time, lsn, xid, name }: RecoveryPlace): LogTarget {

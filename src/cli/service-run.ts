@@ -194,7 +194,12 @@ export function recover(invocation: Invocation): Promise<number> {
   const { args, options, output } = invocation;
   return withService(invocation, async ({ client, tenant }) => {
     const target = options.text('target');
-    if (target === undefined) throw usage('"holdfast recover" needs --target PATH', 'It is a path on the host of the agent.');
+    const extract = extractOf(options);
+    if (target === undefined && extract === undefined)
+      throw usage(
+        '"holdfast recover" needs --target PATH, or --database NAME for what goes into the living server',
+        'The path is one on the host of the agent.',
+      );
     const mine = await tenant();
     const asset = await assetOf(client, mine, args[0]!);
     const agentName = options.text('agent');
@@ -204,6 +209,7 @@ export function recover(invocation: Invocation): Promise<number> {
       at: instantOf(options.text('at')),
       agentId: agentName === undefined ? undefined : (await agentOf(client, mine, agentName)).id,
       target,
+      extract,
       path: options.text('path'),
       point: pointOf(options),
       handOver: options.text('hand-over') as 'running' | 'paused' | 'stopped' | undefined,
@@ -216,13 +222,24 @@ export function recover(invocation: Invocation): Promise<number> {
       showOne(output, 'plan', flat(answer));
       return 0;
     }
-    output.notice(`Restores the state of ${whenOf(answer.plan.achievedAt)} (${answer.plan.point.snapshot}) to ${target}`);
+    output.notice(
+      `Restores the state of ${whenOf(answer.plan.achievedAt)} (${answer.plan.point.snapshot}) to ${answer.plan.target}`,
+    );
     for (const warning of answer.plan.warnings) output.warning(warning, { run: answer.run.id });
     if (options.flag('follow')) return followRun(invocation, client, mine, answer.run.id);
     output.record('run', answer.run);
     output.line(`Queued ${answer.run.id}; "holdfast run follow ${answer.run.id}" shows how it goes`);
     return 0;
   });
+}
+
+/** Of a database: single tables or a whole one, into the server that lives. */
+function extractOf(options: Invocation['options']) {
+  const [database, as, secret] = [options.text('database'), options.text('as'), options.text('secret')];
+  const tables = options.texts('table');
+  if (database !== undefined) return { database, tables: tables.length === 0 ? undefined : [...tables], as, secret };
+  if (tables.length > 0 || as !== undefined || secret !== undefined) throw usage('--table, --as and --secret go with --database');
+  return undefined;
 }
 
 /** Of a database, beside --at. */

@@ -90,6 +90,26 @@ export const RECOVERY_VERBS: readonly Verb[] = [
         choices: ['running', 'paused', 'stopped'],
         help: 'of a database: what becomes of its server (default: running)',
       },
+      {
+        name: 'database',
+        kind: 'text',
+        value: 'NAME',
+        help: 'instead of --target: bring this database into the living server, under another name',
+      },
+      {
+        name: 'table',
+        kind: 'text',
+        many: true,
+        value: 'TABLE',
+        help: 'with --database: only this table (repeatable), into a new schema',
+      },
+      { name: 'as', kind: 'text', value: 'NAME', help: 'with --database: the new database, or with --table the new schema' },
+      {
+        name: 'secret',
+        kind: 'text',
+        value: 'FILE',
+        help: "with --database: a file in the agent's directory secrets says how the server is reached by a role that may make them",
+      },
       { name: 'agent', kind: 'text', value: 'AGENT', help: 'to another host than it was backed up on' },
       { name: 'path', kind: 'text', value: 'SUB', help: 'only this file or directory' },
       { name: 'delta', kind: 'flag', help: 'bring an existing target up to date' },
@@ -103,6 +123,10 @@ export const RECOVERY_VERBS: readonly Verb[] = [
       [
         'holdfast recover pg/orders --at 2026-11-21T08:00:00+08:00 --target /srv/restored/orders --follow',
         'A database, to the second',
+      ],
+      [
+        'holdfast recover pg/orders --at 2026-11-21T08:00:00+08:00 --database shop --table public.orders --follow',
+        'One table as it was, beside the one that lives',
       ],
     ],
     load: async () => (await import('./service-run.ts')).recover,

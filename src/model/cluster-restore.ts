@@ -1,5 +1,5 @@
 // What a restore run of a database is told: the way that the service has found for the wanted place, and what becomes of the server. The
-// `parameters` of runs of kind "restore" and "restore-test" of databases.
+// `parameters` of runs of kind "restore" of databases.
 
 import { type Static, Type } from 'typebox';
 import { RecoveryPoint } from './recovery-point.ts';
@@ -69,19 +69,59 @@ const Plan = Type.Object(
   closed,
 );
 
+const Way = {
+  snapshot: RecoveryPoint.properties.snapshot,
+  /** As it was asked for, in words. */
+  requested: Type.String({ maxLength: 200 }),
+  incarnation: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+  plan: Plan,
+};
+
 export const ClusterRestoreOrder = Type.Object(
   {
-    snapshot: RecoveryPoint.properties.snapshot,
+    ...Way,
     /** Directory on the agent's host. */
     target: Type.String({ maxLength: 4096 }),
     delta: Type.Optional(Type.Boolean()),
     handOver: HandOver,
     tablespaces: Type.Optional(Type.Record(Type.String({ pattern: '^[0-9]{1,10}$' }), Type.String({ maxLength: 4096 }))),
-    /** As it was asked for, in words. */
-    requested: Type.String({ maxLength: 200 }),
-    incarnation: Type.String({ pattern: '^[0-9a-f]{16}$' }),
-    plan: Plan,
   },
   closed,
 );
 export type ClusterRestoreOrder = Static<typeof ClusterRestoreOrder>;
+
+const ObjectName = (description: string) => Type.String({ minLength: 1, maxLength: 63, pattern: '^[^\\u0000]*$', description });
+
+/** Single tables, or one database, beside what lives in the asset's own server. */
+export const ClusterExtract = Type.Object(
+  {
+    database: ObjectName('database that they were in'),
+    tables: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 300, pattern: '^[^\\u0000]*$', description: 'as in SQL: shop.orders' }), {
+        minItems: 1,
+        maxItems: 1000,
+        description: 'only these tables; without: the whole database',
+      }),
+    ),
+    as: Type.Optional(
+      ObjectName(
+        'the new schema (tables) or database that they come to; nothing that exists is changed (default: a name with the time)',
+      ),
+    ),
+    secret: Type.Optional(
+      Type.String({
+        pattern: '^[a-z0-9][a-z0-9._-]{0,99}$',
+        description:
+          "a file of this name in the directory secrets of the agent's home says how the server is reached for this, by a role that may create them (default: as the capture reaches it)",
+      }),
+    ),
+  },
+  { ...closed, $id: 'ClusterExtract' },
+);
+export type ClusterExtract = Static<typeof ClusterExtract>;
+
+export const ClusterExtractOrder = Type.Object(
+  { ...Way, extract: Type.Object({ ...ClusterExtract.properties, as: Type.String({ minLength: 1, maxLength: 63 }) }, closed) },
+  closed,
+);
+export type ClusterExtractOrder = Static<typeof ClusterExtractOrder>;

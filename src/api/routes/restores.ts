@@ -4,14 +4,20 @@ import { type Static, Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
 import type { NewRun } from '../../catalog/catalog.ts';
 import type { Asset } from '../../model/asset.ts';
-import { type ClusterRestoreOrder, HandOver, RecoveryPlace } from '../../model/cluster-restore.ts';
+import {
+  ClusterExtract,
+  type ClusterExtractOrder,
+  type ClusterRestoreOrder,
+  HandOver,
+  RecoveryPlace,
+} from '../../model/cluster-restore.ts';
 import { Id, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
 import { formatLsn } from '../../model/lsn.ts';
 import { RecoveryPoint } from '../../model/recovery-point.ts';
 import { RestoreOrder } from '../../model/restore-order.ts';
 import { Run } from '../../model/run.ts';
-import { clusterOrder, wayOf } from '../cluster-restore.ts';
+import { clusterOrder, namedExtract, wayOf } from '../cluster-restore.ts';
 import { newestAtOrBefore } from '../point-at.ts';
 import { fieldFault } from '../problem.ts';
 import { type Call, route } from '../route.ts';
@@ -30,10 +36,11 @@ const RestoreRequest = Type.Object(
       }),
     ),
     agentId: Type.Optional(Type.String({ ...Id, description: 'to another host (the one that it was backed up on)' })),
-    target,
+    target: Type.Optional(target),
     path,
     delta,
     verify,
+    extract: Type.Optional(ClusterExtract),
     point: Type.Optional(RecoveryPlace),
     handOver: Type.Optional(HandOver),
     tablespaces: Type.Optional(
@@ -55,7 +62,7 @@ const Plan = Type.Object(
     lostSeconds: Type.Optional(Type.Number()),
     point: RecoveryPoint,
     agentId: Id,
-    target: Type.String(),
+    target: Type.String({ description: 'path on the host of the agent, or what is made in the server of the asset' }),
     warnings: Type.Array(Type.String()),
     log: Type.Optional(
       Type.Object(
@@ -113,7 +120,7 @@ export const RESTORE_ROUTES = [
   }),
 ];
 
-type Planned = { readonly plan: Static<typeof Plan>; readonly order: RestoreOrder | ClusterRestoreOrder };
+type Planned = { readonly plan: Static<typeof Plan>; readonly order: RestoreOrder | ClusterRestoreOrder | ClusterExtractOrder };
 
 async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<Planned> {
   if (body.snapshot !== undefined && body.at !== undefined)
@@ -125,6 +132,7 @@ async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<P
   if (agent === undefined) throw fieldFault('body/agentId', 'names no agent of this tenant');
   if (agent.state !== 'active') throw new Fault('REQUEST_CONFLICT', 'That agent was revoked; name another one in agentId');
   if (asset.source.kind === 'postgres') return planOfCluster(call, asset, body, agentId);
+  if (body.extract !== undefined) throw fieldFault('body/extract', 'is for databases');
   const point = await pointOf(call, asset, body);
   if (body.point !== undefined || body.handOver !== undefined || body.tablespaces !== undefined)
     throw fieldFault('body', 'names a point, a hand-over or tablespaces, which are for databases');
@@ -137,37 +145,43 @@ async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<P
   const lost =
     body.at === undefined ? {} : { requestedAt: body.at, lostSeconds: (Date.parse(body.at) - Date.parse(point.startedAt)) / 1000 };
   const { path, delta, verify } = body;
+  const target = targetOf(body);
   const order: RestoreOrder = {
     snapshot: point.snapshot,
-    target: body.target,
+    target,
     ...(path === undefined ? {} : { path }),
     ...(delta === undefined ? {} : { delta }),
     ...(verify === undefined ? {} : { verify }),
   };
-  return { plan: { ...lost, achievedAt: point.startedAt, point, agentId, target: body.target, warnings }, order };
+  return { plan: { ...lost, achievedAt: point.startedAt, point, agentId, target, warnings }, order };
 }
 
 async function planOfCluster(call: Call, asset: Asset, body: RestoreRequest, agentId: string): Promise<Planned> {
-  const { snapshot, path, verify, delta, tablespaces, handOver = 'running', at } = body;
+  const { snapshot, path, verify, delta, tablespaces, extract, at } = body;
   if (snapshot !== undefined || path !== undefined || verify !== undefined)
     throw fieldFault('body', 'names a snapshot, a path or a comparison, which are for files and volumes; a database has points');
+  if (extract !== undefined && (body.target ?? delta ?? tablespaces ?? body.handOver) !== undefined)
+    throw fieldFault('body/extract', 'goes into the server of the asset; it has no target, tablespaces or hand-over');
   const way = await wayOf(call, asset, body.point, at);
-  const { point, plan, requested, target } = way;
+  const { point, plan, requested, target: wanted } = way;
   const { stopAt, base, legs, timeline } = plan;
   const achievedMicros = stopAt?.time || base.stoppedAt;
   const lost =
-    target.kind === 'time'
+    wanted.kind === 'time'
       ? {
-          requestedAt: new Date(Math.floor(target.time / 1000)).toISOString(),
-          lostSeconds: Math.max(0, (target.time - achievedMicros) / 1_000_000),
+          requestedAt: new Date(Math.floor(wanted.time / 1000)).toISOString(),
+          lostSeconds: Math.max(0, (wanted.time - achievedMicros) / 1_000_000),
         }
       : {};
-  const order = clusterOrder(way, {
-    target: body.target,
-    handOver,
-    ...(delta === undefined ? {} : { delta }),
-    ...(tablespaces === undefined ? {} : { tablespaces }),
-  });
+  const order =
+    extract === undefined
+      ? clusterOrder(way, {
+          target: targetOf(body),
+          handOver: body.handOver ?? ('running' as const),
+          ...(delta === undefined ? {} : { delta }),
+          ...(tablespaces === undefined ? {} : { tablespaces }),
+        })
+      : clusterOrder(way, { extract: namedExtract(extract, call.at) });
   const log = {
     requested,
     ...(stopAt === undefined ? {} : { stopAt: formatLsn(stopAt.position), transaction: stopAt.id }),
@@ -179,7 +193,17 @@ async function planOfCluster(call: Call, asset: Asset, body: RestoreRequest, age
     ...(agentId === asset.agentId ? [] : ['It goes to another host than it came from']),
   ];
   const achievedAt = new Date(Math.floor(achievedMicros / 1000)).toISOString();
-  return { plan: { ...lost, achievedAt, point, agentId, target: body.target, warnings, log }, order };
+  const target = 'target' in order ? order.target : describeExtract(asset, order.extract);
+  return { plan: { ...lost, achievedAt, point, agentId, target, warnings, log }, order };
+}
+
+function targetOf({ target }: RestoreRequest): string {
+  if (target === undefined) throw fieldFault('body/target', 'is missing: where to restore to');
+  return target;
+}
+
+function describeExtract({ name }: Asset, { database, tables, as }: ClusterExtractOrder['extract']): string {
+  return tables === undefined ? `the database "${as}" of ${name}` : `the schema "${as}" in the database "${database}" of ${name}`;
 }
 
 async function pointOf({ catalog, tenant }: Call, asset: Asset, { snapshot, at }: RestoreRequest): Promise<RecoveryPoint> {
