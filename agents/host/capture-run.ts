@@ -8,12 +8,15 @@ import type { LogNoteMessage } from '../../src/protocol/log-messages.ts';
 import { RemoteLog } from '../../src/remote/remote-log.ts';
 import { captureLog } from '../postgres/capture.ts';
 import type { CaptureEvents, CaptureStatus } from '../postgres/capture-options.ts';
+import type { ServerAddress } from '../postgres/connection-string.ts';
 import { mustBeReady, type Preflight, preflight } from '../postgres/preflight.ts';
+import { ReplicationSlot } from '../postgres/replication-slot.ts';
 import { watchServer } from '../postgres/server-watch.ts';
 import { openDataPath } from './data-path.ts';
 import { DEFAULT_SLOT, postgresSourceOf, serverAddressOf } from './postgres-source.ts';
 import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
+import { outcomeOfError } from './run-outcome.ts';
 
 const SHIP = { bytes: 256 * 1024, ms: 1000 };
 const HEARTBEAT_MS = 10_000;
@@ -26,6 +29,7 @@ export async function captureRun(context: RunContext): Promise<RunOutcome> {
   const source = postgresSourceOf(asset);
   const address = serverAddressOf(source, home.secrets);
   const slot = source.slot ?? DEFAULT_SLOT;
+  if (run.parameters['release'] === true) return releaseSlot(address, slot, signal);
   const data = openDataPath(context);
   // What was received is stored after the order to stop: only the run's end ends this.
   const over = new AbortController();
@@ -70,6 +74,20 @@ export async function captureRun(context: RunContext): Promise<RunOutcome> {
   } finally {
     over.abort();
     data.store.close();
+  }
+}
+
+/** The asset is retired. */
+async function releaseSlot(address: ServerAddress, slot: string, signal: AbortSignal): Promise<RunOutcome> {
+  try {
+    return { state: 'succeeded', result: { slot, dropped: await new ReplicationSlot(address, slot, signal).drop() } };
+  } catch (error) {
+    const { code, message, hint } = outcomeOfError(error, signal).fault ?? { code: 'INTERNAL', message: String(error), hint: '' };
+    const byHand = `Until it is dropped the server keeps its log: SELECT pg_drop_replication_slot('${slot}');`;
+    return {
+      state: 'failed',
+      fault: { code, message: `The replication slot "${slot}" could not be dropped: ${message}`, hint: `${byHand} ${hint}` },
+    };
   }
 }
 

@@ -38,6 +38,18 @@ export class ReplicationSlot {
     return Math.floor(made.position / segmentBytes) * segmentBytes;
   }
 
+  /** So that the server need not keep log for us any more. Answers false when there was none. */
+  async drop(): Promise<boolean> {
+    if ((await this.#state()) === undefined) return false;
+    const connection = await PgConnection.open({ address: this.#address, replication: 'true', signal: this.#signal });
+    try {
+      await dropSlot(connection, this.name);
+      return true;
+    } finally {
+      connection.close();
+    }
+  }
+
   async #state(): Promise<{ readonly isLost: boolean; readonly position: number } | undefined> {
     const columns = "slot_type, coalesce(wal_status, ''), coalesce((restart_lsn - '0/0'::pg_lsn)::text, '0')";
     const sql = await PgConnection.open({ address: this.#address, signal: this.#signal });

@@ -1,6 +1,8 @@
 // Sees to it that each database has a capture of its log under way, and a base backup from which a way leads to the log's end. Nobody asks for
 // either, and no policy has to: it follows from what the catalogue and the stored log say, so whatever was interrupted, it is made good.
 //
+// What is retired gives back what it held on the server: a last run drops the slot, which would keep log there until the disk is full.
+//
 // A capture is a run: lease and fence hand it over. When one ends for whatever reason, the next is queued; failures that come one after the
 // other make it wait longer.
 
@@ -19,6 +21,8 @@ const FIRST_PAUSE_MS = 2_000;
 const PAUSE_MS_MAX = 60_000;
 /** A capture that went well for so long has not failed "again". */
 const WELL_MS = 10 * 60_000;
+const RELEASES_MAX = 8;
+const RELEASE_MS_MAX = 10 * 60_000;
 
 export type CaptureKeeperOptions = {
   readonly catalog: Catalog;
@@ -39,7 +43,8 @@ export class CaptureKeeper {
     const { catalog } = this.#options;
     const open = await openRun(catalog, asset, 'capture');
     const isRight = open !== undefined && isWanted && open.agentId === asset.agentId && isOf(open, asset);
-    if (isRight || (open === undefined && !isWanted)) return undefined;
+    if (isRight || (open !== undefined && this.#isReleasing(open, asset))) return undefined;
+    if (open === undefined && !isWanted) return asset.state === 'retired' ? this.#release(asset) : undefined;
     return catalog.transaction(async (tables) => {
       const now = instantOf(this.#options.now());
       const before = await openRun(tables, asset, 'capture');
@@ -81,12 +86,40 @@ export class CaptureKeeper {
     });
   }
 
+  #isReleasing({ parameters, startedAt }: Run, { state }: Asset): boolean {
+    const now = this.#options.now().getTime();
+    return (
+      state === 'retired' &&
+      parameters['release'] === true &&
+      now - Date.parse(startedAt ?? instantOf(new Date(now))) < RELEASE_MS_MAX
+    );
+  }
+
+  /** Unless that is done, or was tried often enough. */
+  async #release(asset: Asset): Promise<string | undefined> {
+    const last = await lastCapture(this.#options.catalog, asset);
+    const wasRelease = last?.parameters['release'] === true;
+    const failures = wasRelease ? Number(last.parameters['failures'] ?? 0) + 1 : 0;
+    if (last === undefined || (wasRelease && last.state === 'succeeded') || failures >= RELEASES_MAX) return undefined;
+    return this.#options.catalog.transaction((tables) => this.#queue(tables, asset, last, failures, { release: true }));
+  }
+
   async #queueCapture(tables: CatalogTables, asset: Asset): Promise<string> {
+    const last = await lastCapture(tables, asset);
+    const failures = last?.state === 'failed' && lastedMs(last) < WELL_MS ? Number(last.parameters['failures'] ?? 0) + 1 : 0;
+    return this.#queue(tables, asset, last, failures, { source: sourceStamp(asset) });
+  }
+
+  async #queue(
+    tables: CatalogTables,
+    asset: Asset,
+    last: Run | undefined,
+    failures: number,
+    parameters: Run['parameters'],
+  ): Promise<string> {
     const { now, random } = this.#options;
-    const last = await tables.runs.latest(asset.id, 'capture', ['succeeded', 'warned', 'failed', 'canceled']);
     const date = now();
     const at = instantOf(date);
-    const failures = last?.state === 'failed' && lastedMs(last) < WELL_MS ? Number(last.parameters['failures'] ?? 0) + 1 : 0;
     const pauseMs = failures === 0 ? 0 : Math.min(PAUSE_MS_MAX, FIRST_PAUSE_MS * 2 ** Math.min(20, failures - 1));
     const add = (key: string): ReturnType<typeof tables.runs.add> =>
       tables.runs.add(
@@ -97,7 +130,7 @@ export class CaptureKeeper {
           agentId: asset.agentId,
           kind: 'capture',
           key,
-          parameters: { failures, source: sourceStamp(asset) },
+          parameters: { failures, ...parameters },
           priority: PRIORITY,
           dueAt: at,
           notBefore: instantOf(new Date(date.getTime() + pauseMs)),
@@ -112,6 +145,10 @@ export class CaptureKeeper {
     if (added.outcome === 'exists' && isOver(added.run.state)) await add(`${key}/${at}`);
     return asset.agentId;
   }
+}
+
+function lastCapture({ runs }: Pick<CatalogTables, 'runs'>, asset: Asset): Promise<Run | undefined> {
+  return runs.latest(asset.id, 'capture', ['succeeded', 'warned', 'failed', 'canceled']);
 }
 
 async function openRun(

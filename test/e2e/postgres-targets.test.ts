@@ -115,6 +115,21 @@ test.skipIf(programs === undefined)(
     // Where and what are one question: an order that answers it twice, or never, is refused.
     for (const wrong of [{}, { extract, target }, { extract, handOver: 'paused' }])
       expect(await service.ask('POST', `${base}/restores`, { assetId: asset.id, ...wrong })).toMatchObject({ status: 400 });
+
+    // Retired, by two people: its server keeps no log for it any more.
+    const slots = 'SELECT count(*) FROM pg_replication_slots';
+    expect(await one(slots)).toBe('1');
+    const session = async (login: string): Promise<Record<string, string>> => {
+      const password = 'correct horse battery';
+      await service.post(`${base}/people`, { login, label: login, password, roles: ['owner'] });
+      const { secret } = await service.post<{ secret: string }>('/v1/login', { login: `${login}@default`, password });
+      return { authorization: `Bearer ${secret}` };
+    };
+    const [anna, berta] = [await session('anna'), await session('berta')];
+    const wish = { reason: 'the bureau has moved' };
+    const approval = await service.post<{ id: string }>(`${base}/assets/${asset.id}/retire`, wish, anna);
+    expect((await service.ask('POST', `${base}/approvals/${approval.id}/approve`, undefined, berta)).status).toBe(200);
+    await service.until('the end of the slot', async () => ((await one(slots)) === '0' ? true : undefined));
   },
   280_000,
 );

@@ -99,3 +99,40 @@ test('a base backup is asked for once, and not at once again after it has failed
   clock.pass(11 * MINUTE);
   expect(await keeper.needBase(db, 'there is none')).toBeDefined();
 });
+
+test('what is retired gives its slot back, is tried again when the server does not answer, and is given up in the end', async () => {
+  const scene = await database();
+  const { keeper, db, catalog, clock } = scene;
+  const retired: Asset = { ...db, state: 'retired' };
+  // Never captured: there is nothing to give back.
+  expect(await keeper.keep(retired, false)).toBeUndefined();
+  await keeper.keep(db, true);
+  const capture = (await claim(scene))!;
+  await keeper.keep(retired, false);
+  await catalog.runs.end(capture.id, capture.fence, clock.now().toISOString(), { state: 'canceled' });
+  const releases: Run[] = [];
+  while ((await keeper.keep(retired, false)) !== undefined) {
+    clock.pass(2 * MINUTE);
+    const run = (await claim(scene))!;
+    // It is not canceled as a capture would be.
+    expect(await keeper.keep(retired, false)).toBeUndefined();
+    expect((await catalog.runs.get(db.tenantId, run.id))?.cancelRequestedAt).toBeUndefined();
+    releases.push(run);
+    await catalog.runs.end(run.id, run.fence, clock.now().toISOString(), { state: 'failed' });
+  }
+  expect(releases.map(({ parameters }) => parameters['release'])).toEqual(Array(8).fill(true));
+});
+
+test('a slot that was given back is not asked for again', async () => {
+  const scene = await database();
+  const { keeper, db, catalog, clock } = scene;
+  await keeper.keep(db, true);
+  const capture = (await claim(scene))!;
+  await catalog.runs.end(capture.id, capture.fence, clock.now().toISOString(), { state: 'canceled' });
+  const retired: Asset = { ...db, state: 'retired' };
+  expect(await keeper.keep(retired, false)).toBe(db.agentId);
+  const release = (await claim(scene))!;
+  expect(release.parameters).toMatchObject({ release: true });
+  await catalog.runs.end(release.id, release.fence, clock.now().toISOString(), { state: 'succeeded' });
+  expect(await keeper.keep(retired, false)).toBeUndefined();
+});

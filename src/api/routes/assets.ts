@@ -130,7 +130,8 @@ export const ASSET_ROUTES = [
     name: 'retireAsset',
     tag: 'assets',
     summary: 'Ask for the end of its protection; a second person approves',
-    description: 'A retired asset is not backed up any more; its recovery points go as its policy says.',
+    description:
+      'A retired asset is not backed up any more; its recovery points go as its policy says. The replication slot of a database is dropped. (One that is only paused keeps its slot, and its server keeps the log.)',
     action: 'asset.retire',
     body: ReasonBody,
     isIdempotent: true,
