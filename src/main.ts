@@ -1,6 +1,6 @@
 // Process entry: the only reader of the environment. It stays tiny, and everything else is imported after the compile cache is on: stripping
-// types costs 100 ms and 40 MiB without it. bin/holdfast has turned it on already, for this file and for threads; here it is for who
-// starts this file without that.
+// types costs 100 ms and 40 MiB without it. bin/holdfast has turned it on already, for this file and for threads, and chosen its place; here
+// it is for who starts this file without that.
 
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
