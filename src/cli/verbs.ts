@@ -218,7 +218,7 @@ export const VERBS: readonly Verb[] = [
     args: [],
     options: [
       ...REPOSITORY,
-      { name: 'max-unused', kind: 'text', value: 'SHARE', help: 'share of the packs that may stay unused (default 10%)' },
+      { name: 'max-unused', kind: 'text', value: 'SHARE', help: 'share of the packs that may stay unused (default 4%)' },
       {
         name: 'revoke-after',
         kind: 'count',

@@ -95,6 +95,8 @@ export class PackMover {
   readonly #compressor = new Compressor(LEVEL);
   readonly #aads = new Uint8Array(BLOCK_ID_BYTES + 5);
   readonly #nonce = new Uint8Array(12);
+  /** Of the block that is being written anew. */
+  #raw = new Uint8Array(0);
   /** Stored packs, to be named by index objects. */
   readonly packs: IndexedPack[] = [];
   bytesWritten = 0;
@@ -178,7 +180,8 @@ export class PackMover {
   ): Promise<PackBlock | undefined> {
     const { session, assetId } = pack.directory.sessions[block.sealedBy]!;
     const key = await this.#keyOf(pack.kind, session, assetId);
-    const raw = new Uint8Array(block.rawLength);
+    if (this.#raw.length < block.rawLength) this.#raw = new Uint8Array(block.rawLength);
+    const raw = this.#raw.subarray(0, block.rawLength);
     if (key === undefined || !this.#opener.open(raw, sealed, { ...block, key })) return undefined;
     const extents = this.#survivors(raw, block.extents, ranges);
     if (extents === undefined) return undefined;
