@@ -8,6 +8,12 @@ export function ownIdentity(): ProcessIdentity {
   return { id: process.pid, startedAt: startOf(process.pid) ?? '', bootId: bootId() };
 }
 
+/** Of another process; undefined when there is none of that number. */
+export function identityOf(id: number): ProcessIdentity | undefined {
+  const startedAt = startOf(id);
+  return startedAt === undefined ? undefined : { id, startedAt, bootId: bootId() };
+}
+
 export function isAlive({ id, startedAt, bootId: boot }: ProcessIdentity): boolean {
   return boot === bootId() && startedAt !== '' && startOf(id) === startedAt;
 }

@@ -20,6 +20,7 @@ import { raisedFloor, restoreCommandOf, withoutAbsent, withoutRecovery, withReco
 import { type BaseReader, configurationBeside, placeTablespaces, restoreBase, restoreControl } from './restore-base.ts';
 import { RestoredServer } from './restored-server.ts';
 import type { ServerFacts } from './server-facts.ts';
+import type { StartServer } from './server-process.ts';
 import { checkPrograms } from './server-programs.ts';
 import type { LogNote } from './wal-reader.ts';
 
@@ -45,6 +46,10 @@ export type ClusterRestore = {
   readonly signal: AbortSignal;
   readonly progress: RecoveryProgress;
   readonly onStep: (step: 'base' | 'log' | 'reached') => void;
+  /** Where the private directory of the server that recovers is made. Absent: among the temporary files. */
+  readonly sandboxIn?: string;
+  /** Absent: the server is a child of this process. */
+  readonly start?: StartServer;
 };
 
 export type RestoredCluster = {
@@ -89,7 +94,7 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     await restoreBase(base);
   }
   const owner = ownerOf(directory.path);
-  const sandbox = makeSandbox(owner);
+  const sandbox = makeSandbox(restore.sandboxIn ?? tmpdir(), owner);
   try {
     const own = { socket: join(sandbox, 'log'), dataDirectory: directory.path, segmentBytes: server.segmentBytes };
     const planFile = join(sandbox, 'plan.json');
@@ -139,6 +144,7 @@ async function recover(
       database: server.database,
       version: Number.parseInt(server.version, 10),
       settings: restore.settings,
+      ...(restore.start === undefined ? {} : { start: restore.start }),
     });
     const reached = await waitUntilReached(running, restore, logServer, () => spool.taken * segmentBytes);
     const collations = await differingCollations(running);
@@ -270,8 +276,8 @@ function ownerOf(dataDirectory: string): FileOwner | undefined {
   return { uid, gid };
 }
 
-function makeSandbox(owner: FileOwner | undefined): string {
-  const sandbox = mkdtempSync(join(tmpdir(), SANDBOX_PREFIX));
+function makeSandbox(parent: string, owner: FileOwner | undefined): string {
+  const sandbox = mkdtempSync(join(parent, SANDBOX_PREFIX));
   chmodSync(sandbox, 0o700);
   if (owner !== undefined) chownSync(sandbox, owner.uid, owner.gid);
   writeOwned(join(sandbox, 'pg_hba.conf'), 'local all all trust\n', owner);

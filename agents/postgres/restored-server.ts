@@ -1,8 +1,7 @@
 // A server on a restored data directory, shut off from the world: its own socket in a private directory, its own rules of access, no port,
 // nothing archived. So production cannot be touched, and only whoever may enter the directory can look.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
@@ -10,6 +9,7 @@ import { PgConnection, ServerError } from './connection.ts';
 import type { ServerAddress } from './connection-string.ts';
 import type { FileOwner } from './log-server.ts';
 import { SANDBOX_NAME } from './running-servers.ts';
+import { type ServerProcess, type StartServer, startAsChild } from './server-process.ts';
 
 const POLL_MS_MIN = 25;
 const POLL_MS_MAX = 1_000;
@@ -30,6 +30,8 @@ export type SandboxOptions = {
   readonly version: number;
   /** More settings, for the command line. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Absent: as a child of this process. */
+  readonly start?: StartServer;
 };
 
 export const SANDBOX_PORT = 5432;
@@ -41,25 +43,19 @@ const SUPERUSER = 'SELECT rolname FROM pg_roles WHERE oid = 10';
 
 export class RestoredServer {
   readonly #options: SandboxOptions;
-  readonly #child: ChildProcess;
-  readonly #exited: Promise<void>;
+  readonly #process: ServerProcess;
   /** Who is let in: whom the backup was made by, while the catalogue still knows them at this place of the log. */
   #person: { readonly role: string; readonly database: string };
   #superuser: string | undefined;
 
-  private constructor(options: SandboxOptions, child: ChildProcess) {
+  private constructor(options: SandboxOptions, process: ServerProcess) {
     this.#options = options;
-    this.#child = child;
+    this.#process = process;
     this.#person = { role: options.role, database: options.database };
-    this.#exited = new Promise((resolve) => {
-      child.once('exit', () => resolve());
-      child.once('error', () => resolve());
-    });
   }
 
   static start(options: SandboxOptions): RestoredServer {
-    const { programs, dataDirectory, directory, owner, settings, version } = options;
-    const log = openSync(join(directory, 'server.log'), 'a', 0o600);
+    const { programs, dataDirectory, directory, owner, settings, version, start = startAsChild } = options;
     const own: Record<string, string> = {
       // Its configuration is production's, and may name production's own directory and files.
       data_directory: dataDirectory,
@@ -82,19 +78,14 @@ export class RestoredServer {
       ...settings,
     };
     const words = Object.entries(own).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const child = spawn(join(programs, 'postgres'), ['-D', dataDirectory, ...words], {
-      ...owner,
-      cwd: '/',
-      stdio: ['ignore', log, log],
-      detached: true,
-    });
-    closeSync(log);
-    return new RestoredServer(options, child);
+    const place = { owner, log: join(directory, 'server.log') };
+    return new RestoredServer(options, start(join(programs, 'postgres'), ['-D', dataDirectory, ...words], place));
   }
 
   get address(): ServerAddress {
     const { role, database } = this.#person;
-    return { host: this.#options.directory, port: SANDBOX_PORT, user: role, password: undefined, database, tls: 'disable' };
+    const port = Number(this.#options.settings.port ?? SANDBOX_PORT);
+    return { host: this.#options.directory, port, user: role, password: undefined, database, tls: 'disable' };
   }
 
   /** Of a database in it, as the superuser. */
@@ -111,7 +102,7 @@ export class RestoredServer {
   }
 
   get pid(): number | undefined {
-    return this.#child.pid;
+    return this.#process.pid;
   }
 
   /** Asks until it answers `done`. PG_RECOVERY_FAILED when the server ends before. */
@@ -123,12 +114,12 @@ export class RestoredServer {
     const began = performance.now();
     for (;;) {
       signal.throwIfAborted();
-      if (this.#hasEnded()) throw this.failed('The restored server ended before it reached the wanted place');
+      if (this.#process.hasEnded()) throw this.failed('The restored server ended before it reached the wanted place');
       const answer = await this.#tryAsk(ask);
       if (answer !== undefined) return answer;
       onLook();
       const pause = Math.min(POLL_MS_MAX, Math.max(POLL_MS_MIN, (performance.now() - began) * POLL_SHARE));
-      await Promise.race([sleep(pause, undefined, { signal }).catch(() => {}), this.#exited]);
+      await Promise.race([sleep(pause, undefined, { signal }).catch(() => {}), this.#process.ended]);
     }
   }
 
@@ -153,20 +144,16 @@ export class RestoredServer {
 
   /** 'in-order': with a checkpoint. 'now': nobody wants to start it again. */
   async stop(how: 'in-order' | 'now' = 'in-order'): Promise<void> {
-    if (this.#hasEnded()) return;
-    this.#child.kill(how === 'now' ? 'SIGQUIT' : 'SIGINT');
-    const timer = setTimeout(() => this.#child.kill('SIGQUIT'), STOP_TIMEOUT_MS);
-    await this.#exited;
+    if (this.#process.hasEnded()) return;
+    this.#process.kill(how === 'now' ? 'SIGQUIT' : 'SIGINT');
+    const timer = setTimeout(() => this.#process.kill('SIGQUIT'), STOP_TIMEOUT_MS);
+    await this.#process.ended;
     clearTimeout(timer);
   }
 
   /** Leaves it running when this process ends. */
   leave(): void {
-    this.#child.unref();
-  }
-
-  #hasEnded(): boolean {
-    return this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined;
+    this.#process.unref();
   }
 
   async #tryAsk<T>(ask: (sql: PgConnection) => Promise<T | undefined>): Promise<T | undefined> {

@@ -34,7 +34,7 @@ export function serverOfTablespace(tablespace: string): RunningServer | undefine
 }
 
 /** Those that this user may look at. */
-function runningServers(): RunningServer[] {
+export function runningServers(): RunningServer[] {
   const servers: RunningServer[] = [];
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);

@@ -40,6 +40,7 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   FAILOVER: 'Who may write',
   PLAN: 'Plans and evidence',
   ROUTE: 'Plans and evidence',
+  DRILL: 'Plans and evidence',
   EVIDENCE: 'Plans and evidence',
   RETENTION: 'Retention',
   KEY: 'Keys',

@@ -143,6 +143,10 @@ export const FAULTS = {
   // Plans and evidence
   PLAN_INVALID: never('Correct the plan at the lines named above; "holdfast plan validate" checks it.', EXIT.usage),
   EVIDENCE_REFUSED: never('See what "holdfast evidence verify" names. Get the pack again from where it was made.', EXIT.damage),
+  DRILL_NOT_ISOLATED: never(
+    'Run the drill as root, or where users may make namespaces (user.max_user_namespaces), with util-linux and iproute2; nothing of production was touched.',
+  ),
+  DRILL_NO_SPACE: never('Free space, or name a larger place with --directory: clones are as large as the databases.'),
   ROUTE_STALE: never('A later failover has changed this route. Nothing was changed; look at the journal of that one.'),
 
   // Export

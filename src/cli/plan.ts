@@ -63,7 +63,7 @@ export async function planSchema({ output }: Invocation): Promise<number> {
   return 0;
 }
 
-function planOf(file: string): PlanDocument {
+export function planOf(file: string): PlanDocument {
   return parsePlan(textOf(file), file);
 }
 

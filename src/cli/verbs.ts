@@ -4,6 +4,7 @@ import { DRY_RUN, FILTERS, REPOSITORY, THREADS } from './common-options.ts';
 import type { Argument, Verb } from './verb.ts';
 import { AGENT_VERBS } from './verbs-agent.ts';
 import { CATALOG_VERBS } from './verbs-catalog.ts';
+import { DRILL_VERBS } from './verbs-drill.ts';
 import { EVIDENCE_VERBS } from './verbs-evidence.ts';
 import { KEY_VERBS } from './verbs-key.ts';
 import { PG_VERBS } from './verbs-pg.ts';
@@ -346,6 +347,7 @@ export const VERBS: readonly Verb[] = [
   ...PG_VERBS,
   ...REPLICA_VERBS,
   ...PLAN_VERBS,
+  ...DRILL_VERBS,
   ...EVIDENCE_VERBS,
   ...POLICY_VERBS,
   ...SERVICE_VERBS,

@@ -28,7 +28,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   registry: ['base'],
   dr: ['base', 'model', 'registry'],
   remote: ['base', 'model', 'codec', 'format', 'store', 'index', 'worker', 'repository', 'engine', 'protocol'],
-  agents: ['base', 'model', 'files', 'policy', 'repository', 'engine', 'protocol', 'registry', 'dr', 'remote'],
+  agents: ['base', 'model', 'plan', 'evidence', 'files', 'policy', 'repository', 'engine', 'protocol', 'registry', 'dr', 'remote'],
   catalog: ['base', 'model'],
   tenants: ['base', 'model', 'store', 'repository', 'catalog'],
   trust: ['base', 'model', 'codec', 'catalog'],
@@ -141,6 +141,15 @@ describe('the architecture', () => {
 
   it('is kept by every import', () => {
     expect(files.flatMap(importsUpwards)).toEqual([]);
+  });
+
+  it('keeps drills away from whatever could change production: not even through another file', () => {
+    const forbidden = /^(?:src\/(?:dr|registry|orchestrator)|agents\/(?:gate|site|standby|host))\/|^src\/plan\/route-config\.ts$/;
+    const importsOf = new Map(files.map(({ path, imports }) => [path, imports]));
+    const reached = new Set(files.map(({ path }) => path).filter((path) => path.startsWith('agents/drill/')));
+    expect(reached.size).toBeGreaterThan(10);
+    for (const path of reached) for (const to of importsOf.get(path) ?? []) reached.add(to);
+    expect([...reached].filter((path) => forbidden.test(path))).toEqual([]);
   });
 
   it('has no file that imports one outside of src and agents', () => {

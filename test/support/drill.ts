@@ -1,0 +1,176 @@
+// A scene for drills: a protected production that somebody writes into, a plan for it, and the real command in a process of its own.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { stringify } from 'yaml';
+import type { DrillRecord } from '../../agents/drill/drill-record.ts';
+import type { Pack } from '../../src/evidence/pack.ts';
+import { type VerifiedEvidence, verifyEvidence } from '../../src/evidence/verify-pack.ts';
+import { parseVerifyKey } from '../../src/trust/audit-key.ts';
+import { type Line, linesOf } from '../cli/holdfast.ts';
+import { makeOwned } from './postgres.ts';
+import { ASSET, PROGRAM, ProtectedCluster, until } from './protected-cluster.ts';
+import { PASSPHRASE } from './repository.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: parts of a plan, as a person would write them.
+type Loose = any;
+
+const shell = (name: string, script: string, more: object = {}): object => ({
+  name,
+  command: ['/bin/sh', '-c', script],
+  limit: '30s',
+  ...more,
+});
+export const step = shell;
+
+export type DrillEnd = { readonly status: number | null; readonly lines: readonly Line[]; readonly stderr: string };
+
+export class DrillScene {
+  readonly cluster: ProtectedCluster;
+  readonly directory: string;
+  readonly evidence: string;
+  readonly clones: string;
+  readonly keys: string;
+
+  private constructor(cluster: ProtectedCluster) {
+    this.cluster = cluster;
+    this.directory = cluster.scratch;
+    this.evidence = join(cluster.scratch, 'evidence');
+    this.clones = makeOwned(join(cluster.scratch, 'c'));
+    this.keys = join(cluster.scratch, 'keys');
+    mkdirSync(this.evidence);
+    writeFileSync(join(cluster.scratch, 'passphrase'), PASSPHRASE);
+  }
+
+  /** With a table of 1000 orders, a heartbeat every second, and a base backup. */
+  static async create(): Promise<DrillScene> {
+    const scene = new DrillScene(await ProtectedCluster.create());
+    const { server } = scene.cluster;
+    await server.sql('CREATE TABLE orders AS SELECT g AS n FROM generate_series(1, 1000) g; CREATE INDEX ON orders (n)');
+    const beats = scene.spawn(['pg', 'heartbeat', server.connectionString, '--asset', ASSET, '--key-dir', scene.keys]);
+    onTestFinished(() => void beats.kill('SIGKILL'));
+    await scene.cluster.start();
+    await until(async () => (await server.sql("SELECT to_regclass('holdfast.heartbeat') IS NOT NULL"))[0]![0] === 't');
+    await until(async () => (await server.sql('SELECT count(*) FROM holdfast.heartbeat'))[0]![0] === '1');
+    await scene.cluster.caughtUp();
+    return scene;
+  }
+
+  /** A file with a plan of one database; `change` says what is different in it. */
+  plan(change: (plan: Loose) => void = () => {}): string {
+    const plan: Loose = {
+      name: 'portal',
+      version: 1,
+      sites: { source: 'site-a', target: 'site-b', witness: 'site-c' },
+      objectives: { rpo: '1m', rto: '5m' },
+      approvals: { planned: 1, unplanned: 2, breakGlass: 2 },
+      lease: { ttl: '10s', margin: '2s', onLeaseLoss: 'stop' },
+      fencing: { proofs: ['demotion', 'expiry'], limit: '1m' },
+      groups: [{ name: 'database', members: [{ asset: ASSET, kind: 'postgres', replayLimit: '5m', startLimit: '2m' }] }],
+      smokeTests: [shell('orders', `test "$(${this.cluster.programs}/psql -Atc 'SELECT count(*) FROM orders')" = 1000`)],
+      drill: { every: '30d', limit: '5m', probes: ['192.0.2.1:5432', '203.0.113.7', '[2001:db8::1]:443'] },
+    };
+    change(plan);
+    const file = join(this.directory, `plan-${readdirSync(this.directory).length}.yaml`);
+    writeFileSync(file, stringify(plan));
+    return file;
+  }
+
+  spawn(args: readonly string[], user?: { readonly uid: number; readonly gid: number }): ChildProcess {
+    const variables = { PATH: process.env.PATH!, HOME: this.directory, NODE_COMPILE_CACHE: '/tmp/holdfast-test-code' };
+    const child = spawn(PROGRAM, args, { cwd: '/', env: variables, stdio: ['ignore', 'pipe', 'pipe'], ...user });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    return child;
+  }
+
+  begin(plan: string, more: readonly string[] = [], user?: { readonly uid: number; readonly gid: number }): ChildProcess {
+    const { directory, evidence, clones, keys } = this;
+    const place = ['--repo', join(directory, 'repository'), '--passphrase-file', join(directory, 'passphrase')];
+    const own = ['--cache-dir', join(directory, 'drill-cache'), '--evidence-dir', evidence, '--directory', clones];
+    const key = ['--key-dir', join(directory, 'evidence-key'), '--heartbeat-key', join(keys, 'heartbeat-key.pub')];
+    return this.spawn(['drill', 'run', plan, ...place, ...own, ...key, '--threads', '1', '--json', ...more], user);
+  }
+
+  /** To its end. */
+  async run(plan: string, more: readonly string[] = []): Promise<DrillEnd> {
+    return ended(this.begin(plan, more));
+  }
+
+  /** Directories of drills, oldest first. */
+  drills(): string[] {
+    return readdirSync(this.evidence)
+      .sort()
+      .map((name) => join(this.evidence, name));
+  }
+
+  record(drill = this.drills().at(-1)!): DrillRecord {
+    return JSON.parse(readFileSync(join(drill, 'record.json'), 'utf8')) as DrillRecord;
+  }
+
+  /** What the offline verifier says of it; nothing may be wrong with it. */
+  pack(drill = this.drills().at(-1)!): Pack {
+    const verified = this.verified(drill);
+    if (verified.problems.length > 0) throw new Error(JSON.stringify(verified.problems));
+    return verified.pack!;
+  }
+
+  verified(drill = this.drills().at(-1)!): VerifiedEvidence {
+    const key = parseVerifyKey(readFileSync(join(this.directory, 'evidence-key', 'evidence-key.pub'), 'utf8'))!;
+    const attachment = (name: string): Uint8Array => readFileSync(join(drill, name));
+    return verifyEvidence({ text: readFileSync(join(drill, 'pack.json')), trusted: [key], attachment });
+  }
+
+  measured(kind: string, drill?: string): { readonly of: string; readonly value: Readonly<Record<string, unknown>> }[] {
+    return this.pack(drill).body.measurements.filter((one) => one.kind === kind);
+  }
+
+  claim(id: string, drill?: string): Readonly<Record<string, unknown>> {
+    return this.pack(drill).body.claims.claims.find((one) => one.id === id)!.value;
+  }
+
+  /** The action of a drill that runs, or has run. */
+  async reaches(action: string): Promise<void> {
+    await until(
+      () => this.drills().some((drill) => existsSync(join(drill, 'measurements.jsonl')) && this.actions(drill).includes(action)),
+      () => `no drill has come to ${action}`,
+    );
+  }
+
+  actions(drill: string): string[] {
+    return readFileSync(join(drill, 'measurements.jsonl'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { kind: string; of: string })
+      .flatMap(({ kind, of }) => (kind === 'action' ? [of] : []));
+  }
+
+  /** What is left of drills: directories, and processes that work in them or are in a network that is not ours. */
+  left(): string[] {
+    const own = readlinkSync('/proc/self/ns/net');
+    const processes = readdirSync('/proc').flatMap((name) => {
+      try {
+        const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        const isOfDrill =
+          command.includes(this.clones) || (command.includes('room-keeper') && readlinkSync(`/proc/${name}/ns/net`) !== own);
+        return /^\d+$/.test(name) && isOfDrill && !command.includes('drill run') ? [`${name} ${command}`] : [];
+      } catch {
+        return [];
+      }
+    });
+    return [...readdirSync(this.clones), ...processes.filter((text) => text.includes(this.clones))];
+  }
+}
+
+export async function ended(child: ChildProcess): Promise<DrillEnd> {
+  let [stdout, stderr] = ['', ''];
+  child.stdout!.on('data', (piece: Buffer) => {
+    stdout += piece.toString();
+  });
+  child.stderr!.on('data', (piece: Buffer) => {
+    stderr += piece.toString();
+  });
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { status, lines: linesOf(stdout), stderr };
+}
