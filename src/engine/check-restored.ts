@@ -1,10 +1,11 @@
 // After a restore: what lies at the target is read again and compared with the snapshot. Contents are compared by digest in the workers,
 // the rest here. Nothing of the store but the maps is read.
 
+import { DirectoryCache } from '../files/directory-cache.ts';
 import { FileStat, HERE } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
-import { joinPaths, nameOfPath } from '../model/entry-path.ts';
+import { joinPaths, nameOfPath, parentOfPath } from '../model/entry-path.ts';
 import { packReference, type References } from '../model/reference.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
 import type { CompareAnswer } from '../worker/read-task.ts';
@@ -37,16 +38,21 @@ export type RestoredTree = RestoredCheck & {
 
 /** As `restoreTree` has made it. */
 export async function checkTree(check: RestoredTree): Promise<void> {
-  const { root, readNode, below, progress, pool } = check;
-  for await (const entry of entriesOf(root, readNode, below)) {
-    progress.entriesTotal++;
-    await checkEntry(check, entry);
-    progress.entriesDone++;
+  const { root, readNode, below, target, progress, pool } = check;
+  const directories = new DirectoryCache(posixCalls(), target);
+  try {
+    for await (const entry of entriesOf(root, readNode, below)) {
+      progress.entriesTotal++;
+      await checkEntry(check, entry, directories);
+      progress.entriesDone++;
+    }
+    await pool.drain();
+  } finally {
+    directories.close();
   }
-  await pool.drain();
 }
 
-async function checkEntry(check: RestoredTree, entry: StoredEntry): Promise<void> {
+async function checkEntry(check: RestoredTree, entry: StoredEntry, directories: DirectoryCache): Promise<void> {
   const { root, readNode, target, reported, onDifference } = check;
   const path = pathInTarget(check, entry);
   const place = joinPaths(target, path);
@@ -54,8 +60,10 @@ async function checkEntry(check: RestoredTree, entry: StoredEntry): Promise<void
   let linkTarget = '';
   try {
     const posix = posixCalls();
-    posix.lstat(HERE, place, stat);
-    if (entry.kind === 'symlink') linkTarget = posix.readlink(HERE, place);
+    // Name by name: a path may be longer than the kernel takes at once.
+    const [at, name] = path === '' ? [HERE, target] : [directories.at(parentOfPath(path)), nameOfPath(path)];
+    posix.lstat(at, name, stat);
+    if (entry.kind === 'symlink') linkTarget = posix.readlink(at, name);
   } catch (error) {
     if (!isPosixError(error)) throw error;
     onDifference({ path, code: 'MISSING', message: error.message });

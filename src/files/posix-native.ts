@@ -18,7 +18,6 @@ const UTIME_OMIT = 0x3ffffffe;
 const PUNCH_HOLE_AND_KEEP_SIZE = 3;
 const SEEK_END = 2;
 const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
 
 const DOT = 46;
 const TWO_32 = 2 ** 32;
@@ -172,11 +171,6 @@ class NativePosix implements Posix {
     if (code === 'ENXIO') return undefined;
     if (code === 'EINVAL' || code === 'ENOTSUP') return from < this.sizeOf(fd) ? from : undefined;
     throw new PosixError(code, 'lseek', '');
-  }
-
-  nextHole(fd: number, from: number): number {
-    const at = this.#c.lseek(fd, from, SEEK_HOLE);
-    return at >= 0 ? Number(at) : Math.max(from, this.sizeOf(fd));
   }
 
   punchHole(fd: number, offset: number, length: number): boolean {

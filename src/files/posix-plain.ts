@@ -119,10 +119,6 @@ class PlainPosix implements Posix {
     return from < this.sizeOf(fd) ? from : undefined;
   }
 
-  nextHole(fd: number, from: number): number {
-    return Math.max(from, this.sizeOf(fd));
-  }
-
   punchHole(): boolean {
     return false;
   }

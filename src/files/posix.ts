@@ -73,8 +73,6 @@ export interface Posix {
   sizeOf(fd: number): number;
   /** Where the first data at or after `from` begins; undefined when only a hole is left. Moves the position of `read`. */
   nextData(fd: number, from: number): number | undefined;
-  /** Where the first hole after `from` begins, `from` being in data; the end of the file counts as one. Moves the position of `read`. */
-  nextHole(fd: number, from: number): number;
   /** Frees a range, which then reads as zeros; the size stays. False where that cannot be done: write zeros then. */
   punchHole(fd: number, offset: number, length: number): boolean;
   /** Everything written to the file system of `fd` is durable afterwards (plain: only what was written through `fd`). */

@@ -1,24 +1,59 @@
-// Where a file or block device holds data. Between the extents it reads as zeros, so a backup need not read there and a restore need
-// not write there.
+// Holes of files: they read as zeros, so whoever would read one need not. A file of terabytes that holds little (the disk of a virtual machine)
+// takes as long as what it holds.
+//
+// Whether a file system can be believed: OpenZFS has answered "hole" for data that was just written (its issue 15526), so it is not asked.
 
-import type { Posix } from './posix.ts';
+import { statfsSync } from 'node:fs';
+import { FileStat, type Posix, TYPE, TYPE_MASK } from './posix.ts';
+import { isPosixError } from './posix-error.ts';
 
-export type Extent = { readonly offset: number; readonly length: number };
+const BLOCK_BYTES = 512;
+const ZFS_MAGIC = 0x2fc12fc1;
+const stat = new FileStat();
 
-/** The data extents of `fd` in ascending order, cut at `sizeBytes`; the whole of it where holes cannot be seen. Use positioned reads
- *  meanwhile: the search moves the file's own position. Throws PosixError when the file system cannot tell for lack of health (EIO). */
-export function* dataExtents(posix: Posix, fd: number, sizeBytes: number): Generator<Extent, void, undefined> {
-  let offset = 0;
-  while (offset < sizeBytes) {
-    const start = posix.nextData(fd, offset);
-    if (start === undefined || start >= sizeBytes) return;
-    const end = Math.min(posix.nextHole(fd, start), sizeBytes);
-    // A hole at the start of data: the file changes under our eyes. The rest counts as data; reading it finds out.
-    if (end <= start) {
-      yield { offset: start, length: sizeBytes - start };
-      return;
+/** What is known of the holes of one open file, as far as it was asked. Use positioned reads meanwhile: looking moves the file's own position. */
+export class Holes {
+  readonly #posix: Posix;
+  readonly #fd: number;
+  /** The hole that was found last. */
+  #from = 0;
+  #to = 0;
+
+  constructor(posix: Posix, fd: number) {
+    this.#posix = posix;
+    this.#fd = fd;
+  }
+
+  /** Whether all of the range reads as zeros because nothing is stored there. False where that cannot be told, and for what lies behind the end. */
+  cover(from: number, to: number): boolean {
+    if (from < this.#from || from >= this.#to) this.#look(from);
+    return from >= this.#from && to <= this.#to;
+  }
+
+  #look(from: number): void {
+    this.#from = from;
+    this.#to = from;
+    try {
+      this.#to = this.#posix.nextData(this.#fd, from) ?? this.#posix.sizeOf(this.#fd);
+    } catch (error) {
+      // A disk that is ill says so when it is read.
+      if (!isPosixError(error)) throw error;
     }
-    yield { offset: start, length: end - start };
-    offset = end;
+  }
+}
+
+/** Undefined of a file that is stored whole, of what is no regular file, and where holes cannot be seen. */
+export function holesOf(posix: Posix, fd: number): Holes | undefined {
+  if (!posix.can.holes) return undefined;
+  posix.lstat(fd, '', stat);
+  const isSparse = (stat.mode & TYPE_MASK) === TYPE.file && stat.blocks * BLOCK_BYTES < stat.sizeBytes;
+  return isSparse && isHonest(fd) ? new Holes(posix, fd) : undefined;
+}
+
+function isHonest(fd: number): boolean {
+  try {
+    return statfsSync(`/proc/self/fd/${fd}`).type !== ZFS_MAGIC;
+  } catch {
+    return false;
   }
 }

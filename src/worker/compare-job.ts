@@ -7,6 +7,7 @@ import { attributesAt } from '../files/packed-attributes.ts';
 import { HERE, OPEN } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
+import { holesOf } from '../files/sparse.ts';
 import { TargetTree } from '../files/target-tree.ts';
 import { nameOfPath, parentOfPath } from '../model/entry-path.ts';
 import { bytesEqual, digestOf, lengthOf, referenceCount } from '../model/reference.ts';
@@ -35,16 +36,21 @@ export class Comparer {
     const fd = this.#open(job);
     if (fd === undefined) return { kind: 'compare', differs, missing: true };
     try {
+      const holes = holesOf(this.#posix, fd);
       for (let i = 0; i < n; i++) {
         const length = lengthOf(job.references, i);
+        const isZero = bytesEqual(digestOf(job.references, i), ZERO_DIGEST);
+        if (isZero && holes?.cover(job.offsets[i]!, job.offsets[i]! + length) === true) {
+          differs[i] = 0;
+          continue;
+        }
         if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
         const got = this.#posix.pread(fd, this.#buffer, 0, length, job.offsets[i]!);
         if (got !== length) continue;
         const bytes = this.#buffer.subarray(0, length);
-        const digest = digestOf(job.references, i);
-        const same = bytesEqual(digest, ZERO_DIGEST)
+        const same = isZero
           ? bytesEqual(bytes, ZEROS.subarray(0, length))
-          : bytesEqual(this.#ids.id(bytes).subarray(0, 16), digest);
+          : bytesEqual(this.#ids.id(bytes).subarray(0, 16), digestOf(job.references, i));
         differs[i] = same ? 0 : 1;
       }
       return { kind: 'compare', differs, missing: false };

@@ -5,6 +5,7 @@
 
 import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
+import type { Holes } from '../files/sparse.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import type { Dedup } from './dedup.ts';
@@ -67,8 +68,13 @@ export class PagedCutter {
     return this.#zeroBytes + this.#volume.zeroBytes;
   }
 
-  cut(read: ReadAt, task: FileTask): PagedCut {
+  /** `holes`: of the file, where it has some; all of a leaf in one is not even looked at. */
+  cut(read: ReadAt, task: FileTask, holes?: Holes): PagedCut {
     const builders = leafBuilders(task, this.#paged.unitBytes);
+    if (holes?.cover(task.offset, task.offset + task.length) === true) {
+      this.#zeroBytes += task.length;
+      return { leaves: builders.map((builder) => builder.finish()), bytesRead: task.length };
+    }
     const bytesRead =
       task.cut === 'volume' && task.changedUnits === undefined
         ? this.#volume.cut(read, task, builders)

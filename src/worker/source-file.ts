@@ -6,6 +6,7 @@ import { FileStat } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError, PosixError } from '../files/posix-error.ts';
 import { SourceTree } from '../files/source-tree.ts';
+import { holesOf } from '../files/sparse.ts';
 import { NO_REFERENCES } from '../model/reference.ts';
 import type { ContentCutter, SentStage } from './content-cutter.ts';
 import {
@@ -55,7 +56,12 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
     return problem(task, error);
   }
   try {
-    const read = (target: Uint8Array, length: number, position: number): number => posix.pread(fd, target, 0, length, position);
+    const holes = holesOf(posix, fd);
+    const read = (target: Uint8Array, length: number, position: number): number => {
+      if (holes?.cover(position, position + length) !== true) return posix.pread(fd, target, 0, length, position);
+      target.fill(0, 0, length);
+      return length;
+    };
     let result: FileTaskResult;
     if (task.cut === 'content') {
       const { references, bytesRead } = content.cut(read, task.offset, task.length);
@@ -68,7 +74,7 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
         leaves: [],
       };
     } else {
-      const { leaves, bytesRead } = paged.cut(read, task);
+      const { leaves, bytesRead } = paged.cut(read, task, holes);
       result = { file: task.file, offset: task.offset, bytesRead, outcome: 'read', references: NO_REFERENCES, leaves };
     }
     if (task.expected === undefined) return result;

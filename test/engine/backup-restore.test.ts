@@ -11,8 +11,10 @@ import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import { type RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
 import { readContent } from '../../src/engine/restore-single.ts';
 import { restoreTree } from '../../src/engine/restore-tree.ts';
+import { HERE, OPEN } from '../../src/files/posix.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { native as posix } from '../files/scratch.ts';
 import { backUpImage, contentOf, restoreImage as restoreFile } from '../support/images.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { backUpTree, objectPath, objectsIn, readTree, restoreTo, writeFileAt, writeSampleTree } from '../support/repository.ts';
@@ -230,6 +232,14 @@ test('a volume of holes and data comes back with its holes, and unchanged it is 
   const second = await backUpImage(repository, image, { now: LATER() });
   expect(second.statistics).toMatchObject({ bytesRead: 0, bytesStored: 0 });
   expect((await backUpImage(repository, image, { now: LATER(), rereadAll: true })).statistics).toMatchObject({ bytesNew: 0 });
+  // What was data is a hole now, and what was a hole is data.
+  const fd = posix.open(HERE, image, OPEN.readWrite, 0);
+  expect(posix.punchHole(fd, 200_000, 2_000_000)).toBe(true);
+  posix.close(fd);
+  patch(image, 20_000_000, seededBytes(10_000, 22));
+  const third = await backUpImage(repository, image, { now: LATER() });
+  await restoreFile(repository, third, join(scratch, 'third.img'));
+  expect(fs.readFileSync(join(scratch, 'third.img')).equals(fs.readFileSync(image))).toBe(true);
 });
 
 test('changed ranges are all that is read of a volume', async () => {

@@ -1,11 +1,23 @@
-import { chmodSync, linkSync, readFileSync, symlinkSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkContent, checkTree } from '../../src/engine/check-restored.ts';
 import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import { type RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
+import { FileStat, HERE, OPEN } from '../../src/files/posix.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { native, scratch } from '../files/scratch.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { backUpTree, restoreTo, writeFileAt } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -63,6 +75,41 @@ function flip(path: string, offset: number): void {
 }
 
 describe('a restored tree', () => {
+  it('is looked at to its end where it is deeper than any path that the kernel takes', async () => {
+    const directory = scratch();
+    const repository = await newRepository(directory);
+    const tree = join(directory, 'tree');
+    mkdirSync(tree);
+    let at = native.openDirectory(HERE, tree, 'refuse');
+    const component = 'x'.repeat(250);
+    for (let depth = 0; depth < 20; depth++) {
+      native.mkdir(at, component, 0o700);
+      const next = native.openDirectory(at, component, 'refuse');
+      native.close(at);
+      at = next;
+    }
+    const writeLeaf = (below: number, bytes: string): void => {
+      const fd = native.open(below, 'leaf', OPEN.create | OPEN.write, 0o600);
+      native.pwrite(fd, Buffer.from(bytes), 0, bytes.length, 0);
+      native.close(fd);
+    };
+    writeLeaf(at, 'deep');
+    native.close(at);
+    const snapshot = await backUpTree(repository, tree);
+    const target = join(directory, 'out');
+    expect(await restoreTo(repository, snapshot.id, target)).toEqual([]);
+    expect(await differences(repository, snapshot, target)).toEqual([]);
+    const root = native.openDirectory(HERE, target, 'refuse');
+    const deepest = native.openBeneath(root, Array(20).fill(component).join('/'), OPEN.directory, 0);
+    const stat = new FileStat();
+    native.lstat(deepest, 'leaf', stat);
+    writeLeaf(deepest, 'DEEP');
+    native.setMtime(deepest, 'leaf', stat.mtimeSec, stat.mtimeNsec);
+    native.close(deepest);
+    native.close(root);
+    expect(await differences(repository, snapshot, target)).toMatchObject([{ code: 'DIFFERS' }]);
+  });
+
   it('is found to be what the snapshot holds', async () => {
     const { repository, snapshot, target } = await restored();
     expect(await differences(repository, snapshot, target)).toEqual([]);

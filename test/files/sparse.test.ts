@@ -1,20 +1,12 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { FileStat, HERE, OPEN, type Posix } from '../../src/files/posix.ts';
-import { dataExtents, type Extent } from '../../src/files/sparse.ts';
-import { DRIVERS, isRoot, native, need, scratch } from './scratch.ts';
+import { PosixError } from '../../src/files/posix-error.ts';
+import { Holes, holesOf } from '../../src/files/sparse.ts';
+import { DRIVERS, native, plain, scratch } from './scratch.ts';
 
 const MIB = 1024 * 1024;
-
-function extents(posix: Posix, path: string): { readonly sizeBytes: number; readonly extents: readonly Extent[] } {
-  const fd = posix.open(HERE, path, OPEN.read, 0);
-  const sizeBytes = posix.sizeOf(fd);
-  const found = [...dataExtents(posix, fd, sizeBytes)];
-  posix.close(fd);
-  return { sizeBytes, extents: found };
-}
 
 /** A file with `content` at each of the offsets and holes elsewhere. */
 function sparseFile(sizeBytes: number, offsets: readonly number[], content = Buffer.alloc(64 * 1024, 7)): string {
@@ -26,80 +18,67 @@ function sparseFile(sizeBytes: number, offsets: readonly number[], content = Buf
   return path;
 }
 
-describe('dataExtents', () => {
-  it('finds the data of a file with holes and nothing else', () => {
-    const path = sparseFile(5000 * MIB, [0, 10 * MIB, 4999 * MIB]);
-    expect(extents(native, path)).toEqual({
-      sizeBytes: 5000 * MIB,
-      extents: [0, 10 * MIB, 4999 * MIB].map((offset) => ({ offset, length: 64 * 1024 })),
-    });
+function opened(path: string): number {
+  const fd = native.open(HERE, path, OPEN.read, 0);
+  onTestFinished(() => native.close(fd));
+  return fd;
+}
+
+describe('holes', () => {
+  it('are what lies between the data of a file, up to its end and not behind it', () => {
+    const holes = holesOf(native, opened(sparseFile(5000 * MIB, [0, 10 * MIB])))!;
+    const all: [number, number, boolean][] = [
+      [0, 1, false],
+      [64 * 1024, MIB, true],
+      [MIB, 10 * MIB, true],
+      [9 * MIB, 10 * MIB + 1, false],
+      [10 * MIB, 11 * MIB, false],
+      [11 * MIB, 5000 * MIB, true],
+      [4999 * MIB, 5000 * MIB + 1, false],
+      [5000 * MIB, 5001 * MIB, false],
+      // Back again: what was found last is not all that is known.
+      [MIB, 2 * MIB, true],
+    ];
+    for (const [from, to, is] of all) expect([from, to, holes.cover(from, to)]).toEqual([from, to, is]);
   });
 
-  it('leaves out only what reads as zeros', () => {
+  it('cover nothing but zeros, wherever data begins', () => {
     const path = sparseFile(3 * MIB + 17, [100, 1 * MIB - 5, 2 * MIB], Buffer.from('content'));
     const whole = fs.readFileSync(path);
-    const rebuilt = Buffer.alloc(whole.length);
-    const found = extents(native, path).extents;
-    for (const { offset, length } of found) whole.copy(rebuilt, offset, offset, offset + length);
-    expect(rebuilt.equals(whole)).toBe(true);
-    expect(found.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(MIB);
-    for (let i = 1; i < found.length; i++)
-      expect(found[i]!.offset).toBeGreaterThan(found[i - 1]!.offset + found[i - 1]!.length - 1);
-  });
-
-  it.each(DRIVERS)('handles files that are empty, all hole and all data, $driver', ({ posix }) => {
-    expect(extents(posix, sparseFile(0, []))).toEqual({ sizeBytes: 0, extents: [] });
-    const hole = extents(posix, sparseFile(8 * MIB, []));
-    expect(hole.extents).toEqual(posix.can.holes ? [] : [{ offset: 0, length: 8 * MIB }]);
-    const full = extents(posix, sparseFile(64 * 1024, [0]));
-    expect(full.extents).toEqual([{ offset: 0, length: 64 * 1024 }]);
-  });
-
-  it('is not led astray by a file that shrinks meanwhile', () => {
-    const path = sparseFile(40 * MIB, [0, 10 * MIB, 20 * MIB]);
-    const fd = native.open(HERE, path, OPEN.read, 0);
-    const found: Extent[] = [];
-    for (const extent of dataExtents(native, fd, 40 * MIB)) {
-      found.push(extent);
-      fs.truncateSync(path, 5 * MIB);
+    const holes = holesOf(native, opened(path))!;
+    let covered = 0;
+    for (let at = 0; at + 1000 <= whole.length; at += 1000) {
+      if (!holes.cover(at, at + 1000)) continue;
+      covered++;
+      expect(whole.subarray(at, at + 1000).every((byte) => byte === 0)).toBe(true);
     }
-    native.close(fd);
-    expect(found).toEqual([{ offset: 0, length: 64 * 1024 }]);
+    expect(covered).toBeGreaterThan(2000);
   });
 
-  it('counts as data what a file system answers nonsense about', () => {
-    const confused = {
-      nextData: (_fd: number, from: number) => from,
-      nextHole: (_fd: number, from: number) => (from === 0 ? 100 : from),
-    } as Posix;
-    expect([...dataExtents(confused, 0, 1000)]).toEqual([
-      { offset: 0, length: 100 },
-      { offset: 100, length: 900 },
+  it('are not looked for in what has none, is empty, is no file, or where they cannot be seen', () => {
+    for (const path of [sparseFile(64 * 1024, [0]), sparseFile(0, []), scratch()])
+      expect(holesOf(native, opened(path))).toBeUndefined();
+    expect(holesOf(plain, opened(sparseFile(8 * MIB, [])))).toBeUndefined();
+  });
+
+  it('end where a file ends that shrinks meanwhile', () => {
+    const path = sparseFile(40 * MIB, [0, 10 * MIB]);
+    const holes = holesOf(native, opened(path))!;
+    fs.truncateSync(path, 5 * MIB);
+    expect([holes.cover(MIB, 4 * MIB), holes.cover(4 * MIB, 6 * MIB), holes.cover(20 * MIB, 21 * MIB)]).toEqual([
+      true,
+      false,
+      false,
     ]);
   });
 
-  it.runIf(isRoot)('takes a block device as it is', (context) => {
-    const path = sparseFile(4 * MIB, [0, 2 * MIB]);
-    let device: string;
-    try {
-      device = execFileSync('losetup', ['--find', '--show', path], {
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'ignore'],
-      }).trim();
-    } catch {
-      need(context, false, 'loop devices');
-    }
-    try {
-      for (const { posix } of DRIVERS) {
-        const { sizeBytes, extents: found } = extents(posix, device!);
-        expect(sizeBytes).toBe(4 * MIB);
-        const covered = (offset: number) =>
-          found.some((extent) => extent.offset <= offset && offset < extent.offset + extent.length);
-        expect([covered(0), covered(64 * 1024 - 1), covered(2 * MIB)]).toEqual([true, true, true]);
-      }
-    } finally {
-      execFileSync('losetup', ['-d', device!]);
-    }
+  it('of a disk that answers with an error are none: reading tells', () => {
+    const ill = {
+      nextData: () => {
+        throw new PosixError('EIO', 'lseek', '');
+      },
+    } as unknown as Posix;
+    expect(new Holes(ill, 0).cover(0, 1)).toBe(false);
   });
 });
 
