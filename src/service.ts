@@ -31,6 +31,7 @@ import { secretReader, writeChannels } from './notify/channel-settings.ts';
 import { DAY_MS } from './policy/duration.ts';
 import type { PolicyDocument } from './policy/policy-document.ts';
 import { parsePolicy } from './policy/read-policy.ts';
+import { certifier } from './recovery/certificates.ts';
 import { checkpointStore } from './recovery/checkpoint-store.ts';
 import { auditLocation } from './recovery/system-repository.ts';
 import type { RepositoryOptions } from './repository/repository.ts';
@@ -65,6 +66,8 @@ export type ServiceOptions = {
   readonly logLevel: string;
   /** How long runs and events that are over are remembered; undefined: as src/scheduler/history.ts says. */
   readonly historyDays: number | undefined;
+  /** From the approval of an erasure to its beginning; undefined: as src/api/config.ts says. */
+  readonly eraseAfterDays: number | undefined;
   /** A new token of the administrator, for who has lost the first. */
   readonly hasNewAdminToken: boolean;
   /** Of a collector of OpenTelemetry traces. */
@@ -132,16 +135,21 @@ async function compose(
   });
   await storeShippedPolicies(catalog, shippedPolicies);
   if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
-  await tenants.create(tenant);
+  // Closed, it may be erased: nothing of it is made again.
+  if (tenant.state !== 'closed') await tenants.create(tenant);
 
   const program = {
     command: fileURLToPath(new URL('../bin/holdfast', import.meta.url)),
     environment: chosen(options, CHILD_VARIABLES),
   };
+  const auditStore = await openStore(auditLocation(baseLocationOf(options)), true);
+  undo.push(() => auditStore.close());
+  const auditKey = openAuditKey(join(home, 'secrets'));
   const waker = new AgentWaker();
   const scheduler = new Scheduler({
     catalog,
     tenants,
+    erasure: { certify: certifier(auditStore, auditKey), program: `holdfast ${options.version}` },
     now,
     monotonic: () => performance.now(),
     random: randomBytes,
@@ -156,9 +164,6 @@ async function compose(
     history: historyOf(options),
   });
   metrics.watchLogs(scheduler.logs);
-  const auditStore = await openStore(auditLocation(baseLocationOf(options)), true);
-  undo.push(() => auditStore.close());
-  const auditKey = openAuditKey(join(home, 'secrets'));
   const tracing =
     options.traceEndpoint === undefined
       ? undefined
@@ -175,7 +180,10 @@ async function compose(
     log,
     logs: scheduler.logs,
     wake: (agentId) => (agentId === undefined ? scheduler.wake() : waker.wake(agentId)),
-    config: { version: options.version },
+    config: {
+      version: options.version,
+      ...(options.eraseAfterDays === undefined ? {} : { eraseAfterMs: options.eraseAfterDays * DAY_MS }),
+    },
     shippedPolicies,
     // In a scope of their own, which they share: what agents sign is nothing that people could.
     plugins: [

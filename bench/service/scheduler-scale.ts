@@ -33,7 +33,8 @@ try {
   await fill();
   const scheduler = new Scheduler({
     catalog,
-    tenants: { place: never, use: never },
+    tenants: { place: never, use: never, useStore: never, destroyPassphrase: never },
+    erasure: { certify: never, program: 'bench' },
     now,
     monotonic: () => nowMs,
     random: randomBytes,

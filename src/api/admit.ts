@@ -47,7 +47,9 @@ export class Door {
     if (actsInTenant(principal, tenant) && !isSourceAllowed(tenant.allowedSources, address))
       return this.#refuse(route, principal, address, tenant, 'REQUEST_SOURCE_REFUSED');
     // What is suspended or closed can be looked at; the provider's own work goes on.
-    if (tenant.state !== 'active' && request.method !== 'GET' && actsInTenant(principal, tenant))
+    const isOpen =
+      tenant.state === 'active' || request.method === 'GET' || (tenant.state === 'closed' && route.isForClosed === true);
+    if (!isOpen && actsInTenant(principal, tenant))
       throw new Fault('REQUEST_CONFLICT', `The tenant is ${tenant.state}: nothing in it can be changed`);
     return { principal, token, tenant };
   }

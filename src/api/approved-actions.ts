@@ -5,12 +5,18 @@ import { Fault } from '../base/faults.ts';
 import type { CatalogTables, StoredPolicy } from '../catalog/catalog.ts';
 import type { Approval, ApprovalAction } from '../model/approval.ts';
 import type { Asset } from '../model/asset.ts';
+import type { ErasureOrder } from '../model/erasure.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf, laterBy } from '../model/instant.ts';
+import type { Run } from '../model/run.ts';
+import { eachItem } from '../scheduler/pages.ts';
 import { APPROVAL_MS } from '../trust/approvals.ts';
 import { notFound } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import { changed } from './versioned.ts';
+
+/** A store that is away for days ends it no sooner: then it is asked for again, and goes on. */
+const ERASE_ATTEMPTS_MAX = 100;
 
 export type ApprovalRequest = {
   readonly action: ApprovalAction;
@@ -122,7 +128,61 @@ const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
     if (tenant === undefined) throw notFound();
     changed(await tenants.change({ ...tenant, state: 'closed' }));
   },
+  'tenant.erase': queueErasure,
 };
+
+/** What is still to be done for the tenant is not done any more: it is closed. */
+async function queueErasure(tables: CatalogTables, approval: Approval, call: Call): Promise<void> {
+  const { id, tenantId, request, requestedBy, requestedAt, reason } = approval;
+  const at = instantOf(call.at);
+  if ((await tables.tenants.get(tenantId))?.state !== 'closed') throw new Fault('REQUEST_STALE', 'The tenant is not closed');
+  for (const run of await openRuns(tables, tenantId)) {
+    if (run.kind === 'erase') throw new Fault('REQUEST_CONFLICT', `Its erasure waits already: ${run.id}`);
+    if (run.kind !== 'catalog-backup') await tables.runs.cancel(tenantId, run.id, at);
+  }
+  const order: ErasureOrder = {
+    approval: id,
+    requestedBy,
+    requestedAt,
+    approvedBy: call.actor,
+    approvedAt: at,
+    reason,
+    handedOver: String(request['handedOver']),
+  };
+  const notBefore = laterBy(at, call.config.eraseAfterMs);
+  const { run } = await tables.runs.add(
+    {
+      id: newId('run', call.at, call.random),
+      tenantId,
+      kind: 'erase',
+      key: `approval:${id}`,
+      parameters: { order },
+      priority: 50,
+      dueAt: notBefore,
+      notBefore,
+      attemptsMax: ERASE_ATTEMPTS_MAX,
+      requestedBy,
+    },
+    at,
+  );
+  await tables.events.add(
+    {
+      tenantId,
+      runId: run.id,
+      kind: 'tenant.erasing',
+      severity: 'critical',
+      message: `The key of the tenant will be destroyed on ${notBefore}, and all that it has stored with it`,
+      action: `Until then it can be taken back: "holdfast run cancel ${run.id}".`,
+    },
+    at,
+  );
+}
+
+async function openRuns({ runs }: CatalogTables, tenantId: string): Promise<readonly Run[]> {
+  const open: Run[] = [];
+  for await (const run of eachItem((page) => runs.list(tenantId, { states: ['queued', 'running'] }, page))) open.push(run);
+  return open;
+}
 
 /** Within the transaction of the decision: REQUEST_STALE when what was to be changed has changed since it was asked for. */
 export async function executeApproved(tables: CatalogTables, approval: Approval, call: Call): Promise<void> {

@@ -21,6 +21,8 @@ export type ApiConfig = {
   /** Addresses of reverse proxies whose X-Forwarded-For counts. */
   readonly trustedProxies: readonly string[];
   readonly lastUsedFlushMs: number;
+  /** From the approval of a tenant's erasure to its beginning: for as long it can be taken back. */
+  readonly eraseAfterMs: number;
   /** Assets with metrics of their own; what is more is only counted. */
   readonly metricAssetsMax: number;
 };
@@ -34,5 +36,6 @@ export const API_CONFIG_DEFAULT: ApiConfig = {
   streams: { totalMax: 500, perPrincipalMax: 10, pollMs: 1000, heartbeatMs: 15_000, lifeMs: 600_000 },
   trustedProxies: [],
   lastUsedFlushMs: 30_000,
+  eraseAfterMs: 30 * 24 * 60 * 60 * 1000,
   metricAssetsMax: 2000,
 };

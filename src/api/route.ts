@@ -119,6 +119,8 @@ export type RouteDefinition<Q extends TProperties, B extends TSchema> = {
   /** Needs If-Match; 'when-there': only for something that exists. */
   readonly isConditional?: true | 'when-there';
   readonly bodyBytesMax?: number;
+  /** Changes something in a tenant that is closed: its erasure, asked for, agreed to or taken back. */
+  readonly isForClosed?: true;
   readonly handle: (call: Call<Static<TObject<Q>>, Static<B>>) => Promise<Answer>;
   /** Instead of a body: server-sent events. Begins after `handle` answered 200. */
   readonly stream?: (call: Call<Static<TObject<Q>>, Static<B>>) => Streamer;

@@ -62,6 +62,8 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   CATALOG: 'The catalogue',
   AUDIT: 'Audit and approvals',
   APPROVAL: 'Audit and approvals',
+  ERASURE: 'The service',
+  CERTIFICATE: 'The service',
   PG: 'PostgreSQL',
   LOG: 'Logs and recovery to a time',
   RECOVERY: 'Logs and recovery to a time',

@@ -178,6 +178,17 @@ export const FAULTS = {
   TENANT_SUSPENDED: later(
     'An administrator suspended the tenant: nothing of it is backed up or restored until it is active again.',
   ),
+  TENANT_KEY_GONE: never(
+    'Its key is not among the secrets of the service: it was destroyed ("holdfast tenant certificate" tells when), or the secrets have to come back with "holdfast catalog restore".',
+  ),
+  CERTIFICATE_MISSING: never(
+    'Ask for the erasure with "holdfast tenant erase", or see how far it is with "holdfast run list --kind erase".',
+  ),
+  CERTIFICATE_REFUSED: never(
+    'It is not what was signed. Get it again from where it is kept: the service, or "certificates/" beside the checkpoints of the audit.',
+    EXIT.damage,
+  ),
+  ERASURE_WAITS: later('Runs of the tenant, or a backup of the service, have to end first. It is tried again by itself.'),
   TENANT_CLOSED: never('The tenant is closed. Stop the agent, or enrol it for another tenant.'),
 
   // Requests to the service

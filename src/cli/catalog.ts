@@ -40,7 +40,7 @@ export async function backup(invocation: Invocation): Promise<number> {
   });
   try {
     return await withCatalog(home, async (catalog) => {
-      const { catalog: snapshot } = await backUpService({
+      const { catalog: snapshot, secrets } = await backUpService({
         catalog,
         repository,
         secretsDirectory: home.secrets,
@@ -52,11 +52,26 @@ export async function backup(invocation: Invocation): Promise<number> {
         signal,
       });
       const forgotten = await thinOut(repository, signal);
+      const dropped = invocation.options.flag('drop-older-secrets')
+        ? await (await import('../recovery/drop-older-secrets.ts')).dropOlderSecrets(repository, secrets, {
+            by: `${userOf()}@${hostOf(undefined)}`,
+            signal,
+          })
+        : undefined;
       const { bytesScanned, bytesStored } = snapshot.statistics;
       output.line(`Snapshot ${shortId(snapshot.id)} of the catalogue in ${repository.store.location}`);
       output.notice(`Keep a copy of "${join(home.secrets, SYSTEM_PASSPHRASE)}" in the safe: nothing else opens it.`);
       const { location } = repository.store;
-      output.summary('catalog backup', { snapshot: snapshot.id, location, bytesScanned, bytesStored, forgotten });
+      if (dropped !== undefined)
+        output.line(`Dropped ${dropped} older snapshots of the secrets, and proved that nothing of them is left`);
+      output.summary('catalog backup', {
+        snapshot: snapshot.id,
+        location,
+        bytesScanned,
+        bytesStored,
+        forgotten,
+        ...(dropped === undefined ? {} : { secretsDropped: dropped }),
+      });
       return 0;
     });
   } finally {

@@ -22,6 +22,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     hasNewAdminToken: options.flag('new-admin-token'),
     traceEndpoint: options.text('trace-endpoint') ?? environment.variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
     historyDays: options.count('keep-history'),
+    eraseAfterDays: options.count('erase-after'),
     logLevel: options.text('log-level') ?? 'info',
     variables: environment.variables,
     version: versionText().replace(/^\S+ /, ''),

@@ -1,8 +1,11 @@
 // Tenants, people and service tokens.
 
+import { writeFileSync } from 'node:fs';
+import { Fault } from '../base/faults.ts';
 import { formatBytes } from '../base/units.ts';
 import type { Grant, Token } from '../client/generated.ts';
 import type { ServiceClient } from '../client/service-client.ts';
+import { showCertificate } from './certificate.ts';
 import { usage } from './option.ts';
 import { readPassphrase } from './passphrase.ts';
 import { type Service, withService } from './service-call.ts';
@@ -96,6 +99,36 @@ export function tenantClose(invocation: Invocation): Promise<number> {
   return withService(invocation, async ({ client, tenant }) => {
     const { body } = await client.call('closeTenant', { tenant: (await tenant()).id, body: { reason: reasonOf(invocation) } });
     showApproval(invocation.output, body);
+    return 0;
+  });
+}
+
+export function tenantErase(invocation: Invocation): Promise<number> {
+  const handedOver = invocation.options.text('handed-over');
+  if (handedOver === undefined)
+    throw usage('"holdfast tenant erase" needs --handed-over', 'Say what of the data was handed over and to whom, or "nothing".');
+  return withService(invocation, async ({ client, tenant }) => {
+    const { body } = await client.call('eraseTenant', {
+      tenant: (await tenant()).id,
+      body: { reason: reasonOf(invocation), handedOver },
+    });
+    showApproval(invocation.output, body);
+    return 0;
+  });
+}
+
+export function tenantCertificate(invocation: Invocation): Promise<number> {
+  const { options, output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const { id, name } = await tenant();
+    const [certificate] = (await client.call('listCertificates', { tenant: id })).body.items;
+    if (certificate === undefined)
+      throw new Fault('CERTIFICATE_MISSING', `There is no certificate of ${name}: its key has not been destroyed`);
+    const file = options.text('output');
+    if (file !== undefined) writeFileSync(file, `${JSON.stringify(certificate, undefined, 2)}\n`);
+    output.record('certificate', certificate);
+    showCertificate(output, certificate);
+    if (file !== undefined) output.notice(`Written to ${file}; "holdfast certificate verify" proves it anywhere`);
     return 0;
   });
 }

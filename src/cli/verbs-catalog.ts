@@ -26,7 +26,16 @@ export const CATALOG_VERBS: readonly Verb[] = [
     details:
       'Into a repository of its own beside those of the tenants, "_system", which the first backup makes; the service may run meanwhile. Its passphrase is in secrets/system.passphrase below the home: keep a copy in the safe. The store and that passphrase bring back everything. Of older backups the last 3 stay, and one of each of 14 days, 8 weeks and 12 months.',
     args: [],
-    options: [HOME, STORE, ...CACHE],
+    options: [
+      HOME,
+      STORE,
+      ...CACHE,
+      {
+        name: 'drop-older-secrets',
+        kind: 'flag',
+        help: 'of the secrets keep this backup only: what was destroyed since the others must not come back',
+      },
+    ],
     examples: [['holdfast catalog backup', 'Of the service of this user']],
     load: async () => (await import('./catalog.ts')).backup,
   },
@@ -97,6 +106,16 @@ export const CATALOG_VERBS: readonly Verb[] = [
       ['holdfast audit verify audit.jsonl --key audit-key.pub --checkpoints s3+https://s3.example.org/backup/_audit', 'Elsewhere'],
     ],
     load: async () => (await import('./audit.ts')).verify,
+  },
+  {
+    name: 'certificate verify',
+    summary: "verify the certificate that a tenant's key was destroyed, offline",
+    details:
+      'Needs the certificate and the public key of the audit, which auditors have a copy of, and nothing of the service. Exit status 4 when the certificate is not what was signed, 3 when none of the keys is the one that it names.',
+    args: [{ name: 'FILE', min: 1, max: 1, kind: 'path' }],
+    options: [{ name: 'key', kind: 'file', many: true, value: 'FILE', help: 'a public key that is trusted: audit-key.pub' }],
+    examples: [['holdfast certificate verify bureau-a.json --key audit-key.pub', 'With nothing but these two files']],
+    load: async () => (await import('./certificate.ts')).certificateVerify,
   },
   {
     name: 'audit export',

@@ -194,7 +194,7 @@ export const PROTECTION_VERBS: readonly Verb[] = [
       {
         name: 'kind',
         kind: 'choice',
-        choices: ['backup', 'capture', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'],
+        choices: ['backup', 'capture', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup', 'erase'],
         help: 'only of this kind',
       },
       {

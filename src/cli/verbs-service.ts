@@ -39,6 +39,13 @@ export const SERVICE_VERBS: readonly Verb[] = [
         value: 'DAYS',
         help: 'how long runs and events that are over are remembered (default: 400); audit and usage are kept for ever',
       },
+      {
+        name: 'erase-after',
+        kind: 'count',
+        min: 0,
+        value: 'DAYS',
+        help: "from the approval of a tenant's erasure to its beginning (default: 30); for as long it can be taken back",
+      },
       { name: 'new-admin-token', kind: 'flag', help: 'print a new token of the administrator, when the first was lost' },
       { name: 'trace-endpoint', kind: 'text', value: 'URL', help: 'send OpenTelemetry traces there (OTLP over HTTP)' },
       {

@@ -168,6 +168,38 @@ export const TENANCY_VERBS: readonly Verb[] = [
     load: async () => (await import('./service-tenant.ts')).tenantClose,
   },
   {
+    name: 'tenant erase',
+    summary: 'ask for the destruction of the key of a closed tenant; a second person approves',
+    details:
+      'For an owner, or for a system administrator of the provider; another owner approves. What the tenant has stored can never be opened again. After the approval a run of the kind "erase" waits (30 days, or as "serve --erase-after" says) and can be canceled until it begins.',
+    args: [],
+    options: [
+      ...SERVICE,
+      REASON,
+      {
+        name: 'handed-over',
+        kind: 'text',
+        value: 'TEXT',
+        help: 'what of the data was handed over, and to whom: for the certificate',
+      },
+    ],
+    examples: [
+      [
+        'holdfast tenant erase --tenant bureau-a --reason "moved away" --handed-over "all, on tape 17, to Anna"',
+        'Nothing happens at once',
+      ],
+    ],
+    load: async () => (await import('./service-tenant.ts')).tenantErase,
+  },
+  {
+    name: 'tenant certificate',
+    summary: 'show the certificate that the key of a tenant was destroyed',
+    args: [],
+    options: [...SERVICE, { name: 'output', short: 'o', kind: 'file', value: 'FILE', help: 'where to write it, as JSON' }],
+    examples: [['holdfast tenant certificate --tenant bureau-a --output bureau-a.json', 'To be handed over']],
+    load: async () => (await import('./service-tenant.ts')).tenantCertificate,
+  },
+  {
     name: 'person list',
     summary: 'list people',
     args: [],

@@ -10,6 +10,7 @@ export const APPROVAL_ACTIONS = [
   'policy.weaken',
   'hold.release',
   'tenant.close',
+  'tenant.erase',
   'failover',
   'break-glass',
 ] as const;

@@ -5,7 +5,17 @@ import { type Static, Type } from 'typebox';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 
-export const RUN_KINDS = ['backup', 'capture', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup'] as const;
+export const RUN_KINDS = [
+  'backup',
+  'capture',
+  'restore',
+  'restore-test',
+  'forget',
+  'prune',
+  'verify',
+  'catalog-backup',
+  'erase',
+] as const;
 export type RunKind = (typeof RUN_KINDS)[number];
 /** Kinds that a host agent executes; the service executes the others. */
 export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'capture', 'restore', 'restore-test'];

@@ -14,7 +14,7 @@ import { instantOf } from '../model/instant.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
-import { CATALOG_ASSET, SECRETS_ASSET, type SecretsFile } from './service-backup.ts';
+import { CATALOG_ASSET, decodeSecrets, SECRETS_ASSET } from './service-backup.ts';
 import { SYSTEM_PASSPHRASE } from './system-repository.ts';
 
 const SECRETS_BYTES_MAX = 256 * 1024 * 1024;
@@ -48,7 +48,7 @@ export async function restoreService(run: ServiceRestore): Promise<RestoredServi
   const before = run.before?.toISOString();
   const snapshots = before === undefined ? all : all.filter(({ startedAt }) => startedAt <= before);
   const catalog = newest(snapshots, CATALOG_ASSET, repository);
-  // Secrets are only ever added: the newest are right for every catalogue.
+  // Secrets are added, or destroyed for good: the newest are right for every catalogue.
   const secrets = newest(all, SECRETS_ASSET, repository);
   const secretsWritten = await writeSecrets(run, await bytesOf(repository, secrets));
   const draft = `${catalogPath}.restoring`;
@@ -89,8 +89,7 @@ async function bytesOf(repository: Repository, snapshot: Snapshot): Promise<Uint
 
 /** Those that are not there yet. */
 async function writeSecrets({ secretsDirectory, passphrase }: ServiceRestore, bytes: Uint8Array): Promise<string[]> {
-  const { format, version, files } = JSON.parse(Buffer.from(bytes).toString('utf8')) as SecretsFile;
-  if (format !== 'holdfast-secrets' || version !== 1) throw new Fault('FORMAT_TOO_NEW', 'The secrets are of a newer Holdfast');
+  const files = decodeSecrets(bytes);
   const written: string[] = [];
   mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
   writeOnce(join(secretsDirectory, SYSTEM_PASSPHRASE), passphrase, 0o600, `${process.pid}`);

@@ -121,7 +121,8 @@ async function openKey(
   }
 }
 
-async function readParameters(
+/** FORMAT_NOT_A_REPOSITORY. */
+export async function readParameters(
   store: ObjectStore,
   options?: CallOptions,
 ): Promise<{ readonly parameters: RepositoryParameters; readonly object: Uint8Array }> {

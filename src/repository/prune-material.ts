@@ -42,6 +42,7 @@ export type PruneMaterial = {
 
 export type MaterialOptions = {
   readonly unusedShareMax: number;
+  readonly isThorough?: boolean | undefined;
   readonly progress: PruneProgress;
   /** The maintenance session that plans; undefined for a dry run. */
   readonly self: string | undefined;
@@ -56,7 +57,7 @@ export function fullPackBytes(repository: Repository): Readonly<Record<PackKind,
 /** FORMAT_DAMAGED, STORE_NOT_FOUND when what a snapshot needs is not there. */
 export async function gatherMaterial(
   repository: Repository,
-  { unusedShareMax, progress, self }: MaterialOptions,
+  { unusedShareMax, isThorough, progress, self }: MaterialOptions,
   options?: CallOptions,
 ): Promise<PruneMaterial> {
   const sort = { directory: sortDirectory(repository.cacheDirectory), checksum: await loadChecksum() };
@@ -69,7 +70,13 @@ export async function gatherMaterial(
     progress.phase = 'planning';
     const census = await takeCensus({ repository, head, ranges, listing, sort }, options);
     const isQuiet = !head.writers.some(({ kind }) => kind === 'backup') && !head.condemned.some(({ awaits }) => awaits.length > 0);
-    const totals = planPacks(census.stats, { unusedShareMax, fullBytes: fullPackBytes(repository), isLean: isQuiet });
+    const totals = planPacks(census.stats, {
+      unusedShareMax,
+      fullBytes: fullPackBytes(repository),
+      // What is left of a block that is written anew counts as waste for ever: whole blocks are what can be proved gone.
+      isLean: isQuiet && isThorough !== true,
+      isThorough,
+    });
     const orphans = await findOrphans(repository, head, census, condemned, self, options);
     return { head, roots, census, totals, orphans, isQuiet };
   } finally {

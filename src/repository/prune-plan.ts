@@ -24,6 +24,8 @@ export type PlanOptions = {
   readonly fullBytes: Readonly<Record<PackKind, number>>;
   /** Blocks of which little is needed may be written anew, without the rest. */
   readonly isLean: boolean;
+  /** No block that nothing needs stays, however small: a trifle may be a secret. */
+  readonly isThorough?: boolean | undefined;
 };
 
 export type PlanTotals = {
@@ -43,7 +45,7 @@ export type PlanTotals = {
 
 /** Marks packs as condemned in `stats`. */
 export function planPacks(stats: PackStats, options: PlanOptions): PlanTotals {
-  const { unusedShareMax, isLean } = options;
+  const { unusedShareMax, isLean, isThorough = false } = options;
   const after = (n: number): number => (isLean ? stats.leanBytes(n) : stats.wholeBytes(n));
   const waste = (n: number): number => stats.blocksBytes(n) - after(n);
   const wasteful: number[] = [];
@@ -56,7 +58,8 @@ export function planPacks(stats: PackStats, options: PlanOptions): PlanTotals {
     else {
       bytesAfter += stats.packLength(n);
       unused += waste(n);
-      if (waste(n) >= WASTE_BYTES_MIN && waste(n) >= WASTE_SHARE_MIN * stats.blocksBytes(n)) wasteful.push(n);
+      const isTrifle = waste(n) < WASTE_BYTES_MIN || waste(n) < WASTE_SHARE_MIN * stats.blocksBytes(n);
+      if (waste(n) > 0 && (isThorough || !isTrifle)) wasteful.push(n);
     }
   }
   for (const n of smallPacks(stats, options)) {

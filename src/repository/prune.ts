@@ -45,6 +45,8 @@ export type PruneOptions = {
   readonly by: string;
   /** Share of the stored bytes that may stay unused, default 0.04. */
   readonly unusedShareMax?: number;
+  /** With a share of 0: no block that no snapshot needs stays, however small. */
+  readonly isThorough?: boolean;
   /** A writer that has been silent for longer is given up, default 24 h. Writers that are dead for certain are given up at once. */
   readonly revokeAfterMs?: number;
   /** Default: same host, and other boot or no such process. */
@@ -139,7 +141,8 @@ class PruneRun {
 
   #plan(self: string | undefined): Promise<PruneMaterial> {
     const unusedShareMax = this.#options.unusedShareMax ?? UNUSED_SHARE_MAX;
-    return gatherMaterial(this.#repository, { unusedShareMax, progress: this.#progress, self }, this.#call);
+    const { isThorough } = this.#options;
+    return gatherMaterial(this.#repository, { unusedShareMax, isThorough, progress: this.#progress, self }, this.#call);
   }
 
   get #isDead(): (process: ProcessFacts) => boolean {

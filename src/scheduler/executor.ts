@@ -7,6 +7,7 @@ import { isFault } from '../base/faults.ts';
 import { instantOf } from '../model/instant.ts';
 import type { Run, RunKind } from '../model/run.ts';
 import { runCatalogBackup } from './catalog-backup-run.ts';
+import { runErase } from './erase-run.ts';
 import { runForget } from './forget-run.ts';
 import { HeldRun } from './held-run.ts';
 import { runPrune } from './prune-run.ts';
@@ -47,6 +48,7 @@ const EXECUTIONS: Partial<Record<RunKind, ServiceRun>> = {
   prune: runPrune,
   verify: runVerify,
   'catalog-backup': runCatalogBackup,
+  erase: runErase,
 };
 
 export class Executor {
@@ -62,7 +64,7 @@ export class Executor {
     this.#options = options;
     this.#limits = { ...EXECUTOR_LIMITS, ...options.limits };
     this.#lanes = [
-      { kinds: ['prune', 'verify', 'catalog-backup'], max: this.#limits.heavyMax, held: new Set() },
+      { kinds: ['prune', 'verify', 'catalog-backup', 'erase'], max: this.#limits.heavyMax, held: new Set() },
       { kinds: ['forget'], max: this.#limits.lightMax, held: new Set() },
     ];
   }

@@ -62,6 +62,7 @@ const SEVERITY: Partial<Record<RunKind, Severity>> = {
   backup: 'critical',
   capture: 'warning',
   verify: 'critical',
+  erase: 'critical',
   'restore-test': 'critical',
   restore: 'warning',
 };

@@ -12,7 +12,6 @@ import type { Run } from '../model/run.ts';
 import { deliverDue } from '../notify/deliverer.ts';
 import { routeEvents } from '../notify/event-router.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
-import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import { CaptureKeeper } from './capture-keeper.ts';
 import { type ClockState, ClockWatch } from './clock-watch.ts';
 import type { DueTask } from './due-task.ts';
@@ -26,7 +25,7 @@ import { catalogBackupTask, Planner } from './planner.ts';
 import { PolicyBook } from './policy-book.ts';
 import type { Program } from './program-child.ts';
 import { type OnRunEnded, onRunEnded } from './run-ended.ts';
-import type { ServicePlace } from './service-run.ts';
+import type { ErasurePorts, ServicePlace, ServiceRunPorts } from './service-run.ts';
 import { cutFutureLeases, dropOldAnswers, expireRuns } from './upkeep.ts';
 
 const EVERY_MINUTE = '* * * * *';
@@ -40,7 +39,8 @@ const LOOK_SHARE = 20;
 
 export type SchedulerOptions = {
   readonly catalog: Catalog;
-  readonly tenants: Pick<TenantRepositories, 'place' | 'use'>;
+  readonly tenants: ServiceRunPorts['tenants'];
+  readonly erasure: ErasurePorts;
   readonly now: () => Date;
   /** Milliseconds that nobody can set: performance.now. */
   readonly monotonic: () => number;

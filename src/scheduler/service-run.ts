@@ -3,9 +3,11 @@
 import type { FaultCode } from '../base/faults.ts';
 import { Fault } from '../base/faults.ts';
 import type { Catalog, RunEnd } from '../catalog/catalog.ts';
+import type { ErasureCertificate } from '../model/erasure.ts';
 import type { Progress, Run, RunFault } from '../model/run.ts';
 import { bandwidthAt } from '../policy/policy-tasks.ts';
 import type { TenantPlace, TenantRepositories } from '../tenants/tenant-repositories.ts';
+import type { UnsignedCertificate } from '../trust/erasure-certificate.ts';
 import type { PolicyBook } from './policy-book.ts';
 import { type ChildEnd, type ChildLine, type Program, runProgram } from './program-child.ts';
 
@@ -16,9 +18,18 @@ export type ServicePlace = {
   readonly store?: string | undefined;
 };
 
+/** What ends a tenant. */
+export type ErasurePorts = {
+  /** Signed, and stored where nobody changes it; see recovery/certificates.ts. */
+  readonly certify: (said: UnsignedCertificate, signal: AbortSignal) => Promise<ErasureCertificate>;
+  /** For the certificate: "holdfast 1.0.0". */
+  readonly program: string;
+};
+
 export type ServiceRunPorts = {
   readonly catalog: Catalog;
-  readonly tenants: Pick<TenantRepositories, 'place' | 'use'>;
+  readonly tenants: Pick<TenantRepositories, 'place' | 'use' | 'useStore' | 'destroyPassphrase'>;
+  readonly erasure: ErasurePorts;
   readonly book: PolicyBook;
   readonly program: Program;
   readonly service: ServicePlace;

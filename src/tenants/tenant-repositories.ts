@@ -2,10 +2,12 @@
 //
 // A repository's passphrase is drawn when the tenant is made and lies in a file of its own below the service's secrets, readable by the
 // service's user only: it is never in the catalogue, in an argument or in a message. Losing it is losing the tenant's data, so the file is
-// durable before the repository exists, and `key export` belongs into the safe.
+// durable before the repository exists, and `key export` belongs into the safe. Destroying it is destroying the tenant's data: what a tenant
+// has stored can never be opened again (erase-repository.ts).
 
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { destroyFile } from '../base/destroy-file.ts';
 import { Fault, isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Tenant } from '../model/tenant.ts';
@@ -37,7 +39,8 @@ export type TenantRepositoriesOptions = {
 export class TenantRepositories {
   readonly #options: TenantRepositoriesOptions;
   readonly #opened = new Map<string, Promise<Repository>>();
-  readonly #users = new Set<Promise<unknown>>();
+  /** By what they do: whose repository they use. */
+  readonly #users = new Map<Promise<unknown>, string>();
   #isClosed = false;
 
   constructor(options: TenantRepositoriesOptions) {
@@ -77,7 +80,7 @@ export class TenantRepositories {
   async use<T>(tenantId: string, work: (repository: Repository) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new Fault('SERVICE_STOPPING', `The service is stopping: the repository of ${tenantId} is closed`);
     const using = this.#repository(tenantId).then(work);
-    this.#users.add(using);
+    this.#users.set(using, tenantId);
     try {
       return await using;
     } finally {
@@ -85,10 +88,30 @@ export class TenantRepositories {
     }
   }
 
+  /** Destroys what opens the tenant's repository here: the passphrase, and the keys that are in memory once nobody uses them. Again is no harm. */
+  async destroyPassphrase(tenantId: string): Promise<void> {
+    destroyFile(this.#passphraseFile(tenantId));
+    await Promise.allSettled([...this.#users].flatMap(([using, id]) => (id === tenantId ? [using] : [])));
+    const opened = this.#opened.get(tenantId);
+    this.#opened.delete(tenantId);
+    await opened?.then((repository) => repository.close()).catch(() => {});
+  }
+
+  /** Runs `work` with the bare store of the tenant's repository: without keys. */
+  async useStore<T>(tenantId: string, work: (store: ObjectStore, place: TenantPlace) => Promise<T>): Promise<T> {
+    const place = await this.place(tenantId);
+    const store = await this.#options.openStore(place.location, false);
+    try {
+      return await work(store, place);
+    } finally {
+      await store.close();
+    }
+  }
+
   /** Waits for those who use one. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled(this.#users);
+    await Promise.allSettled(this.#users.keys());
     for (const opened of this.#opened.values()) await opened.then((repository) => repository.close()).catch(() => {});
     this.#opened.clear();
   }
@@ -105,6 +128,8 @@ export class TenantRepositories {
 
   async #open(tenantId: string): Promise<Repository> {
     const place = await this.place(tenantId);
+    if (!existsSync(place.passphraseFile))
+      throw new Fault('TENANT_KEY_GONE', `There is no passphrase of the repository of ${tenantId}`);
     const store = await this.#options.openStore(place.location, false);
     try {
       return await Repository.open(this.#optionsOf(place, store));

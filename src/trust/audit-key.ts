@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { writeOnce } from '../base/write-once.ts';
 import { generateSigningPair, type SigningPair } from '../codec/signature.ts';
 
+export type AuditKey = SigningPair;
+
 const SECRET = 'audit-key';
 export const AUDIT_KEY_PUBLIC = 'audit-key.pub';
 

@@ -14,6 +14,8 @@ export const ACTIONS = {
   'tenant.read': [...ALL_IN_TENANT, ...PROVIDER_ROLES],
   'tenant.change-sources': ['owner'],
   'tenant.close': ['owner'],
+  // Of a closed tenant, in which an owner decides: the provider may ask, and never does it alone.
+  'tenant.erase': ['owner', 'system-admin'],
   'person.read': ['owner', 'auditor'],
   'person.change': ['owner'],
   'token.read': ['owner', 'auditor'],

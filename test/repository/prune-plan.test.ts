@@ -38,6 +38,8 @@ test('the worst packs are moved first, until what is unused is within the limit'
 
 test('no pack is moved for a trifle', () => {
   expect(decisions([{ share: 0.99 }, { share: 0.97 }], { ...OPTIONS, unusedShareMax: 0 })).toEqual(['keep', 'move']);
+  const thorough = { ...OPTIONS, unusedShareMax: 0, isThorough: true };
+  expect(decisions([{ share: 0.99 }, { share: 1 }], thorough), 'unless it may be a secret').toEqual(['move', 'keep']);
 });
 
 test('small packs are merged when they are many, each kind by itself', () => {

@@ -187,7 +187,7 @@ describe('a forget', () => {
       throw new Error('died');
     };
     const broken = schedulerOf(scene, {
-      tenants: { place: (id: string) => scene.tenants.place(id), use },
+      tenants: { place: (id: string) => scene.tenants.place(id), use, useStore: use, destroyPassphrase: use },
       log: { info: () => {}, warn: () => {}, error: () => {} } as never,
     });
     await queue(scene, 'forget', { assetId: scene.asset.id, attemptsMax: 1 });

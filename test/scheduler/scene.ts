@@ -106,6 +106,18 @@ export function newScheduler(scene: Scene, more: Partial<SchedulerOptions> = {})
       use: async () => {
         throw new Error('no repository in this test');
       },
+      useStore: async () => {
+        throw new Error('no repository in this test');
+      },
+      destroyPassphrase: async () => {
+        throw new Error('no repository in this test');
+      },
+    },
+    erasure: {
+      certify: async () => {
+        throw new Error('no erasure in this test');
+      },
+      program: 'test',
     },
     now: clock.now,
     monotonic: clock.monotonic,

@@ -15,7 +15,8 @@ const nothing = async (): Promise<never> => {
 };
 const scheduler = new Scheduler({
   catalog,
-  tenants: { place: nothing, use: nothing },
+  tenants: { place: nothing, use: nothing, useStore: nothing, destroyPassphrase: nothing },
+  erasure: { certify: nothing, program: 'test' },
   now,
   monotonic: () => nowMs,
   random,

@@ -64,6 +64,7 @@ const MATRIX: Readonly<Record<Role, readonly string[]>> = {
   ],
   'system-admin': [
     'tenant.read',
+    'tenant.erase',
     'provider.tenant.list',
     'provider.tenant.create',
     'provider.tenant.change',

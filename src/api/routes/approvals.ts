@@ -42,9 +42,10 @@ export const APPROVAL_ROUTES = [
     description:
       'Only a person who is logged in, and never who asked. When what was to be changed has changed meanwhile it stays approved and is not executed.',
     action: 'approval.decide',
+    isForClosed: true,
     answers: ONE,
     handle: async (call) => {
-      const { state } = await approvalOf(call);
+      const { state } = await decidableOf(call);
       const approvals = approvalsOf(call);
       // Approved before, and not executed then: that is done now.
       if (state !== 'approved') await approvals.approve(call.principal, call.tenant.id, call.params['approval']!, call.source);
@@ -59,9 +60,10 @@ export const APPROVAL_ROUTES = [
     tag: 'approvals',
     summary: 'Reject a request, or take back the own one',
     action: 'approval.decide',
+    isForClosed: true,
     answers: ONE,
     handle: async (call) => {
-      await approvalOf(call);
+      await decidableOf(call);
       const decided = await approvalsOf(call).reject(call.principal, call.tenant.id, call.params['approval']!, call.source);
       return { status: 200, body: decided };
     },
@@ -89,6 +91,14 @@ async function execute(call: Call, approvals: Approvals): Promise<Answer> {
 
 function approvalsOf({ catalog, now, random }: Call): Approvals {
   return new Approvals({ catalog, now, random });
+}
+
+/** REQUEST_CONFLICT for anything but the erasure of a tenant that is closed. */
+async function decidableOf(call: Call): Promise<Approval> {
+  const approval = await approvalOf(call);
+  if (call.tenant.state === 'closed' && approval.action !== 'tenant.erase')
+    throw new Fault('REQUEST_CONFLICT', 'The tenant is closed: nothing in it can be changed');
+  return approval;
 }
 
 async function approvalOf({ catalog, tenant, params }: Call): Promise<Approval> {

@@ -6,6 +6,7 @@ import type { NewRun } from '../../catalog/catalog.ts';
 import { Id, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
 import { AGENT_RUN_KINDS, isOver, RUN_KINDS, RUN_STATES, Run, type RunKind, type RunState } from '../../model/run.ts';
+import { erasureSetting } from '../../trust/erasure-certificate.ts';
 import { pauseOf } from '../event-feed.ts';
 import { answerPage } from '../page.ts';
 import { fieldFault, notFound } from '../problem.ts';
@@ -143,6 +144,7 @@ export const RUN_ROUTES = [
     tag: 'runs',
     summary: 'Cancel a run: a queued one at once, a running one is asked to stop',
     action: 'run.cancel',
+    isForClosed: true,
     isIdempotent: true,
     answers: ONE,
     handle: async (call) => {
@@ -150,7 +152,9 @@ export const RUN_ROUTES = [
       if (isOver(before.state)) throw new Fault('REQUEST_CONFLICT', `The run is over: it ${before.state}`);
       return call.change(
         { action: 'run.cancel', subject: before.id },
-        async ({ runs }) => {
+        async ({ runs, settings }) => {
+          if (before.kind === 'erase' && (await settings.get(erasureSetting(call.tenant.id))) !== undefined)
+            throw new Fault('REQUEST_CONFLICT', 'The erasure has begun: it goes on to its end');
           const run = await runs.cancel(call.tenant.id, before.id, instantOf(call.at));
           if (run === undefined) throw notFound();
           return { status: 200, body: run };

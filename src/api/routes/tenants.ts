@@ -2,10 +2,12 @@
 
 import { type Static, Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { ErasureCertificate } from '../../model/erasure.ts';
 import { Label, Name, newId } from '../../model/identifier.ts';
 import { instantOf } from '../../model/instant.ts';
 import { Quota, Tenant } from '../../model/tenant.ts';
 import { isSourceAllowed, wrongBlocks } from '../../trust/allowed-sources.ts';
+import { certificateSetting } from '../../trust/erasure-certificate.ts';
 import { approvalAnswer, ReasonBody } from '../approval-answer.ts';
 import { requestApproval } from '../approved-actions.ts';
 import { answerPage } from '../page.ts';
@@ -32,6 +34,22 @@ const Sources = Type.Object(
 );
 
 const ONE = { 200: { description: 'The tenant', schema: Tenant, headers: { ETag: 'its version' } } };
+
+const Erase = Type.Object(
+  {
+    ...ReasonBody.properties,
+    handedOver: Type.String({
+      minLength: 1,
+      maxLength: 2000,
+      description: 'what of the data was handed over, and to whom; it stands on the certificate',
+    }),
+  },
+  { additionalProperties: false, $id: 'Erase' },
+);
+const CertificateList = Type.Object(
+  { items: Type.Array(ErasureCertificate) },
+  { additionalProperties: false, $id: 'CertificateList' },
+);
 
 export const TENANT_ROUTES = [
   route({
@@ -141,6 +159,42 @@ export const TENANT_ROUTES = [
     answers: approvalAnswer,
     handle: async (call) =>
       requestApproval(call, { action: 'tenant.close', request: { tenantId: call.tenant.id }, reason: call.body.reason }),
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/erase',
+    name: 'eraseTenant',
+    tag: 'tenants',
+    summary: 'Ask for the destruction of the key of a closed tenant; a second person approves',
+    description:
+      'Nothing that it has stored can be opened afterwards. An owner asks, or the system administrator of the provider; another owner approves. Then a run of the kind "erase" waits, and can be canceled until it begins.',
+    action: 'tenant.erase',
+    isForClosed: true,
+    body: Erase,
+    isIdempotent: true,
+    answers: approvalAnswer,
+    handle: async (call) => {
+      const { id, state, name } = call.tenant;
+      if (state !== 'closed') throw new Fault('REQUEST_CONFLICT', `The tenant ${name} is ${state}; it has to be closed first`);
+      if ((await call.catalog.settings.get(certificateSetting(id))) !== undefined)
+        throw new Fault('REQUEST_CONFLICT', `The key of the tenant ${name} is destroyed already; see its certificate`);
+      const { reason, handedOver } = call.body;
+      return requestApproval(call, { action: 'tenant.erase', request: { tenantId: id, handedOver }, reason });
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/tenants/{tenant}/certificates',
+    name: 'listCertificates',
+    tag: 'tenants',
+    summary: 'Show the certificate that the key of the tenant was destroyed, once it was',
+    description: 'Signed with the key that signs the audit. "holdfast certificate verify" needs nothing but it and the public key.',
+    action: 'tenant.read',
+    answers: { 200: { description: 'None or one', schema: CertificateList } },
+    handle: async ({ catalog, tenant }) => {
+      const text = await catalog.settings.get(certificateSetting(tenant.id));
+      return { status: 200, body: { items: text === undefined ? [] : [JSON.parse(text)] } };
+    },
   }),
 ];
 
