@@ -6,23 +6,28 @@
 
 import { chownSync, closeSync, fchownSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { LogFiles } from './log-files.ts';
+import type { LogFile } from './log-files.ts';
 
 const LINE_CHARS_MAX = 16 * 1024;
+
+/** Where files come from. A fault: nobody knows. */
+export interface LogSource {
+  fetch(name: string): Promise<LogFile>;
+}
 
 export type LogAnswer = { readonly outcome: 'done' | 'absent' | 'failed'; readonly message: string };
 export type FileOwner = { readonly uid: number; readonly gid: number };
 
 export class LogServer {
   readonly #server: Server;
-  readonly #files: LogFiles;
+  readonly #files: LogSource;
   readonly #owner: FileOwner | undefined;
   readonly #onAnswer: (name: string, answer: LogAnswer) => void;
   /** What could not be given first: why a recovery failed. */
   failure: string | undefined;
   segments = 0;
 
-  private constructor(files: LogFiles, owner: FileOwner | undefined, onAnswer: (name: string, answer: LogAnswer) => void) {
+  private constructor(files: LogSource, owner: FileOwner | undefined, onAnswer: (name: string, answer: LogAnswer) => void) {
     this.#files = files;
     this.#owner = owner;
     this.#onAnswer = onAnswer;
@@ -31,7 +36,7 @@ export class LogServer {
 
   static async listen(
     path: string,
-    files: LogFiles,
+    files: LogSource,
     owner: FileOwner | undefined,
     onAnswer: (name: string, answer: LogAnswer) => void = () => {},
   ): Promise<LogServer> {
@@ -81,7 +86,7 @@ export class LogServer {
 }
 
 /** Writes the file, whole or not at all. */
-export async function giveLogFile(files: LogFiles, name: string, path: string, owner: FileOwner | undefined): Promise<LogAnswer> {
+export async function giveLogFile(files: LogSource, name: string, path: string, owner: FileOwner | undefined): Promise<LogAnswer> {
   const file = await files.fetch(name);
   if (file.kind === 'absent')
     return { outcome: 'absent', message: `${name} is not part of the log that leads to the wanted place` };

@@ -30,8 +30,17 @@ export function withRecovery(text: string, settings: RecoverySettings): string {
   lines.push(`recovery_target_action = '${action}'`, 'hot_standby = on', 'archive_mode = off', "archive_command = ''");
   // Whatever the server has set to wait for would never answer.
   lines.push("primary_conninfo = ''", "synchronous_standby_names = ''", 'recovery_min_apply_delay = 0');
-  for (const name of FLOOR_PARAMETERS) if ((floor[name] ?? 0) > 0) lines.push(`${name} = ${floor[name]}`);
+  return withOwn(text, [...lines, ...floorLines(floor)]);
+}
+
+/** The content of postgresql.auto.conf with these lines at its end, until `withoutRecovery`. */
+export function withOwn(text: string, lines: readonly string[]): string {
   return `${withoutRecovery(text)}${BEGIN}\n${lines.join('\n')}\n${END}\n`;
+}
+
+/** A hot standby needs at least these. */
+export function floorLines(floor: Readonly<Record<string, number>>): string[] {
+  return FLOOR_PARAMETERS.flatMap((name) => ((floor[name] ?? 0) > 0 ? [`${name} = ${floor[name]}`] : []));
 }
 
 /** Without our settings, and with production's about recovery and archiving commented out. */

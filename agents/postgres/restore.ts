@@ -227,17 +227,22 @@ async function configure(
     floor: raisedFloor(server.floor, notes),
   };
   writeOwned(auto, withRecovery(before, settings), owner);
-  const main = join(dataDirectory, 'postgresql.conf');
-  const kept = configurationBeside(dataDirectory);
-  const isHere = (path: string): boolean => existsSync(resolve(dataDirectory, path));
-  if (existsSync(main)) writeOwned(main, withoutAbsent(withoutRecovery(readFileSync(main, 'utf8')), kept, isHere), owner);
-  else writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n`, owner);
+  keepConfiguration(dataDirectory, owner);
   rmSync(join(dataDirectory, 'standby.signal'), { force: true });
   rmSync(join(dataDirectory, 'postmaster.pid'), { force: true });
   writeOwned(join(dataDirectory, 'recovery.signal'), '', owner);
 }
 
-async function notesOnWay({ plan, cluster }: ClusterRestore): Promise<LogNote[]> {
+/** Of production's own configuration what can be taken over by a copy. */
+export function keepConfiguration(dataDirectory: string, owner: FileOwner | undefined): void {
+  const main = join(dataDirectory, 'postgresql.conf');
+  const kept = configurationBeside(dataDirectory);
+  const isHere = (path: string): boolean => existsSync(resolve(dataDirectory, path));
+  if (existsSync(main)) writeOwned(main, withoutAbsent(withoutRecovery(readFileSync(main, 'utf8')), kept, isHere), owner);
+  else writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n`, owner);
+}
+
+export async function notesOnWay({ plan, cluster }: Pick<ClusterRestore, 'plan' | 'cluster'>): Promise<LogNote[]> {
   const notes: LogNote[] = [];
   for (const { timeline, from, to } of plan.legs)
     for await (const mark of cluster.view.marks(timeline, from, to))
@@ -247,7 +252,7 @@ async function notesOnWay({ plan, cluster }: ClusterRestore): Promise<LogNote[]>
 
 /** A server that replays the creation of a tablespace uses the very place that production uses. On production's own host that would be
  *  production's files. */
-function checkLaterTablespaces(notes: readonly LogNote[]): void {
+export function checkLaterTablespaces(notes: readonly LogNote[]): void {
   for (const note of notes) {
     if (!('tablespace' in note)) continue;
     const { oid, location } = note.tablespace;
@@ -264,12 +269,12 @@ function checkLaterTablespaces(notes: readonly LogNote[]): void {
 }
 
 /** On the file system of the log, so that a file is taken by its name alone. */
-function spoolOf(dataDirectory: string): string {
+export function spoolOf(dataDirectory: string): string {
   return join(dataDirectory, 'holdfast-log');
 }
 
 /** Who the restored files belong to, when it is not this user: the server is run as that. */
-function ownerOf(dataDirectory: string): FileOwner | undefined {
+export function ownerOf(dataDirectory: string): FileOwner | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const { uid, gid } = statSync(dataDirectory);
   if (uid === 0) throw new Fault('TARGET_DENIED', `"${dataDirectory}" belongs to root, and the server refuses to run as root`);
@@ -284,7 +289,7 @@ function makeSandbox(parent: string, owner: FileOwner | undefined): string {
   return sandbox;
 }
 
-function writeOwned(path: string, text: string, owner: FileOwner | undefined): void {
+export function writeOwned(path: string, text: string, owner: FileOwner | undefined): void {
   writeFileSync(path, text, { mode: 0o600 });
   if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
 }

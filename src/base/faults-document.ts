@@ -37,6 +37,7 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   REGISTRY: 'Who may write',
   DR: 'Who may write',
   GATE: 'Who may write',
+  STANDBY: 'Who may write',
   FAILOVER: 'Who may write',
   PLAN: 'Plans and evidence',
   ROUTE: 'Plans and evidence',

@@ -321,6 +321,8 @@ export const FAULTS = {
   GATE_BUSY: never('Another gate, or a server that was started without one, has this data directory. End it first.'),
   GATE_SERVER_FAILED: never('See server.log in the data directory.'),
   GATE_NOT_HOLDER: never('Somebody else may write by now, or nobody. Look at the register before you do anything.'),
+  STANDBY_NONE: never('Make one first: "holdfast standby make".'),
+  STANDBY_REFUSED: never('See "holdfast standby status". Nothing was changed.'),
 
   // Failovers
   FAILOVER_RUNNING: never('Let it finish or undo it. One database has one failover at a time.'),

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogAnswer } from '../../agents/postgres/log-server.ts';
 import type { Leg } from '../engine/recovery-plan.ts';
 import { usage } from './option.ts';
@@ -12,6 +13,7 @@ import type { Invocation } from './verb.ts';
 const ABSENT = 77;
 const UNKNOWN = 255;
 const ANSWER_TIMEOUT_MS = 600_000;
+const ASK_AGAIN_MS = 300;
 
 type PlanFile = {
   readonly socket: string;
@@ -23,6 +25,8 @@ type PlanFile = {
   readonly asset: string;
   readonly cacheDirectory: string;
   readonly passphraseFile?: string;
+  /** Of a standby, which goes on for ever: whoever hands out its log may be away for a while. */
+  readonly waits?: boolean;
 };
 
 export async function pgFetchWal(invocation: Invocation): Promise<number> {
@@ -34,16 +38,32 @@ export async function pgFetchWal(invocation: Invocation): Promise<number> {
     // The server gives a path that is relative to its data directory, which is where it runs.
     const path = resolve(plan.dataDirectory, args[1]!);
     const answer =
-      (await askRunning(plan.socket, args[0]!, path)) ??
-      (plan.location === undefined
-        ? (await import('../../agents/postgres/held-log.ts')).answerHeld(dirname(file), args[0]!, path)
-        : await answerAlone(invocation, { ...plan, location: plan.location }, args[0]!, path));
+      plan.waits === true ? await askUntilAnswered(plan.socket, args[0]!, path) : await ask(invocation, file, plan, path);
     if (answer.outcome === 'done') return 0;
     output.notice(answer.message);
     return answer.outcome === 'absent' ? ABSENT : UNKNOWN;
   } catch (error) {
     output.notice(error instanceof Error ? error.message : String(error));
     return UNKNOWN;
+  }
+}
+
+async function ask(invocation: Invocation, file: string, plan: PlanFile, path: string): Promise<LogAnswer> {
+  const name = invocation.args[0]!;
+  const answer = await askRunning(plan.socket, name, path);
+  if (answer !== undefined) return answer;
+  if (plan.location !== undefined) return answerAlone(invocation, { ...plan, location: plan.location }, name, path);
+  return (await import('../../agents/postgres/held-log.ts')).answerHeld(dirname(file), name, path);
+}
+
+/** For as long as the server lives that asks: it would take any other answer for the end, or give up for good. */
+async function askUntilAnswered(socket: string, name: string, path: string): Promise<LogAnswer> {
+  const { ppid } = process;
+  for (;;) {
+    const answer = await askRunning(socket, name, path).catch(() => undefined);
+    if (answer !== undefined && answer.outcome !== 'failed') return answer;
+    if (process.ppid !== ppid) throw new Error('The server that asked is gone');
+    await sleep(ASK_AGAIN_MS);
   }
 }
 

@@ -84,7 +84,7 @@ export async function pgRestore(invocation: Invocation): Promise<number> {
   });
 }
 
-function tablespacesOf(options: OptionValues): Record<string, string> {
+export function tablespacesOf(options: OptionValues): Record<string, string> {
   return Object.fromEntries(
     options.texts('tablespace').map((text) => {
       const match = /^(\d+)=(.+)$/.exec(text);

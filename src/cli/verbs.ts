@@ -14,6 +14,7 @@ import { PROTECTION_VERBS } from './verbs-protection.ts';
 import { RECOVERY_VERBS } from './verbs-recovery.ts';
 import { REPLICA_VERBS } from './verbs-replica.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
+import { STANDBY_VERBS } from './verbs-standby.ts';
 import { TENANCY_VERBS } from './verbs-tenancy.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
@@ -346,6 +347,7 @@ export const VERBS: readonly Verb[] = [
   ...KEY_VERBS,
   ...PG_VERBS,
   ...REPLICA_VERBS,
+  ...STANDBY_VERBS,
   ...PLAN_VERBS,
   ...DRILL_VERBS,
   ...EVIDENCE_VERBS,

@@ -242,9 +242,10 @@ function withoutLost(
   };
 }
 
-/** Up to the last one that is listed. */
-function countListed({ sections }: ListedEpoch, first: number): number {
-  return sections.reduce((max, { section }) => Math.max(max, (section - first) / LOG_SECTION_BYTES + 1), 0);
+/** Up to the last one that is listed, or that was stored before a range that is. */
+function countListed({ sections, ranges }: ListedEpoch, first: number): number {
+  const stored = [...sections.map(({ section }) => section + LOG_SECTION_BYTES), ...ranges.map(({ section }) => section)];
+  return stored.reduce((max, end) => Math.max(max, (end - first) / LOG_SECTION_BYTES), 0);
 }
 
 async function missingSections(
