@@ -1,7 +1,7 @@
 // The process of one run: is told what to do, says how far it is, and how it ended. Without the agent it does not go on.
 
+import { killGroup } from '../../src/base/process-group.ts';
 import { execute } from './execute-run.ts';
-import { killGroup } from './process-group.ts';
 import type { FromRun, RunProgress, ToRun } from './run-messages.ts';
 import { stopFault } from './run-outcome.ts';
 

@@ -3,8 +3,8 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { FAULTS } from '../../src/base/faults.ts';
+import { killGroup } from '../../src/base/process-group.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
-import { killGroup } from './process-group.ts';
 import type { FromRun, RunOutcome, RunProgress, RunSettings, StopCode, ToRun } from './run-messages.ts';
 
 /** After it was told to stop. */

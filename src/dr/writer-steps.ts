@@ -8,14 +8,18 @@ import { type BreakGlass, judgeFencing, type PowerOff } from './fencing.ts';
 import { type Demotion, givenBack, granted, isRefusal, type ProofKind, withheld } from './writer-record.ts';
 import type { KnownWriter, WriterRegister } from './writer-register.ts';
 
+/** How often a wait looks whether somebody has cut it short. */
+const LOOK_MS = 500;
+
 export type WriterPorts = {
   readonly register: (database: FailoverDatabase) => WriterRegister;
   /** A clock that never goes back, and goes on while the host sleeps. */
   readonly nowMs: () => number;
-  /** May end early. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Tells the old primary's gate to stop its server in order and to demote itself, for this failover. */
-  readonly demote: (database: FailoverDatabase, failover: string, signal: AbortSignal) => Promise<void>;
+  readonly demote: (database: FailoverDatabase, journal: FailoverJournal, signal: AbortSignal) => Promise<void>;
+  /** The journal as it is now: somebody may have cut the old primary off, or broken the glass. */
+  readonly newest: (signal: AbortSignal) => Promise<FailoverJournal>;
   /** What is known of the old primary's power, if anybody switched it off. */
   readonly powerOff: (journal: FailoverJournal) => PowerOff | undefined;
   /** Proofs that the plan accepts, beside "unclaimed" and the broken glass. */
@@ -93,22 +97,18 @@ async function fence(
   database: FailoverDatabase,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const { id, kind } = journal;
+  const { kind } = journal;
   const { record } = await ports.register(database).read({ signal });
   const isCurrent = record.epoch === database.epoch;
-  if (kind !== 'unplanned' && isCurrent && record.demotion === null) await ports.demote(database, id, signal);
+  if (kind !== 'unplanned' && isCurrent && record.demotion === null) await ports.demote(database, journal, signal);
   const outcome = await withhold(ports, journal, database, signal);
-  return outcome.kind === 'done' ? proven(ports, journal, database, signal) : outcome;
+  return outcome.kind === 'done' ? proven(ports, database, signal) : outcome;
 }
 
-async function proven(
-  ports: FencingPorts,
-  journal: FailoverJournal,
-  database: FailoverDatabase,
-  signal: AbortSignal,
-): Promise<StepOutcome> {
+async function proven(ports: FencingPorts, database: FailoverDatabase, signal: AbortSignal): Promise<StepOutcome> {
   const { accepts } = ports;
   for (;;) {
+    const journal = await ports.newest(signal);
     const known = await ports.register(database).read({ signal });
     const { record, revision } = known;
     const seenAtMs = look(ports, database, known);
@@ -121,7 +121,7 @@ async function proven(
     const verdict = judgeFencing(judged, evidence);
     if (verdict.kind === 'proven') return { kind: 'done', facts: { proof: verdict.proof, revision, demotion: record.demotion } };
     if (verdict.kind === 'blocked') return { kind: 'blocked', by: verdict.missing };
-    await ports.sleep(verdict.untilMs - nowMs, signal);
+    await ports.sleep(Math.min(LOOK_MS, verdict.untilMs - nowMs), signal);
   }
 }
 

@@ -16,6 +16,7 @@ export const STATES = FAILOVER_STATES.filter((state): state is PlanState => stat
 /** What the product does by itself, by names that the runbook has texts for. */
 export type BuiltinAction =
   | 'declare'
+  | 'check-target'
   | 'drain-database'
   | 'fence-demote'
   | 'fence-revoke'
@@ -69,6 +70,7 @@ function failoverActions(plan: PlanDocument, waves: readonly (readonly PlanGroup
   const people = isPlanned ? approvals.planned : approvals.unplanned;
   return [
     { id: 'declare', state: 'declared', kind: 'builtin', action: 'declare', people, limitMs: 0 },
+    { id: 'check-target', state: 'fenced', kind: 'builtin', action: 'check-target', limitMs: fenceMs },
     // The last to come up is the first to be stopped.
     ...(isPlanned ? [...waves].reverse().flatMap((wave, n) => wave.flatMap((group) => drainActions(group, run, n))) : []),
     ...(isPlanned

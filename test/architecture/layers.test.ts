@@ -27,6 +27,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   protocol: ['base', 'model'],
   registry: ['base'],
   dr: ['base', 'model', 'registry'],
+  orchestrator: ['base', 'model', 'policy', 'plan', 'evidence', 'registry', 'dr'],
   remote: ['base', 'model', 'codec', 'format', 'store', 'index', 'worker', 'repository', 'engine', 'protocol'],
   agents: ['base', 'model', 'plan', 'evidence', 'files', 'policy', 'repository', 'engine', 'protocol', 'registry', 'dr', 'remote'],
   catalog: ['base', 'model'],

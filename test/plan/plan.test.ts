@@ -79,14 +79,15 @@ describe('a run', () => {
   const ids = (kind: 'planned' | 'unplanned' | 'failback' | 'drill') => planRun(PLAN, kind).map(({ id }) => id);
 
   it('drains in the reverse order of starting, and only when the source answers', () => {
-    expect(ids('planned').slice(0, 4)).toEqual([
+    expect(ids('planned').slice(0, 5)).toEqual([
       'declare',
+      'check-target',
       'application.drain.show-notice',
       'database.stop.pg/portal',
       'fence.demote',
     ]);
     expect(ids('unplanned')).not.toContain('application.drain.show-notice');
-    expect(ids('unplanned').slice(1, 4)).toEqual(['fence.revoke', 'fence.power-off', 'fence.wait']);
+    expect(ids('unplanned').slice(1, 5)).toEqual(['check-target', 'fence.revoke', 'fence.power-off', 'fence.wait']);
   });
 
   it('asks a gate only in the runs that it is for', () => {

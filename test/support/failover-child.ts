@@ -21,12 +21,14 @@ export const SEALED = { timeline: 1, lsn: '0/5000028' } as const;
 
 export function stepsFor({ registry, effects, dieIn, dieWhen }: FailoverChildOptions): FailoverSteps {
   const register = new WriterRegister(openEmbeddedRegistry(registry), 'orders');
+  const journal = new JournalRegister(openEmbeddedRegistry(registry), 'portal');
   const { withhold: _, ...own } = writerSteps({
     register: () => register,
     nowMs: () => performance.now(),
     sleep: (ms, signal) => sleep(ms, undefined, { signal }),
     demote: async () => {},
     powerOff: () => undefined,
+    newest: async () => (await journal.read()).journal,
     accepts: ['demotion', 'expiry'],
   });
   const done = async (): Promise<StepOutcome> => ({ kind: 'done', facts: {} });

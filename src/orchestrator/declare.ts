@@ -1,0 +1,85 @@
+// Declaring a failover of a plan: which way it goes is not said but seen, from who holds the right to write now. All databases of a plan are
+// at one site, and go to the other together.
+
+import { randomBytes } from 'node:crypto';
+import { Fault } from '../base/faults.ts';
+import { declareFailover } from '../dr/failover.ts';
+import { type FailoverDatabase, type FailoverJournal, JournalRegister } from '../dr/failover-journal.ts';
+import type { WriterRecord } from '../dr/writer-record.ts';
+import { WriterRegister } from '../dr/writer-register.ts';
+import type { PlanDocument } from '../plan/plan-document.ts';
+import type { Registry } from '../registry/registry.ts';
+import { keepPlan } from './kept-plan.ts';
+
+export type DeclareOptions = {
+  readonly registry: Registry;
+  readonly plan: PlanDocument;
+  readonly kind: FailoverJournal['kind'];
+  readonly reason: string;
+  /** Who declares it is the first of those who approve. */
+  readonly by: string;
+  readonly approvers: readonly string[];
+  /** When it is said to have happened; absent: now. */
+  readonly disaster?: Date | undefined;
+  /** Of an asset of the plan; undefined: unknown here. */
+  readonly incarnationOf: (asset: string) => string | undefined;
+  readonly now: () => Date;
+};
+
+/** FAILOVER_RUNNING, FAILOVER_NOT_APPROVED, FAILOVER_NO_TARGET, DR_NOT_REGISTERED. */
+export async function declare(options: DeclareOptions): Promise<FailoverJournal> {
+  const { registry, plan, kind, reason, by, approvers: more, disaster, now } = options;
+  const approvers = [...new Set([by, ...more])];
+  const needed = kind === 'unplanned' ? plan.approvals.unplanned : plan.approvals.planned;
+  if (approvers.length < needed)
+    throw new Fault(
+      'FAILOVER_NOT_APPROVED',
+      `${needed} people approve this failover; ${approvers.length} did: ${approvers.join(', ')}`,
+    );
+  const records = await writersOf(options);
+  const { from, to } = directionOf(plan, kind, [...records.values()]);
+  const databases = [...records].map(([asset, record]): FailoverDatabase => {
+    const target = record.candidates.find(({ site }) => site === to);
+    if (target === undefined)
+      throw new Fault('FAILOVER_NO_TARGET', `${asset} has no standby at ${to} that is registered as a candidate`);
+    return { asset, incarnation: record.incarnation, target: target.name, epoch: record.epoch };
+  });
+  const digest = await keepPlan(registry, plan);
+  const id = `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
+  const journal = new JournalRegister(registry, plan.name);
+  const told = { kind, from, to, databases, reason, approvers, disaster: disaster?.toISOString() ?? null };
+  return (await declareFailover(journal, { id, plan: plan.name, planDigest: digest, ...told }, now)).journal;
+}
+
+/** By asset, in the order of the plan: who may write each of its databases. */
+export async function writersOf({
+  registry,
+  plan,
+  incarnationOf,
+}: Pick<DeclareOptions, 'registry' | 'plan' | 'incarnationOf'>): Promise<ReadonlyMap<string, WriterRecord>> {
+  const assets = plan.groups.flatMap(({ members }) => members.filter(({ kind }) => kind === 'postgres').map(({ asset }) => asset));
+  if (assets.length === 0) throw new Fault('FAILOVER_NO_TARGET', `The plan ${plan.name} has no database`);
+  const records = new Map<string, WriterRecord>();
+  for (const asset of assets) {
+    const incarnation = incarnationOf(asset);
+    if (incarnation === undefined)
+      throw new Fault('DR_NOT_REGISTERED', `The database ${asset} is not in the configuration of this site`);
+    records.set(asset, (await new WriterRegister(registry, incarnation).read()).record);
+  }
+  return records;
+}
+
+type Direction = { readonly from: string; readonly to: string };
+
+function directionOf({ name, sites }: PlanDocument, kind: FailoverJournal['kind'], records: readonly WriterRecord[]): Direction {
+  const at = [...new Set(records.map(({ holder }) => holder.site))];
+  const wrong = (why: string): Fault =>
+    new Fault('FAILOVER_NO_TARGET', `The databases of ${name} are at ${at.join(' and ')}: ${why}`);
+  const from = at.length === 1 ? at[0]! : '';
+  if (from !== sites.source && from !== sites.target)
+    throw wrong(`the plan leads from ${sites.source} to ${sites.target}, all of them together`);
+  const isForward = from === sites.source;
+  if (kind === 'planned' && !isForward) throw wrong('the way back to the source of the plan is a failback');
+  if (kind === 'failback' && isForward) throw wrong('a failback leads from the target of the plan to its source');
+  return isForward ? { from: sites.source, to: sites.target } : { from: sites.target, to: sites.source };
+}

@@ -1,0 +1,140 @@
+// What is done at the side that takes over: brought up to the sealed log, its loss told, promoted, tested and protected.
+
+import type { FailoverDatabase, FailoverJournal } from '../dr/failover-journal.ts';
+import type { RecoveredHeartbeat, Sealed } from '../dr/site-control.ts';
+import { isHeartbeatOf } from '../evidence/heartbeat.ts';
+import type { PlanAction } from '../plan/plan-run.ts';
+import { formatSpan, parseDuration } from '../policy/duration.ts';
+import { bytesBetween, reaches } from './log-ends.ts';
+import type { OrchestratorPorts } from './ports.ts';
+import { type ActionOutcome, saidYes } from './run-actions.ts';
+
+export async function catchUpOne(
+  { site }: OrchestratorPorts,
+  { to, sealed }: FailoverJournal,
+  asset: string,
+  signal: AbortSignal,
+): Promise<ActionOutcome> {
+  const end = sealed[asset]!;
+  const { replayed, isChainVerified } = await site(to).catchUp(asset, end, { signal });
+  const facts = { sealed: end, replayed, isChainVerified };
+  if (!isChainVerified) return { kind: 'failed', why: 'the chain of its log is not sound', facts };
+  if (!reaches(replayed, end)) return { kind: 'failed', why: `it has replayed only to ${replayed.lsn}`, facts };
+  return { kind: 'done', facts };
+}
+
+/** What was lost of a database, as it is found in what was recovered. */
+export type Loss = {
+  /** Of the newest heartbeat; null: there is none. */
+  readonly newest: string | null;
+  readonly sequence: number | null;
+  readonly isSigned: boolean;
+  /** From the heartbeat to the disaster; null: nobody can tell. */
+  readonly ms: number | null;
+  /** Log that the source is known to have stored beyond the place where it was sealed; null: the source did not answer. */
+  readonly missingBytes: number | null;
+};
+
+/** In an unplanned run people decide about a loss above the objective, or one that cannot be told. */
+export async function showLoss(
+  ports: OrchestratorPorts,
+  journal: FailoverJournal,
+  people: number,
+  signal: AbortSignal,
+): Promise<ActionOutcome> {
+  const { databases, kind } = journal;
+  const losses = await Promise.all(databases.map((database) => lossOf(ports, journal, database, signal)));
+  const facts = { losses: Object.fromEntries(databases.map(({ asset }, i) => [asset, losses[i]!])) };
+  if (kind !== 'unplanned') return { kind: 'done', facts };
+  const rpoMs = parseDuration(ports.plan.objectives.rpo)!;
+  const above = databases.flatMap(({ asset }, i) => {
+    const { ms, isSigned } = losses[i]!;
+    if (ms === null || !isSigned) return [`${asset}: its loss cannot be measured, no signed heartbeat was found in it`];
+    return ms <= rpoMs ? [] : [`${asset}: work of ${(ms / 1000).toFixed(1)} s is lost, more than the RPO of ${formatSpan(rpoMs)}`];
+  });
+  if (above.length === 0) return { kind: 'done', facts };
+  const yes = saidYes(journal, 'show-loss');
+  if (yes.length >= people) return { kind: 'done', facts: { ...facts, acceptedBy: yes } };
+  return { kind: 'blocked', by: [...above, `decide "show-loss": ${people} must accept the loss, ${yes.length} did`] };
+}
+
+async function lossOf(
+  { site, trusted }: OrchestratorPorts,
+  journal: FailoverJournal,
+  { asset }: FailoverDatabase,
+  signal: AbortSignal,
+): Promise<Loss> {
+  const { to, sealed, kind } = journal;
+  const { heartbeat, systemId }: RecoveredHeartbeat = await site(to).loss(asset, { signal });
+  const isSigned = heartbeat !== null && isHeartbeatOf(heartbeat, { asset, systemId }, trusted);
+  const source = sourceSeal(journal, asset);
+  const missingBytes = kind !== 'unplanned' ? 0 : source === null ? null : bytesBetween(sealed[asset]!, source.end);
+  const ms = heartbeat === null ? null : Math.max(0, Date.parse(disasterOf(journal)) - Date.parse(heartbeat.at));
+  return { newest: heartbeat?.at ?? null, sequence: heartbeat?.sequence ?? null, isSigned, ms, missingBytes };
+}
+
+export function disasterOf({ disaster, entries }: FailoverJournal): string {
+  return disaster ?? entries[0]!.at;
+}
+
+function sourceSeal({ actions }: FailoverJournal, asset: string): Sealed | null {
+  const facts = actions.find(({ id }) => id === 'seal')?.facts as { source?: Record<string, Sealed | null> } | undefined;
+  return facts?.source?.[asset] ?? null;
+}
+
+export async function promoteOne(
+  { site }: OrchestratorPorts,
+  { id, to, databases }: FailoverJournal,
+  asset: string,
+  signal: AbortSignal,
+): Promise<ActionOutcome> {
+  const { epoch } = databases.find((one) => one.asset === asset)!;
+  return { kind: 'done', facts: await site(to).promoted(asset, { epoch: epoch + 1, failover: id }, { signal }) };
+}
+
+/** By asset, of all databases. */
+export async function ofEach<T>(
+  { databases }: FailoverJournal,
+  ask: (database: FailoverDatabase) => Promise<T>,
+): Promise<Readonly<Record<string, T>>> {
+  const answers = await Promise.all(databases.map(async (database) => [database.asset, await ask(database)] as const));
+  return Object.fromEntries(answers);
+}
+
+export async function testWrites(
+  { site }: OrchestratorPorts,
+  journal: FailoverJournal,
+  signal: AbortSignal,
+): Promise<ActionOutcome> {
+  return { kind: 'done', facts: await ofEach(journal, ({ asset }) => site(journal.to).writeTest(asset, { signal })) };
+}
+
+export async function verifyPages(
+  { site }: OrchestratorPorts,
+  journal: FailoverJournal,
+  signal: AbortSignal,
+): Promise<ActionOutcome> {
+  const facts = await ofEach(journal, ({ asset }) => site(journal.to).verifyPages(asset, { signal }));
+  const damaged = Object.entries(facts).flatMap(([asset, one]) => one.damaged.map((what) => `${asset}: ${what}`));
+  if (damaged.length === 0) return { kind: 'done', facts };
+  return { kind: 'failed', why: `damage was found: ${damaged.slice(0, 5).join('; ')}`, facts };
+}
+
+export async function protect({ site }: OrchestratorPorts, journal: FailoverJournal, signal: AbortSignal): Promise<ActionOutcome> {
+  const { id, to } = journal;
+  const facts = await ofEach(journal, ({ asset, epoch }) =>
+    site(to).protect(asset, { epoch: epoch + 1, failover: id }, { signal }),
+  );
+  return { kind: 'done', facts };
+}
+
+/** What no site does by itself: people do it, and say so. */
+export function byPeople(action: PlanAction, asset: string, journal: FailoverJournal): ActionOutcome {
+  const what =
+    action.kind === 'builtin' && action.action === 'refresh'
+      ? 'brought to the newest recovery point of the replica'
+      : 'made writable';
+  const by = saidYes(journal, action.id);
+  if (by.length > 0) return { kind: 'done', facts: { by } };
+  return { kind: 'blocked', by: [`decide "${action.id}": ${asset} has to be ${what} at ${journal.to} by hand`] };
+}

@@ -1,0 +1,446 @@
+import { execFile } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { undoFailover } from '../../src/dr/failover.ts';
+import { type FailoverJournal, JournalRegister } from '../../src/dr/failover-journal.ts';
+import { claimed, firstRecord, granted } from '../../src/dr/writer-record.ts';
+import { WriterRegister } from '../../src/dr/writer-register.ts';
+import { verifyEvidence } from '../../src/evidence/verify-pack.ts';
+import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
+import { breakGlass, decide } from '../../src/orchestrator/decide.ts';
+import { type DeclareOptions, declare } from '../../src/orchestrator/declare.ts';
+import type { PlanDocument } from '../../src/plan/plan-document.ts';
+import { parsePlan } from '../../src/plan/read-plan.ts';
+import { routeConfig } from '../../src/plan/route-config.ts';
+import type { Registry } from '../../src/registry/registry.ts';
+import { openSigningKey } from '../../src/trust/audit-key.ts';
+import {
+  effectsOf,
+  evidenceFileOf,
+  incarnationOf,
+  PAPER_SEALED,
+  type PaperOptions,
+  registryOf,
+  runOnPaper,
+} from '../support/paper-sites.ts';
+
+const TIMEOUT_MS = 120_000;
+const TERMS = { ttlMs: 100, drift: 0.05, marginMs: 50 };
+const [A, B] = ['site-a', 'site-b'].map((name) => ({ name, site: name })) as [
+  { name: string; site: string },
+  { name: string; site: string },
+];
+const now = (): Date => new Date();
+
+let directory: string;
+let registry: Registry;
+let options: PaperOptions;
+let plan: PlanDocument;
+let journal: JournalRegister;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'holdfast-orchestrator-'));
+  options = { directory, plan: 'portal' };
+  registry = registryOf(options);
+  journal = new JournalRegister(registry, 'portal');
+  writeFileSync(
+    join(directory, 'tell'),
+    '#!/bin/sh\necho "$HOLDFAST_ACTION $HOLDFAST_SITE $HOLDFAST_EPOCH $*" >> "$(dirname "$0")/commands"\n',
+  );
+  chmodSync(join(directory, 'tell'), 0o755);
+  plan = planWith();
+  for (const incarnation of ['portal', 'ledger']) {
+    const writer = new WriterRegister(registry, incarnation);
+    await writer.create(firstRecord({ incarnation, holder: A, candidates: [B], terms: TERMS, onLeaseLoss: 'stop' }));
+    await writer.change((record) => claimed(record, 'site-a', 'life-1', 'armed'));
+  }
+});
+
+afterEach(async () => {
+  await registry.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function planWith(change: Readonly<Record<string, string>> = {}): PlanDocument {
+  const tell = join(directory, 'tell');
+  const text = `
+name: portal
+version: 1
+sites: { source: site-a, target: site-b, witness: site-c }
+objectives: { rpo: 10s, rto: 40m }
+approvals: { planned: 1, unplanned: 2, breakGlass: 2 }
+lease: { ttl: 10s, margin: 2s, onLeaseLoss: stop }
+fencing: { proofs: [demotion, expiry], limit: 1m }
+groups:
+  - name: database
+    members:
+      - { asset: pg/portal, kind: postgres, replayLimit: 5m, startLimit: 2m }
+      - { asset: pg/ledger, kind: postgres, replayLimit: 5m, startLimit: 2m }
+  - name: application
+    after: [database]
+    members:
+      - { asset: files/uploads, kind: files, replayLimit: 5m, startLimit: 1m }
+    drain:
+      - { name: notice, command: [${tell}, notice], limit: 10s, onFailure: continue }
+    before:
+      - { name: confirm, gate: Is everybody ready?, approvers: 2, limit: 10m, only: [planned, failback] }
+    afterwards:
+      - { name: start, command: [${tell}, start], limit: 10s }
+routes:
+  - name: portal-db
+    group: database
+    kind: haproxy
+    listen: 127.0.0.1:15432
+    source: 127.0.0.1:15001
+    target: 127.0.0.1:15002
+    file: ${join(directory, 'haproxy.cfg')}
+    command: [${tell}, reload]
+    limit: 10s
+  - { name: portal-web, group: application, kind: hook, command: [${tell}, lead], limit: 10s }
+smokeTests:
+  - { name: login, command: [${change.smoke ?? tell}, login], limit: ${change.smokeLimit ?? '10s'} }
+`;
+  return parsePlan(text);
+}
+
+function declared(words: Partial<DeclareOptions> = {}): Promise<FailoverJournal> {
+  return declare({
+    registry,
+    plan,
+    kind: 'unplanned',
+    reason: 'site a burns',
+    by: 'wei',
+    approvers: ['lin'],
+    incarnationOf,
+    now,
+    ...words,
+  });
+}
+
+/** Runs it, and says yes to all that is asked, until it is finished. */
+async function runWithPeople(words: Partial<PaperOptions> = {}): Promise<FailoverJournal> {
+  for (let asked = 0; asked < 20; asked++) {
+    const at = await runOnPaper({ ...options, ...words });
+    const actions = at.blockedBy.flatMap((why) => /^decide "([^"]+)"/.exec(why)?.[1] ?? []);
+    if (actions.length === 0) return at;
+    for (const action of actions) for (const by of ['wei', 'lin']) await decide(journal, plan, { action, answer: 'yes', by }, now);
+  }
+  throw new Error('It asks for ever');
+}
+
+async function orchestrate(words: Partial<PaperOptions>): Promise<string> {
+  const program = new URL('../support/paper-sites.ts', import.meta.url).pathname;
+  const run = promisify(execFile)(process.execPath, [program, JSON.stringify({ ...options, ...words })]);
+  return run.then(
+    ({ stdout }) => stdout,
+    (error: { signal?: string; stderr?: string }) => error.signal ?? String(error.stderr),
+  );
+}
+
+const commands = (): string[] => readFileSync(join(directory, 'commands'), 'utf8').trim().split('\n');
+
+function verified() {
+  const text = readFileSync(evidenceFileOf(options));
+  return verifyEvidence({ text, trusted: [openSigningKey(directory, 'key').verifyKey], attachment: () => undefined });
+}
+
+describe('A planned switch', () => {
+  it('does what the plan says in its order, asks people where it says so, and leaves evidence that verifies', async () => {
+    await declared({ kind: 'planned', reason: 'works on the power', approvers: [] });
+    expect((await runOnPaper(options)).blockedBy).toEqual([
+      'decide "application.catch-up.files/uploads": files/uploads has to be brought to the newest recovery point of the replica at site-b by hand',
+    ]);
+    const done = await runWithPeople();
+    expect(done.state).toBe('normal');
+    expect(done.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
+    expect(done.sealed).toEqual({ 'pg/portal': PAPER_SEALED, 'pg/ledger': PAPER_SEALED });
+    const told = commands();
+    expect([told[0], told[1], ...told.slice(2, 4).sort(), told[4]]).toEqual([
+      'application.drain.notice site-a 1 notice',
+      'application.after.start site-b 2 start',
+      'route.portal-db site-b 2 reload',
+      'route.portal-web site-b 2 lead',
+      'smoke.login site-b 2 login',
+    ]);
+    expect(told).toHaveLength(5);
+    expect(readFileSync(join(directory, 'haproxy.cfg'), 'utf8')).toContain('127.0.0.1:15002');
+    for (const incarnation of ['portal', 'ledger']) {
+      const { record } = await new WriterRegister(registry, incarnation).read();
+      expect(record).toMatchObject({ epoch: 2, holder: B });
+      expect(record.chain.at(-1)).toMatchObject({ proof: 'demotion', from: PAPER_SEALED });
+    }
+    const { problems, isTrusted, pack } = verified();
+    expect({ problems, isTrusted }).toEqual({ problems: [], isTrusted: true });
+    const claim = (id: string) => pack!.body.claims.claims.find((one) => one.id === id)?.value;
+    expect(claim('outcome')).toMatchObject({ outcome: 'succeeded' });
+    expect(claim('rpo')).toMatchObject({ ms: 0, isKept: true });
+    expect(claim('rto')).toMatchObject({ isKept: true });
+    expect(claim('fencing')).toMatchObject({ proof: 'demotion', isProven: true });
+    expect(claim('pages')).toMatchObject({ checked: 200, isSound: true });
+    expect(pack!.body.claims.levels).toHaveLength(1);
+  });
+});
+
+describe('An unplanned failover', () => {
+  it('of a site that does not answer waits for the end of its lease, and stops for a decision when more is lost than the objective', async () => {
+    const lost = { lost: ['site-a'], heartbeatAgeMs: 60_000 };
+    await declared();
+    const asked = await runWithPeopleFor(['application.'], lost);
+    expect(asked.state).toBe('sealed');
+    expect(asked.blockedBy.join()).toMatch(
+      /pg\/portal: work of \d\d\.\d s is lost.*decide "show-loss": 2 must accept the loss, 0 did/,
+    );
+    await decide(journal, plan, { action: 'show-loss', answer: 'yes', by: 'wei' }, now);
+    await decide(journal, plan, { action: 'show-loss', answer: 'yes', by: 'wei' }, now);
+    expect((await runOnPaper({ ...options, ...lost })).blockedBy.join()).toContain('1 did');
+    const done = await runWithPeople(lost);
+    expect(done.state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    const claim = (id: string) => pack!.body.claims.claims.find((one) => one.id === id)?.value;
+    expect(claim('fencing')).toMatchObject({ proof: 'expiry', isProven: true });
+    expect(claim('rpo')).toMatchObject({ isKept: false });
+    expect(claim('rpo')?.ms).toBeGreaterThan(10_000);
+    expect(pack!.body.measurements.find(({ kind }) => kind === 'log-end')?.value).toMatchObject({ missingBytes: null });
+  });
+
+  it('tells how much log the source has stored that could not be brought over', async () => {
+    await declared();
+    const done = await runWithPeople({ sourceEnd: '0/5000128' });
+    expect(done.state).toBe('normal');
+    const ends = verified().pack!.body.measurements.filter(({ kind }) => kind === 'log-end');
+    expect(ends.map(({ value }) => value.missingBytes)).toEqual([0x100, 0x100]);
+  });
+
+  it('without a heartbeat in what was recovered is no failover without loss: people decide', async () => {
+    await declared();
+    const asked = await runWithPeopleFor(['application.'], { heartbeatAgeMs: null });
+    expect(asked.blockedBy.join()).toContain('its loss cannot be measured');
+  });
+
+  it('is blocked without a proof of fencing, until two people break the glass; the evidence says so', async () => {
+    plan = { ...plan, fencing: { ...plan.fencing, proofs: ['demotion', 'power-off'], ...powerOff('/bin/false') } };
+    await declared();
+    const blocked = await runOnPaper(options);
+    expect(blocked).toMatchObject({ state: 'declared' });
+    expect(blocked.blockedBy.join()).toContain('no power-off that was read back by another way');
+    await expect(breakGlass(journal, plan, ['wei', 'wei'], 'it burns', now)).rejects.toMatchObject({
+      code: 'FAILOVER_NOT_APPROVED',
+    });
+    await breakGlass(journal, plan, ['wei', 'lin'], 'it burns', now);
+    expect((await runWithPeople()).state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    expect(pack!.body.claims.claims.find(({ id }) => id === 'fencing')?.value).toEqual({ proof: 'break-glass', isProven: false });
+    const roles = pack!.body.measurements.filter(({ kind }) => kind === 'approval').map(({ value }) => value.role);
+    expect(roles.filter((role) => role === 'break-glass: it burns')).toHaveLength(2);
+  });
+
+  it('goes on at once with a power-off that was read back', async () => {
+    plan = { ...plan, fencing: { ...plan.fencing, proofs: ['demotion', 'power-off'], ...powerOff('/bin/true') } };
+    await declared();
+    expect((await runWithPeople({ lost: ['site-a'] })).state).toBe('normal');
+    const { record } = await new WriterRegister(registry, 'ledger').read();
+    expect(record.chain.at(-1)).toMatchObject({ epoch: 2, proof: 'power-off' });
+  });
+
+  it('needs as many different people as the plan says', async () => {
+    await expect(declared({ approvers: ['wei'] })).rejects.toMatchObject({ code: 'FAILOVER_NOT_APPROVED' });
+  });
+});
+
+describe('An orchestrator', () => {
+  it(
+    'that is killed before or after whatever it does is followed by one that goes on, and what was over is not done again',
+    async () => {
+      await declared();
+      const points = [
+        'site-b status pg/portal',
+        'site-a revoke pg/ledger',
+        'site-b seal pg/portal',
+        'site-b catchUp pg/ledger',
+        'site-b promoted pg/portal',
+        'site-b writeTest pg/ledger',
+        'site-b protect pg/portal',
+        'evidence',
+      ];
+      for (const [i, dieAt] of points.entries()) {
+        for (const by of ['wei', 'lin']) await sayYesToAll(by);
+        expect(await orchestrateToTheEnd({ dieAt, dieWhen: i % 2 === 0 ? 'before' : 'after' })).toBe('SIGKILL');
+      }
+      expect(await orchestrateToTheEnd({})).toBe('normal');
+      const done = (await journal.read()).journal;
+      expect(done.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
+      const counts = new Map<string, number>();
+      for (const line of effectsOf(options)) counts.set(line, (counts.get(line) ?? 0) + 1);
+      expect(Math.max(...counts.values())).toBeLessThanOrEqual(2);
+      expect(counts.get('site-b verifyPages pg/portal')).toBe(1);
+      expect(commands().filter((line) => line.startsWith('smoke'))).toHaveLength(1);
+      expect(verified().problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'may run beside another: the journal goes through its states once',
+    async () => {
+      plan = { ...plan, groups: plan.groups.slice(0, 1), routes: plan.routes!.slice(0, 1) };
+      await declared();
+      expect(await Promise.all([orchestrate({}), orchestrate({})])).toEqual(['normal', 'normal']);
+      const done = (await journal.read()).journal;
+      expect(done.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
+      expect(new Set(done.actions.map(({ id }) => id)).size).toBe(done.actions.length);
+      expect(verified().problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it('stops nothing for a planned switch when the target is not ready', async () => {
+    await declared({ kind: 'planned' });
+    const blocked = await runOnPaper({ ...options, notReady: 'it has not replayed for an hour' });
+    expect(blocked).toMatchObject({ state: 'declared' });
+    expect(blocked.blockedBy).toContain('site-b is not ready for pg/portal: it has not replayed for an hour');
+    expect(effectsOf(options).filter((line) => line.includes('demote'))).toEqual([]);
+    expect(existsSync(join(directory, 'commands'))).toBe(false);
+  });
+
+  it('ends a command with all that it has started when its time is over, and does it again when it is asked to go on', async () => {
+    const slow = join(directory, 'slow');
+    writeFileSync(
+      slow,
+      `#!/bin/sh\n[ -e ${directory}/mended ] && exit 0\necho begun\nsleep 1000 &\necho $! > ${directory}/pid\nwait\n`,
+    );
+    chmodSync(slow, 0o755);
+    plan = planWith({ smoke: slow, smokeLimit: '1s' });
+    await declared();
+    const blocked = await runWithPeopleFor(['application.', 'show-loss']);
+    expect(blocked).toMatchObject({ state: 'routed' });
+    expect(blocked.blockedBy.join()).toContain('smoke.login has failed');
+    const pid = Number(readFileSync(join(directory, 'pid'), 'utf8'));
+    expect(isRunning(pid)).toBe(false);
+    writeFileSync(join(directory, 'mended'), '');
+    expect((await runWithPeople()).state).toBe('normal');
+    expect(verified().pack!.body.claims.claims.find(({ id }) => id === 'outcome')?.value).toMatchObject({ outcome: 'succeeded' });
+  });
+
+  it('goes on without a test that fails only when somebody says so; its outcome is none that has succeeded', async () => {
+    plan = planWith({ smoke: '/bin/false' });
+    await declared();
+    expect((await runWithPeopleFor(['application.', 'show-loss'])).blockedBy.join()).toContain('smoke.login has failed');
+    await expect(decide(journal, plan, { action: 'grant', answer: 'yes', by: 'wei' }, now)).rejects.toMatchObject({
+      code: 'FAILOVER_NO_DECISION',
+    });
+    await decide(journal, plan, { action: 'smoke.login', answer: 'yes', by: 'wei' }, now);
+    expect((await runOnPaper(options)).state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    expect(pack!.body.claims.claims.find(({ id }) => id === 'outcome')?.value).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('leads no route back to an older epoch', async () => {
+    const file = join(directory, 'haproxy.cfg');
+    const later = routeConfig(plan.routes![0]!, 'source', 7);
+    writeFileSync(file, later);
+    await declared();
+    const blocked = await runWithPeopleFor(['application.', 'show-loss']);
+    expect(blocked).toMatchObject({ state: 'promoted' });
+    expect(blocked.blockedBy.join()).toContain('leads to epoch 7 already');
+    expect(readFileSync(file, 'utf8')).toBe(later);
+  });
+});
+
+describe('An undo', () => {
+  it('gives the right back to the old primary and has both sites take log again', async () => {
+    await declared({ kind: 'planned' });
+    expect((await runWithPeopleFor([])).state).toBe('sealed');
+    await undoFailover(journal, 'the works are put off', now);
+    expect((await runOnPaper(options)).state).toBe('undone');
+    expect([...new Set(effectsOf(options).filter((line) => line.includes('unseal')))].sort()).toEqual(
+      ['a', 'b'].flatMap((site) => ['pg/ledger', 'pg/portal'].map((asset) => `site-${site} unseal ${asset}`)),
+    );
+    for (const incarnation of ['portal', 'ledger'])
+      expect((await new WriterRegister(registry, incarnation).read()).record).toMatchObject({ epoch: 2, holder: A, state: 'open' });
+    await declared({ kind: 'planned' });
+  });
+
+  it('passes over no site that goes on refusing log, unless somebody says so', async () => {
+    await declared();
+    expect((await runOnPaper(options)).state).toBe('sealed');
+    await undoFailover(journal, 'site a is back', now);
+    const blocked = await runOnPaper({ ...options, lost: ['site-b'] });
+    expect(blocked).toMatchObject({ state: 'undoing' });
+    expect(blocked.blockedBy.join()).toContain('site-b still refuses log of the epoch');
+    await decide(journal, plan, { action: 'unseal.site-b', answer: 'yes', by: 'wei' }, now);
+    expect((await runOnPaper({ ...options, lost: ['site-b'] })).state).toBe('undone');
+  });
+
+  it('that comes when the first of two databases was granted is too late for both', async () => {
+    await declared();
+    const { id } = await runWithPeopleFor(['application.'], { heartbeatAgeMs: null });
+    // An orchestrator that was ahead has granted the first, and was killed.
+    const grant = { failover: id, to: 'site-b', sealed: PAPER_SEALED, proof: 'expiry' } as const;
+    await new WriterRegister(registry, 'portal').change((record) => granted(record, grant));
+    await undoFailover(journal, 'just now', now);
+    expect((await runWithPeople()).state).toBe('normal');
+    for (const incarnation of ['portal', 'ledger'])
+      expect((await new WriterRegister(registry, incarnation).read()).record).toMatchObject({ epoch: 2, holder: B });
+    await expect(undoFailover(journal, 'too late', now)).rejects.toMatchObject({ code: 'FAILOVER_PAST_UNDO' });
+  });
+});
+
+describe('A declaration', () => {
+  it('goes the way that the databases are, and refuses the other', async () => {
+    await expect(declared({ kind: 'failback' })).rejects.toMatchObject({ code: 'FAILOVER_NO_TARGET' });
+    await declared({ kind: 'planned' });
+    await runWithPeople();
+    await expect(declared({ kind: 'planned' })).rejects.toMatchObject({ code: 'FAILOVER_NO_TARGET' });
+    // Nobody has registered a standby at the first site yet.
+    await expect(declared({ kind: 'failback' })).rejects.toThrow('pg/portal has no standby at site-a');
+  });
+});
+
+/** Says yes only to what begins so. */
+async function runWithPeopleFor(begins: readonly string[], words: Partial<PaperOptions> = {}): Promise<FailoverJournal> {
+  for (let asked = 0; asked < 20; asked++) {
+    const at = await runOnPaper({ ...options, ...words });
+    const actions = at.blockedBy.flatMap((why) => /^decide "([^"]+)"/.exec(why)?.[1] ?? []);
+    const mine = actions.filter((action) => begins.some((one) => action.startsWith(one)));
+    if (mine.length === 0) return at;
+    for (const action of mine) for (const by of ['wei', 'lin']) await decide(journal, plan, { action, answer: 'yes', by }, now);
+  }
+  throw new Error('It asks for ever');
+}
+
+async function sayYesToAll(by: string): Promise<void> {
+  const { journal: at } = await journal.read();
+  for (const why of at.blockedBy) {
+    const action = /^decide "([^"]+)"/.exec(why)?.[1];
+    if (action !== undefined) await decide(journal, plan, { action, answer: 'yes', by }, now);
+  }
+}
+
+/** Until it is killed or finished, whatever it asks. */
+async function orchestrateToTheEnd(words: Partial<PaperOptions>): Promise<string> {
+  for (let asked = 0; asked < 10; asked++) {
+    const how = await orchestrate(words);
+    if (how === 'SIGKILL' || how === 'normal') return how;
+    for (const by of ['wei', 'lin']) await sayYesToAll(by);
+  }
+  throw new Error('It asks for ever');
+}
+
+function powerOff(readBack: string): { readonly powerOff: string[]; readonly readBack: string[] } {
+  return { powerOff: ['/bin/true'], readBack: [readBack, 'the switch'] };
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return false;
+  }
+}
