@@ -15,7 +15,7 @@ import { formatLsn } from '../../src/model/lsn.ts';
 import { readMessage } from '../../src/protocol/read-message.ts';
 import { RemoteLog } from '../../src/remote/remote-log.ts';
 import { RemoteReader } from '../../src/remote/remote-reader.ts';
-import { DATA_DIRECTORY } from '../postgres/base-backup.ts';
+import { DATA_DIRECTORY } from '../postgres/base-entries.ts';
 import { keepLog } from '../postgres/held-log.ts';
 import { RecoveryProgress } from '../postgres/recovery-progress.ts';
 import { type RestoredCluster, restoreCluster } from '../postgres/restore.ts';

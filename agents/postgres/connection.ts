@@ -16,6 +16,8 @@ const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 15_000;
 /** Without a byte while an answer is awaited. */
 export const IDLE_TIMEOUT_MS = 120_000;
+/** While a spread checkpoint is awaited: it takes as long as the server's settings say. */
+export const CHECKPOINT_MS = 3_600_000;
 
 export type ConnectOptions = {
   readonly address: ServerAddress;

@@ -3,7 +3,7 @@
 
 import { Fault } from '../../src/base/faults.ts';
 import { formatLsn, mustParseLsn, pgMicros } from '../../src/model/lsn.ts';
-import { IDLE_TIMEOUT_MS, type PgConnection, ServerError, textRow } from './connection.ts';
+import { CHECKPOINT_MS, IDLE_TIMEOUT_MS, type PgConnection, ServerError, textRow } from './connection.ts';
 
 export type SystemFacts = {
   /** Decimal text, as the server prints it. */
@@ -70,7 +70,7 @@ export type BaseBackupOptions = {
 export async function* baseBackup(connection: PgConnection, options: BaseBackupOptions): AsyncGenerator<BaseBackupEvent> {
   const isModern = connection.version >= 15;
   connection.send('Q', Buffer.from(`${isModern ? modernCommand(options) : olderCommand(options)}\0`));
-  const [position, timeline] = await resultRow(connection);
+  const [position, timeline] = (await resultRows(connection, CHECKPOINT_MS))[0] ?? [];
   yield { kind: 'start', position: mustParseLsn(position), timeline: Number(timeline) };
   const spaces = (await resultRows(connection)).map(([oid, location, size]) => ({ oid, location, size }));
   const tablespaces = spaces.flatMap(({ oid, location, size }) =>
@@ -248,10 +248,10 @@ async function resultRow(connection: PgConnection): Promise<readonly (string | n
 }
 
 /** One result set, up to its completion. */
-async function resultRows(connection: PgConnection): Promise<(string | null)[][]> {
+async function resultRows(connection: PgConnection, timeoutMs = IDLE_TIMEOUT_MS): Promise<(string | null)[][]> {
   const rows: (string | null)[][] = [];
   for (;;) {
-    const { type, body } = await connection.receive();
+    const { type, body } = await connection.receive(timeoutMs);
     if (type === 'E') throw connection.refusalOf(body);
     if (type === 'D') rows.push(textRow(body));
     else if (type === 'C') return rows;

@@ -23,7 +23,7 @@ import { FileStat } from '../../src/files/posix.ts';
 import { TargetTree } from '../../src/files/target-tree.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { CONFIGURATION_DIRECTORY, DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-backup.ts';
+import { CONFIGURATION_DIRECTORY, DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-entries.ts';
 import { type DataDirectory, MARK } from './data-directory.ts';
 import { serverOfTablespace } from './running-servers.ts';
 

@@ -34,22 +34,25 @@ export async function pgBackup(invocation: Invocation): Promise<number> {
         manifest: options.flag('sha256') ? 'SHA256' : 'CRC32C',
         keepCorruptPages: options.flag('keep-corrupt-pages'),
         systemId: undefined,
+        stream: options.flag('stream'),
       });
       stop();
       const { bytesRead, bytesNew, bytesStored, durationMs } = snapshot.statistics;
-      const { startPosition, stopPosition, timeline } = baseFactsOf(snapshot);
+      const { startPosition, stopPosition, timeline, streamedFor } = baseFactsOf(snapshot);
       output.line(
         `Base backup ${shortId(snapshot.id)} of ${asset}: log ${startPosition} to ${stopPosition} of timeline ${timeline}`,
       );
       output.line(
         `  ${formatBytes(bytesRead)} read, ${formatBytes(bytesNew)} new, ${formatBytes(bytesStored)} stored; took ${formatDuration(durationMs)}`,
       );
+      output.line(`  the files were ${streamedFor === undefined ? 'read here' : `sent by the server: ${streamedFor}`}`);
       output.summary('pg backup', {
         snapshot: snapshot.id,
         asset,
         startPosition,
         stopPosition,
         timeline: Number(timeline),
+        ...(streamedFor === undefined ? {} : { streamedFor }),
         bytesRead,
         bytesNew,
         bytesStored,

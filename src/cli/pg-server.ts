@@ -1,7 +1,8 @@
 // What the verbs about PostgreSQL share: the server's address, the asset's name, one base backup.
 
 import { userInfo } from 'node:os';
-import { type BaseBackupSource, readBaseBackup } from '../../agents/postgres/base-backup.ts';
+import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
+import type { BaseBackupSource } from '../../agents/postgres/base-source.ts';
 import { describeServer, parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
 import { backUp } from '../engine/backup.ts';
 import type { BackupProgress } from '../engine/backup-progress.ts';
@@ -31,10 +32,10 @@ export type BaseDetails = {
   readonly asset: string;
   readonly progress: BackupProgress;
   readonly signal: AbortSignal;
-} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'manifest' | 'systemId'>;
+} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'manifest' | 'systemId' | 'stream'>;
 
 export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
-  const { invocation, repository, address, asset, progress, signal, fast, keepCorruptPages, manifest, systemId } = details;
+  const { invocation, repository, address, asset, progress, signal } = details;
   const { options } = invocation;
   return backUp(
     repository,
@@ -54,6 +55,6 @@ export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
       // Every file of a base backup is there, or there is none.
       listener: { onProblem: () => {} },
     },
-    readBaseBackup({ address, progress, label: 'holdfast', fast, keepCorruptPages, manifest, systemId, signal }),
+    readBaseBackup({ ...details, label: 'holdfast' }),
   );
 }

@@ -94,9 +94,10 @@ export const PG_VERBS: readonly Verb[] = [
       {
         name: 'sha256',
         kind: 'flag',
-        help: 'check with SHA-256 instead of CRC-32C that every file arrives as it was read: the server needs several times as long',
+        help: 'let the server send the files, with SHA-256 instead of CRC-32C to check each by: it needs several times as long',
       },
-      { name: 'keep-corrupt-pages', kind: 'flag', help: 'keep it even if the server finds pages with wrong checksums' },
+      { name: 'stream', kind: 'flag', help: 'let the server send the files, although they could be read here' },
+      { name: 'keep-corrupt-pages', kind: 'flag', help: 'keep it even if there are pages with wrong checksums' },
       HOST,
       LEVEL,
       THREADS,

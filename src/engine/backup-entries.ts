@@ -1,6 +1,6 @@
-// Backing up a tree whose entries and contents come from elsewhere, one after the other and in any order (the archives of a base backup):
-// contents go to the workers as they come, the entries are put in order at the end. So memory is that of the entries' names, and of the
-// few pieces that are under way.
+// Backing up a tree whose entries come from elsewhere, in any order (a base backup): contents that come as well, one after the other, go to
+// the workers as they come, and those that lie in files are read by them (entry-files.ts); the entries are put in order at the end. So memory
+// is that of the entries' names, and of the few pieces that are under way.
 //
 // Nothing is taken from the parent unread: what has not changed is recognised by its bytes, unit by unit of paged files, chunk by chunk
 // of others.
@@ -13,12 +13,13 @@ import { comparePaths } from '../model/entry-path.ts';
 import { NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/reference.ts';
 import type { SnapshotRoot } from '../model/snapshot.ts';
 import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
-import type { FileTask, FileTaskResult } from '../worker/file-task.ts';
+import type { BrokenPage, FileTask, FileTaskResult } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupProgress } from './backup-progress.ts';
 import { ChunksMapBuilder, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
 import { entriesLeaves } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
+import { EntryFiles, type FilePlace } from './entry-files.ts';
 import { comparableLeaves, INLINE_REFERENCES_MAX, leafReference, type PagedParent } from './large-content.ts';
 
 /** Contents that are cut by themselves travel in pieces of at most this length. */
@@ -36,6 +37,13 @@ export type EntriesBackup = {
 };
 
 type Kept = { readonly entry: FileEntry; content: Content };
+
+/** A file that was given to be read, when it has been. */
+export type ReadEntry = {
+  /** As long as what was read. Undefined: it was removed before it could be read, and is no entry. */
+  readonly entry: FileEntry | undefined;
+  readonly brokenPages: readonly BrokenPage[];
+};
 
 /** A content that is on its way: `finish` is called when all of its pieces were answered. */
 type Open = {
@@ -56,6 +64,7 @@ export class EntriesBackupRun {
   readonly #backup: EntriesBackup;
   readonly #kept: Kept[] = [];
   readonly #before = new Map<string, PagedParent>();
+  readonly #files: EntryFiles;
   readonly #running = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
   #open: Open | undefined;
@@ -67,6 +76,7 @@ export class EntriesBackupRun {
 
   private constructor(backup: EntriesBackup) {
     this.#backup = backup;
+    this.#files = new EntryFiles(backup, (path) => this.#before.get(path));
   }
 
   static async start(backup: EntriesBackup): Promise<EntriesBackupRun> {
@@ -78,13 +88,8 @@ export class EntriesBackupRun {
   /** Begins an entry; `data` brings the content of a file, `end` ends it. */
   begin(entry: FileEntry): void {
     invariant(this.#open === undefined, 'one entry ends before the next begins');
-    const { progress, paged, readNode, session } = this.#backup;
-    if (entry.kind === 'file') progress.files++;
-    else if (entry.kind === 'directory') progress.directories++;
-    else progress.others++;
-    progress.entriesScanned++;
-    progress.bytesScanned += entry.sizeBytes;
-    progress.current = entry.path;
+    const { paged, readNode, session } = this.#backup;
+    this.#count(entry);
     const kept: Kept = { entry, content: NO_CONTENT };
     this.#kept.push(kept);
     if (entry.kind !== 'file' || entry.sizeBytes === 0) return;
@@ -134,10 +139,25 @@ export class EntriesBackupRun {
     this.#throwIfFailed();
   }
 
+  /** An entry whose content lies in a file of this host, for as long as the entry says. Answers when it may be followed by another one, which
+   *  is before it is read. */
+  async file(entry: FileEntry, place: FilePlace): Promise<void> {
+    this.#count(entry);
+    await this.#files.add(entry, place);
+  }
+
+  /** Waits for the files that were given so far, and answers them. */
+  async filesRead(): Promise<readonly ReadEntry[]> {
+    const read = await this.#files.settle();
+    for (const { entry, content } of read) if (entry !== undefined) this.#kept.push({ entry, content });
+    return read;
+  }
+
   /** Waits for all contents and writes the map. */
   async finish(): Promise<SnapshotRoot> {
     const { progress, session } = this.#backup;
     progress.scanned = true;
+    await this.filesRead();
     await this.#sendTasks();
     while (this.#running.size > 0) await Promise.all(this.#running);
     this.#throwIfFailed();
@@ -146,6 +166,16 @@ export class EntriesBackupRun {
     for (const { entry, content } of this.#kept)
       writer.add({ ...entry, content, xattrs: [], hardLinkTo: '' } satisfies StoredEntry);
     return { kind: 'entries', reference: writer.finish(), contentBytes: writer.contentBytes, entries: writer.entries };
+  }
+
+  #count({ kind, path, sizeBytes }: FileEntry): void {
+    const { progress } = this.#backup;
+    if (kind === 'file') progress.files++;
+    else if (kind === 'directory') progress.directories++;
+    else progress.others++;
+    progress.entriesScanned++;
+    progress.bytesScanned += sizeBytes;
+    progress.current = path;
   }
 
   async #readParent(): Promise<void> {

@@ -25,6 +25,8 @@ export type BaseFacts = {
   readonly server: string;
   /** JSON: {files, missing}: paths of configuration outside of the data directory, and why some could not be read ('': none). */
   readonly configuration?: string;
+  /** Why the server sent the files; absent when they were read where they lie. */
+  readonly streamedFor?: string;
 };
 
 export type ClusterFacts = {

@@ -6,7 +6,7 @@ import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import { displayPath } from '../model/entry-path.ts';
 import { NO_REFERENCES, type References } from '../model/reference.ts';
 import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
-import type { ExpectedStat, FileTask, FileTaskResult, PagedLeaf } from '../worker/file-task.ts';
+import type { BrokenPage, ExpectedStat, FileTask, FileTaskResult, PageCheck, PagedLeaf } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import { ChunksMapBuilder, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
 
@@ -20,6 +20,8 @@ export type LargeSource = {
   readonly path: string;
   readonly sizeBytes: number;
   readonly expected: ExpectedStat | undefined;
+  readonly isWritten?: boolean;
+  readonly pages?: PageCheck | undefined;
 };
 
 export type LargeResult = {
@@ -27,6 +29,8 @@ export type LargeResult = {
   readonly bytesRead: number;
   /** Undefined when all went well. */
   readonly problem: { readonly code: string; readonly message: string; readonly missing: boolean } | undefined;
+  /** Of pages with checksums. */
+  readonly brokenPages?: readonly BrokenPage[];
 };
 
 export type OnRead = (bytes: number) => void;
@@ -67,9 +71,11 @@ async function runInOrder(
 class Outcome {
   bytesRead = 0;
   problem: LargeResult['problem'];
+  readonly brokenPages: BrokenPage[] = [];
 
-  note({ outcome, bytesRead }: FileTaskResult, path: string): void {
+  note({ outcome, bytesRead, brokenPages }: FileTaskResult, path: string): void {
     this.bytesRead += bytesRead;
+    if (brokenPages !== undefined) this.brokenPages.push(...brokenPages);
     if (outcome === 'read' || this.problem?.missing === true) return;
     this.problem =
       outcome === 'changed'
@@ -95,7 +101,7 @@ export async function backUpLargeContent(session: BackupPipeline, source: LargeS
   const root = builder.finish();
   // None: it was cut to nothing before it could be read.
   const content: Content = root.length === 0 ? NO_CONTENT : { kind: 'chunks-map', root };
-  return { content, bytesRead: outcome.bytesRead, problem: outcome.problem };
+  return { content, ...outcome };
 }
 
 /** A volume, or a large paged file. */
@@ -122,7 +128,7 @@ export async function backUpPaged(
     onRead,
   );
   const root = outcome.problem?.missing === true ? NO_REFERENCES : builder.finish(Math.ceil(source.sizeBytes / unitBytes));
-  return { content: { kind: 'units-map', root }, bytesRead: outcome.bytesRead, problem: outcome.problem };
+  return { content: { kind: 'units-map', root }, ...outcome };
 }
 
 /** The reference of a leaf that a worker answered. */
@@ -169,8 +175,8 @@ async function* pagedExtents(
 }
 
 function* extents(source: LargeSource, cut: FileTask['cut']): Generator<FileTask> {
-  const { file, root, path, sizeBytes, expected } = source;
+  const { sizeBytes, ...rest } = source;
   for (let offset = 0; offset < sizeBytes; offset += EXTENT_BYTES) {
-    yield { file, root, path, cut, offset, length: Math.min(EXTENT_BYTES, sizeBytes - offset), expected, parentLeaves: NOT_GIVEN };
+    yield { ...rest, cut, offset, length: Math.min(EXTENT_BYTES, sizeBytes - offset), parentLeaves: NOT_GIVEN };
   }
 }

@@ -30,6 +30,26 @@ export type FileTask = {
   readonly parentLeaves: readonly (Uint8Array | null)[];
   /** Paged: of each unit of a leaf, 1 when it may have changed; absent when all may have. Units outside keep the parent's reference. */
   readonly changedUnits?: readonly (Uint8Array | null)[];
+  /** Somebody writes the file while it is read: what a file system says of its holes may be older than what it gives to read. */
+  readonly isWritten?: boolean;
+  /** The file is made of pages with checksums; absent when it is not. */
+  readonly pages?: PageCheck | undefined;
+};
+
+/** PostgreSQL's pages. */
+export type PageCheck = {
+  /** A power of two. */
+  readonly pageBytes: number;
+  /** Which page of its relation the file's first is: a relation goes on in the next file after 1 GiB. */
+  readonly firstPage: number;
+};
+
+/** A page that stayed wrong however often it was read. */
+export type BrokenPage = {
+  /** Of the file, from 0 on. */
+  readonly page: number;
+  /** The log position of its last change, as it says. */
+  readonly position: number;
 };
 
 export type PagedLeaf =
@@ -45,6 +65,7 @@ export type FileTaskResult = {
   readonly references: References;
   /** Paged. */
   readonly leaves: readonly PagedLeaf[];
+  readonly brokenPages?: readonly BrokenPage[];
 };
 
 /** Small files that are cut by content, many in one message: objects for each would cost more than the files (measured: 0.5 s of 7 for

@@ -10,6 +10,7 @@ import { holesOf } from '../files/sparse.ts';
 import { NO_REFERENCES } from '../model/reference.ts';
 import type { ContentCutter, SentStage } from './content-cutter.ts';
 import {
+  type BrokenPage,
   type ExpectedStat,
   type FileBatch,
   type FileBatchResult,
@@ -17,6 +18,7 @@ import {
   type FileTaskResult,
   STAT_FIELDS,
 } from './file-task.ts';
+import { checkedRead } from './page-check.ts';
 import type { PagedCutter } from './paged-cutter.ts';
 
 const stat = new FileStat();
@@ -56,12 +58,14 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
     return problem(task, error);
   }
   try {
-    const holes = holesOf(posix, fd);
-    const read = (target: Uint8Array, length: number, position: number): number => {
+    const holes = task.isWritten === true ? undefined : holesOf(posix, fd);
+    const plain = (target: Uint8Array, length: number, position: number): number => {
       if (holes?.cover(position, position + length) !== true) return posix.pread(fd, target, 0, length, position);
       target.fill(0, 0, length);
       return length;
     };
+    const brokenPages: BrokenPage[] = [];
+    const read = task.pages === undefined ? plain : checkedRead(plain, task.pages, brokenPages);
     let result: FileTaskResult;
     if (task.cut === 'content') {
       const { references, bytesRead } = content.cut(read, task.offset, task.length);
@@ -77,6 +81,7 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
       const { leaves, bytesRead } = paged.cut(read, task, holes);
       result = { file: task.file, offset: task.offset, bytesRead, outcome: 'read', references: NO_REFERENCES, leaves };
     }
+    if (brokenPages.length > 0) result = { ...result, brokenPages };
     if (task.expected === undefined) return result;
     posix.lstat(fd, '', stat);
     return isAsExpected(task.expected) ? result : { ...result, outcome: 'changed' };

@@ -142,14 +142,19 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
       holdfast.summary(['pg', 'backup', server.connectionString, '--asset', 'pg/cli', ...args]) as never;
     const first = backup();
     await server.sql('UPDATE big SET filler = filler WHERE g % 50000 = 0');
-    const second = backup('--sha256');
     expect(first.bytesNew).toBeGreaterThan(15_000_000);
-    expect(second.bytesRead).toBeGreaterThan(first.bytesRead - 1_000_000);
-    // Besides pages: the manifest, which is large beside so small a database, and the catalogues that have changed.
-    expect(second.bytesNew).toBeLessThan(first.bytesNew / 10);
-    const target = join(scratch, 'plain');
-    holdfast.ok(['restore', second.snapshot, '--target', target]);
-    expect(server.run('pg_verifybackup', ['-n', join(target, 'data')])).toMatch(/successfully verified/);
+    expect(first).not.toHaveProperty('streamedFor');
+    // However the one before was read.
+    for (const [n, args] of [['--sha256'], [], ['--stream']].entries()) {
+      const next = backup(...args);
+      expect('streamedFor' in next).toBe(args.length > 0);
+      expect(next.bytesRead).toBeGreaterThan(first.bytesRead - 1_000_000);
+      // Besides pages: the manifest, which is large beside so small a database, and the catalogues that have changed.
+      expect(next.bytesNew).toBeLessThan(first.bytesNew / 10);
+      const target = join(scratch, `plain${n}`);
+      holdfast.ok(['restore', next.snapshot, '--target', target]);
+      expect(server.run('pg_verifybackup', ['-n', join(target, 'data')])).toMatch(/successfully verified/);
+    }
   });
 });
 

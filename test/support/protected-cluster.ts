@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
+import type { BaseBackupSource } from '../../agents/postgres/base-source.ts';
 import type { CapturePatience, CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
@@ -138,7 +139,7 @@ export class ProtectedCluster {
     return ended;
   }
 
-  base(signal: AbortSignal = new AbortController().signal): Promise<Snapshot> {
+  base(signal: AbortSignal = new AbortController().signal, wish: Partial<BaseBackupSource> = {}): Promise<Snapshot> {
     const progress = new BackupProgress();
     const details = {
       asset: ASSET,
@@ -159,7 +160,7 @@ export class ProtectedCluster {
     return backUp(
       this.repository,
       details,
-      readBaseBackup({ ...source, keepCorruptPages: false, manifest: 'CRC32C' as const, systemId: undefined, signal }),
+      readBaseBackup({ ...source, keepCorruptPages: false, manifest: 'CRC32C' as const, systemId: undefined, signal, ...wish }),
     );
   }
 

@@ -1,0 +1,30 @@
+// What a base backup is made of: what was asked for, and what the server has said before it began.
+
+import type { BackupProgress } from '../../src/engine/backup-progress.ts';
+import type { ConfigurationFiles } from './configuration-files.ts';
+import type { ServerAddress } from './connection-string.ts';
+import type { ManifestChecksums } from './replication-client.ts';
+import type { ServerFacts } from './server-facts.ts';
+
+export type BaseBackupSource = {
+  readonly address: ServerAddress;
+  readonly progress: BackupProgress;
+  readonly label: string;
+  /** An immediate checkpoint instead of a spread one. */
+  readonly fast: boolean;
+  /** Keep a backup with pages that are found corrupt. */
+  readonly keepCorruptPages: boolean;
+  /** How the server's manifest, and we, check that every file arrived as it was read. Only the server makes one with SHA-256. */
+  readonly manifest: ManifestChecksums;
+  /** Cluster that it must be, as IDENTIFY_SYSTEM says it; undefined: any. */
+  readonly systemId: string | undefined;
+  /** Over the replication protocol although the files could be read. */
+  readonly stream?: boolean;
+  readonly signal: AbortSignal;
+};
+
+export type BaseOrigin = {
+  readonly server: ServerFacts;
+  readonly systemId: string;
+  readonly configuration: ConfigurationFiles;
+};
