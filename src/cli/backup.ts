@@ -114,7 +114,7 @@ function report(output: Output, snapshot: Snapshot): number {
   output.line(`Snapshot ${shortId(id)} of ${snapshot.asset} (${nounOf(type)})`);
   if (type === 'files')
     output.line(
-      `  ${files} files, ${statistics.directories} directories, ${statistics.others} others; ${filesUnchanged} files unchanged`,
+      `  Files: ${files} (${filesUnchanged} unchanged); directories: ${statistics.directories}; others: ${statistics.others}`,
     );
   output.line(
     `  ${formatBytes(root.contentBytes)} in all, ${formatBytes(bytesRead)} read, ${formatBytes(bytesNew)} new, ${formatBytes(bytesStored)} stored${savedText(bytesScanned, bytesStored)}`,

@@ -161,7 +161,8 @@ class FilesRun {
       return undefined;
     }
     slot.hardLinkTo = linkedTo;
-    const isRead = entry.kind === 'file' && entry.sizeBytes > 0 && linkedTo === '';
+    // An empty one is read, too: there are files that say so and hold something (those of /proc).
+    const isRead = entry.kind === 'file' && linkedTo === '';
     if (isRead && !this.#isPaged(entry) && entry.sizeBytes <= LARGE_BYTES) {
       // A worker reads its attributes with it.
       slot.content = undefined;

@@ -22,6 +22,13 @@ import { checkedRead } from './page-check.ts';
 import type { PagedCutter } from './paged-cutter.ts';
 
 const stat = new FileStat();
+const probe = new Uint8Array(1);
+/** Not to be backed up as an empty file without a word. */
+const SIZE_UNKNOWN = {
+  problem: 'SIZE_UNKNOWN',
+  message:
+    'it says that it is empty, and holds bytes: a file of /proc, or of a file system that knows no sizes; back it up as a stream',
+};
 let tree: SourceTree | undefined;
 
 /** The tree below `root`; the last one stays open, because tasks come root by root. */
@@ -113,7 +120,11 @@ export function readFileBatch(batch: FileBatch, content: ContentCutter): ReadBat
     try {
       fd = tree.openFile(paths[file]!);
       const size = stats[file * STAT_FIELDS]!;
-      const got = content.cutInto(read, 0, size);
+      if (size === 0 && read(probe, 1, 0) > 0) {
+        outcomes.push({ file, outcome: SIZE_UNKNOWN });
+        continue;
+      }
+      const got = size === 0 ? 0 : content.cutInto(read, 0, size);
       bytesRead += got;
       posix.lstat(fd, '', stat);
       if (got < size || !isAsFound(stats, file)) outcomes.push({ file, outcome: 'changed' });

@@ -127,7 +127,7 @@ describe('a backup of files', () => {
     const path = tree(holdfast);
     holdfast.ok(['backup', path]);
     expect(holdfast.ok(['backup', path, '--force'])).toMatch(
-      /Snapshot [0-9a-f]{8} of .*\n {2}3 files, 3 directories.*\n.*0 B new, .*% saved by dedup and compression\n/,
+      /Snapshot [0-9a-f]{8} of .*\n {2}Files: 3 .*directories: 3.*\n.*0 B new, .*% saved by dedup and compression\n/,
     );
   });
 });

@@ -163,3 +163,12 @@ test('when the first name of a file is gone before it is read, the next one hold
     for (const [n, content] of contents.entries()) expect(readFileSync(join(target, `${name}${n}`)).equals(content)).toBe(true);
   expect(lstatSync(join(target, 'c0')).ino).toBe(lstatSync(join(target, 'e0')).ino);
 });
+
+test('a file that says that it is empty and holds something is named, not kept as an empty one', async () => {
+  const repository = await newRepository(scratchDirectory());
+  const { snapshot, problems } = await backUpChanging(repository, '/proc/sys/kernel/random', () => {});
+  expect(problems).toContain('uuid: SIZE_UNKNOWN');
+  const kept: string[] = [];
+  for await (const { path } of entriesOf(snapshot.root.reference, repository.readNode)) kept.push(path);
+  expect(kept).not.toContain('uuid');
+});
