@@ -28,7 +28,7 @@ import {
   promise,
   recordRead,
 } from '../../src/dr/promotion-candidate.ts';
-import { claimed, type Demotion, demoted, isRefusal, reclaimed, renewed } from '../../src/dr/writer-record.ts';
+import { claimed, type Demotion, demoted, isRefusal, reclaimed, renewed, type WriterRecord } from '../../src/dr/writer-record.ts';
 import type { KnownWriter, WriterRegister } from '../../src/dr/writer-register.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
 import { bootMs } from './boot-clock.ts';
@@ -98,6 +98,16 @@ export class StartGate {
     const role = this.#server === undefined ? 'closed' : this.#holder === undefined || this.#isStandby() ? 'standby' : 'primary';
     const { pid, watchdogPid } = this.#server ?? {};
     return { role, epoch: this.#holder?.epoch ?? 0, problem: this.#problem, serverPid: pid, watchdogPid };
+  }
+
+  /** As it was read or swapped last. */
+  get record(): WriterRecord | undefined {
+    return this.#known?.record;
+  }
+
+  /** If nobody answers any more; undefined: it is not the holder. May be Infinity. */
+  get writableForMs(): number | undefined {
+    return this.#holder === undefined ? undefined : Math.max(0, writableUntilMs(this.#holder) - bootMs());
   }
 
   /** Answers a holder who asks. */

@@ -39,6 +39,7 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   GATE: 'Who may write',
   STANDBY: 'Who may write',
   FAILOVER: 'Who may write',
+  SITE: 'Who may write',
   PLAN: 'Plans and evidence',
   ROUTE: 'Plans and evidence',
   DRILL: 'Plans and evidence',

@@ -325,6 +325,17 @@ export const FAULTS = {
   STANDBY_NONE: never('Make one first: "holdfast standby make".'),
   STANDBY_REFUSED: never('See "holdfast standby status". Nothing was changed.'),
 
+  // Site daemons
+  SITE_UNREACHABLE: later(
+    'Look whether the daemon of that site runs and the network leads there. What was asked may have taken place.',
+  ),
+  SITE_DENIED: never(
+    'Each site daemon must have the public key of the other: compare the lines that "holdfast site init" printed.',
+  ),
+  SITE_UNKNOWN_ASSET: never('Name a database of the configuration of that site daemon.'),
+  SITE_REFUSED: never('The message says what stands in the way.'),
+  SITE_CONFIG: never('Correct the configuration of the site daemon; "holdfast site init" writes a commented example.', EXIT.usage),
+
   // Failovers
   FAILOVER_RUNNING: never('Let it finish or undo it. One database has one failover at a time.'),
   FAILOVER_NONE: never('Declare one first.'),

@@ -14,6 +14,7 @@ import { PROTECTION_VERBS } from './verbs-protection.ts';
 import { RECOVERY_VERBS } from './verbs-recovery.ts';
 import { REPLICA_VERBS } from './verbs-replica.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
+import { SITE_VERBS } from './verbs-site.ts';
 import { STANDBY_VERBS } from './verbs-standby.ts';
 import { TENANCY_VERBS } from './verbs-tenancy.ts';
 
@@ -348,6 +349,7 @@ export const VERBS: readonly Verb[] = [
   ...PG_VERBS,
   ...REPLICA_VERBS,
   ...STANDBY_VERBS,
+  ...SITE_VERBS,
   ...PLAN_VERBS,
   ...DRILL_VERBS,
   ...EVIDENCE_VERBS,

@@ -63,7 +63,7 @@ export interface SiteControl {
   rejoin(asset: string, of: EpochOfFailover & { readonly sealed: LogEnd }, call: SiteCall): Promise<Rejoined>;
 
   /** A candidate's promise, asked by the holder's gate. False: refused. */
-  promise(member: string, request: PromiseRequest, call: SiteCall): Promise<boolean>;
+  promise(asset: string, request: PromiseRequest, call: SiteCall): Promise<boolean>;
 }
 
 /** Instants are ISO 8601, wall clock of that site: for people and evidence, never for decisions. Lengths are milliseconds and bytes. */
@@ -90,6 +90,8 @@ export type DatabaseStatus = {
   /** Digest (hex) of what no drill may change and ordinary work does not: system id, timeline, epoch, slots, roles, databases, settings of
    *  replication. Null while no server runs. */
   readonly fingerprint: string | null;
+  /** What does not work now and is tried again. */
+  readonly problems: readonly string[];
 };
 
 export type GateStatus = {

@@ -186,6 +186,7 @@ function statusOf(asset: string, site: string, standby: DatabaseStatus['standby'
     sealed: null,
     base: { snapshot: 'aa', at },
     fingerprint: null,
+    problems: [],
   };
 }
 

@@ -1,0 +1,155 @@
+// The configuration of a site daemon as people write it (YAML). Closed: a key that is not here is an error. The schema is the only description
+// of the form; the type and the messages of `readSiteConfig` are made from it.
+
+import { type Static, type TSchema, Type } from 'typebox';
+import { Fault } from '../../src/base/faults.ts';
+import { Label, Name } from '../../src/model/identifier.ts';
+import { DURATION_PATTERN } from '../../src/policy/duration.ts';
+import { fieldText, type Path, schemaProblems } from '../../src/policy/schema-problems.ts';
+import { yamlValue } from '../../src/policy/yaml-value.ts';
+
+const TEXT_BYTES_MAX = 256 * 1024;
+const PROBLEMS_MAX = 50;
+
+const closed = <P extends Record<string, TSchema>>(properties: P, description: string) =>
+  Type.Object(properties, { additionalProperties: false, description });
+const may = <T extends TSchema>(schema: T) => Type.Optional(schema);
+const name = (what: string) => Type.String({ ...Name, description: `${what}: lower-case letters, digits and "-"` });
+const text = (what: string) => Type.String({ ...Label, maxLength: 1024, description: `${what}: one line` });
+const path = (what: string) =>
+  Type.String({ pattern: '^/[^\\u0000-\\u001f]*$', maxLength: 4096, description: `${what}: an absolute path` });
+const duration = (what: string) => Type.String({ pattern: DURATION_PATTERN, description: `${what}: a time such as 10s or 2m` });
+const listen = (what: string) =>
+  Type.String({ pattern: '^[^\\s:/]*(?:\\[[0-9a-f:]+\\])?:[0-9]{1,5}$', description: `${what}: address:port` });
+const url = (what: string) => Type.String({ pattern: '^https?://[^\\s/]+/?$', description: `${what}: http(s)://host:port` });
+const list = <T extends TSchema>(items: T, description: string, { minItems = 0, maxItems = 64 } = {}) =>
+  Type.Array(items, { minItems, maxItems, description });
+
+const Place = closed(
+  { location: text('a directory, or s3+https://host/bucket/prefix'), passphraseFile: path('the file with its passphrase') },
+  'a repository, with location and passphraseFile',
+);
+
+const Database = closed(
+  {
+    asset: text('the asset, as plans and policies name it'),
+    incarnation: name('the id of this database, the same at every site and never that of a copy for a drill'),
+    dataDirectory: path('the data directory of its server'),
+    programs: path('the directory with postgres, pg_ctl and pg_controldata'),
+    arguments: may(list(text('a word'), 'words for the server, after -D DIRECTORY')),
+    connection: text('how to reach the server here: "host=/run/postgresql port=5432 user=holdfast", or a postgresql:// URL'),
+    slot: may(name('the replication slot of the capture (absent: holdfast_site)')),
+    repository: Place,
+    copyFrom: may(Place),
+    candidates: may(list(name('a site'), 'sites that may take over; read by "holdfast site adopt" only')),
+    lease: may(
+      closed(
+        {
+          ttl: duration('how long the primary may write after it asked for the last time'),
+          margin: may(duration('within which its server is proven to be stopped then (absent: as ttl)')),
+        },
+        'the lease, with ttl; read by "holdfast site adopt" only',
+      ),
+    ),
+    onLeaseLoss: may(
+      Type.Unsafe<'stop' | 'continue'>(
+        Type.String({ enum: ['stop', 'continue'], description: 'what the primary does when its lease ends: stop, continue' }),
+      ),
+    ),
+    baseEvery: may(duration('how old the newest base backup may become (absent: 24h)')),
+  },
+  'a database, with asset, incarnation, dataDirectory, programs, connection, repository',
+);
+
+export const SiteConfig = closed(
+  {
+    site: name('the name of this site, as plans name it'),
+    listen: listen('where other daemons and orchestrators reach this one'),
+    metrics: may(listen('where /metrics is served, to whoever asks (absent: nowhere)')),
+    state: path('a directory of this daemon: its key, its audit, what was sealed'),
+    runtime: path('a directory that a restart of the host empties: tokens of servers that may run'),
+    registry: closed(
+      {
+        embedded: may(path('the file of a registry of one machine: no witness')),
+        etcd: may(list(url('a member of etcd'), 'the members of an etcd cluster', { minItems: 1, maxItems: 9 })),
+      },
+      'who agrees on the writer: embedded or etcd',
+    ),
+    peers: may(
+      list(
+        closed(
+          {
+            site: name('its name'),
+            url: url('where its daemon listens'),
+            key: Type.String({
+              pattern: '^[A-Za-z0-9_-]{43}$',
+              description: 'its public key: 43 characters, as its "site init" printed it',
+            }),
+          },
+          'another site, with site, url and key',
+        ),
+        'the other sites',
+      ),
+    ),
+    databases: list(Database, 'a list of databases', { minItems: 1 }),
+  },
+  'the configuration, with site, listen, state, runtime, registry, peers and databases',
+);
+
+export type SiteConfig = Static<typeof SiteConfig>;
+export type DatabaseConfig = SiteConfig['databases'][number];
+export type PlaceConfig = Static<typeof Place>;
+export type PeerConfig = NonNullable<SiteConfig['peers']>[number];
+
+/** SITE_CONFIG with everything that is wrong and where. `name`: the file. */
+export function readSiteConfig(source: string, name: string): SiteConfig {
+  if (Buffer.byteLength(source) > TEXT_BYTES_MAX) refuse(name, [`it has more than ${TEXT_BYTES_MAX / 1024} KiB`]);
+  const yaml = yamlValue(source);
+  if (yaml.problems.length > 0)
+    refuse(
+      name,
+      yaml.problems.map(({ line, column, message }) => `line ${line}, column ${column}: ${message}`),
+    );
+  const told = (at: Path, message: string, part: 'key' | 'value' = 'value'): string => {
+    const { line, column } = yaml.positionOf(at, part);
+    return `line ${line}, column ${column}: ${message}`;
+  };
+  const problems = schemaProblems(SiteConfig, yaml.value);
+  if (problems.length > 0)
+    refuse(
+      name,
+      problems.map(({ path: at, at: part, message }) => told(at, message.replace(/^the policy\b/, 'the configuration'), part)),
+    );
+  const config = yaml.value as SiteConfig;
+  const findings = findingsOf(config);
+  if (findings.length > 0)
+    refuse(
+      name,
+      findings.map(([at, message]) => told(at, `${fieldText(at)}: ${message}`)),
+    );
+  return config;
+}
+
+/** What the schema cannot say. */
+function findingsOf({ site, registry, peers = [], databases }: SiteConfig): (readonly [Path, string])[] {
+  const found: (readonly [Path, string])[] = [];
+  if ((registry.embedded === undefined) === (registry.etcd === undefined))
+    found.push([['registry'], 'say either embedded or etcd']);
+  const sites = [site, ...peers.map((peer) => peer.site)];
+  for (const [i, one] of sites.entries())
+    if (sites.indexOf(one) !== i) found.push([['peers', i - 1, 'site'], `there are two sites "${one}"`]);
+  for (const key of ['asset', 'incarnation', 'dataDirectory'] as const)
+    for (const [i, one] of databases.entries())
+      if (databases.findIndex((other) => other[key] === one[key]) !== i)
+        found.push([['databases', i, key], `two databases have the ${key} "${one[key]}"`]);
+  for (const [i, { candidates = [] }] of databases.entries())
+    for (const [n, candidate] of candidates.entries())
+      if (!peers.some((peer) => peer.site === candidate))
+        found.push([['databases', i, 'candidates', n], `"${candidate}" is none of the peers`]);
+  return found;
+}
+
+function refuse(name: string, lines: readonly string[]): never {
+  const some = lines.slice(0, PROBLEMS_MAX).map((line) => `\n  ${line}`);
+  throw new Fault('SITE_CONFIG', `${name} is not valid:${some.join('')}`);
+}

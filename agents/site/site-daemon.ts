@@ -1,0 +1,193 @@
+// The daemon of one site and host: its databases, its server, its clients of other sites. It holds no state but what lies in its directory, so
+// it may be killed at any moment; what it was doing is asked for again, or seen from what is.
+
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import { Fault, isFault } from '../../src/base/faults.ts';
+import type { SigningPair } from '../../src/codec/signature.ts';
+import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
+import type { EpochOfFailover } from '../../src/dr/site-control.ts';
+import type { LogEnd } from '../../src/dr/writer-record.ts';
+import { WriterRegister } from '../../src/dr/writer-register.ts';
+import { DAY_MS, parseDuration } from '../../src/policy/duration.ts';
+import type { Registry } from '../../src/registry/registry.ts';
+import type { OpenedRepository } from '../../src/repository/open.ts';
+import type { ObjectStore } from '../../src/store/object-store.ts';
+import { bootMs } from '../gate/boot-clock.ts';
+import { accountName } from '../host/account-name.ts';
+import { parseServerAddress } from '../postgres/connection-string.ts';
+import { DatabaseCapture } from './database-capture.ts';
+import { DatabaseReplica } from './database-replica.ts';
+import { SealFile } from './seal-file.ts';
+import { SiteAudit } from './site-audit.ts';
+import type { SiteClient } from './site-client.ts';
+import { listenAddress, openSiteRegistry, siteClients } from './site-clients.ts';
+import { SiteCommands } from './site-commands.ts';
+import type { DatabaseConfig, PlaceConfig, SiteConfig } from './site-config.ts';
+import { SiteDatabase } from './site-database.ts';
+import { type CallMessage, decodeKey } from './site-message.ts';
+import { siteMetrics } from './site-metrics.ts';
+import { type OpenPlace, SiteRepository } from './site-repository.ts';
+import { SiteServer } from './site-server.ts';
+
+const SLOT = 'holdfast_site';
+/** Asked all the time, and changes nothing: not in the audit. */
+const QUIET = new Set(['status', 'promise', 'loss']);
+
+export type SiteDaemonOptions = {
+  readonly config: SiteConfig;
+  readonly pair: SigningPair;
+  /** Stores with their credentials, passphrases read: whoever starts the daemon knows how. */
+  readonly openPlace: OpenPlace;
+  /** A place that is copied from, and the one that is copied to, made when it is not there. */
+  readonly openCopy: (
+    from: PlaceConfig,
+    to: PlaceConfig,
+  ) => Promise<{ readonly source: OpenedRepository; readonly replica: ObjectStore }>;
+  readonly program: string;
+  readonly threads: number;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly now: () => Date;
+};
+
+export class SiteDaemon {
+  readonly #options: SiteDaemonOptions;
+  readonly #registry: Registry;
+  readonly #clients: ReadonlyMap<string, SiteClient>;
+  readonly #databases: ReadonlyMap<string, { readonly database: SiteDatabase; readonly commands: SiteCommands }>;
+  readonly #audit: SiteAudit;
+  readonly #server: SiteServer;
+  #metrics: Server | undefined;
+
+  constructor(options: SiteDaemonOptions) {
+    const { config, pair, random, now } = options;
+    this.#options = options;
+    mkdirSync(join(config.state, 'seals'), { recursive: true, mode: 0o700 });
+    // The server's account reads its token there.
+    mkdirSync(config.runtime, { recursive: true, mode: 0o755 });
+    this.#registry = openSiteRegistry(config);
+    this.#clients = siteClients(config, pair, random);
+    this.#audit = new SiteAudit(join(config.state, 'audit.jsonl'), now);
+    const databases = config.databases.map((one) => this.#databaseOf(one));
+    this.#databases = new Map(
+      databases.map((database) => [database.options.config.asset, { database, commands: new SiteCommands(database, pair, now) }]),
+    );
+    const peers = (config.peers ?? []).map(({ site, key }) => [site, decodeKey(key)] as const);
+    this.#server = new SiteServer({
+      site: config.site,
+      pair,
+      callers: new Map([[config.site, pair.verifyKey], ...peers]),
+      life: randomUUID(),
+      nowMs: bootMs,
+      answer: (from, message, signal) => this.#answer(from, message, signal),
+    });
+  }
+
+  /** Until the signal; then every server is stopped in order. `onListening`: with the port. */
+  async run(signal: AbortSignal, onListening: (port: number) => void): Promise<void> {
+    const { listen, metrics } = this.#options.config;
+    const { host, port } = listenAddress(listen);
+    onListening(await this.#server.listen(host, port));
+    if (metrics !== undefined) this.#metrics = await this.#serveMetrics(metrics);
+    await Promise.all([...this.#databases.values()].map(({ database }) => database.run(signal)));
+    this.#metrics?.closeAllConnections();
+    this.#metrics?.close();
+    await this.#server.close();
+    for (const client of this.#clients.values()) client.close();
+    await this.#registry.close();
+    this.#audit.close();
+  }
+
+  #databaseOf(database: DatabaseConfig): SiteDatabase {
+    const { config, pair, openPlace, openCopy, program, threads, now } = this.#options;
+    const { asset, incarnation, connection, slot = SLOT, repository: place, copyFrom, baseEvery } = database;
+    const address = parseServerAddress(connection, {}, accountName());
+    const repository = new SiteRepository(place, asset, openPlace);
+    const baseEveryMs = baseEvery === undefined ? DAY_MS : parseDuration(baseEvery)!;
+    const capture = { asset, site: config.site, address, slot, repository, baseEveryMs, program, threads, pair, now };
+    return new SiteDatabase({
+      site: config.site,
+      config: database,
+      address,
+      register: new WriterRegister(this.#registry, incarnation),
+      tokenFile: join(config.runtime, `${incarnation}.token`),
+      repository,
+      capture: new DatabaseCapture(capture),
+      replica:
+        copyFrom === undefined ? undefined : new DatabaseReplica({ open: () => openCopy(copyFrom, place), nowMs: bootMs, now }),
+      seals: new SealFile(join(config.state, 'seals', `${incarnation}.json`)),
+      ask: async (candidate, request, signal) => (await this.#clients.get(candidate)?.promise(asset, request, { signal })) ?? false,
+      now,
+    });
+  }
+
+  async #answer(from: string, message: CallMessage, signal: AbortSignal): Promise<unknown> {
+    const { verb, asset, argument } = message;
+    if (QUIET.has(verb)) return this.#obey(message, signal);
+    const entry = { from, verb, asset, argument };
+    this.#audit.append({ ...entry, outcome: 'begun' });
+    try {
+      const value = await this.#obey(message, signal);
+      this.#audit.append({ ...entry, outcome: 'done' });
+      return value;
+    } catch (error) {
+      this.#audit.append({ ...entry, outcome: isFault(error) ? error.code : 'INTERNAL' });
+      throw error;
+    }
+  }
+
+  /** What is signed comes from one of our own programs: its arguments are trusted to be of their types. */
+  #obey({ verb, asset, argument }: CallMessage, signal: AbortSignal): Promise<unknown> | unknown {
+    const known = this.#databases.get(asset);
+    if (known === undefined)
+      throw new Fault('SITE_UNKNOWN_ASSET', `The daemon of the site "${this.#options.config.site}" has no database "${asset}"`);
+    const { database, commands } = known;
+    const of = argument as EpochOfFailover & { readonly at?: LogEnd };
+    switch (verb) {
+      case 'status':
+        return database.status();
+      case 'promise':
+        return database.promise(argument as PromiseRequest);
+      case 'demote':
+        return commands.demote(of.failover, signal);
+      case 'revoke':
+        return commands.revoke(of, signal);
+      case 'seal':
+        return commands.seal(of, signal);
+      case 'unseal':
+        return commands.unseal(of);
+      case 'catchUp':
+        return commands.catchUp(argument as LogEnd, signal);
+      case 'loss':
+        return commands.loss(signal);
+      case 'promoted':
+        return commands.promoted(of, signal);
+      case 'writeTest':
+        return commands.writeTest(signal);
+      case 'verifyPages':
+        return commands.verifyPages(signal);
+      case 'protect':
+        return commands.protect(of, signal);
+      default:
+        throw new Fault('MESSAGE_INVALID', `A site daemon of this version knows no "${verb}"`);
+    }
+  }
+
+  async #serveMetrics(listen: string): Promise<Server> {
+    const server = createServer((request, response) => {
+      const isAsked = request.method === 'GET' && request.url === '/metrics';
+      response.writeHead(isAsked ? 200 : 404, { 'content-type': 'text/plain; version=0.0.4' });
+      response.end(isAsked ? siteMetrics([...this.#databases.values()].map(({ database }) => database.status())) : '');
+    });
+    const { host, port } = listenAddress(listen);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause) =>
+        reject(new Fault('SITE_CONFIG', `The daemon cannot listen at ${listen}: ${cause.message}`, { cause })),
+      );
+      server.listen(port, host, resolve);
+    });
+    return server;
+  }
+}

@@ -1,0 +1,215 @@
+// One database at one site: its start gate, and what follows from what the gate says. While it is the primary its log is captured at its epoch;
+// while it is not, this site's repository is kept a copy of the other's. What a failover revoked is not stored any more, whatever the gate
+// says: the gate decides who writes, the seal what counts.
+//
+// Nothing begins here by itself: a database that is not in the writer register ("holdfast site adopt") is looked at and left alone.
+
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../../src/base/faults.ts';
+import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
+import type { DatabaseStatus, ReplicaState } from '../../src/dr/site-control.ts';
+import type { WriterRegister } from '../../src/dr/writer-register.ts';
+import { type GateOptions, StartGate } from '../gate/start-gate.ts';
+import type { ServerAddress } from '../postgres/connection-string.ts';
+import type { FileOwner } from '../postgres/log-server.ts';
+import type { DatabaseCapture } from './database-capture.ts';
+import { asking, lookAtServer, type ServerLook } from './database-queries.ts';
+import type { DatabaseReplica } from './database-replica.ts';
+import type { SealFile } from './seal-file.ts';
+import type { DatabaseConfig } from './site-config.ts';
+import type { SiteRepository, StoredBase, StoredLog } from './site-repository.ts';
+
+const TEND_MS = 100;
+const LOOK_MS = 500;
+const STORED_LOOK_MS = 5_000;
+const RETRY_MS = 1_000;
+
+export type SiteDatabaseOptions = {
+  readonly site: string;
+  readonly config: DatabaseConfig;
+  readonly address: ServerAddress;
+  readonly register: WriterRegister;
+  readonly tokenFile: string;
+  readonly repository: SiteRepository;
+  readonly capture: DatabaseCapture;
+  /** Undefined: nothing is copied here by this daemon. */
+  readonly replica: DatabaseReplica | undefined;
+  readonly seals: SealFile;
+  readonly ask: GateOptions['ask'];
+  readonly now: () => Date;
+};
+
+export class SiteDatabase {
+  readonly options: SiteDatabaseOptions;
+  #gate: StartGate | undefined;
+  readonly #problems = new Map<string, string>();
+  #server: ServerLook | undefined;
+  #log: StoredLog | undefined;
+  #base: StoredBase | undefined;
+  #replicaState: Omit<ReplicaState, 'lagMs' | 'problem'> | undefined;
+
+  constructor(options: SiteDatabaseOptions) {
+    this.options = options;
+  }
+
+  /** GATE_NOT_HOLDER while there is none: the database is not adopted, has no data directory, or the registry was not reached yet. */
+  get gate(): StartGate {
+    if (this.#gate === undefined)
+      throw new Fault(
+        'GATE_NOT_HOLDER',
+        `${this.options.config.asset} has no gate here: ${this.#problems.get('gate') ?? 'it starts'}`,
+      );
+    return this.#gate;
+  }
+
+  get server(): ServerLook | undefined {
+    return this.#server;
+  }
+
+  get isPrimary(): boolean {
+    return this.#gate?.facts.role === 'primary';
+  }
+
+  get owner(): FileOwner | undefined {
+    return ownerOf(this.options.config.dataDirectory);
+  }
+
+  promise(request: PromiseRequest): boolean {
+    return this.#gate?.promise(request) ?? false;
+  }
+
+  /** Until the signal; then the server is stopped in order, its last log stored. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#repeat('server', LOOK_MS, signal, () => this.#look(signal)),
+      this.#repeat('repository', STORED_LOOK_MS, signal, () => this.#lookAtStored(signal)),
+      this.#repeat('gate', RETRY_MS, signal, () => this.#guard(signal)),
+    ]);
+    await this.options.repository.close();
+  }
+
+  status(): DatabaseStatus {
+    const { site, config, capture, replica, seals, now } = this.options;
+    const { facts, record, writableForMs } = this.#gate ?? {};
+    const { state = 'down', systemId = null, timeline = null, lsn = null, fingerprint = null } = this.#server ?? {};
+    const problem = facts?.problem ?? this.#problems.get('gate') ?? null;
+    return {
+      asset: config.asset,
+      site,
+      incarnation: config.incarnation,
+      member: site,
+      at: now().toISOString(),
+      gate: {
+        role: facts?.role ?? 'closed',
+        epoch: facts?.epoch ?? 0,
+        writableForMs: writableForMs === undefined || writableForMs === Infinity ? null : Math.round(writableForMs),
+        terms: record?.terms ?? null,
+        problem,
+      },
+      server: { state, systemId, timeline, lsn },
+      capture: capture.state,
+      log: this.#log?.end ?? null,
+      replica: this.#replicaState === undefined ? null : { lagMs: null, problem: null, ...this.#replicaState, ...replica?.lagMs },
+      standby: null,
+      sealed: seals.kept.sealed,
+      base: this.#base === undefined ? null : { snapshot: this.#base.snapshot, at: this.#base.at },
+      fingerprint,
+      problems: [...this.#problems].map(([what, why]) => `${what}: ${why}`),
+    };
+  }
+
+  /** From its answer on nothing of a revoked epoch is stored here. */
+  async settle(): Promise<void> {
+    const { capture, replica } = this.options;
+    if (capture.epoch !== undefined && !this.#mayCapture(capture.epoch)) await capture.stop();
+    if (replica?.isRunning === true && !this.#mayCopy()) await replica.stop();
+  }
+
+  /** With a gate, as long as it lives. */
+  async #guard(signal: AbortSignal): Promise<void> {
+    const { site, config, register, tokenFile, ask } = this.options;
+    const { dataDirectory, programs } = config;
+    // A server that runs there is stopped by the gate, so not before the register has said that it is ours to stop.
+    await register.read({ signal });
+    if (!existsSync(join(dataDirectory, 'postgresql.conf')))
+      throw new Fault('PG_NOT_READY', `There is no cluster in ${dataDirectory} yet: make the standby first`);
+    const gate = await StartGate.open({
+      member: site,
+      register,
+      programs,
+      dataDirectory,
+      tokenFile,
+      args: config.arguments ?? [],
+      owner: this.owner,
+      ask,
+    });
+    this.#gate = gate;
+    this.#problems.delete('gate');
+    const over = new AbortController();
+    const tending = this.#repeat('capture', TEND_MS, over.signal, () => this.#tend());
+    try {
+      await gate.run(signal);
+    } finally {
+      // The capture took the last log of the server that was just stopped.
+      over.abort();
+      await tending;
+      await Promise.all([this.options.capture.stop(), this.options.replica?.stop()]);
+      this.#gate = undefined;
+    }
+  }
+
+  /** Makes capture and copy what gate and seal say. */
+  async #tend(): Promise<void> {
+    const { capture, replica } = this.options;
+    await this.settle();
+    const { role, epoch } = this.#gate!.facts;
+    if (role === 'primary' && this.#mayCapture(epoch) && this.#server?.state === 'read-write') capture.start(epoch);
+    if (role !== 'primary' && capture.epoch !== undefined) await capture.stop();
+    if (this.#mayCopy()) replica?.start();
+  }
+
+  #mayCapture(epoch: number): boolean {
+    return !this.options.seals.isRevoked(epoch);
+  }
+
+  /** Of the primary's site nothing is copied to itself; nor is there anything to copy before the register says who that is. */
+  #mayCopy(): boolean {
+    const record = this.#gate?.record;
+    return record !== undefined && record.holder.name !== this.options.site && !this.options.seals.isRevoked(record.epoch);
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    if (this.#gate?.facts.serverPid === undefined) {
+      this.#server = undefined;
+      return;
+    }
+    this.#server = await asking(this.options.address, signal, lookAtServer, LOOK_MS * 4).catch(() => undefined);
+  }
+
+  async #lookAtStored(signal: AbortSignal): Promise<void> {
+    const { repository, now } = this.options;
+    this.#log = await repository.log(signal);
+    this.#base = await repository.base(signal);
+    this.#replicaState = await repository.replica(now(), signal);
+  }
+
+  async #repeat(what: string, everyMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await work();
+        this.#problems.delete(what);
+      } catch (error) {
+        if (!signal.aborted) this.#problems.set(what, (error as Error).message);
+      }
+      await sleep(everyMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Whose the data directory is runs its server; undefined: this process's own account. */
+function ownerOf(dataDirectory: string): FileOwner | undefined {
+  const { uid, gid } = statSync(dataDirectory);
+  return uid === process.getuid?.() ? undefined : { uid, gid };
+}

@@ -1,0 +1,22 @@
+// Small files that are exchanged whole, on disk before anybody relies on them.
+
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+export function replaceFile(path: string, text: string, mode: number): void {
+  const draft = `${path}.new`;
+  const file = openSync(draft, 'w', mode);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(draft, path);
+  const directory = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}

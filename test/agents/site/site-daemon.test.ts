@@ -1,0 +1,98 @@
+// Two real daemons with real servers: who may write, what is stored, and what survives.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { brokenSiteAudit, readSiteAudit } from '../../../agents/site/site-audit.ts';
+import { postgresPrograms } from '../../support/postgres.ts';
+import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
+
+const TIMEOUT_MS = 120_000;
+const FAILOVER = 'f1';
+const programs = postgresPrograms();
+const call = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(60_000) });
+
+describe.runIf(programs !== undefined)('Two site daemons', () => {
+  let sites: TwoSites;
+  beforeEach(async () => {
+    sites = await TwoSites.create({ programs: programs! });
+  }, TIMEOUT_MS);
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail')
+      for (const site of ['a', 'b'] as const) console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String));
+    await sites.end();
+  }, TIMEOUT_MS);
+
+  it(
+    'protect the database where it is written, copy it to the other site, and switch with every commit',
+    async () => {
+      sites.start('a');
+      sites.start('b');
+      await until('A takes writes', () => sites.writes('a', 'one'));
+      await until('the log and a base are stored at A', async () => (await sites.status('a')).base ?? undefined);
+      await until('B has a whole copy', async () => (await sites.status('b')).replica?.state === 'following');
+      await until('B replays', async () => (await sites.status('b')).server.state === 'standby');
+      const { a, b } = sites.clients();
+      await until('A takes writes', () => sites.writes('a', 'last'));
+      const { demotion, storedTo } = await a.demote(ASSET, FAILOVER, call());
+      expect(sites.isStopped('a')).toBe(true);
+      expect(await a.demote(ASSET, FAILOVER, call())).toEqual({ demotion, storedTo });
+      const at = { timeline: demotion.timeline, lsn: demotion.lsn };
+      const sealed = await b.seal(ASSET, { epoch: 1, failover: FAILOVER, at }, call());
+      expect(sealed.end).toEqual(at);
+      const caughtUp = await b.catchUp(ASSET, at, call());
+      expect(caughtUp.isChainVerified).toBe(true);
+      const lost = await b.loss(ASSET, call());
+      expect(lost.heartbeat?.sequence).toBeGreaterThan(0);
+      await sites.grant('b', FAILOVER, at, 'demotion');
+      const promoted = await b.promoted(ASSET, { epoch: 2, failover: FAILOVER }, call());
+      expect(promoted).toMatchObject({ epoch: 2, timeline: 2, begins: { timeline: 1 } });
+      const { sequence } = await b.writeTest(ASSET, call());
+      expect(sequence).toBeGreaterThan(lost.heartbeat!.sequence);
+      expect(await b.verifyPages(ASSET, call())).toMatchObject({ damaged: [] });
+      const { base } = await until('a base of the new timeline', async () => {
+        const answer = await b.protect(ASSET, { epoch: 2, failover: FAILOVER }, call());
+        return answer.base === null ? undefined : answer;
+      });
+      expect((await sites.status('b')).base?.snapshot ?? base).toBe(base);
+      expect(await sites.sql('b', 'SELECT word FROM kept ORDER BY id')).toEqual([['one'], ['last']]);
+      expect(await sites.writes('a', 'forked')).toBe(false);
+      const audit = readSiteAudit(readFileSync(join(sites.configs.b.state, 'audit.jsonl'), 'utf8'));
+      expect(brokenSiteAudit(audit)).toBe(undefined);
+      expect(audit.filter(({ outcome }) => outcome === 'done').map(({ verb }) => verb)).toContain('promoted');
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'stop the writer of a revoked epoch, and seal what was copied; what the old primary writes later is not copied',
+    async () => {
+      sites.start('a');
+      sites.start('b');
+      await until('A takes writes', () => sites.writes('a', 'one'));
+      await until('B has a whole copy', async () => (await sites.status('b')).replica?.state === 'following');
+      await until('B has its log', async () => (await sites.status('b')).log ?? undefined);
+      const { b } = sites.clients();
+      const sealed = await b.seal(ASSET, { epoch: 1, failover: FAILOVER }, call());
+      await sites.writes('a', 'too late');
+      const { capture } = await until('A has stored it', async () => {
+        const status = await sites.status('a');
+        return status.capture !== null && status.capture.behindBytes === 0 ? status : undefined;
+      });
+      expect(capture).not.toBe(null);
+      expect(await b.seal(ASSET, { epoch: 1, failover: FAILOVER }, call())).toEqual(sealed);
+      // Another failover has no say, until this one is undone.
+      await expect(b.seal(ASSET, { epoch: 1, failover: 'f2' }, call())).rejects.toMatchObject({ code: 'SITE_REFUSED' });
+      await sites.daemon('b').kill();
+      sites.start('b');
+      await until('B is there again', () => sites.status('b'));
+      expect((await sites.status('b')).sealed).toEqual(sealed);
+      await b.unseal(ASSET, { epoch: 1, failover: FAILOVER }, call());
+      await until('B copies again', async () => {
+        const { log, sealed: now } = await sites.status('b');
+        return now === null && log !== null && log.lsn !== sealed.end.lsn;
+      });
+    },
+    TIMEOUT_MS,
+  );
+});

@@ -1,0 +1,294 @@
+// Two sites on one machine: a real daemon each (the command line, in a process of its own), real servers, a repository at A and its copy at B
+// that B's daemon keeps. Everything lies in one scratch directory and ends with the test.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { processesIn } from '../../agents/gate/server-processes.ts';
+import { PgConnection } from '../../agents/postgres/connection.ts';
+import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
+import type { SiteClient } from '../../agents/site/site-client.ts';
+import { openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
+import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
+import type { SigningPair } from '../../src/codec/signature.ts';
+import type { DatabaseStatus } from '../../src/dr/site-control.ts';
+import { granted, type LogEnd, type ProofKind, type WriterRecord, withheld } from '../../src/dr/writer-record.ts';
+import { WriterRegister } from '../../src/dr/writer-register.ts';
+import type { Registry } from '../../src/registry/registry.ts';
+import { openSigningKey } from '../../src/trust/audit-key.ts';
+import { makeOwned, removeScratch, serverScratch, serverUser, TEST_PORT, TestServer } from './postgres.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
+const CONDITION_TIMEOUT_MS = 60_000;
+export const ASSET = 'pg/portal';
+export const INCARNATION = 'portal-1';
+
+export type SiteName = 'a' | 'b';
+
+export type TwoSitesOptions = {
+  readonly programs: string;
+  /** Absent: an embedded registry. */
+  readonly etcd?: readonly string[];
+  readonly lease?: { readonly ttl: string; readonly margin: string };
+  /** Words before the daemon's command: "ip netns exec a". */
+  readonly within?: (site: SiteName) => readonly string[];
+  /** Address that a site listens at (absent: a free port of the loopback). */
+  readonly listen?: (site: SiteName) => string;
+  /** The peer's key in the configuration of a site is another one. */
+  readonly strangers?: boolean;
+};
+
+export async function until<T>(what: string, ask: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  const deadline = Date.now() + CONDITION_TIMEOUT_MS;
+  for (let last: unknown; ; ) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined && answer !== false) return answer;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > deadline) throw new Error(`It did not come to be: ${what}`, { cause: last });
+    await sleep(30);
+  }
+}
+
+export class TwoSites {
+  readonly scratch = serverScratch();
+  readonly configs: Record<SiteName, SiteConfig>;
+  readonly #options: TwoSitesOptions;
+  readonly #daemons = new Map<SiteName, SiteProcess>();
+  readonly #clients = new Map<SiteName, ReadonlyMap<string, SiteClient>>();
+  #registry: Registry | undefined;
+
+  private constructor(options: TwoSitesOptions, texts: (scratch: string) => Record<SiteName, string>) {
+    this.#options = options;
+    const { a, b } = texts(this.scratch);
+    for (const [site, text] of Object.entries({ a, b })) writeFileSync(this.file(site as SiteName), text);
+    this.configs = { a: readSiteConfig(a, 'a.yaml'), b: readSiteConfig(b, 'b.yaml') };
+  }
+
+  /** A has a cluster with a table, registered; B's data directory is a standby of it, made by pg_basebackup. No daemon runs yet. */
+  static async create(options: TwoSitesOptions): Promise<TwoSites> {
+    const [portA, portB] = await freePorts(2);
+    const listen = options.listen ?? ((site: SiteName) => `127.0.0.1:${site === 'a' ? portA : portB}`);
+    const sites = new TwoSites(options, (scratch) => textsOf(scratch, options, listen));
+    const passphrase = join(sites.scratch, 'passphrase');
+    writeFileSync(passphrase, 'the passphrase\n');
+    sites.holdfast(['init', '--repo', join(sites.scratch, 'a-repository'), '--passphrase-file', passphrase]);
+    const server = await TestServer.create(options.programs, sites.scratch, 'a-data', {
+      settings: { wal_keep_size: '256MB', hot_standby: 'on' },
+    });
+    await server.sql('CREATE TABLE kept (id bigserial PRIMARY KEY, word text)');
+    makeOwned(sites.socket('b'));
+    const from = ['-h', server.socketDirectory, '-p', String(TEST_PORT), '-U', 'postgres'];
+    server.run('pg_basebackup', ['-D', sites.data('b'), '-X', 'stream', '-R', '--checkpoint=fast', ...from]);
+    await server.stop();
+    sites.holdfast(['site', 'adopt', '--config', sites.file('a'), '--asset', ASSET]);
+    return sites;
+  }
+
+  file(site: SiteName): string {
+    return join(this.scratch, `${site}.yaml`);
+  }
+
+  data(site: SiteName): string {
+    return join(this.scratch, `${site}-data`);
+  }
+
+  socket(site: SiteName): string {
+    return join(this.scratch, `${site}-data-socket`);
+  }
+
+  get registry(): Registry {
+    this.#registry ??= openSiteRegistry(this.configs.a);
+    return this.#registry;
+  }
+
+  get register(): WriterRegister {
+    return new WriterRegister(this.registry, INCARNATION);
+  }
+
+  pair(site: SiteName): SigningPair {
+    return openSigningKey(this.configs[site].state, 'site-key');
+  }
+
+  /** Who asks as an orchestrator at that site does. */
+  clients(at: SiteName = 'b'): Record<SiteName, SiteClient> {
+    let clients = this.#clients.get(at);
+    if (clients === undefined) this.#clients.set(at, (clients = siteClients(this.configs[at], this.pair(at), randomBytes)));
+    return { a: clients.get('a')!, b: clients.get('b')! };
+  }
+
+  start(site: SiteName): SiteProcess {
+    const daemon = new SiteProcess(
+      [...(this.#options.within?.(site) ?? []), PROGRAM, 'site', 'run', '--config', this.file(site)],
+      this.#environment(),
+    );
+    this.#daemons.set(site, daemon);
+    return daemon;
+  }
+
+  daemon(site: SiteName): SiteProcess {
+    return this.#daemons.get(site)!;
+  }
+
+  status(site: SiteName): Promise<DatabaseStatus> {
+    return this.clients(site)[site].status(ASSET, { signal: AbortSignal.timeout(10_000) });
+  }
+
+  /** As an orchestrator does: renewals withheld for the failover, then the next epoch. */
+  async grant(to: SiteName, failover: string, sealed: LogEnd, proof: ProofKind): Promise<void> {
+    for (const rule of [
+      (record: WriterRecord) => withheld(record, failover),
+      (record: WriterRecord) => granted(record, { failover, to, sealed, proof }),
+    ]) {
+      const answer = await this.register.change(rule);
+      if ('refused' in answer) throw new Error(`The register refused: ${answer.refused}`);
+    }
+  }
+
+  address(site: SiteName): ServerAddress {
+    return {
+      host: this.socket(site),
+      port: TEST_PORT,
+      user: 'postgres',
+      password: undefined,
+      database: 'postgres',
+      tls: 'disable',
+    };
+  }
+
+  async sql(site: SiteName, text: string): Promise<readonly (readonly (string | null)[])[]> {
+    const sql = await PgConnection.open({ address: this.address(site) });
+    try {
+      return (await sql.query(text)).rows;
+    } finally {
+      sql.close();
+    }
+  }
+
+  /** Whether the row was acknowledged. */
+  async writes(site: SiteName, word: string): Promise<boolean> {
+    return this.sql(site, `INSERT INTO kept (word) VALUES ('${word}')`).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  isStopped(site: SiteName): boolean {
+    return processesIn(this.data(site)).length === 0;
+  }
+
+  /** As a restart of the host leaves it. */
+  emptyRuntime(site: SiteName): void {
+    rmSync(this.configs[site].runtime, { recursive: true, force: true });
+  }
+
+  holdfast(args: readonly string[]): string {
+    return execFileSync(PROGRAM, [...args], { env: this.#environment(), encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  serverLog(site: SiteName): string {
+    return readFileSync(join(this.data(site), 'server.log'), 'utf8');
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([...this.#daemons.values()].map((daemon) => daemon.kill()));
+    for (const clients of this.#clients.values()) for (const client of clients.values()) client.close();
+    await this.#registry?.close();
+    for (const site of ['a', 'b'] as const)
+      await until('its server is gone', () => {
+        for (const pid of processesIn(this.data(site))) process.kill(pid, 'SIGKILL');
+        return this.isStopped(site);
+      });
+    removeScratch(this.scratch);
+  }
+
+  #environment(): Record<string, string> {
+    return { PATH: process.env['PATH']!, HOME: this.scratch, HOLDFAST_CACHE_DIR: join(this.scratch, 'cache'), TZ: 'UTC' };
+  }
+}
+
+/** A daemon in a process of its own. */
+export class SiteProcess {
+  readonly #child: ChildProcess;
+  output = '';
+  readonly ended: Promise<number | null>;
+
+  constructor(words: readonly string[], environment: Record<string, string>) {
+    this.#child = spawn(words[0]!, words.slice(1), { env: environment, stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+    for (const stream of [this.#child.stdout!, this.#child.stderr!])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.output += text;
+      });
+    this.ended = new Promise((resolve) => this.#child.once('exit', (code) => resolve(code)));
+  }
+
+  /** Of the daemon itself, also behind "ip netns exec": that becomes it. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+function textsOf(
+  scratch: string,
+  { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false }: TwoSitesOptions,
+  listen: (site: SiteName) => string,
+): Record<SiteName, string> {
+  const keyOf = (site: SiteName): string => {
+    const state = join(scratch, `${site}-state`);
+    mkdirSync(state, { recursive: true });
+    const name = strangers ? `site-key-of-a-stranger` : 'site-key';
+    openSigningKey(state, 'site-key');
+    return Buffer.from(openSigningKey(state, name).verifyKey).toString('base64url');
+  };
+  const user = serverUser();
+  if (user !== undefined) chownSync(scratch, user.uid, user.gid);
+  const place = (site: SiteName): string =>
+    `{ location: ${join(scratch, `${site}-repository`)}, passphraseFile: ${join(scratch, 'passphrase')} }`;
+  const text = (site: SiteName, peer: SiteName): string => `site: ${site}
+listen: ${listen(site)}
+state: ${join(scratch, `${site}-state`)}
+runtime: ${join(scratch, `${site}-runtime`)}
+registry: { ${etcd === undefined ? `embedded: ${join(scratch, 'registry.db')}` : `etcd: [${etcd.join(', ')}]`} }
+peers:
+  - { site: ${peer}, url: http://${listen(peer)}, key: ${keyOf(peer)} }
+databases:
+  - asset: ${ASSET}
+    incarnation: ${INCARNATION}
+    dataDirectory: ${join(scratch, `${site}-data`)}
+    programs: ${programs}
+    arguments: [-k, ${join(scratch, `${site}-data-socket`)}, -p, '${TEST_PORT}']
+    connection: host=${join(scratch, `${site}-data-socket`)} port=${TEST_PORT} user=postgres
+    repository: ${place(site)}
+    copyFrom: ${place(peer)}
+    candidates: [${peer}]
+    lease: { ttl: ${lease.ttl}, margin: ${lease.margin} }
+`;
+  return { a: text('a', 'b'), b: text('b', 'a') };
+}
+
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
