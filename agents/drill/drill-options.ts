@@ -46,7 +46,7 @@ export type DrillOptions = {
   readonly sources: readonly DrillSource[];
   /** When the disaster is said to have happened; absent: now. */
   readonly disaster?: Date;
-  /** For this drill's pack, made before. */
+  /** Directory of this drill's own, for its pack; made. */
   readonly evidence: string;
   /** Where the drill's directory is made and removed: clones are as large as production. */
   readonly scratch: string;

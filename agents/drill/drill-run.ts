@@ -51,7 +51,7 @@ export class DrillRun {
     if (action.action === 'promote') return this.#each(action.asset, (clone) => clone.promote(signal));
     if (action.action === 'write-test') return this.#writeTest(signal);
     if (action.action === 'verify-pages') return this.#verifyPages(signal);
-    if (action.action === 'commit') return this.#lookAtProduction();
+    if (action.action === 'commit') return this.#lookAtProduction(signal);
     return { outcome: 'skipped', text: 'only databases are cloned in a drill' };
   }
 
@@ -157,18 +157,18 @@ export class DrillRun {
   }
 
   /** Whether it is as it was before. */
-  async #lookAtProduction(): Promise<Outcome> {
+  async #lookAtProduction(signal: AbortSignal): Promise<Outcome> {
     const { fingerprints, standbys } = this.#options;
     const changed: string[] = [];
     for (const { of, how, read } of fingerprints) {
       const before = this.#before.get(of)!;
-      const after = await read(before);
+      const after = await orEnd(read(before), signal);
       this.#journal.add('fingerprint', of, how, { before: digestOf(before), after: digestOf(after), was: before, is: after });
       if (before !== after) changed.push(of);
     }
     for (const { of, how, position } of standbys) {
       const before = this.#positions.get(of)!;
-      const after = await advanced(position, before);
+      const after = await orEnd(advanced(position, before), signal);
       this.#journal.add('standby', of, how, { before, after });
       if (after <= before) changed.push(`${of} stands still`);
     }
@@ -180,6 +180,14 @@ export class DrillRun {
     const logs = this.clones.map((clone, i) => ({ name: `server-${i}.log`, text: clone.log() }));
     return [...logs, { name: 'steps.txt', text: this.stepTexts.join('') }].filter(({ text }) => text !== '');
   }
+}
+
+/** What does not answer in time is left alone: it only looks. */
+function orEnd<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    answer.then(resolve, reject);
+  });
 }
 
 /** A short drill is given the time that an idle standby needs for its next step. */

@@ -4,7 +4,7 @@
 // everything without the drill's help. Whatever becomes of a drill, the evidence directory says it: the signed pack when the drill could end by
 // itself (passed or not), a record otherwise.
 
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { makePack } from '../../src/evidence/pack.ts';
@@ -27,7 +27,12 @@ import { type Ended, Watched } from './watched.ts';
 
 export const PACK_NAME = 'pack.json';
 /** Taken also when something before them has failed: they look, and change nothing. */
-const ALWAYS = new Set(['probe.again', 'commit']);
+const LOOKS = new Set(['probe.again', 'commit']);
+/** That production is as it was is asked even of a drill that was ended. */
+const LAST_LOOK = 'commit';
+const LAST_LOOK_MS = 5_000;
+/** Whoever ends the room says so before. */
+const WORD_MS = 1_000;
 
 /** Throws what keeps it from being begun: DRILL_NOT_ISOLATED, DRILL_NO_SPACE, RECOVERY_REFUSED, LOG_GAP, PLAN_INVALID. From then on everything
  *  is an outcome. */
@@ -44,7 +49,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
     id,
     clones.reduce((sum, { bytes }) => sum + bytes, 0),
   );
-  writeRecord(evidence, { drill: id, plan: plan.name, at: declared.toISOString(), state: 'running' });
+  mkdirSync(evidence, { recursive: true });
   const watched = await Watched.begin(options.watcher, {
     drill: id,
     plan: plan.name,
@@ -130,19 +135,22 @@ class Drill {
   async #perform(action: PlanAction, stop: AbortSignal): Promise<void> {
     const { id, state, limitMs } = action;
     const began = this.#now();
-    const isTaken = !stop.aborted && (this.#failed === undefined || (ALWAYS.has(id) && this.#run.room !== undefined));
-    if (!isTaken) {
+    const isLastLook = id === LAST_LOOK && stop.aborted;
+    const isTaken = !stop.aborted && (this.#failed === undefined || (LOOKS.has(id) && this.#run.room !== undefined));
+    if (!isTaken && !isLastLook) {
       const text = this.#failed === undefined ? 'the drill was ended' : `after ${this.#failed} had failed`;
       return this.#note(id, state, began, { outcome: 'skipped', text });
     }
     this.#options.onAction(id, 'begins');
     const limit = limitMs > 0 ? AbortSignal.timeout(limitMs) : undefined;
+    const signal = isLastLook ? AbortSignal.timeout(LAST_LOOK_MS) : limit === undefined ? stop : AbortSignal.any([stop, limit]);
     let outcome: Outcome;
     try {
-      outcome = await this.#run.take(action, limit === undefined ? stop : AbortSignal.any([stop, limit]));
+      outcome = await this.#run.take(action, signal);
     } catch (error) {
       outcome = { outcome: 'failed', text: limit?.aborted ? `its limit of ${limitMs} ms was over` : textOf(error) };
     }
+    if (this.#run.room?.isOver === true) await this.#watched.saysWhy(WORD_MS);
     const mayFail = action.kind === 'step' && action.step.onFailure === 'continue';
     if (outcome.outcome === 'failed' && !mayFail) this.#failed ??= id;
     this.#note(id, state, began, outcome);

@@ -99,6 +99,10 @@ export class Room {
     throw notIsolated(answer.kind === 'refused' ? answer.message : 'its first process is gone');
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Waits for its end; when the signal ends it, it is killed. */
   async run(command: RoomCommand, signal?: AbortSignal): Promise<RoomEnd> {
     const { number, ended } = this.#start(command);

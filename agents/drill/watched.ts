@@ -1,6 +1,7 @@
 // The drill's side of its watcher.
 
 import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import type { RoomIdentity } from './room.ts';
 import type { EndedWhy, FromWatcher, ToWatcher, WatchOrder } from './watcher-messages.ts';
@@ -42,6 +43,12 @@ export class Watched {
 
   get pid(): number | undefined {
     return this.#watcher.pid;
+  }
+
+  /** Waits until the signal is aborted, or not for longer. */
+  async saysWhy(patienceMs: number): Promise<void> {
+    const until = performance.now() + patienceMs;
+    while (!this.signal.aborted && performance.now() < until) await sleep(10);
   }
 
   room(room: RoomIdentity): Promise<void> {

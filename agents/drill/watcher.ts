@@ -16,7 +16,7 @@ const LOOK_MS = 100;
 const VIEW_EVERY_MS = 1_000;
 const VIEW_SILENCE_MS = 4_000;
 /** For the drill to sign what it has measured so far, when it was ended; then it is killed. */
-const LAST_WORDS_MS = 30_000;
+const LAST_WORDS_MS = 10_000;
 
 /** Answers which failover is declared, in words; undefined: none. */
 export type FailoverView = (signal: AbortSignal) => Promise<string | undefined>;
@@ -33,6 +33,8 @@ class Watcher {
 
   constructor(order: WatchOrder, view: FailoverView) {
     this.#order = order;
+    const { directory, drill, plan } = order;
+    writeRecord(directory, { drill, plan, state: 'running', at: new Date().toISOString() });
     this.#view = view;
     const timer = setInterval(() => this.#look(), LOOK_MS);
     this.#stop.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
@@ -82,9 +84,9 @@ class Watcher {
     if (this.#isEnding || this.#isOver) return;
     this.#isEnding = true;
     const { work, process: drill } = this.#order;
-    // First of all, and whatever the drill does meanwhile.
-    let destruction = await destroy(work, this.#room);
+    // Told before, so that it knows why its room is over; ended whatever it makes of it.
     tell({ kind: 'ended', why, text });
+    let destruction = await destroy(work, this.#room);
     const patience = setTimeout(() => this.#gone.resolve(), LAST_WORDS_MS);
     await this.#gone.promise;
     clearTimeout(patience);

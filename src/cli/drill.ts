@@ -1,7 +1,7 @@
 // Drills: run one, tell whether one is due.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runDrill } from '../../agents/drill/drill.ts';
@@ -50,7 +50,6 @@ export async function drillRun(invocation: Invocation): Promise<number> {
   const view: ViewWish = file === undefined ? {} : { file: resolve(file) };
   const given = attestationsOf(options.text('attestations'));
   return withSources(invocation, plan, async (sources, stores) => {
-    mkdirSync(evidence, { recursive: true });
     const result = await runDrill({
       id,
       plan,

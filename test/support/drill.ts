@@ -1,7 +1,7 @@
 // A scene for drills: a protected production that somebody writes into, a plan for it, and the real command in a process of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
@@ -133,33 +133,47 @@ export class DrillScene {
   /** The action of a drill that runs, or has run. */
   async reaches(action: string): Promise<void> {
     await until(
-      () => this.drills().some((drill) => existsSync(join(drill, 'measurements.jsonl')) && this.actions(drill).includes(action)),
+      () => this.drills().some((drill) => this.actions(drill).includes(action)),
       () => `no drill has come to ${action}`,
     );
   }
 
   actions(drill: string): string[] {
-    return readFileSync(join(drill, 'measurements.jsonl'), 'utf8')
+    const file = join(drill, 'measurements.jsonl');
+    return (existsSync(file) ? readFileSync(file, 'utf8') : '')
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as { kind: string; of: string })
       .flatMap(({ kind, of }) => (kind === 'action' ? [of] : []));
   }
 
-  /** What is left of drills: directories, and processes that work in them or are in a network that is not ours. */
-  left(): string[] {
-    const own = readlinkSync('/proc/self/ns/net');
-    const processes = readdirSync('/proc').flatMap((name) => {
+  /** Watchers that are children of processes of this scene. */
+  watchers(): number[] {
+    return readdirSync('/proc').flatMap((name) => {
       try {
-        const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        const isOfDrill =
-          command.includes(this.clones) || (command.includes('room-keeper') && readlinkSync(`/proc/${name}/ns/net`) !== own);
-        return /^\d+$/.test(name) && isOfDrill && !command.includes('drill run') ? [`${name} ${command}`] : [];
+        const command = readFileSync(`/proc/${name}/cmdline`, 'utf8');
+        const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${name}/status`, 'utf8'))![1];
+        const isOurs = readFileSync(`/proc/${parent}/cmdline`, 'utf8').includes(this.evidence);
+        return command.includes('drill-watcher') && isOurs ? [Number(name)] : [];
       } catch {
         return [];
       }
     });
-    return [...readdirSync(this.clones), ...processes.filter((text) => text.includes(this.clones))];
+  }
+
+  /** What is left of drills: directories, and processes that know them: servers, steps, restores. */
+  left(): string[] {
+    const processes = readdirSync('/proc').flatMap((name) => {
+      try {
+        const known = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${name}/${file}`, 'utf8').replaceAll('\0', ' '));
+        return known.some((text) => text.includes(`${this.clones}/`) || text.includes('HOLDFAST_DRILL='))
+          ? [`${name} ${known[0]}`]
+          : [];
+      } catch {
+        return [];
+      }
+    });
+    return [...readdirSync(this.clones), ...processes];
   }
 }
 

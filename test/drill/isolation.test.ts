@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { withoutGrowth } from '../../agents/drill/repository-fingerprint.ts';
+import { CHECKOUT } from '../architecture/source-files.ts';
+import { DrillScene, ended, step } from '../support/drill.ts';
+import { postgresPrograms, serverUser } from '../support/postgres.ts';
+import { ASSET, PROGRAM, until } from '../support/protected-cluster.ts';
+
+/** A socket of a service of this host, where a drill's steps can see files: in the directory of the program. */
+async function listening(): Promise<string> {
+  const directory = mkdtempSync(join(CHECKOUT, 'node_modules/.drill-'));
+  chmodSync(directory, 0o755);
+  const path = join(directory, 'service.sock');
+  const server = createServer((socket) => socket.end());
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  chmodSync(path, 0o777);
+  onTestFinished(async () => {
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return path;
+}
+
+describe.skipIf(postgresPrograms() === undefined)('a drill that could reach production', () => {
+  it('is void: an address that is reached, before anything is cloned; a socket that comes to be meanwhile, at the end', async () => {
+    const scene = await DrillScene.create();
+    const reached = await scene.run(scene.plan((plan) => void plan.drill.probes.push('127.0.0.1:1')));
+    expect(reached.status).toBe(4);
+    expect(reached.lines.at(-1)).toMatchObject({ outcome: 'void', isDestroyed: true });
+    expect(scene.claim('isolation')).toMatchObject({ isVoid: true, reached: 2 });
+    expect(scene.measured('heartbeat')).toEqual([]);
+    // What was there before is covered; then another service begins.
+    const before = await listening();
+    const waits = scene.plan((plan) => {
+      plan.smokeTests = [step('waits', 'until ls node_modules/.drill-*/service.sock | grep -c . | grep -q 2; do sleep 0.1; done')];
+      plan.smokeTests[0].command[2] = `cd ${CHECKOUT}; ${plan.smokeTests[0].command[2]}`;
+    });
+    const drill = ended(scene.begin(waits));
+    await until(() => scene.drills().length === 2 && scene.actions(scene.drills()[1]!).includes('write-test'));
+    const later = await listening();
+    expect(await drill).toMatchObject({ status: 4 });
+    expect(scene.claim('outcome')).toMatchObject({ outcome: 'void' });
+    const sockets = scene.measured('probe').filter(({ of }) => of === before || of === later);
+    expect(sockets.map(({ of, value }) => [of, value.isReached])).toEqual([
+      [before, false],
+      [before, false],
+      [later, true],
+    ]);
+    expect(scene.left()).toEqual([]);
+  });
+
+  it('is void when production changed meanwhile, and when the standby stood still', async () => {
+    const scene = await DrillScene.create();
+    const standby = await scene.cluster.standby('standby');
+    await scene.cluster.server.sql('CREATE ROLE eye LOGIN');
+    await until(async () => (await standby.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'eye'"))[0]![0] === '1');
+    const eye = `host=${standby.socketDirectory} port=${standby.port} user=eye dbname=postgres`;
+    await standby.sql('SELECT pg_wal_replay_pause()');
+    expect(await scene.run(scene.plan(), ['--standby', `${ASSET}=${eye}`])).toMatchObject({ status: 4 });
+    expect(scene.claim('isolation')).toMatchObject({ isVoid: true, stopped: 1, changed: 0 });
+    const waits = scene.plan((plan) => void (plan.smokeTests = [step('waits', 'sleep 3')]));
+    const drill = ended(scene.begin(waits, ['--production', `${ASSET}=${eye}`]));
+    await until(() => scene.drills().length === 2 && scene.actions(scene.drills()[1]!).includes('write-test'));
+    await standby.sql('SELECT pg_wal_replay_resume()');
+    await standby.sql('SELECT pg_promote()');
+    expect(await drill).toMatchObject({ status: 4 });
+    expect(scene.claim('isolation')).toMatchObject({ isVoid: true, changed: 1 });
+    // A role that could change it has no place in a drill: nothing is begun.
+    const root = `host=${standby.socketDirectory} port=${standby.port} user=postgres dbname=postgres`;
+    const refused = await scene.run(waits, ['--production', `${ASSET}=${root}`]);
+    expect(refused.lines.at(-1)).toMatchObject({ kind: 'error', code: 'DRILL_NOT_ISOLATED' });
+    expect(scene.drills()).toHaveLength(2);
+  });
+});
+
+describe.skipIf(postgresPrograms() === undefined)('a room that cannot be made', () => {
+  it('is a fault with a name, before anything is begun', async () => {
+    const scene = await DrillScene.create();
+    const bare = ['--bounding-set=-sys_admin,-net_admin', '--', PROGRAM];
+    const args = ['drill', 'run', scene.plan(), '--repo', join(scene.directory, 'repository'), '--json'];
+    const place = ['--passphrase-file', join(scene.directory, 'passphrase'), '--cache-dir', join(scene.directory, 'drill-cache')];
+    const own = ['--evidence-dir', scene.evidence, '--directory', scene.clones, '--key-dir', join(scene.directory, 'k')];
+    const child: ChildProcess = spawn('setpriv', [...bare, ...args, ...place, ...own], { stdio: ['ignore', 'pipe', 'pipe'] });
+    if (process.getuid?.() === 0) expect((await ended(child)).lines.at(-1)).toMatchObject({ code: 'DRILL_NOT_ISOLATED' });
+    expect([...scene.drills(), ...readdirSync(scene.clones)]).toEqual([]);
+  });
+});
+
+describe('a fingerprint of a repository', () => {
+  it('lets it grow, and nothing else', () => {
+    const past = { sequence: 5, ends: { 'a/1': 100 } };
+    expect(withoutGrowth(past, { sequence: 9, ends: { 'a/1': 300 } })).toEqual(past);
+    expect(withoutGrowth(past, { sequence: 4, ends: { 'a/1': 100 } })).not.toEqual(past);
+    expect(withoutGrowth(past, { sequence: 5, ends: { 'a/1': 99 } })).not.toEqual(past);
+    expect(withoutGrowth(past, { sequence: 5, ends: {} })).not.toEqual(past);
+    expect(withoutGrowth(past, { sequence: 5, ends: { 'a/1': 100, 'a/2': 200 } })).not.toEqual(past);
+  });
+});
+
+/** What a plan may try. */
+describe.skipIf(postgresPrograms() === undefined)('a hostile step', () => {
+  it('is nobody, sees no production, keeps nothing, and ends with its limit', async () => {
+    const scene = await DrillScene.create();
+    const { server, programs } = scene.cluster;
+    const mark = join(scene.directory, 'mark');
+    const user = serverUser();
+    const tries = [
+      `echo uid=$(id -u) caps=$(grep CapEff /proc/self/status | cut -f2)`,
+      `touch ${mark} ${server.directory}/mark ${CHECKOUT}/mark /var/lib/mark && echo WROTE`,
+      `${programs}/psql -h ${server.socketDirectory} -p ${server.port} -U postgres -c 'DROP TABLE orders' && echo DROPPED`,
+      `kill -9 ${process.pid} ${server.pid} && echo KILLED`,
+      'unshare -r -n true && echo ESCALATED; nsenter -t 1 -n true && echo ENTERED; mount -t tmpfs x /mnt && echo MOUNTED',
+      'env | grep -iE "passphrase|AWS|secret" && echo SECRET; ls /run | grep -v mount; true',
+    ];
+    const plan = scene.plan((one) => {
+      one.smokeTests = [
+        step('tries', tries.join('; ')),
+        step('late', '(trap "" TERM INT; sleep 3600) & sleep 3600', { limit: '1s' }),
+      ];
+    });
+    const { status } = await scene.run(plan);
+    expect(status).toBe(1);
+    const [tried, late] = scene.measured('smoke');
+    const text = String(tried!.value.text);
+    expect(text).toContain(`uid=${user?.uid ?? process.getuid!()} caps=0000000000000000`);
+    expect(text).not.toMatch(/WROTE|DROPPED|KILLED|ENTERED|MOUNTED|SECRET/);
+    expect(late!.value.status).toBeNull();
+    expect(existsSync(mark)).toBe(false);
+    expect((await server.sql('SELECT count(*) FROM orders'))[0]![0]).toBe('1000');
+    expect(scene.claim('outcome')).toMatchObject({ outcome: 'failed' });
+    expect(scene.left()).toEqual([]);
+  });
+});

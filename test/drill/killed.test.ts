@@ -1,0 +1,92 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DrillScene, ended, step } from '../support/drill.ts';
+import { postgresPrograms } from '../support/postgres.ts';
+import { until } from '../support/protected-cluster.ts';
+
+/** It would go on for ever. */
+const endless = (plan: { smokeTests: object[] }): void => {
+  plan.smokeTests = [step('endless', 'sleep 3600', { limit: '1h' })];
+};
+
+describe.skipIf(postgresPrograms() === undefined)('a drill that does not end by itself', () => {
+  it('leaves nothing when it is killed, in whatever phase, and is recorded as not finished', async () => {
+    const scene = await DrillScene.create();
+    const plan = scene.plan(endless);
+    for (const phase of [undefined, 'isolate', 'probe', 'database.clone.pg/test', 'write-test']) {
+      const drills = scene.drills().length;
+      const drill = scene.begin(plan);
+      const end = ended(drill);
+      await until(() => scene.drills().length > drills && existsSync(join(scene.drills().at(-1)!, 'record.json')));
+      const directory = scene.drills().at(-1)!;
+      await until(() => phase === undefined || scene.actions(directory).includes(phase));
+      drill.kill('SIGKILL');
+      await end;
+      await until(
+        () => scene.record(directory).state !== 'running',
+        () => `killed after ${phase}: ${JSON.stringify(scene.record(directory))}`,
+      );
+      expect(scene.record(directory)).toMatchObject({ state: 'not finished', why: 'killed', isDestroyed: true });
+      expect(scene.left(), `killed after ${phase}`).toEqual([]);
+    }
+  });
+
+  it('is ended at its limit, and what it has measured until then is signed as failed', async () => {
+    const scene = await DrillScene.create();
+    const plan = scene.plan((one) => {
+      endless(one);
+      one.drill.limit = '15s';
+    });
+    const { status, lines } = await scene.run(plan);
+    expect(status).toBe(1);
+    expect(lines.at(-1)).toMatchObject({ outcome: 'failed', endedBy: 'time limit: its time was over', isDestroyed: true });
+    expect(scene.claim('outcome')).toMatchObject({ outcome: 'failed' });
+    expect(scene.measured('destruction')).toMatchObject([{ value: { isGone: true } }]);
+    expect(scene.left()).toEqual([]);
+  });
+
+  it('is pre-empted by a failover, also when its process stands still, and never when nobody declares one', async () => {
+    const scene = await DrillScene.create();
+    const declared = join(scene.directory, 'declared');
+    const plan = scene.plan(endless);
+    const answers = scene.begin(plan, ['--preempt-file', declared]);
+    const end = ended(answers);
+    const stands = scene.begin(plan, ['--preempt-file', declared]);
+    const killed = ended(stands);
+    await until(() => scene.drills().filter((drill) => scene.actions(drill).includes('write-test')).length === 2);
+    stands.kill('SIGSTOP');
+    writeFileSync(declared, '');
+    const { status, lines } = await end;
+    expect(status).toBe(1);
+    expect(lines.at(-1)).toMatchObject({ outcome: 'failed', isDestroyed: true });
+    expect(lines.at(-1)!.endedBy).toContain('pre-empted');
+    await killed;
+    const states = (): string[] => scene.drills().map((drill) => scene.record(drill).state);
+    await until(() => !states().includes('running'));
+    expect(states().sort()).toEqual(['finished', 'not finished']);
+    expect(scene.left()).toEqual([]);
+  });
+
+  it('goes with its watcher: nobody drills unwatched', async () => {
+    const scene = await DrillScene.create();
+    const drill = scene.begin(scene.plan(endless));
+    const end = ended(drill);
+    await scene.reaches('write-test');
+    const watcher = scene.watchers()[0]!;
+    process.kill(watcher, 'SIGKILL');
+    expect((await end).lines.at(-1)).toMatchObject({ outcome: 'failed', endedBy: 'unwatched: the watcher of the drill died' });
+    expect(scene.left()).toEqual([]);
+    // Both at once: the kernel ends the room, and the next drill removes the rest.
+    const second = scene.begin(scene.plan(endless));
+    const gone = ended(second);
+    await until(() => scene.drills().length === 2 && scene.actions(scene.drills()[1]!).includes('write-test'));
+    for (const pid of [scene.watchers()[0]!, second.pid!]) process.kill(pid, 'SIGKILL');
+    await gone;
+    await until(() => scene.left().every((one) => one.startsWith('holdfast-drill-')));
+    expect(scene.left()).toHaveLength(1);
+    expect(await scene.run(scene.plan())).toMatchObject({ status: 0 });
+    expect(scene.record(scene.drills()[1])).toMatchObject({ state: 'not finished', isDestroyed: true });
+    expect(scene.left()).toEqual([]);
+  });
+});
