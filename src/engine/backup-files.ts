@@ -4,14 +4,13 @@
 import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import type { Xattr } from '../model/entry.ts';
-import { contentLength, NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/reference.ts';
+import { contentLength, REFERENCE_BYTES, type References } from '../model/reference.ts';
 import type { SnapshotRoot } from '../model/snapshot.ts';
 import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
 import type { FileBatchResult, FileTask, FileTaskResult } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
-import { EntriesCursor } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
 import { codeOf, expectedOf, hasSameStat, isUnchanged, messageOf, problemOf, statsOf, storedEntry } from './file-entries.ts';
 import type { Kept, Slot } from './file-slot.ts';
@@ -25,6 +24,7 @@ import {
   leafReference,
   type PagedParent,
 } from './large-content.ts';
+import { ParentCursor } from './parent-cursor.ts';
 import { isSettled } from './settled.ts';
 
 /** Small files travel to the workers in batches of about this size. */
@@ -64,7 +64,7 @@ export async function backUpFiles(backup: FilesBackup): Promise<SnapshotRoot> {
 
 class FilesRun {
   readonly #backup: FilesBackup;
-  readonly #cursor: EntriesCursor;
+  readonly #cursor: ParentCursor;
   readonly #writer: EntriesWriter;
   readonly #slots: (Slot | Kept)[] = [];
   #head = 0;
@@ -84,7 +84,7 @@ class FilesRun {
 
   constructor(backup: FilesBackup) {
     this.#backup = backup;
-    this.#cursor = new EntriesCursor(backup.parentRoot?.reference ?? NO_REFERENCES, backup.readNode);
+    this.#cursor = new ParentCursor(backup.parentRoot?.reference, backup.readNode);
     this.#writer = new EntriesWriter((node) => backup.session.putNode(node));
   }
 
@@ -97,13 +97,12 @@ class FilesRun {
         continue;
       }
       progress.entriesScanned++;
-      let before = this.#cursor.peek(item.path);
-      if (before === undefined) {
+      let found = this.#cursor.seek(item.path);
+      for (; found === undefined; found = this.#cursor.seek(item.path)) {
         await this.#cursor.advance();
         this.#expectNodes();
-        before = (await this.#cursor.find(item.path)) ?? 'none';
       }
-      const rest = this.#take(item, before === 'none' ? undefined : before);
+      const rest = this.#take(item, found === 'met');
       if (rest !== undefined) await rest;
       if (++slice % SLICE_ENTRIES === 0) {
         session.throwIfFailed();
@@ -122,42 +121,40 @@ class FilesRun {
   }
 
   finish(): SnapshotRoot {
-    this.#writeReady();
+    this.#writeReady(true);
     const reference = this.#writer.finish();
     return { kind: 'entries', reference, contentBytes: this.#writer.contentBytes, entries: this.#writer.entries };
   }
 
-  /** Answers a promise when there is something to wait for; for most entries there is not. */
-  #take(entry: SourceEntry, before: StoredEntry | undefined): Promise<void> | undefined {
+  /** `isKnown`: the cursor is at what the parent snapshot has of it. Answers a promise when there is something to wait for; for most
+   *  entries there is not. */
+  #take(entry: SourceEntry, isKnown: boolean): Promise<void> | undefined {
     const { progress, source } = this.#backup;
     this.#count(entry);
-    const isSame = before !== undefined && before.kind === entry.kind && isUnchanged(entry, before) && this.#isSettled(before);
     const linkedTo = this.#linkOf(entry);
-    if (isSame && linkedTo === '' && before.hardLinkTo === '' && hasSameStat(entry, before)) {
+    const isSame = isKnown && this.#isSame(entry);
+    if (isSame && linkedTo === '' && this.#cursor.at.hardLinkTo === '' && hasSameStat(entry, this.#cursor.at)) {
       if (entry.kind === 'file') progress.filesUnchanged++;
       progress.bytesDone += entry.sizeBytes;
-      this.#keep(before);
+      this.#keep();
       return undefined;
     }
+    const before = isKnown ? this.#cursor.entry() : undefined;
     const slot: Slot = {
       entry,
       xattrs: NO_XATTRS,
       hardLinkTo: '',
       content: NO_CONTENT,
       unchanged: undefined,
-      parentLeaf: undefined,
     };
     this.#slots.push(slot);
-    if (isSame && before.hardLinkTo === linkedTo) {
+    if (isSame && before?.hardLinkTo === linkedTo) {
       if (entry.kind === 'file') progress.filesUnchanged++;
       progress.bytesDone += entry.sizeBytes;
       slot.xattrs = before.xattrs;
       slot.hardLinkTo = linkedTo;
       slot.content = before.content;
-      if (hasSameStat(entry, before)) {
-        slot.unchanged = before;
-        slot.parentLeaf = this.#cursor.leaf;
-      }
+      if (hasSameStat(entry, before)) slot.unchanged = before;
       return undefined;
     }
     slot.hardLinkTo = linkedTo;
@@ -181,14 +178,17 @@ class FilesRun {
     return this.#read(slot, before);
   }
 
-  /** Written at once when nothing before it is waited for: then it is garbage before the collector has moved it. */
-  #keep(before: StoredEntry): void {
-    const { leaf } = this.#cursor;
-    if (this.#head < this.#slots.length) this.#slots.push({ kept: before, leaf });
-    else {
-      this.#backup.progress.entriesDone++;
-      this.#writer.add(before, leaf);
-    }
+  #isSame(entry: SourceEntry): boolean {
+    const { at } = this.#cursor;
+    return at.kind === entry.kind && isUnchanged(entry, at) && this.#isSettled(at);
+  }
+
+  #keep(): void {
+    const { index } = this.#cursor;
+    const leaf = this.#cursor.leaf!;
+    const last = this.#slots.at(-1);
+    if (last !== undefined && 'leaf' in last && last.leaf === leaf && last.to === index) last.to++;
+    else this.#slots.push({ leaf, from: index, to: index + 1 });
   }
 
   #isPaged(entry: SourceEntry): boolean {
@@ -197,7 +197,7 @@ class FilesRun {
   }
 
   /** The parent snapshot read it when its times were already in the past: no later change can have kept them. */
-  #isSettled(before: StoredEntry): boolean {
+  #isSettled(before: { readonly ctimeSec: number; readonly ctimeNsec: number }): boolean {
     const { parentStartedMs } = this.#backup;
     return parentStartedMs !== undefined && isSettled(before, parentStartedMs);
   }
@@ -382,13 +382,15 @@ class FilesRun {
     } while (this.#running.size > 0);
   }
 
-  #writeReady(): void {
+  /** What is kept last may be joined by what follows; `isEnd`: nothing follows. */
+  #writeReady(isEnd = false): void {
     const { progress } = this.#backup;
     for (; this.#head < this.#slots.length; this.#head++) {
       const slot = this.#slots[this.#head]!;
-      if ('kept' in slot) {
-        progress.entriesDone++;
-        this.#writer.add(slot.kept, slot.leaf);
+      if ('leaf' in slot) {
+        if (!isEnd && this.#head === this.#slots.length - 1) break;
+        progress.entriesDone += slot.to - slot.from;
+        this.#writer.keep(slot.leaf, slot.from, slot.to);
         continue;
       }
       if (slot.content === undefined || (slot.hardLinkTo !== '' && this.#becomesFirst(slot))) break;
@@ -397,7 +399,7 @@ class FilesRun {
         if (slot.entry.hardLinkKey !== '') this.#leftOut.set(slot.entry.path, '');
         continue;
       }
-      if (slot.unchanged !== undefined) this.#writer.add(slot.unchanged, slot.parentLeaf);
+      if (slot.unchanged !== undefined) this.#writer.add(slot.unchanged);
       else this.#writer.add(storedEntry(slot.entry, slot.content, slot.xattrs, slot.hardLinkTo));
     }
     if (this.#head <= WRITTEN_MAX) return;

@@ -8,6 +8,13 @@ import type { References } from '../model/reference.ts';
 import type { StoredEntry } from '../model/stored-entry.ts';
 import type { ReadNode } from './content-map.ts';
 
+/** A leaf as it is stored, and what the branch above it says of it. */
+export type EntriesLeafNode = {
+  readonly reference: References;
+  readonly bytes: Uint8Array;
+  readonly expected: EntriesBranchChild | undefined;
+};
+
 export type EntriesLeaf = { readonly reference: References; readonly entries: readonly StoredEntry[] };
 
 /** All leaves from the one on that may hold `from`. `onNode` sees every branch's reference. */
@@ -17,6 +24,20 @@ export async function* entriesLeaves(
   from = '',
   onBranch?: (reference: References) => void,
 ): AsyncGenerator<EntriesLeaf> {
+  for await (const { reference, bytes, expected } of entriesLeafNodes(root, readNode, from, onBranch)) {
+    const entries = decodeEntriesLeaf(bytes);
+    checkNode(expected, entries[0]!.path, entries.length);
+    yield { reference, entries };
+  }
+}
+
+/** As `entriesLeaves`, for who decodes and checks (`checkNode`) them by himself. */
+export async function* entriesLeafNodes(
+  root: References,
+  readNode: ReadNode,
+  from = '',
+  onBranch?: (reference: References) => void,
+): AsyncGenerator<EntriesLeafNode> {
   if (root.length > 0) yield* leavesBelow(root, undefined, readNode, from, onBranch);
 }
 
@@ -26,17 +47,15 @@ async function* leavesBelow(
   readNode: ReadNode,
   from: string,
   onBranch: ((reference: References) => void) | undefined,
-): AsyncGenerator<EntriesLeaf> {
+): AsyncGenerator<EntriesLeafNode> {
   const node = await readNode(reference);
   if (isEntriesLeaf(node)) {
-    const entries = decodeEntriesLeaf(node);
-    check(expected, entries[0]!.path, entries.length);
-    yield { reference, entries };
+    yield { reference, bytes: node, expected };
     return;
   }
   onBranch?.(reference);
   const children = decodeEntriesBranch(node);
-  check(
+  checkNode(
     expected,
     children[0]!.firstPath,
     children.reduce((sum, child) => sum + child.entries, 0),
@@ -48,7 +67,8 @@ async function* leavesBelow(
   }
 }
 
-function check(expected: EntriesBranchChild | undefined, firstPath: string, entries: number): void {
+/** FORMAT_DAMAGED when a node is not what the branch above it says. */
+export function checkNode(expected: EntriesBranchChild | undefined, firstPath: string, entries: number): void {
   if (expected === undefined || (expected.firstPath === firstPath && expected.entries === entries)) return;
   throw new Fault('FORMAT_DAMAGED', 'An entries map is damaged: a branch leads to other entries than it says');
 }
@@ -74,7 +94,7 @@ export async function findEntry(root: References, readNode: ReadNode, path: stri
   return undefined;
 }
 
-/** Walks along a map in step with another stream in the same order: the merge of a backup with its parent. */
+/** Walks along a map in step with another stream in the same order. */
 export class EntriesCursor {
   readonly #leaves: AsyncGenerator<EntriesLeaf>;
   /** Branch nodes on the way, for a writer that may find them again. */

@@ -7,8 +7,11 @@ import { type ExpectedStat, type FileTaskResult, STAT_FIELDS } from '../worker/f
 import type { SourceEntry } from './file-source.ts';
 import type { LargeResult } from './large-content.ts';
 
+/** What is kept of an entry, but for its path and its content. */
+type StoredStat = Omit<StoredEntry, 'path' | 'content'>;
+
 /** The content cannot have changed: a change of it changes the time of modification, or at least that of the inode. */
-export function isUnchanged(entry: SourceEntry, before: StoredEntry): boolean {
+export function isUnchanged(entry: SourceEntry, before: StoredStat): boolean {
   return (
     entry.sizeBytes === before.sizeBytes &&
     entry.mtimeSec === before.mtimeSec &&
@@ -42,7 +45,7 @@ export function problemOf(path: string, outcome: FileTaskResult['outcome']): Lar
   return { code: outcome.problem, message: outcome.message, missing: true };
 }
 
-export function hasSameStat(entry: SourceEntry, before: StoredEntry): boolean {
+export function hasSameStat(entry: SourceEntry, before: StoredStat): boolean {
   return (
     entry.mode === before.mode &&
     entry.uid === before.uid &&

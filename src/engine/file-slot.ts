@@ -2,8 +2,8 @@
 
 import type { Xattr } from '../model/entry.ts';
 import type { Content, StoredEntry } from '../model/stored-entry.ts';
-import type { EntriesLeaf } from './entries-reader.ts';
 import type { SourceEntry } from './file-source.ts';
+import type { ParentLeaf } from './parent-cursor.ts';
 
 /** `content` is undefined while it is being read; 'omit' when the entry must be left out. */
 export type Slot = {
@@ -12,8 +12,7 @@ export type Slot = {
   hardLinkTo: string;
   content: Content | 'omit' | undefined;
   unchanged: StoredEntry | undefined;
-  parentLeaf: EntriesLeaf | undefined;
 };
 
-/** An entry that is as it was. */
-export type Kept = { readonly kept: StoredEntry; readonly leaf: EntriesLeaf | undefined };
+/** Entries that are as they were: those from `from` to before `to` of a leaf. */
+export type Kept = { readonly leaf: ParentLeaf; readonly from: number; to: number };

@@ -19,11 +19,18 @@ export const NODE_BYTES_MAX = 1024 * 1024;
 /** Position, offset, length, digest. */
 export const REFERENCE_ENCODED_BYTES_MIN = 19;
 
+const DIGEST_BYTES = 16;
+const NOT_IN_TABLE = 'a reference names a block that is not in the table';
+const OUTSIDE = 'a reference leaves its block';
+
 export class BlockTableWriter {
   readonly #positions = new Map<string, number>();
   readonly #blocks: Uint8Array[] = [];
   #lastBlock: Uint8Array | undefined;
   #lastPosition = 0;
+  /** Whose references are copied, and where its blocks stand here. */
+  #from: BlockTableReader | undefined;
+  #positionsFrom: number[] = [];
 
   position(block: Uint8Array): number {
     if (this.#lastBlock !== undefined && bytesEqual(this.#lastBlock, block)) return this.#lastPosition;
@@ -45,7 +52,22 @@ export class BlockTableWriter {
     const isSame = last !== undefined && isInBlock(references, n, last);
     w.varint(isSame ? this.#lastPosition : this.position(blockOf(references, n)));
     w.varint(offsetOf(references, n)).varint(lengthOf(references, n));
-    w.part(references, n * REFERENCE_BYTES + 16, 16);
+    w.part(references, n * REFERENCE_BYTES + 16, DIGEST_BYTES);
+  }
+
+  /** Copies the reference that `r` is at. Answers its length. */
+  copy(w: ByteWriter, from: BlockTableReader, r: ByteReader): number {
+    if (from !== this.#from) {
+      this.#from = from;
+      this.#positionsFrom = [];
+    }
+    const there = r.varint();
+    const position = (this.#positionsFrom[there] ??= this.position(from.block(there)));
+    const offset = r.varint(BLOCK_RAW_BYTES_MAX);
+    const length = r.varint(BLOCK_RAW_BYTES_MAX);
+    r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, OUTSIDE);
+    w.varint(position).varint(offset).varint(length).from(r, DIGEST_BYTES);
+    return length;
   }
 
   /** The table, then what refers to it. */
@@ -65,10 +87,17 @@ export class BlockTableReader {
     this.#blocks = reader.raw(reader.count(BLOCK_ID_BYTES) * BLOCK_ID_BYTES);
   }
 
+  /** The id at `position`, a view. */
+  block(position: number): Uint8Array {
+    const at = position * BLOCK_ID_BYTES;
+    if (at >= this.#blocks.length) this.#reader.damaged(NOT_IN_TABLE);
+    return this.#blocks.subarray(at, at + BLOCK_ID_BYTES);
+  }
+
   /** The id at `position`, to byte `at` of `target`. */
   copyBlock(position: number, target: Uint8Array, at: number): void {
     const block = position * BLOCK_ID_BYTES;
-    if (block >= this.#blocks.length) this.#reader.damaged('a reference names a block that is not in the table');
+    if (block >= this.#blocks.length) this.#reader.damaged(NOT_IN_TABLE);
     for (let i = 0; i < BLOCK_ID_BYTES; i++) target[at + i] = this.#blocks[block + i]!;
   }
 
@@ -77,10 +106,20 @@ export class BlockTableReader {
     this.copyBlock(r.varint(), target, at);
     const offset = r.varint(BLOCK_RAW_BYTES_MAX);
     const length = r.varint(BLOCK_RAW_BYTES_MAX);
-    r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, 'a reference leaves its block');
-    r.copy(16, target, at + 16);
+    r.check(length > 0 && offset + length <= BLOCK_RAW_BYTES_MAX, OUTSIDE);
+    r.copy(DIGEST_BYTES, target, at + 16);
     writeRange(target, at, offset, length);
     return length;
+  }
+
+  /** Passes over `n` references. */
+  skip(r: ByteReader, n: number): void {
+    for (let i = 0; i < n; i++) {
+      r.varint();
+      r.varint();
+      r.varint();
+      r.skip(DIGEST_BYTES);
+    }
   }
 
   references(r: ByteReader, max?: number): References {

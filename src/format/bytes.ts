@@ -79,6 +79,14 @@ export class ByteWriter {
     return this;
   }
 
+  /** The next `length` bytes of a reader. */
+  from(reader: ByteReader, length: number): this {
+    this.#room(length);
+    reader.copy(length, this.#bytes, this.#length);
+    this.#length += length;
+    return this;
+  }
+
   bytes(bytes: Uint8Array): this {
     return this.varint(bytes.length).raw(bytes);
   }
@@ -188,6 +196,10 @@ export class ByteReader {
     const length = this.varint(max);
     const at = this.#take(length);
     return length === 0 ? '' : this.#bytes.toString('latin1', at, at + length);
+  }
+
+  skip(length: number): void {
+    this.#take(length);
   }
 
   /** The number of items that follow, each of at least `itemBytesMin` bytes: nothing is allocated for more than can be there. */

@@ -4,7 +4,7 @@ import type { EntryKind, Xattr } from '../model/entry.ts';
 import { ENTRY_PATH_BYTES_MAX } from '../model/entry-path.ts';
 import { contentLength, REFERENCE_BYTES, type References } from '../model/reference.ts';
 import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
-import { BlockTableReader, expectNode } from './block-table.ts';
+import { BlockTableReader, expectNode, REFERENCE_ENCODED_BYTES_MIN } from './block-table.ts';
 import { ByteReader } from './bytes.ts';
 
 export const ENTRIES_PER_LEAF_MAX = 1024;
@@ -128,8 +128,27 @@ export class EntriesLeafCursor {
     return false;
   }
 
+  /** Entries behind the one at hand. */
+  get left(): number {
+    return this.#left;
+  }
+
   path(): string {
     return this.#path.text();
+  }
+
+  /** The path's bytes are the first `pathLength` of these; valid until `next`. */
+  get pathBytes(): Uint8Array {
+    return this.#path.bytes;
+  }
+
+  get pathLength(): number {
+    return this.#path.length;
+  }
+
+  /** As `comparePaths`, of the path at hand with another. */
+  comparePath(other: string): number {
+    return this.#path.compare(other);
   }
 
   content(): Content {
@@ -140,6 +159,12 @@ export class EntriesLeafCursor {
     const references = this.table.references(this.contents);
     this.contents.check(contentLength(references) === this.sizeBytes, CHUNKS_AND_SIZE);
     return { kind, references };
+  }
+
+  /** Passes over the content of the entry at hand. */
+  skipContent(): void {
+    if (this.kind !== 'file' || this.contentKind() === 'none') return;
+    this.table.skip(this.contents, this.contents.count(REFERENCE_ENCODED_BYTES_MIN));
   }
 
   /** Of a file. What belongs to it is to be taken from `contents` after this. */
@@ -160,27 +185,37 @@ export class EntriesLeafCursor {
 
 /** The path at hand, as bytes: each is written over the one before, from where the two differ. */
 class PathBuffer {
-  readonly #bytes = Buffer.allocUnsafe(ENTRY_PATH_BYTES_MAX);
-  #length = -1;
+  readonly bytes = Buffer.allocUnsafe(ENTRY_PATH_BYTES_MAX);
+  length = -1;
 
   next(r: ByteReader): void {
-    const before = Math.max(0, this.#length);
+    const before = Math.max(0, this.length);
     const shared = r.varint(before);
     const rest = r.bytes(ENTRY_PATH_BYTES_MAX - shared);
-    r.check(this.#length < 0 || this.#order(shared, before, rest) < 0, 'its paths are not in order');
-    this.#bytes.set(rest, shared);
-    this.#length = shared + rest.length;
+    r.check(this.length < 0 || this.#order(shared, before, rest) < 0, 'its paths are not in order');
+    this.bytes.set(rest, shared);
+    this.length = shared + rest.length;
   }
 
   text(): string {
-    return this.#bytes.toString('latin1', 0, this.#length);
+    return this.bytes.toString('latin1', 0, this.length);
+  }
+
+  compare(other: string): number {
+    const common = Math.min(this.length, other.length);
+    for (let i = 0; i < common; i++) {
+      const x = this.bytes[i]!;
+      const y = other.charCodeAt(i);
+      if (x !== y) return x === SLASH ? -1 : y === SLASH ? 1 : x - y;
+    }
+    return this.length - other.length;
   }
 
   /** As `comparePaths`, of the path before, of `length` bytes, with one that goes on behind `shared` of them with `rest`. */
   #order(shared: number, length: number, rest: Uint8Array): number {
     const common = Math.min(length - shared, rest.length);
     for (let i = 0; i < common; i++) {
-      const x = this.#bytes[shared + i]!;
+      const x = this.bytes[shared + i]!;
       const y = rest[i]!;
       if (x !== y) return x === SLASH ? -1 : y === SLASH ? 1 : x - y;
     }

@@ -18,7 +18,7 @@ import {
   unitsMapHeight,
 } from '../../src/format/units-node.ts';
 import { XATTRS_BYTES_MAX } from '../../src/model/entry.ts';
-import { NO_REFERENCES, packReference, REFERENCE_BYTES } from '../../src/model/reference.ts';
+import { NO_REFERENCES, packReference, REFERENCE_BYTES, referenceCount } from '../../src/model/reference.ts';
 import { NO_CONTENT, type StoredEntry } from '../../src/model/stored-entry.ts';
 import { Material } from './material.ts';
 
@@ -153,8 +153,10 @@ describe('a leaf of entries', () => {
       let weight = 0;
       const entries: StoredEntry[] = [];
       for (let n = 1; weight < ENTRIES_WEIGHT_MAX && entries.length < 1023; n++) {
-        entries.push(make(n));
-        weight += weightOfEntry(entries.at(-1)!);
+        const entry = make(n);
+        entries.push(entry);
+        const references = entry.content.kind === 'chunks' ? referenceCount(entry.content.references) : 1;
+        weight += weightOfEntry(entry, entry.path.length, references);
       }
       entries.push({ ...FILE, path: 'last', xattrs: [{ name: 'user.x', value: new Uint8Array(XATTRS_BYTES_MAX - 6) }] });
       entries.sort((a, b) => (a.path < b.path ? -1 : 1));
