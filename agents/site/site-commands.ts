@@ -61,7 +61,7 @@ export class SiteCommands {
     const { sealed: kept } = seals.kept;
     if (kept !== null && kept.epoch === of.epoch && kept.failover === of.failover) return kept;
     await this.#mustHaveSay(of, signal);
-    if (at !== undefined) await this.#demotionStored(at, signal);
+    if (at !== undefined) await this.#stored(at, signal);
     await this.revoke(of, signal);
     const log = await this.#database.options.repository.log(signal);
     if (log === undefined) throw this.#refused('there is no log in the repository of this site');
@@ -71,15 +71,23 @@ export class SiteCommands {
   }
 
   async unseal({ epoch, failover }: EpochOfFailover): Promise<void> {
-    const { revoked } = this.#database.options.seals.kept;
-    if (revoked?.epoch === epoch && revoked.failover === failover) this.#database.options.seals.clear();
+    const { seals, standby } = this.#database.options;
+    const { revoked } = seals.kept;
+    if (revoked?.epoch !== epoch || revoked.failover !== failover) return;
+    standby.unseal();
+    seals.clear();
   }
 
   async catchUp(sealed: LogEnd, signal: AbortSignal): Promise<CaughtUp> {
-    const { seals, repository } = this.#database.options;
+    const { seals, repository, standby } = this.#database.options;
     const { sealed: kept, storedTo } = seals.kept;
     const isKept = kept !== null && kept.end.timeline === sealed.timeline && kept.end.lsn === sealed.lsn;
     const target = mustParseLsn(isKept ? storedTo : sealed.lsn);
+    while (standby.isOurs) {
+      const caughtUp = await standby.catchUp(sealed, signal);
+      if (caughtUp !== undefined) return caughtUp;
+      await pause(signal);
+    }
     for (;;) {
       const server = await this.#serverNow(signal);
       const replayed = server?.lsn === null || server === undefined ? undefined : mustParseLsn(server.lsn);
@@ -164,12 +172,14 @@ export class SiteCommands {
       throw this.#refused(`the failover "${revoked.failover}" has revoked epoch ${epoch}; undo it first`);
   }
 
-  /** Waits for the copy of the old primary's last log; at the old primary itself it is stored now, if it is not yet. */
-  async #demotionStored(at: LogEnd, signal: AbortSignal): Promise<void> {
+  /** Waits for the copy of the other site's last log; that of a demotion is stored now at its own site, if it is not yet. */
+  async #stored(at: LogEnd, signal: AbortSignal): Promise<void> {
     const { register, repository } = this.#database.options;
-    const { record } = await register.read({ signal });
-    if (record.demotion !== null && record.holder.name === this.#site) await this.#storeRest(record.demotion, signal);
-    while (!isBeyond(await repository.log(signal), at)) await pause(signal);
+    const { demotion, holder } = (await register.read({ signal })).record;
+    if (demotion !== null && holder.name === this.#site) await this.#storeRest(demotion, signal);
+    const isDemotion = demotion !== null && demotion.timeline === at.timeline && demotion.lsn === at.lsn;
+    const isThere = isDemotion ? isBeyond : isStoredTo;
+    while (!isThere(await repository.log(signal), at)) await pause(signal);
   }
 
   /** The capture was sent everything before the server ended, unless it or the store had trouble. */
@@ -211,7 +221,7 @@ export class SiteCommands {
 
   async #readWrite(epoch: number, signal: AbortSignal): Promise<ServerLook | undefined> {
     const { facts } = this.#database.gate;
-    if (facts.role !== 'primary' || facts.epoch < epoch) return undefined;
+    if (facts.role !== 'primary' || facts.epoch < epoch || this.#database.options.standby.isOurs) return undefined;
     const server = await this.#serverNow(signal);
     return server?.state === 'read-write' ? server : undefined;
   }
@@ -249,6 +259,11 @@ export class SiteCommands {
 /** The record at that place is whole in what is stored. */
 function isBeyond(log: StoredLog | undefined, { timeline, lsn }: LogEnd): boolean {
   return log !== undefined && log.end.timeline === timeline && mustParseLsn(log.end.lsn) > mustParseLsn(lsn);
+}
+
+/** Everything before that place is stored. */
+function isStoredTo(log: StoredLog | undefined, { timeline, lsn }: LogEnd): boolean {
+  return log !== undefined && log.end.timeline === timeline && isReached(mustParseLsn(log.end.lsn), mustParseLsn(lsn));
 }
 
 /** A record that ends with its page is followed by the next page's header: some count that, some do not. */

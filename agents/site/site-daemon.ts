@@ -20,6 +20,7 @@ import { accountName } from '../host/account-name.ts';
 import { parseServerAddress } from '../postgres/connection-string.ts';
 import { DatabaseCapture } from './database-capture.ts';
 import { DatabaseReplica } from './database-replica.ts';
+import { DatabaseStandby } from './database-standby.ts';
 import { SealFile } from './seal-file.ts';
 import { SiteAudit } from './site-audit.ts';
 import type { SiteClient } from './site-client.ts';
@@ -47,6 +48,8 @@ export type SiteDaemonOptions = {
     to: PlaceConfig,
   ) => Promise<{ readonly source: OpenedRepository; readonly replica: ObjectStore }>;
   readonly program: string;
+  /** What helpers of servers are started by: "holdfast", by its path. */
+  readonly helper: readonly string[];
   readonly threads: number;
   readonly random: (bytes: number) => Uint8Array;
   readonly now: () => Date;
@@ -101,7 +104,7 @@ export class SiteDaemon {
   }
 
   #databaseOf(database: DatabaseConfig): SiteDatabase {
-    const { config, pair, openPlace, openCopy, program, threads, now } = this.#options;
+    const { config, pair, openPlace, openCopy, program, helper, threads, now } = this.#options;
     const { asset, incarnation, connection, slot = SLOT, repository: place, copyFrom, baseEvery } = database;
     const address = parseServerAddress(connection, {}, accountName());
     const repository = new SiteRepository(place, asset, openPlace);
@@ -117,6 +120,7 @@ export class SiteDaemon {
       capture: new DatabaseCapture(capture),
       replica:
         copyFrom === undefined ? undefined : new DatabaseReplica({ open: () => openCopy(copyFrom, place), nowMs: bootMs, now }),
+      standby: new DatabaseStandby({ dataDirectory: database.dataDirectory, address, repository, program: helper, now }),
       seals: new SealFile(join(config.state, 'seals', `${incarnation}.json`)),
       ask: async (candidate, request, signal) => (await this.#clients.get(candidate)?.promise(asset, request, { signal })) ?? false,
       now,

@@ -4,12 +4,13 @@
 //
 // Nothing begins here by itself: a database that is not in the writer register ("holdfast site adopt") is looked at and left alone.
 
-import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
-import type { DatabaseStatus, ReplicaState } from '../../src/dr/site-control.ts';
+import type { DatabaseStatus, ReplicaState, StandbyState } from '../../src/dr/site-control.ts';
+import type { WriterRecord } from '../../src/dr/writer-record.ts';
 import type { WriterRegister } from '../../src/dr/writer-register.ts';
 import { type GateOptions, StartGate } from '../gate/start-gate.ts';
 import type { ServerAddress } from '../postgres/connection-string.ts';
@@ -17,6 +18,7 @@ import type { FileOwner } from '../postgres/log-server.ts';
 import type { DatabaseCapture } from './database-capture.ts';
 import { asking, lookAtServer, type ServerLook } from './database-queries.ts';
 import type { DatabaseReplica } from './database-replica.ts';
+import type { DatabaseStandby } from './database-standby.ts';
 import type { SealFile } from './seal-file.ts';
 import type { DatabaseConfig } from './site-config.ts';
 import type { SiteRepository, StoredBase, StoredLog } from './site-repository.ts';
@@ -24,7 +26,17 @@ import type { SiteRepository, StoredBase, StoredLog } from './site-repository.ts
 const TEND_MS = 100;
 const LOOK_MS = 500;
 const STORED_LOOK_MS = 5_000;
+const STANDBY_LOOK_MS = 2_000;
 const RETRY_MS = 1_000;
+
+/** It may be well; who promotes it has to know. */
+const FOREIGN_STANDBY: StandbyState = {
+  isHealthy: false,
+  replayed: null,
+  behindBytes: null,
+  gapAt: null,
+  problem: 'it was not made by "holdfast standby make", so nobody knows whether a hole is ahead',
+};
 
 export type SiteDatabaseOptions = {
   readonly site: string;
@@ -36,6 +48,7 @@ export type SiteDatabaseOptions = {
   readonly capture: DatabaseCapture;
   /** Undefined: nothing is copied here by this daemon. */
   readonly replica: DatabaseReplica | undefined;
+  readonly standby: DatabaseStandby;
   readonly seals: SealFile;
   readonly ask: GateOptions['ask'];
   readonly now: () => Date;
@@ -44,6 +57,8 @@ export type SiteDatabaseOptions = {
 export class SiteDatabase {
   readonly options: SiteDatabaseOptions;
   #gate: StartGate | undefined;
+  /** While there is no gate. */
+  #known: WriterRecord | undefined;
   readonly #problems = new Map<string, string>();
   #server: ServerLook | undefined;
   #log: StoredLog | undefined;
@@ -72,26 +87,30 @@ export class SiteDatabase {
     return this.#gate?.facts.role === 'primary';
   }
 
-  get owner(): FileOwner | undefined {
-    return ownerOf(this.options.config.dataDirectory);
-  }
-
   promise(request: PromiseRequest): boolean {
     return this.#gate?.promise(request) ?? false;
   }
 
   /** Until the signal; then the server is stopped in order, its last log stored. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([
-      this.#repeat('server', LOOK_MS, signal, () => this.#look(signal)),
-      this.#repeat('repository', STORED_LOOK_MS, signal, () => this.#lookAtStored(signal)),
-      this.#repeat('gate', RETRY_MS, signal, () => this.#guard(signal)),
-    ]);
-    await this.options.repository.close();
+    const over = new AbortController();
+    const looks = [
+      this.#repeat('protection', TEND_MS, over.signal, () => this.#tend(over.signal)),
+      this.#repeat('server', LOOK_MS, over.signal, () => this.#look(over.signal)),
+      this.#repeat('repository', STORED_LOOK_MS, over.signal, () => this.#lookAtStored(over.signal)),
+      this.#repeat('standby', STANDBY_LOOK_MS, over.signal, () => this.options.standby.look(over.signal)),
+    ];
+    await this.#repeat('gate', RETRY_MS, signal, () => this.#guard(signal));
+    // The capture took the last log of the server that was just stopped.
+    over.abort();
+    await Promise.all(looks);
+    const { capture, replica, standby, repository } = this.options;
+    await Promise.all([capture.stop(), replica?.stop(), standby.close()]);
+    await repository.close();
   }
 
   status(): DatabaseStatus {
-    const { site, config, capture, replica, seals, now } = this.options;
+    const { site, config, capture, replica, standby, seals, now } = this.options;
     const { facts, record, writableForMs } = this.#gate ?? {};
     const { state = 'down', systemId = null, timeline = null, lsn = null, fingerprint = null } = this.#server ?? {};
     const problem = facts?.problem ?? this.#problems.get('gate') ?? null;
@@ -112,7 +131,7 @@ export class SiteDatabase {
       capture: capture.state,
       log: this.#log?.end ?? null,
       replica: this.#replicaState === undefined ? null : { lagMs: null, problem: null, ...this.#replicaState, ...replica?.lagMs },
-      standby: null,
+      standby: this.isPrimary ? null : (standby.state ?? (state === 'standby' ? FOREIGN_STANDBY : null)),
       sealed: seals.kept.sealed,
       base: this.#base === undefined ? null : { snapshot: this.#base.snapshot, at: this.#base.at },
       fingerprint,
@@ -132,9 +151,11 @@ export class SiteDatabase {
     const { site, config, register, tokenFile, ask } = this.options;
     const { dataDirectory, programs } = config;
     // A server that runs there is stopped by the gate, so not before the register has said that it is ours to stop.
-    await register.read({ signal });
-    if (!existsSync(join(dataDirectory, 'postgresql.conf')))
-      throw new Fault('PG_NOT_READY', `There is no cluster in ${dataDirectory} yet: make the standby first`);
+    this.#known = (await register.read({ signal })).record;
+    // It comes last when a standby is made.
+    if (!existsSync(join(dataDirectory, 'global/pg_control')))
+      throw new Fault('PG_NOT_READY', `There is no cluster in ${dataDirectory} yet: make it with "holdfast standby make"`);
+    mkdirSync(dirname(tokenFile), { recursive: true, mode: 0o755 });
     const gate = await StartGate.open({
       member: site,
       register,
@@ -142,32 +163,28 @@ export class SiteDatabase {
       dataDirectory,
       tokenFile,
       args: config.arguments ?? [],
-      owner: this.owner,
+      owner: ownerOf(dataDirectory),
       ask,
     });
     this.#gate = gate;
     this.#problems.delete('gate');
-    const over = new AbortController();
-    const tending = this.#repeat('capture', TEND_MS, over.signal, () => this.#tend());
     try {
       await gate.run(signal);
     } finally {
-      // The capture took the last log of the server that was just stopped.
-      over.abort();
-      await tending;
-      await Promise.all([this.options.capture.stop(), this.options.replica?.stop()]);
       this.#gate = undefined;
     }
   }
 
-  /** Makes capture and copy what gate and seal say. */
-  async #tend(): Promise<void> {
-    const { capture, replica } = this.options;
+  /** Makes capture, copy and standby what gate and seal say. */
+  async #tend(signal: AbortSignal): Promise<void> {
+    const { capture, replica, standby } = this.options;
     await this.settle();
-    const { role, epoch } = this.#gate!.facts;
-    if (role === 'primary' && this.#mayCapture(epoch) && this.#server?.state === 'read-write') capture.start(epoch);
+    const { role = 'closed', epoch = 0 } = this.#gate?.facts ?? {};
+    const isWriting = role === 'primary' && this.#server?.state === 'read-write';
+    if (isWriting && this.#mayCapture(epoch)) capture.start(epoch);
     if (role !== 'primary' && capture.epoch !== undefined) await capture.stop();
     if (this.#mayCopy()) replica?.start();
+    await standby.tend(isWriting, signal);
   }
 
   #mayCapture(epoch: number): boolean {
@@ -176,7 +193,7 @@ export class SiteDatabase {
 
   /** Of the primary's site nothing is copied to itself; nor is there anything to copy before the register says who that is. */
   #mayCopy(): boolean {
-    const record = this.#gate?.record;
+    const record = this.#gate?.record ?? this.#known;
     return record !== undefined && record.holder.name !== this.options.site && !this.options.seals.isRevoked(record.epoch);
   }
 

@@ -17,6 +17,7 @@ import { openSigningKey } from '../trust/audit-key.ts';
 import { openStoreOf, repositoryOptions } from './open.ts';
 import { usage } from './option.ts';
 import { REPOSITORY_PASSPHRASE, readPassphrase } from './passphrase.ts';
+import { PROGRAM } from './pg-target.ts';
 import { tableLines } from './table.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
@@ -79,6 +80,7 @@ export async function siteRun(invocation: Invocation): Promise<number> {
       replica: await openStoreOf(invocation, to.location, true),
     }),
     program: versionText(),
+    helper: PROGRAM,
     threads: threadsOf(options),
     random: randomBytes,
     now: () => new Date(),

@@ -33,7 +33,7 @@ export interface SiteControl {
   revoke(asset: string, of: EpochOfFailover, call: SiteCall): Promise<void>;
 
   /** Says where the log of the epoch ends in this site's repository, once and for good: what arrives later is no part of it. Revokes first.
-   *  Planned: `at` is the place of the demotion; waits until the log of this site reaches it, and answers it. */
+   *  `at`: waits until the log of this site reaches that place, and answers it: that of a demotion, or where another site has sealed. */
   seal(asset: string, of: EpochOfFailover & { readonly at?: LogEnd }, call: SiteCall): Promise<Sealed>;
 
   /** Undoes revoke and seal, before the grant only: the site stores and copies log again. */

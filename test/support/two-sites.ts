@@ -3,7 +3,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -70,7 +70,7 @@ export class TwoSites {
     this.configs = { a: readSiteConfig(a, 'a.yaml'), b: readSiteConfig(b, 'b.yaml') };
   }
 
-  /** A has a cluster with a table, registered; B's data directory is a standby of it, made by pg_basebackup. No daemon runs yet. */
+  /** A has a cluster with a table, registered. No daemon runs yet. */
   static async create(options: TwoSitesOptions): Promise<TwoSites> {
     const [portA, portB] = await freePorts(2);
     const listen = options.listen ?? ((site: SiteName) => `127.0.0.1:${site === 'a' ? portA : portB}`);
@@ -78,16 +78,24 @@ export class TwoSites {
     const passphrase = join(sites.scratch, 'passphrase');
     writeFileSync(passphrase, 'the passphrase\n');
     sites.holdfast(['init', '--repo', join(sites.scratch, 'a-repository'), '--passphrase-file', passphrase]);
-    const server = await TestServer.create(options.programs, sites.scratch, 'a-data', {
-      settings: { wal_keep_size: '256MB', hot_standby: 'on' },
-    });
+    const server = await TestServer.create(options.programs, sites.scratch, 'a-data');
     await server.sql('CREATE TABLE kept (id bigserial PRIMARY KEY, word text)');
-    makeOwned(sites.socket('b'));
-    const from = ['-h', server.socketDirectory, '-p', String(TEST_PORT), '-U', 'postgres'];
-    server.run('pg_basebackup', ['-D', sites.data('b'), '-X', 'stream', '-R', '--checkpoint=fast', ...from]);
     await server.stop();
+    makeOwned(sites.socket('b'));
     sites.holdfast(['site', 'adopt', '--config', sites.file('a'), '--asset', ASSET]);
     return sites;
+  }
+
+  /** Both daemons run, A is written, B is a healthy standby made from its own copy. */
+  async run(): Promise<void> {
+    this.start('a');
+    this.start('b');
+    await until('A takes writes', () => this.writes('a', 'first'));
+    await until('B has a copy that can be restored', async () => (await this.status('b')).base ?? undefined);
+    const { location, passphraseFile } = this.configs.b.databases[0]!.repository;
+    const words = ['--asset', ASSET, '--target', this.data('b'), '--bin-dir', this.#options.programs];
+    this.holdfast(['standby', 'make', '--repo', location, '--passphrase-file', passphraseFile, ...words]);
+    await until('B is a healthy standby', async () => (await this.status('b')).standby?.isHealthy);
   }
 
   file(site: SiteName): string {
@@ -179,7 +187,7 @@ export class TwoSites {
   }
 
   isStopped(site: SiteName): boolean {
-    return processesIn(this.data(site)).length === 0;
+    return this.#processes(site).length === 0;
   }
 
   /** As a restart of the host leaves it. */
@@ -201,10 +209,14 @@ export class TwoSites {
     await this.#registry?.close();
     for (const site of ['a', 'b'] as const)
       await until('its server is gone', () => {
-        for (const pid of processesIn(this.data(site))) process.kill(pid, 'SIGKILL');
+        for (const pid of this.#processes(site)) process.kill(pid, 'SIGKILL');
         return this.isStopped(site);
       });
     removeScratch(this.scratch);
+  }
+
+  #processes(site: SiteName): readonly number[] {
+    return existsSync(this.data(site)) ? processesIn(this.data(site)) : [];
   }
 
   #environment(): Record<string, string> {

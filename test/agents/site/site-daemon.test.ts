@@ -26,12 +26,7 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
   it(
     'protect the database where it is written, copy it to the other site, and switch with every commit',
     async () => {
-      sites.start('a');
-      sites.start('b');
-      await until('A takes writes', () => sites.writes('a', 'one'));
-      await until('the log and a base are stored at A', async () => (await sites.status('a')).base ?? undefined);
-      await until('B has a whole copy', async () => (await sites.status('b')).replica?.state === 'following');
-      await until('B replays', async () => (await sites.status('b')).server.state === 'standby');
+      await sites.run();
       const { a, b } = sites.clients();
       await until('A takes writes', () => sites.writes('a', 'last'));
       const { demotion, storedTo } = await a.demote(ASSET, FAILOVER, call());
@@ -55,7 +50,7 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
         return answer.base === null ? undefined : answer;
       });
       expect((await sites.status('b')).base?.snapshot ?? base).toBe(base);
-      expect(await sites.sql('b', 'SELECT word FROM kept ORDER BY id')).toEqual([['one'], ['last']]);
+      expect(await sites.sql('b', 'SELECT word FROM kept ORDER BY id')).toEqual([['first'], ['last']]);
       expect(await sites.writes('a', 'forked')).toBe(false);
       const audit = readSiteAudit(readFileSync(join(sites.configs.b.state, 'audit.jsonl'), 'utf8'));
       expect(brokenSiteAudit(audit)).toBe(undefined);
