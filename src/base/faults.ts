@@ -148,7 +148,7 @@ export const FAULTS = {
   ),
   DRILL_NO_SPACE: never('Free space, or name a larger place with --directory: clones are as large as the databases.'),
   ROUTE_STALE: never('A later failover has changed this route. Nothing was changed; look at the journal of that one.'),
-  ROUTE_FAILED: later('Check the directory of the file and the rights of who runs this; then let the failover go on.'),
+  ROUTE_FAILED: later('Check the directory of the file and the rights of who runs this; then go on with "holdfast failover run".'),
 
   // Export
   EXPORT_CANNOT_LISTEN: never('Choose another --listen or --socket: something else is there, or this user may not listen there.'),
@@ -339,9 +339,11 @@ export const FAULTS = {
   // Failovers
   FAILOVER_RUNNING: never('Let it finish or undo it. One database has one failover at a time.'),
   FAILOVER_NONE: never('Declare one first.'),
-  FAILOVER_NOT_APPROVED: never('The plan says how many people approve: name each of them.', EXIT.usage),
-  FAILOVER_NO_DECISION: never('See what the failover waits for.', EXIT.usage),
-  FAILOVER_NO_TARGET: never('See where the databases of the plan are; another kind of run may be meant.'),
+  FAILOVER_NOT_APPROVED: never('The plan says how many people approve: name each of them with --approve.', EXIT.usage),
+  FAILOVER_NO_DECISION: never('See with "holdfast failover status" what it waits for.', EXIT.usage),
+  FAILOVER_NO_TARGET: never(
+    'See where the databases of the plan are with "holdfast failover readiness"; another kind may be meant.',
+  ),
   FAILOVER_PAST_UNDO: never(
     'The other site may write already. Let it finish; the way back is a planned failover to the first site.',
   ),

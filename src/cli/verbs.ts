@@ -6,6 +6,7 @@ import { AGENT_VERBS } from './verbs-agent.ts';
 import { CATALOG_VERBS } from './verbs-catalog.ts';
 import { DRILL_VERBS } from './verbs-drill.ts';
 import { EVIDENCE_VERBS } from './verbs-evidence.ts';
+import { FAILOVER_VERBS } from './verbs-failover.ts';
 import { KEY_VERBS } from './verbs-key.ts';
 import { PG_VERBS } from './verbs-pg.ts';
 import { PLAN_VERBS } from './verbs-plan.ts';
@@ -352,6 +353,7 @@ export const VERBS: readonly Verb[] = [
   ...SITE_VERBS,
   ...PLAN_VERBS,
   ...DRILL_VERBS,
+  ...FAILOVER_VERBS,
   ...EVIDENCE_VERBS,
   ...POLICY_VERBS,
   ...SERVICE_VERBS,

@@ -48,6 +48,8 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
   const id = `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
   const journal = new JournalRegister(registry, plan.name);
   const told = { kind, from, to, databases, reason, approvers, disaster: disaster?.toISOString() ?? null };
+  // So that it is found by its id, too.
+  await registry.swap(`dr/failovers/${id}`, plan.name, 0);
   return (await declareFailover(journal, { id, plan: plan.name, planDigest: digest, ...told }, now)).journal;
 }
 

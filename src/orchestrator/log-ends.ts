@@ -10,7 +10,3 @@ export function reaches(end: LogEnd, other: LogEnd): boolean {
 export function bytesBetween(from: LogEnd, to: LogEnd): number {
   return Math.max(0, mustParseLsn(to.lsn) - mustParseLsn(from.lsn));
 }
-
-export function isSameEnd(a: LogEnd, b: LogEnd): boolean {
-  return a.timeline === b.timeline && a.lsn === b.lsn;
-}

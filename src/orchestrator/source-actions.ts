@@ -1,10 +1,11 @@
 // What is done to the side that is left: looked at whether the other is ready, stopped in order or cut off, and its log sealed.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isFault } from '../base/faults.ts';
 import type { FailoverDatabase, FailoverJournal } from '../dr/failover-journal.ts';
 import { factsOf } from '../dr/failover-journal.ts';
 import type { PowerOff } from '../dr/fencing.ts';
-import type { Sealed } from '../dr/site-control.ts';
+import type { Sealed, SiteControl } from '../dr/site-control.ts';
 import type { LogEnd } from '../dr/writer-record.ts';
 import type { FencedFacts } from '../dr/writer-steps.ts';
 import { parseDuration } from '../policy/duration.ts';
@@ -16,7 +17,8 @@ import type { ActionOutcome } from './run-actions.ts';
 /** A site that is lost is not waited for longer. */
 const PATIENCE_MS = 5_000;
 /** What the source's store still has is waited for as long: it is work of people that would be lost. */
-const COPY_MS = 20_000;
+const COPY_MS = 10_000;
+const LOOK_MS = 200;
 
 /** Before anything is stopped: a target that does not answer, or is not ready for a planned switch, is found out while the source still
  *  serves. */
@@ -36,7 +38,7 @@ export async function checkTarget(
         ...(gate.role === 'standby' && server.state === 'standby'
           ? []
           : [`its server is "${server.state}", its gate "${gate.role}"`]),
-        ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'its standby is not healthy']),
+        ...(standby === null || standby.isHealthy ? [] : [standby.problem ?? 'its standby is not healthy']),
         ...(standby?.gapAt ? [`log is missing from ${standby.gapAt.lsn} on`] : []),
         ...((replica?.lagMs ?? 0) <= rpoMs ? [] : [`its replica is ${replica?.lagMs} ms behind, more than the RPO`]),
       ];
@@ -131,14 +133,21 @@ async function sealOne(
     const target = await site(to).seal(asset, { ...of, at }, { signal });
     return { end: at, source: sourceSealed, target, notReached };
   }
-  if (sourceSealed !== null) {
-    const copied = await inPatience(COPY_MS, signal, (s) => site(to).seal(asset, { ...of, at: sourceSealed.end }, { signal: s }));
-    if (copied.kind === 'answer') return { end: copied.answer.end, source: sourceSealed, target: copied.answer, notReached };
-  }
+  if (sourceSealed !== null) await untilCopied(site(to), asset, sourceSealed.end, signal);
   const target = await site(to).seal(asset, of, { signal });
   // The store of a site that was cut off may hold more; it is told, and exported when that site comes back.
   const end = sourceSealed !== null && !reaches(sourceSealed.end, target.end) ? sourceSealed.end : target.end;
   return { end, source: sourceSealed, target, notReached };
+}
+
+/** Or until that takes too long: what is missing then is told. */
+async function untilCopied(target: SiteControl, asset: string, end: LogEnd, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + COPY_MS;
+  while (performance.now() < until) {
+    const { log } = await target.status(asset, { signal });
+    if (log !== null && reaches(log, end)) return;
+    await sleep(LOOK_MS, undefined, { signal });
+  }
 }
 
 type Patient<T> = { readonly kind: 'answer'; readonly answer: T } | { readonly kind: 'none'; readonly why: string };

@@ -92,7 +92,7 @@ export async function runOnPaper(options: PaperOptions, signal = new AbortContro
 
 function paperSite(options: PaperOptions, site: string): SiteControl {
   const told = async (verb: string, asset: string): Promise<void> => {
-    if (options.lost?.includes(site)) throw new Fault('REGISTRY_UNREACHABLE', `The site "${site}" does not answer`);
+    if (options.lost?.includes(site)) throw new Fault('SITE_UNREACHABLE', `The site "${site}" does not answer`);
     effect(options, `${site} ${verb} ${asset}`);
   };
   const at = (): string => new Date().toISOString();
@@ -116,9 +116,7 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
     seal: async (asset, { epoch, failover, at: wanted }) => {
       await told('seal', asset);
       const own = site === 'site-a' && options.sourceEnd !== undefined ? { timeline: 1, lsn: options.sourceEnd } : PAPER_SEALED;
-      // What the source still has cannot be brought over: its store does not answer.
-      if (wanted !== undefined && wanted.lsn !== own.lsn) throw new Fault('REGISTRY_DENIED', `The log ends at ${own.lsn}`);
-      return sealedAs(epoch, failover, own);
+      return sealedAs(epoch, failover, wanted ?? own);
     },
     unseal: (asset) => told('unseal', asset),
     catchUp: async (asset, sealed) => {

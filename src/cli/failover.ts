@@ -1,0 +1,227 @@
+// Failovers from the command line: whatever counts is in the registry, so any of these may be typed at any site.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EXIT, Fault } from '../base/faults.ts';
+import { runFailover, undoFailover } from '../dr/failover.ts';
+import { type FailoverJournal, factsOf, isFinished, type JournalRegister } from '../dr/failover-journal.ts';
+import { FAILOVER_STATES } from '../model/failover-state.ts';
+import { breakGlass, decide, openDecisions } from '../orchestrator/decide.ts';
+import { declare } from '../orchestrator/declare.ts';
+import { failoverSteps } from '../orchestrator/failover-steps.ts';
+import { rejoinOld } from '../orchestrator/rejoin.ts';
+import type { PlanDocument } from '../plan/plan-document.ts';
+import { evidenceKeeper, journalOf, orchestratorPorts, planOf, withSite } from './failover-ports.ts';
+import { usage } from './option.ts';
+import type { Output } from './output.ts';
+import type { Invocation } from './verb.ts';
+
+const now = (): Date => new Date();
+const LOOK_MS = 500;
+/** What failed is tried again by one who stays. */
+const AGAIN_MS = 5_000;
+
+export async function failoverDeclare(invocation: Invocation): Promise<number> {
+  const { options, output, verb } = invocation;
+  const plan = planOf(invocation);
+  const kind = options.text('kind') as FailoverJournal['kind'] | undefined;
+  const reason = options.text('reason');
+  const by = options.text('by');
+  if (kind === undefined || reason === undefined || by === undefined)
+    throw usage(`"holdfast ${verb.name}" needs --kind, --reason and --by`);
+  const disaster = options.text('disaster');
+  if (disaster !== undefined && Number.isNaN(Date.parse(disaster))) throw usage(`--disaster "${disaster}" is no time`);
+  return withSite(invocation, async ({ registry, incarnationOf }) => {
+    const journal = await declare({
+      registry,
+      plan,
+      kind,
+      reason,
+      by,
+      approvers: options.texts('approve'),
+      disaster: disaster === undefined ? undefined : new Date(disaster),
+      incarnationOf,
+      now,
+    });
+    const { id, from, to, planDigest, approvers } = journal;
+    output.line(`Declared the failover ${id} of ${plan.name}, ${kind}, from ${from} to ${to}`);
+    output.line(`It is carried out by: holdfast failover run ${plan.name} --config ${options.text('config')}`);
+    output.summary(verb.name, { id, plan: plan.name, planDigest, failoverKind: kind, from, to, approvers });
+    return 0;
+  });
+}
+
+export async function failoverRun(invocation: Invocation): Promise<number> {
+  const { args, options, output, signal } = invocation;
+  return withSite(invocation, async (site) => {
+    const ports = await orchestratorPorts(site, args[0]!, evidenceKeeper(invocation, site));
+    const over = new AbortController();
+    const telling = tellStates(ports.journal, output, AbortSignal.any([signal, over.signal]));
+    let journal: FailoverJournal;
+    try {
+      journal = await runFailover(ports.journal, failoverSteps(ports), now, signal);
+      while (options.flag('wait') && !isFinished(journal)) {
+        await untilChanged(ports.journal, journal, signal);
+        journal = await runFailover(ports.journal, failoverSteps(ports), now, signal);
+      }
+    } finally {
+      over.abort();
+      await telling;
+    }
+    tell(output, ports.plan, journal);
+    summarise(invocation, journal);
+    return isFinished(journal) ? 0 : EXIT.warnings;
+  });
+}
+
+export async function failoverStatus(invocation: Invocation): Promise<number> {
+  return withSite(invocation, async (site) => {
+    const { journal, plan } = await journalOf(site, invocation.args[0]!);
+    const known = (await journal.read()).journal;
+    for (const { state, at, facts } of known.entries) invocation.output.record('state', { state, at, facts });
+    for (const action of known.actions) invocation.output.record('action', action);
+    for (const { state, at } of known.entries) invocation.output.line(`${at}  ${state}`);
+    tell(invocation.output, plan, known);
+    summarise(invocation, known);
+    return isFinished(known) ? 0 : EXIT.warnings;
+  });
+}
+
+export async function failoverUndo(invocation: Invocation): Promise<number> {
+  const reason = invocation.options.text('reason');
+  if (reason === undefined) throw usage('"holdfast failover undo" needs --reason');
+  return withSite(invocation, async (site) => {
+    const ports = await orchestratorPorts(site, invocation.args[0]!, noEvidence);
+    await undoFailover(ports.journal, reason, now);
+    const journal = await runFailover(ports.journal, failoverSteps(ports), now, invocation.signal);
+    tell(invocation.output, ports.plan, journal);
+    summarise(invocation, journal);
+    return isFinished(journal) ? 0 : EXIT.warnings;
+  });
+}
+
+export async function failoverDecide(invocation: Invocation): Promise<number> {
+  const { args, options, output } = invocation;
+  const [named, action] = args as [string, string];
+  const by = options.texts('by');
+  if (by.length === 0 || options.flag('yes') === options.flag('no'))
+    throw usage('"holdfast failover decide" needs --by, and either --yes or --no');
+  return withSite(invocation, async (site) => {
+    const { journal, plan } = await journalOf(site, named);
+    const answer = options.flag('yes') ? 'yes' : 'no';
+    let known = (await journal.read()).journal;
+    for (const name of by) known = await decide(journal, plan, { action, answer, by: name }, now);
+    output.line(`${by.join(' and ')} said ${answer} to ${action} of the failover ${known.id}`);
+    output.summary('failover decide', { id: known.id, action, answer, by });
+    return 0;
+  });
+}
+
+export async function failoverBreakGlass(invocation: Invocation): Promise<number> {
+  const { args, options, output } = invocation;
+  const reason = options.text('reason');
+  if (reason === undefined) throw usage('"holdfast failover break-glass" needs --reason');
+  return withSite(invocation, async (site) => {
+    const { journal, plan } = await journalOf(site, args[0]!);
+    const known = await breakGlass(journal, plan, options.texts('by'), reason, now);
+    output.line(
+      `The glass of the failover ${known.id} is broken by ${known.glass!.persons.join(' and ')}: it goes on without proof.`,
+    );
+    output.summary('failover break-glass', { id: known.id, ...known.glass });
+    return 0;
+  });
+}
+
+export async function failoverRejoin(invocation: Invocation): Promise<number> {
+  const { args, output, signal } = invocation;
+  return withSite(invocation, async (site) => {
+    const { journal } = await journalOf(site, args[0]!);
+    const known = (await journal.read()).journal;
+    const rejoined = await rejoinOld(site.site, known, signal);
+    for (const [asset, { divergence, standby }] of Object.entries(rejoined)) {
+      output.record('rejoined', { asset, divergence, standby });
+      output.line(`${asset} is a standby at ${known.from}${standby.isHealthy ? '' : `, not healthy: ${standby.problem}`}`);
+      if (divergence !== null)
+        output.warning(`What only ${known.from} had of ${asset} lies in ${divergence}`, { asset, divergence });
+    }
+    output.summary('failover rejoin', { id: known.id, site: known.from, databases: Object.keys(rejoined).length });
+    return 0;
+  });
+}
+
+/** An undo ends without any. */
+const noEvidence = (): never => {
+  throw new Fault('INTERNAL', 'What was undone has no evidence');
+};
+
+/** While it runs: a line for each state. */
+async function tellStates(register: JournalRegister, output: Output, signal: AbortSignal): Promise<void> {
+  let told = (await register.read()).journal.entries.length;
+  while (!signal.aborted) {
+    const journal = await register.read().then(
+      (known) => known.journal,
+      () => undefined,
+    );
+    for (const { state, at } of journal?.entries.slice(told) ?? []) output.notice(`${at}  ${state}`);
+    told = Math.max(told, journal?.entries.length ?? 0);
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** By people or another orchestrator; or some time has passed. */
+async function untilChanged(register: JournalRegister, last: FailoverJournal, signal: AbortSignal): Promise<void> {
+  const shape = ({ state, decisions, glass }: FailoverJournal): string => JSON.stringify([state, decisions, glass]);
+  const again = performance.now() + AGAIN_MS;
+  while (performance.now() < again) {
+    await sleep(LOOK_MS, undefined, { signal });
+    if (shape((await register.read({ signal })).journal) !== shape(last)) return;
+  }
+}
+
+function tell(output: Output, plan: PlanDocument, journal: FailoverJournal): void {
+  const { id, kind, from, to, state, blockedBy, glass } = journal;
+  output.line(`${id} (${kind}, ${from} to ${to}): ${state}`);
+  if (glass !== null) output.line(`The glass was broken by ${glass.persons.join(' and ')}: ${glass.reason}`);
+  for (const [asset, loss] of Object.entries(lossesOf(journal))) output.line(lossText(asset, loss, kind));
+  if (state === 'normal') {
+    const { file } = (factsOf(journal, 'normal').evidence ?? {}) as { file?: string };
+    if (file !== undefined) output.line(`Evidence: ${file}`);
+    output.line(`Once ${from} is back: holdfast failover rejoin ${plan.name} --config SITE.yaml`);
+  }
+  if (isFinished(journal)) return;
+  for (const why of blockedBy) output.line(`BLOCKED: ${why}`);
+  for (const action of openDecisions(plan, journal))
+    output.line(`  holdfast failover decide ${plan.name} ${action} --yes --by NAME --config SITE.yaml`);
+}
+
+type Told = { readonly newest: string | null; readonly ms: number | null; readonly missingBytes: number | null };
+
+function lossesOf({ actions }: FailoverJournal): Readonly<Record<string, Told>> {
+  return (actions.find(({ id }) => id === 'show-loss')?.facts.losses ?? {}) as Record<string, Told>;
+}
+
+function lossText(asset: string, { newest, ms, missingBytes }: Told, kind: FailoverJournal['kind']): string {
+  if (kind !== 'unplanned') return `Loss of ${asset}: none, it was stopped in order and followed to its end`;
+  const work = ms === null ? 'cannot be measured' : `${(ms / 1000).toFixed(1)} s of work (newest heartbeat found: ${newest})`;
+  const log =
+    missingBytes === null ? 'what the source had stored beyond is unknown' : `${missingBytes} bytes of stored log are missing`;
+  return `Loss of ${asset}: ${work}; ${log}`;
+}
+
+function summarise({ output, verb }: Invocation, journal: FailoverJournal): void {
+  const { id, plan, kind, from, to, state, blockedBy, databases, sealed, glass } = journal;
+  output.summary(verb.name, {
+    id,
+    plan,
+    failoverKind: kind,
+    from,
+    to,
+    state,
+    left: Math.max(0, FAILOVER_STATES.length - 1 - FAILOVER_STATES.indexOf(state as 'declared')),
+    blockedBy: isFinished(journal) ? [] : blockedBy,
+    databases,
+    sealed,
+    losses: lossesOf(journal),
+    glass,
+    evidence: factsOf(journal, 'normal').evidence ?? null,
+  });
+}
