@@ -8,7 +8,7 @@
 // A program: fork it through unshare, and speak with it (room-messages.ts).
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { closeSync, lstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readFileSync, type Stats } from 'node:fs';
 import type { FromRoom, RoomCommand, RoomLayout, ToRoom } from './room-messages.ts';
 
 /** Sockets of services, locks, what programs leave for each other. */
@@ -30,14 +30,14 @@ function furnish({ work, shown, covered }: RoomLayout): void {
   const files = new Map([...kept, work].map((path) => [path, openSync(path, 'r')]));
   for (const { at, kind, flags } of mounts()) if (!OWN_KINDS.has(kind)) must('mount', ['-c', '-o', `remount,bind,ro,${flags}`, at]);
   for (const cover of covers) must('mount', ['-t', 'tmpfs', '-o', COVER_OPTIONS, 'holdfast-drill', cover]);
-  for (const path of alone)
-    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) must('mount', ['-c', '--bind', '/dev/null', path]);
   for (const [path, file] of files) {
     mkdirSync(path, { recursive: true });
     must('mount', ['-c', '--bind', `/proc/${process.pid}/fd/${file}`, path]);
     if (path === work) must('mount', ['-c', '-o', 'remount,bind,rw,nosuid,nodev', path]);
     closeSync(file);
   }
+  // Last, for they may lie in what is shown.
+  for (const path of alone) if (statOf(path) !== undefined) must('mount', ['-c', '--bind', '/dev/null', path]);
 }
 
 /** Places where something is mounted, the uppermost of each. */
@@ -54,7 +54,16 @@ function mounts(): { readonly at: string; readonly kind: string; readonly flags:
 }
 
 function isDirectory(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return statOf(path)?.isDirectory() === true;
+}
+
+/** Undefined also where this user may not look: nobody in the room is more than that. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
 
 function must(program: string, args: readonly string[]): void {

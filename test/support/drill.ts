@@ -85,12 +85,18 @@ export class DrillScene {
     return child;
   }
 
-  begin(plan: string, more: readonly string[] = [], user?: { readonly uid: number; readonly gid: number }): ChildProcess {
+  begin(plan: string, more: readonly string[] = []): ChildProcess {
+    const { directory } = this;
+    const own = ['--repo', join(directory, 'repository'), '--cache-dir', join(directory, 'drill-cache')];
+    return this.beginWith(plan, [...own, '--key-dir', join(directory, 'evidence-key'), ...more]);
+  }
+
+  /** As another user: with a repository, a cache and a key that are its own. */
+  beginWith(plan: string, own: readonly string[], user?: { readonly uid: number; readonly gid: number }): ChildProcess {
     const { directory, evidence, clones, keys } = this;
-    const place = ['--repo', join(directory, 'repository'), '--passphrase-file', join(directory, 'passphrase')];
-    const own = ['--cache-dir', join(directory, 'drill-cache'), '--evidence-dir', evidence, '--directory', clones];
-    const key = ['--key-dir', join(directory, 'evidence-key'), '--heartbeat-key', join(keys, 'heartbeat-key.pub')];
-    return this.spawn(['drill', 'run', plan, ...place, ...own, ...key, '--threads', '1', '--json', ...more], user);
+    const place = ['--passphrase-file', join(directory, 'passphrase'), '--evidence-dir', evidence, '--directory', clones];
+    const key = ['--heartbeat-key', join(keys, 'heartbeat-key.pub')];
+    return this.spawn(['drill', 'run', plan, ...own, ...place, ...key, '--threads', '1', '--json'], user);
   }
 
   /** To its end. */
