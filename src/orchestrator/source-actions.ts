@@ -38,7 +38,7 @@ export async function checkTarget(
         ...(gate.role === 'standby' && server.state === 'standby'
           ? []
           : [`its server is "${server.state}", its gate "${gate.role}"`]),
-        ...(standby === null || standby.isHealthy ? [] : [standby.problem ?? 'its standby is not healthy']),
+        ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'its standby is not healthy']),
         ...(standby?.gapAt ? [`log is missing from ${standby.gapAt.lsn} on`] : []),
         ...((replica?.lagMs ?? 0) <= rpoMs ? [] : [`its replica is ${replica?.lagMs} ms behind, more than the RPO`]),
       ];
@@ -133,21 +133,22 @@ async function sealOne(
     const target = await site(to).seal(asset, { ...of, at }, { signal });
     return { end: at, source: sourceSealed, target, notReached };
   }
-  if (sourceSealed !== null) await untilCopied(site(to), asset, sourceSealed.end, signal);
-  const target = await site(to).seal(asset, of, { signal });
+  const isCopied = sourceSealed !== null && (await untilCopied(site(to), asset, sourceSealed.end, signal));
+  const target = await site(to).seal(asset, isCopied ? { ...of, at: sourceSealed.end } : of, { signal });
   // The store of a site that was cut off may hold more; it is told, and exported when that site comes back.
   const end = sourceSealed !== null && !reaches(sourceSealed.end, target.end) ? sourceSealed.end : target.end;
   return { end, source: sourceSealed, target, notReached };
 }
 
 /** Or until that takes too long: what is missing then is told. */
-async function untilCopied(target: SiteControl, asset: string, end: LogEnd, signal: AbortSignal): Promise<void> {
+async function untilCopied(target: SiteControl, asset: string, end: LogEnd, signal: AbortSignal): Promise<boolean> {
   const until = performance.now() + COPY_MS;
   while (performance.now() < until) {
     const { log } = await target.status(asset, { signal });
-    if (log !== null && reaches(log, end)) return;
+    if (log !== null && reaches(log, end)) return true;
     await sleep(LOOK_MS, undefined, { signal });
   }
+  return false;
 }
 
 type Patient<T> = { readonly kind: 'answer'; readonly answer: T } | { readonly kind: 'none'; readonly why: string };
