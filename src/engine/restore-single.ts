@@ -18,7 +18,7 @@ import type { RestoreProblem, RestoreProgress } from './restore-progress.ts';
 import { RestoreReader } from './restore-reader.ts';
 
 /** The first window is small, so that the workers begin at once; each next one is twice as large. */
-const WINDOW_BYTES_FIRST = 64 * 1024 * 1024;
+const WINDOW_BYTES_FIRST = 16 * 1024 * 1024;
 const WINDOW_BYTES_MAX = 16 * 1024 * 1024 * 1024;
 const WINDOW_PIECES_MAX = 100_000;
 const NO_ATTRIBUTES = { paths: [], kinds: new Uint8Array(0), numbers: new Float64Array(0), xattrs: [] };

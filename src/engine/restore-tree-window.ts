@@ -12,7 +12,7 @@ const PIECES_MAX = 200_000;
 export type WindowLimits = { readonly entries: number; readonly bytes: number };
 
 /** The first window is small, so that the workers begin at once; each next one is twice as large. */
-export const LIMITS_FIRST: WindowLimits = { entries: 2_000, bytes: 64 * 1024 * 1024 };
+export const LIMITS_FIRST: WindowLimits = { entries: 500, bytes: 16 * 1024 * 1024 };
 
 export function nextLimits({ entries, bytes }: WindowLimits): WindowLimits {
   return { entries: Math.min(ENTRIES_MAX, entries * 2), bytes: Math.min(BYTES_MAX, bytes * 2) };

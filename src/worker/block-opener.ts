@@ -21,6 +21,8 @@ export type SealedBlock = {
 
 export class BlockOpener {
   readonly #ciphers = new Map<string, Aead>();
+  #latestKey: Uint8Array | undefined;
+  #latestCipher: Aead | undefined;
   readonly #decompressor = new Decompressor();
   readonly #aad = new Uint8Array(BLOCK_ID_BYTES + 5);
   readonly #nonce = new Uint8Array(12);
@@ -45,10 +47,20 @@ export class BlockOpener {
   close(): void {
     for (const cipher of this.#ciphers.values()) cipher.close();
     this.#ciphers.clear();
+    this.#latestKey = this.#latestCipher = undefined;
     this.#decompressor.close();
   }
 
+  /** Neighbours were mostly sealed by one session, and a message brings its key once. */
   #cipher(key: Uint8Array): Aead {
+    if (key !== this.#latestKey) {
+      this.#latestCipher = this.#cipherOf(key);
+      this.#latestKey = key;
+    }
+    return this.#latestCipher!;
+  }
+
+  #cipherOf(key: Uint8Array): Aead {
     const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
     let cipher = this.#ciphers.get(name);
     if (cipher === undefined) {

@@ -13,6 +13,8 @@ import type { BlockToRead, RestoreAnswer, RestoreJob } from './read-task.ts';
 /** Pieces that are all zero and at least this long are left as holes in a fresh file. */
 const HOLE_BYTES_MIN = 4096;
 const BUFFER_BYTES_MIN = 1024 * 1024;
+/** Blocks that follow each other are read together up to this size, which the processor's cache still holds when they are opened. */
+const PIECE_BYTES = 512 * 1024;
 /** Faults that end the restore: every further file would meet them too. */
 const FATAL = ['TARGET_FULL', 'TARGET_NOT_FOUND'] as const;
 
@@ -79,11 +81,7 @@ export class Restorer {
   }
 
   run(job: RestoreJob): RestoreAnswer {
-    const { pack, bytesOffset } = job;
-    const sealedOf = ({ offset, storedLength }: BlockToRead): Uint8Array =>
-      'bytes' in pack
-        ? pack.bytes.subarray(offset - bytesOffset, offset - bytesOffset + storedLength)
-        : this.#range.read(pack.path, offset, storedLength);
+    const sealedBlocks = new SealedBlocks(job, this.#range);
     const answer = {
       kind: 'restore' as const,
       bytesWritten: 0,
@@ -94,7 +92,7 @@ export class Restorer {
     let w = 0;
     try {
       job.blocks.forEach((block, i) => {
-        const sealed = sealedOf(block);
+        const sealed = sealedBlocks.at(i);
         if (this.#block.length < block.rawLength) this.#block = new Uint8Array(block.rawLength);
         const isGood = sealed.length === block.storedLength && this.#opener.open(this.#block, sealed, block, true);
         if (!isGood)
@@ -132,6 +130,46 @@ export class Restorer {
       return 0;
     }
   }
+}
+
+/** The sealed bytes of a job's blocks, which lie in the order of the pack. */
+class SealedBlocks {
+  readonly #job: RestoreJob;
+  readonly #range: PackRange;
+  #piece: Uint8Array = new Uint8Array(0);
+  #begin = 0;
+  #end = 0;
+
+  constructor(job: RestoreJob, range: PackRange) {
+    this.#job = job;
+    this.#range = range;
+  }
+
+  /** A view, shorter than the block where the pack is; it may be written to and is valid until the next call. Ask once for each, in order. */
+  at(n: number): Uint8Array {
+    const { pack, blocks, bytesOffset } = this.#job;
+    const { offset, storedLength } = blocks[n]!;
+    if ('bytes' in pack) return pack.bytes.subarray(offset - bytesOffset, offset - bytesOffset + storedLength);
+    if (offset < this.#begin || offset + storedLength > this.#end) {
+      const end = pieceEnd(blocks, n);
+      this.#piece = this.#range.read(pack.path, offset, end - offset);
+      this.#begin = offset;
+      this.#end = end;
+    }
+    return this.#piece.subarray(offset - this.#begin, offset - this.#begin + storedLength);
+  }
+}
+
+/** Where the piece ends that begins with block `first`: no byte is in two blocks of it. */
+function pieceEnd(blocks: readonly BlockToRead[], first: number): number {
+  const begin = blocks[first]!.offset;
+  let end = begin + blocks[first]!.storedLength;
+  for (let n = first + 1; n < blocks.length; n++) {
+    const { offset, storedLength } = blocks[n]!;
+    if (offset < end || offset + storedLength - begin > PIECE_BYTES) break;
+    end = offset + storedLength;
+  }
+  return end;
 }
 
 /** The files of one job: opened when first written, given their attributes when whole. */
