@@ -42,8 +42,8 @@ export function requirePackages(say: (line: string) => void, extra: Readonly<Rec
   run('apt-get', 'install', '-y', '--no-install-recommends', ...missing);
 }
 
-/** Downloads and unpacks restic and borg with all they depend on into `home`/root. */
-function unpack(home: string): void {
+/** Downloads and unpacks packages with all they depend on into `home`/root. */
+function unpack(home: string, packages: readonly string[]): void {
   const apt = join(home, 'apt');
   for (const directory of [
     'etc/apt.conf.d',
@@ -67,7 +67,7 @@ function unpack(home: string): void {
   };
   const words = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
   run('apt-get', ...words, 'update');
-  run('apt-get', ...words, 'install', '-y', '--no-install-recommends', '--download-only', 'restic', 'borgbackup');
+  run('apt-get', ...words, 'install', '-y', '--no-install-recommends', '--download-only', ...packages);
   const archives = join(apt, 'cache/archives');
   for (const name of readdirSync(archives)) if (name.endsWith('.deb')) run('dpkg', '-x', join(archives, name), join(home, 'root'));
   rmSync(apt, { recursive: true });
@@ -101,7 +101,7 @@ function unpackedPeers(home: string, say: (line: string) => void): Peers | undef
     if (!existsSync(done)) {
       say(`fetching restic and borg of Debian ${SUITE} into ${home}`);
       rmSync(home, { recursive: true, force: true });
-      unpack(home);
+      unpack(home, ['restic', 'borgbackup']);
       compilePython(unpackedBorg(root), root);
       writeFileSync(done, '');
     }
@@ -126,4 +126,25 @@ export function findPeers(work: string, choice: PeerChoice, say: (line: string) 
         ? { argv: [choice.borgBinary], env: {} }
         : (unpacked?.borg ?? { argv: ['/usr/bin/borg'], env: {} }),
   };
+}
+
+/** A program that starts the pgBackRest of the next Debian release, unpacked below `work`: it stores changed blocks, which that of the stable one
+ *  does not. Undefined where it cannot be had. */
+export function findPgBackRest(work: string, say: (line: string) => void): string | undefined {
+  const home = join(work, 'pgbackrest-peer');
+  const [root, program] = [join(home, 'root'), join(home, 'pgbackrest')];
+  if (existsSync(program)) return program;
+  try {
+    say(`fetching pgBackRest of Debian ${SUITE} into ${home}`);
+    rmSync(home, { recursive: true, force: true });
+    unpack(home, ['pgbackrest']);
+    const loader = join(root, 'usr/lib64/ld-linux-x86-64.so.2');
+    const words = `exec ${loader} --library-path ${join(root, 'usr/lib/x86_64-linux-gnu')} ${join(root, 'usr/bin/pgbackrest')}`;
+    // To start its own workers it must be told of this file (its option `cmd`).
+    writeFileSync(program, `#!/bin/sh\n${words} "$@"\n`, { mode: 0o755 });
+    return program;
+  } catch (error) {
+    say(`no newer pgBackRest (${(error as Error).message.split('\n')[0]})`);
+    return existsSync('/usr/bin/pgbackrest') ? '/usr/bin/pgbackrest' : undefined;
+  }
 }

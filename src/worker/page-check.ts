@@ -11,34 +11,37 @@ const READS_AGAIN = 50;
 const WAIT_MS = 2;
 
 let checker: PageChecker | undefined;
-let checkerBytes = 0;
 const waiting = new Int32Array(new SharedArrayBuffer(4));
 
 /** As `read`. Pages begin at multiples of their size; `broken` gets those that stay wrong. */
 export function checkedRead(read: ReadAt, { pageBytes, firstPage }: PageCheck, broken: BrokenPage[]): ReadAt {
   const pages = checkerOf(pageBytes);
-  const isWhole = (page: Uint8Array, position: number): boolean => pages.isWhole(page, firstPage + position / pageBytes);
   return (target, length, position) => {
     const got = read(target, length, position);
     for (let at = -position & (pageBytes - 1); at + pageBytes <= got; at += pageBytes) {
-      const page = target.subarray(at, at + pageBytes);
-      if (isWhole(page, position + at)) continue;
-      let again = 0;
-      for (; again < READS_AGAIN; again++) {
-        if (again > 0) Atomics.wait(waiting, 0, 0, WAIT_MS);
-        const bytes = read(page, pageBytes, position + at);
-        // The file was cut meanwhile, which is in the log.
-        if (bytes < pageBytes) page.fill(0, bytes);
-        if (bytes < pageBytes || isWhole(page, position + at)) break;
-      }
-      if (again === READS_AGAIN) broken.push({ page: (position + at) / pageBytes, position: pages.position });
+      const page = (position + at) / pageBytes;
+      if (pages.isWhole(target, at, firstPage + page)) continue;
+      const bytes = target.subarray(at, at + pageBytes);
+      if (!readAgain(read, pages, bytes, firstPage + page, position + at))
+        broken.push({ page, position: pages.positionOf(bytes, 0) });
     }
     return got;
   };
 }
 
+/** False when it stays wrong. */
+function readAgain(read: ReadAt, pages: PageChecker, page: Uint8Array, block: number, position: number): boolean {
+  for (let again = 0; again < READS_AGAIN; again++) {
+    if (again > 0) Atomics.wait(waiting, 0, 0, WAIT_MS);
+    const got = read(page, page.length, position);
+    // The file was cut meanwhile, which is in the log.
+    if (got < page.length) page.fill(0, got);
+    if (got < page.length || pages.isWhole(page, 0, block)) return true;
+  }
+  return false;
+}
+
 function checkerOf(pageBytes: number): PageChecker {
-  if (checker === undefined || checkerBytes !== pageBytes) checker = new PageChecker(pageBytes);
-  checkerBytes = pageBytes;
+  if (checker?.pageBytes !== pageBytes) checker = new PageChecker(pageBytes);
   return checker;
 }

@@ -205,7 +205,9 @@ describe.skipIf(programs === undefined)('a base backup whose files are read here
     const standby = await cluster.standby('standby');
     expect(await wayOf({ address: standby.address() })).toBe('it is a standby');
     expect(await wayOf({ manifest: 'SHA256' })).toBe('the server makes the manifest with SHA-256');
-    await server.sql('GRANT EXECUTE ON FUNCTION pg_backup_start, pg_backup_stop TO reader');
+    const isModern = Number((await server.sql('SHOW server_version_num'))[0]![0]) >= 150_000;
+    const functions = isModern ? 'pg_backup_start, pg_backup_stop' : 'pg_start_backup, pg_stop_backup(boolean, boolean)';
+    await server.sql(`GRANT EXECUTE ON FUNCTION ${functions} TO reader`);
     expect(await wayOf(as('reader'))).toBeUndefined();
     // A copy of the files, as another host or a snapshot of the disk has one: its lock file and everything are the same.
     const copy = join(cluster.scratch, 'copy');
@@ -215,7 +217,9 @@ describe.skipIf(programs === undefined)('a base backup whose files are read here
     const { systemId } = (await cluster.base()).facts!;
     const found = await findLocalCluster(sql, { ...facts, dataDirectory: copy }, systemId!);
     expect(found).toEqual({ directory: copy });
-    const start = mustParseLsn(await sql.value("SELECT pg_backup_start('x', true)"));
+    const start = mustParseLsn(
+      await sql.value(`SELECT ${isModern ? 'pg_backup_start' : 'pg_start_backup'}('x', true${isModern ? '' : ', false'})`),
+    );
     expect(hasBegunHere(found as LocalCluster, start)).toBe(false);
     expect(hasBegunHere({ directory: server.directory }, start)).toBe(true);
     expect(await findLocalCluster(sql, { ...facts, dataDirectory: '/nowhere' }, systemId!)).toEqual({

@@ -14,6 +14,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,14 +29,19 @@ export const TEST_PORT = 5433;
  *  after a printed line, where there is none (in CI that is an error). */
 export function postgresPrograms(): string | undefined {
   if (process.env.HOLDFAST_TEST_POSTGRES !== undefined) return process.env.HOLDFAST_TEST_POSTGRES;
-  const root = '/usr/lib/postgresql';
-  const versions = existsSync(root) ? readdirSync(root).filter((name) => existsSync(join(root, name, 'bin/initdb'))) : [];
-  const newest = versions.sort((a, b) => Number(b) - Number(a))[0];
-  if (newest !== undefined) return join(root, newest, 'bin');
+  const installed = installedPrograms();
+  if (installed !== undefined) return installed;
   const line = 'PostgreSQL is not installed: apt-get install -y postgresql';
   if (process.env.CI === 'true') throw new Error(line);
   console.log(`SKIPPED, tests against a real PostgreSQL: ${line}`);
   return undefined;
+}
+
+function installedPrograms(): string | undefined {
+  const root = '/usr/lib/postgresql';
+  const versions = existsSync(root) ? readdirSync(root).filter((name) => existsSync(join(root, name, 'bin/initdb'))) : [];
+  const newest = versions.sort((a, b) => Number(b) - Number(a))[0];
+  return newest === undefined ? undefined : join(root, newest, 'bin');
 }
 
 /** Who runs the servers: this user, or "postgres" when this is root. */
@@ -177,9 +183,36 @@ export class TestServer {
     }
   }
 
-  /** pg_ctl and its like, as the server's user. */
+  /** A data directory that follows this server, not started. */
+  async copyAsStandby(directory: string): Promise<void> {
+    const from = ['-h', this.socketDirectory, '-p', String(this.port), '-U', 'postgres'];
+    if (existsSync(join(this.#programs, 'pg_basebackup'))) {
+      this.run('pg_basebackup', ['-D', directory, '-X', 'stream', '-R', '--checkpoint=fast', ...from]);
+      return;
+    }
+    // Clients of another version do not make one.
+    const sql = await this.connect();
+    const isModern = sql.version >= 15;
+    await sql.query(isModern ? "SELECT pg_backup_start('copy', true)" : "SELECT pg_start_backup('copy', true, false)");
+    execFileSync('cp', ['-a', this.directory, directory]);
+    const label = await sql.value(`SELECT labelfile FROM ${isModern ? 'pg_backup_stop(false)' : 'pg_stop_backup(false, false)'}`);
+    sql.close();
+    for (const name of ['postmaster.pid', 'postmaster.opts']) rmSync(join(directory, name), { force: true });
+    const user = serverUser();
+    for (const [name, text] of [
+      ['backup_label', label!],
+      ['standby.signal', ''],
+    ] as const) {
+      writeFileSync(join(directory, name), text);
+      if (user !== undefined) chownSync(join(directory, name), user.uid, user.gid);
+    }
+    appendFileSync(join(directory, 'postgresql.auto.conf'), `primary_conninfo = '${this.connectionString}'\n`);
+  }
+
+  /** pg_ctl and its like, as the server's user. Clients that this version has not brought along are those of the installed one. */
   run(program: string, args: readonly string[]): string {
-    const { status, stdout, stderr } = spawnSync(join(this.#programs, program), args, {
+    const own = join(this.#programs, program);
+    const { status, stdout, stderr } = spawnSync(existsSync(own) ? own : join(installedPrograms() ?? '', program), args, {
       ...serverUser(),
       cwd: '/',
       encoding: 'utf8',

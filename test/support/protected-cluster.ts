@@ -177,8 +177,7 @@ export class ProtectedCluster {
   async standby(name: string): Promise<TestServer> {
     const directory = join(this.scratch, name);
     const socketDirectory = makeOwned(join(this.scratch, `${name}-socket`));
-    const from = ['-h', this.server.socketDirectory, '-p', String(this.server.port), '-U', 'postgres'];
-    this.server.run('pg_basebackup', ['-D', directory, '-X', 'stream', '-R', '--checkpoint=fast', ...from]);
+    await this.server.copyAsStandby(directory);
     const standby = new TestServer(this.programs, directory, socketDirectory);
     onTestFinished(() => standby.stop('SIGQUIT'));
     await standby.start();
