@@ -1,27 +1,23 @@
 // Drills: run one, tell whether one is due.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runDrill } from '../../agents/drill/drill.ts';
-import type { DrillResult, DrillSource, Fingerprint, StandingStandby, StoreWrite } from '../../agents/drill/drill-options.ts';
+import { drillDue, pastDrills } from '../../agents/drill/drill-due.ts';
+import type { DrillResult, Fingerprint, StandingStandby } from '../../agents/drill/drill-options.ts';
 import { repositoryFingerprint } from '../../agents/drill/repository-fingerprint.ts';
+import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { EXIT } from '../base/faults.ts';
 import { microsOfText } from '../model/instant-text.ts';
-import type { PlanDocument } from '../plan/plan-document.ts';
-import { Repository } from '../repository/repository.ts';
-import { parseLocation } from '../store/location.ts';
-import type { ObjectStore } from '../store/object-store.ts';
-import { readOnly } from '../store/read-only.ts';
 import { openSigningKey, parseVerifyKey } from '../trust/audit-key.ts';
 import { attestationsOf } from './drill-attestations.ts';
 import { productionOf, standbyOf } from './drill-production.ts';
+import { pairOf, withSources } from './drill-sources.ts';
 import type { ViewWish } from './drill-watcher.ts';
-import { cacheDirectoryOf, locationOf, openStoreOf, processFacts } from './open.ts';
 import { usage } from './option.ts';
 import type { Output } from './output.ts';
-import { REPOSITORY_PASSPHRASE, readPassphrase } from './passphrase.ts';
 import { PROGRAM } from './pg-target.ts';
 import { planOf } from './plan.ts';
 import { threadsOf } from './threads.ts';
@@ -29,8 +25,9 @@ import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
 
 export const EVIDENCE_KEY = 'evidence-key';
+/** As the site daemon calls its key. */
+const SITE_KEY = 'site-key';
 const WATCHER = join(import.meta.dirname, 'drill-watcher.ts');
-const PROBE_TIMEOUT_MS = 10_000;
 
 export async function drillRun(invocation: Invocation): Promise<number> {
   const { args, options, output, signal } = invocation;
@@ -45,11 +42,11 @@ export async function drillRun(invocation: Invocation): Promise<number> {
   const evidence = join(must('evidence-dir'), id);
   const disaster = momentOf(options.text('at'));
   const programs = options.text('bin-dir');
-  const heartbeatKeys = options.texts('heartbeat-key').map(keyIn);
   const file = options.text('preempt-file');
-  const view: ViewWish = file === undefined ? {} : { file: resolve(file) };
   const given = attestationsOf(options.text('attestations'));
-  return withSources(invocation, plan, async (sources, stores) => {
+  const site = options.text('config');
+  const config = site === undefined ? undefined : siteConfigIn(site);
+  return withSources(invocation, plan, config, id, async ({ sources, storeWrites, addresses, directories }) => {
     const result = await runDrill({
       id,
       plan,
@@ -61,18 +58,22 @@ export async function drillRun(invocation: Invocation): Promise<number> {
       scratch: resolve(options.text('directory') ?? tmpdir()),
       ...(programs === undefined ? {} : { programs }),
       pair,
-      heartbeatKeys,
+      heartbeatKeys: [...options.texts('heartbeat-key').map(keyIn), ...(config === undefined ? [] : keysOf(config))],
       helper: PROGRAM,
       watcher: WATCHER,
-      view,
+      view: {
+        plan: plan.name,
+        ...(file === undefined ? {} : { file: resolve(file) }),
+        ...(site === undefined ? {} : { site: resolve(site) }),
+      } satisfies ViewWish,
       fingerprints: [
         ...sources.map(({ repository, asset }) => repositoryFingerprint(repository, asset)),
         ...(await productionsOf(invocation)),
       ],
       standbys: standbysOf(invocation),
-      storeWrites: [...stores].flatMap((store) => (isBucket(store) ? [storeWriteOf(store, id)] : [])),
-      addresses: [...stores].flatMap(addressOf),
-      directories: [...stores].flatMap((store) => (isBucket(store) ? [] : [store.location])),
+      storeWrites,
+      addresses,
+      directories,
       given,
       threads: threadsOf(options),
       signal,
@@ -86,6 +87,34 @@ export async function drillRun(invocation: Invocation): Promise<number> {
     report(output, id, result);
     return result.outcome === 'succeeded' ? 0 : result.outcome === 'void' ? EXIT.damage : EXIT.failed;
   });
+}
+
+/** Exit status 3 when one is due. */
+export async function drillDueOf({ args, options, output }: Invocation): Promise<number> {
+  const plan = planOf(args[0]!);
+  const directory = options.text('evidence-dir');
+  if (directory === undefined) throw usage('"holdfast drill due" needs --evidence-dir DIR');
+  const trusted = options.texts('key').map(keyIn);
+  if (trusted.length === 0) throw usage('"holdfast drill due" needs --key FILE: evidence counts when somebody vouches for its key');
+  const past = existsSync(directory) ? pastDrills(directory, plan, trusted) : [];
+  for (const one of past) {
+    output.record('drill', one);
+    output.line(`${one.at}  ${one.drill}  ${one.outcome}${one.isSamePlan ? '' : ' (another version of the plan, or none)'}`);
+  }
+  const due = drillDue(plan, past, new Date());
+  output.line(
+    `${plan.name}: a drill is ${due.isDue ? 'DUE' : 'not due'}: ${due.why}${due.dueAt === null ? '' : ` (${due.dueAt})`}`,
+  );
+  output.summary('drill due', {
+    plan: plan.name,
+    isDue: due.isDue,
+    why: due.why,
+    dueAt: due.dueAt,
+    last: due.last?.drill ?? null,
+    lastOutcome: due.last?.outcome ?? null,
+    lastSucceededAt: due.lastSucceeded?.at ?? null,
+  });
+  return due.isDue ? EXIT.warnings : 0;
 }
 
 function report(output: Output, id: string, { outcome, endedBy, isDestroyed, claims, pack }: DrillResult): void {
@@ -108,85 +137,12 @@ function report(output: Output, id: string, { outcome, endedBy, isDestroyed, cla
   });
 }
 
-/** Each repository once, over a store that can only be read; closed at the end. */
-async function withSources<T>(
-  invocation: Invocation,
-  plan: PlanDocument,
-  work: (sources: readonly DrillSource[], stores: ReadonlySet<ObjectStore>) => Promise<T>,
-): Promise<T> {
-  const { options, environment, output } = invocation;
-  const assets = plan.groups.flatMap(({ members }) => members.flatMap(({ kind, asset }) => (kind === 'postgres' ? [asset] : [])));
-  const named = new Map(options.texts('for').map((text) => pairOf('for', text)));
-  for (const asset of named.keys()) if (!assets.includes(asset)) throw usage(`The plan has no database "${asset}"`);
-  const passphraseFile = options.text('passphrase-file');
-  const passphrase = await readPassphrase({ ...REPOSITORY_PASSPHRASE, file: passphraseFile, isNew: false }, environment, output);
-  const stores = new Map<string, ObjectStore>();
-  const repositories = new Map<string, Repository>();
-  try {
-    for (const asset of assets) {
-      const location = named.get(asset) ?? locationOf(options, environment);
-      if (repositories.has(location)) continue;
-      const store = await openStoreOf(invocation, location, false);
-      stores.set(location, store);
-      const cacheDirectory = cacheDirectoryOf(invocation);
-      repositories.set(
-        location,
-        await Repository.open({ store: readOnly(store), passphrase, cacheDirectory, process: processFacts() }),
-      );
-    }
-    const sources = assets.map((asset) => ({
-      asset,
-      repository: repositories.get(named.get(asset) ?? locationOf(options, environment))!,
-    }));
-    return await work(sources, new Set(stores.values()));
-  } finally {
-    for (const repository of repositories.values()) await repository.close();
-    for (const [location, store] of stores) if (!repositories.has(location)) await store.close();
-  }
-}
-
-/** With the very credentials that this process has: it must be refused. */
-function storeWriteOf(store: ObjectStore, id: string): StoreWrite {
-  const key = `drill-probe/${id}`;
-  return {
-    of: store.location,
-    how: 'PUT of an object, with the credentials of the drill',
-    attempt: async () => {
-      try {
-        await store.put(key, Buffer.from(id), { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
-      } catch (error) {
-        return { isReached: false, text: error instanceof Error ? error.message : String(error) };
-      }
-      await store.delete(key).catch(() => {});
-      return { isReached: true, text: `wrote ${key}` };
-    },
-  };
-}
-
-function isBucket({ location }: ObjectStore): boolean {
-  return parseLocation(location).kind !== 'directory';
-}
-
-function addressOf({ location }: ObjectStore): string[] {
-  const parsed = parseLocation(location);
-  if (parsed.kind === 'directory') return [];
-  const { hostname, port, protocol } = new URL(parsed.endpoint);
-  return [`${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port}`];
-}
-
 function productionsOf(invocation: Invocation): Promise<Fingerprint[]> {
   return Promise.all(invocation.options.texts('production').map((text) => productionOf(invocation, ...pairOf('production', text))));
 }
 
 function standbysOf(invocation: Invocation): StandingStandby[] {
   return invocation.options.texts('standby').map((text) => standbyOf(invocation, ...pairOf('standby', text)));
-}
-
-/** "ASSET=VALUE". */
-function pairOf(option: string, text: string): [asset: string, value: string] {
-  const at = text.indexOf('=');
-  if (at < 1) throw usage(`--${option} must be ASSET=VALUE; "${text}" is not`);
-  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function keyIn(file: string): Uint8Array {
@@ -207,4 +163,20 @@ function momentOf(text: string | undefined): Date | undefined {
   if (micros === undefined)
     throw usage(`"${text}" is not a moment`, 'Give RFC 3339 with an offset, e.g. 2026-05-04T10:15:30+08:00.');
   return new Date(Math.floor(micros / 1000));
+}
+
+/** The daemons of all sites sign heartbeats. */
+function keysOf({ state, peers = [] }: SiteConfig): Uint8Array[] {
+  const file = join(state, `${SITE_KEY}.pub`);
+  return [...(existsSync(file) ? [keyIn(file)] : []), ...peers.map(({ key }) => new Uint8Array(Buffer.from(key, 'base64url')))];
+}
+
+function siteConfigIn(file: string): SiteConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw usage(`The configuration ${file} cannot be read: ${(error as Error).message}`);
+  }
+  return readSiteConfig(text, file);
 }

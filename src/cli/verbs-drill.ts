@@ -19,6 +19,12 @@ export const DRILL_VERBS: readonly Verb[] = [
         value: 'ASSET=LOCATION',
         help: 'from which repository a database is cloned (default: --repo)',
       },
+      {
+        name: 'config',
+        kind: 'file',
+        value: 'FILE',
+        help: 'the configuration of the site daemon here: its repositories, its keys, and the registry that says whether a failover is declared',
+      },
       { name: 'at', kind: 'text', value: 'TIME', help: 'when the disaster is said to have happened (default: now)' },
       { name: 'evidence-dir', kind: 'directory', value: 'DIR', help: 'where the evidence of all drills is kept' },
       { name: 'key-dir', kind: 'directory', value: 'DIR', help: 'where the key lies that signs evidence; made when there is none' },
@@ -61,10 +67,28 @@ export const DRILL_VERBS: readonly Verb[] = [
     ],
     examples: [
       [
+        'holdfast drill run citizen-portal.yaml --config site.yaml --evidence-dir /srv/evidence --key-dir /etc/holdfast',
+        'From what the daemon of this site has; a failover ends it',
+      ],
+      [
         'holdfast drill run policies/plans/citizen-portal.yaml --repo /srv/replica --evidence-dir /srv/evidence --key-dir /etc/holdfast',
         'From the replica of this site',
       ],
     ],
     load: async () => (await import('./drill.ts')).drillRun,
+  },
+  {
+    name: 'drill due',
+    summary: 'tell whether a plan has to be rehearsed again, by the evidence of its drills',
+    details: 'Only signed evidence of drills that have succeeded counts. Exit status 3 when one is due.',
+    args: [{ name: 'PLAN', min: 1, max: 1, kind: 'path' }],
+    options: [
+      { name: 'evidence-dir', kind: 'directory', value: 'DIR', help: 'where the evidence of all drills is kept' },
+      { name: 'key', kind: 'file', many: true, value: 'FILE', help: 'a public key that is trusted' },
+    ],
+    examples: [
+      ['holdfast drill due citizen-portal.yaml --evidence-dir /srv/evidence --key /etc/holdfast/evidence-key.pub', 'For a timer'],
+    ],
+    load: async () => (await import('./drill.ts')).drillDueOf,
   },
 ];

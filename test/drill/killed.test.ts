@@ -1,9 +1,12 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { declareFailover } from '../../src/dr/failover.ts';
+import { JournalRegister } from '../../src/dr/failover-journal.ts';
+import { openEmbeddedRegistry } from '../../src/registry/embedded.ts';
 import { DrillScene, ended, step } from '../support/drill.ts';
 import { postgresPrograms } from '../support/postgres.ts';
-import { until } from '../support/protected-cluster.ts';
+import { ASSET, until } from '../support/protected-cluster.ts';
 
 /** It would go on for ever. */
 const endless = (plan: { smokeTests: object[] }): void => {
@@ -65,6 +68,24 @@ describe.skipIf(postgresPrograms() === undefined)('a drill that does not end by 
     const states = (): string[] => scene.drills().map((drill) => scene.record(drill).state);
     await until(() => !states().includes('running'));
     expect(states().sort()).toEqual(['finished', 'not finished']);
+    expect(scene.left()).toEqual([]);
+  });
+
+  it('is pre-empted by what the registry of the site says, and when that says nothing', async () => {
+    const scene = await DrillScene.create();
+    const registry = join(scene.directory, 'registry.db');
+    const journal = new JournalRegister(openEmbeddedRegistry(registry), 'portal');
+    const config = scene.siteConfig(registry);
+    const drill = scene.begin(scene.plan(endless), ['--config', config]);
+    const end = ended(drill);
+    await scene.reaches('write-test');
+    const databases = [{ asset: ASSET, incarnation: 'portal-1', target: 'site-b', epoch: 1 }];
+    const about = { from: 'site-a', to: 'site-b', reason: 'test', approvers: ['li'], disaster: null, planDigest: 'a'.repeat(64) };
+    await declareFailover(journal, { id: 'f1', plan: 'portal', kind: 'unplanned', databases, ...about }, () => new Date());
+    expect((await end).lines.at(-1)!.endedBy).toBe('pre-empted: the failover f1 of "portal" is declared');
+    const silent = scene.siteConfig(join(scene.directory, 'nowhere.db'));
+    const { lines } = await scene.run(scene.plan(endless), ['--config', silent]);
+    expect(lines.at(-1)!.endedBy).toBe('pre-empted: nobody could say whether a failover is declared');
     expect(scene.left()).toEqual([]);
   });
 

@@ -78,6 +78,24 @@ export class DrillScene {
     return file;
   }
 
+  /** Of a site with an embedded registry. */
+  siteConfig(registry: string): string {
+    const { directory, cluster } = this;
+    const database = {
+      asset: ASSET,
+      incarnation: 'portal-1',
+      dataDirectory: cluster.server.directory,
+      programs: cluster.programs,
+      connection: cluster.server.connectionString,
+      repository: { location: join(directory, 'repository'), passphraseFile: join(directory, 'passphrase') },
+    };
+    const state = join(directory, 'state');
+    const places = { listen: '127.0.0.1:7410', state, runtime: join(directory, 'runtime'), registry: { embedded: registry } };
+    const file = join(directory, `site-${readdirSync(directory).length}.yaml`);
+    writeFileSync(file, stringify({ site: 'site-b', ...places, peers: [], databases: [database] }));
+    return file;
+  }
+
   spawn(args: readonly string[], user?: { readonly uid: number; readonly gid: number }): ChildProcess {
     const variables = { PATH: process.env.PATH!, HOME: this.directory, NODE_COMPILE_CACHE: '/tmp/holdfast-test-code' };
     const child = spawn(PROGRAM, args, { cwd: '/', env: variables, stdio: ['ignore', 'pipe', 'pipe'], ...user });
