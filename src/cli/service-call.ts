@@ -83,6 +83,13 @@ export async function assetOf(client: ServiceClient, tenant: Tenant, named: stri
   throw usage(`There is no asset "${named}" in ${tenant.name}`, 'See "holdfast asset list".');
 }
 
+/** By id: of those that there are. */
+export async function assetNames(client: ServiceClient, tenant: Tenant): Promise<ReadonlyMap<string, string>> {
+  const names = new Map<string, string>();
+  for await (const { id, name } of client.each('listAssets', { tenant: tenant.id })) names.set(id, name);
+  return names;
+}
+
 /** By id, or by a label or host name that only one active agent has. */
 export async function agentOf(client: ServiceClient, tenant: Tenant, named: string): Promise<Agent> {
   const found: Agent[] = [];

@@ -3,7 +3,7 @@
 import { formatBytes } from '../base/units.ts';
 import type { RestorePlan, Run } from '../client/generated.ts';
 import { usage } from './option.ts';
-import { agentOf, assetOf, withService } from './service-call.ts';
+import { agentOf, assetNames, assetOf, withService } from './service-call.ts';
 import { followRun } from './service-follow.ts';
 import { runLine, showApproval, showList, showOne, whenOf } from './service-show.ts';
 import { reasonOf } from './service-tenant.ts';
@@ -28,14 +28,17 @@ export function runList(invocation: Invocation): Promise<number> {
     const columns = [
       { title: 'id' },
       { title: 'due' },
+      { title: 'asset' },
       { title: 'kind' },
       { title: 'state' },
       { title: 'ended' },
       { title: 'what' },
     ];
+    const names = output.isJson ? new Map<string, string>() : await assetNames(client, mine);
     await showList(output, 'run', body.items, columns, (run) => [
       run.id,
       whenOf(run.dueAt),
+      run.assetId === undefined ? '-' : (names.get(run.assetId) ?? run.assetId),
       run.kind,
       run.state,
       whenOf(run.endedAt),

@@ -83,7 +83,10 @@ describe('the verbs of the service', () => {
     expect(await ok('policy', 'effective', 'web1/home')).toContain('"rpoMs":86400000');
     const [queued] = records(await ok('run', 'start', 'backup', 'web1/home', '--json'));
     expect(queued).toMatchObject({ state: 'queued', assetId: made!['id'] });
-    expect(await ok('run', 'list', '--asset', 'web1/home')).toContain(String(queued!['id']));
+    const listed = (await ok('run', 'list', '--asset', 'web1/home'))
+      .split('\n')
+      .find((line) => line.includes(String(queued!['id'])));
+    expect(listed, 'and of what it is').toContain('web1/home');
     expect(await ok('run', 'cancel', String(queued!['id']))).toContain('canceled');
     const followed = await run(['run', 'follow', String(queued!['id'])]);
     expect([followed.status, followed.stderr]).toEqual([130, expect.stringContaining('was canceled')]);
