@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import {
+  candidatesOffered,
   demotionBegun,
   type LeaseHolder,
   newHolder,
@@ -28,7 +29,16 @@ import {
   promise,
   recordRead,
 } from '../../src/dr/promotion-candidate.ts';
-import { claimed, type Demotion, demoted, isRefusal, reclaimed, renewed, type WriterRecord } from '../../src/dr/writer-record.ts';
+import {
+  claimed,
+  type Demotion,
+  demoted,
+  isRefusal,
+  type Member,
+  reclaimed,
+  renewed,
+  type WriterRecord,
+} from '../../src/dr/writer-record.ts';
 import type { KnownWriter, WriterRegister } from '../../src/dr/writer-register.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
 import { bootMs } from './boot-clock.ts';
@@ -41,6 +51,7 @@ import { closeGate, removeToken, writeToken } from './token-file.ts';
 /** Of a lease: how often it is renewed, and how long one try may take. */
 const ROUND = 1 / 4;
 const GRACE = 1 / 4;
+const ADMIT_POLL_MS = 50;
 
 export type GateOptions = {
   /** As the register names this instance. */
@@ -75,6 +86,8 @@ export class StartGate {
   #known: KnownWriter | undefined;
   #server: GuardedServer | undefined;
   #armedUntilMs = -Infinity;
+  /** To be candidates. */
+  #admitted: readonly Member[] = [];
   /** Its server is being stopped in order: not to be started again. */
   #isDemoting = false;
   #problem: string | undefined;
@@ -171,12 +184,29 @@ export class StartGate {
     }
   }
 
+  /** From its next renewal on that instance may be granted the right. Done when the register says so. GATE_NOT_HOLDER. */
+  async admit(candidate: Member, signal: AbortSignal): Promise<void> {
+    this.#admitted = [...this.#admitted.filter(({ name }) => name !== candidate.name), candidate];
+    for (;;) {
+      const { isOver = true } = this.#holder ?? {};
+      if (isOver || this.#isDemoting)
+        throw new Fault('GATE_NOT_HOLDER', `${this.#options.member} does not hold the right to write: it can admit nobody`);
+      if (this.#known?.record.candidates.some(({ name }) => name === candidate.name) === true) return;
+      await sleep(ADMIT_POLL_MS, undefined, { signal });
+    }
+  }
+
   async #renew(signal: AbortSignal): Promise<void> {
     for (let attempt = 0; attempt < 2; attempt++) {
       const known = this.#known!;
       const { epoch, life } = this.#holder!;
-      const next = renewed(known.record, epoch, life);
+      const next = renewed(known.record, epoch, life, this.#withAdmitted(known.record));
       if (!isRefusal(next)) {
+        // From before the swap: its answer may be lost.
+        this.#holder = candidatesOffered(
+          this.#holder!,
+          next.candidates.map(({ name }) => name),
+        );
         const sentAtMs = bootMs();
         const swapped = await this.#options.register.swap(known, next, { signal });
         if (swapped !== 'conflict') {
@@ -188,6 +218,12 @@ export class StartGate {
       await this.#look(signal, false);
       if (this.#holder === undefined || this.#holder.isOver || this.#known?.record.state !== 'open') return;
     }
+  }
+
+  #withAdmitted({ candidates }: WriterRecord): readonly Member[] {
+    const isNew = ({ name }: Member): boolean => name !== this.#options.member && candidates.every((one) => one.name !== name);
+    const added = this.#admitted.filter(isNew);
+    return added.length === 0 ? candidates : [...candidates, ...added];
   }
 
   async #askAll(signal: AbortSignal): Promise<void> {

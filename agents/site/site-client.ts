@@ -68,6 +68,7 @@ export class SiteClient implements SiteControl {
   readonly verifyPages: SiteControl['verifyPages'] = (asset, call) => this.#ask('verifyPages', asset, null, call);
   readonly protect: SiteControl['protect'] = (asset, of, call) => this.#ask('protect', asset, of, call);
   readonly rejoin: SiteControl['rejoin'] = (asset, of, call) => this.#ask('rejoin', asset, of, call);
+  readonly admit: SiteControl['admit'] = (asset, candidate, call) => this.#ask('admit', asset, candidate, call);
   readonly promise: SiteControl['promise'] = (asset, request, call) => this.#ask('promise', asset, request, call);
 
   close(): void {

@@ -9,7 +9,7 @@ import { Fault, isFault } from '../../src/base/faults.ts';
 import type { SigningPair } from '../../src/codec/signature.ts';
 import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { EpochOfFailover } from '../../src/dr/site-control.ts';
-import type { LogEnd } from '../../src/dr/writer-record.ts';
+import type { LogEnd, Member } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { DAY_MS, parseDuration } from '../../src/policy/duration.ts';
 import type { Registry } from '../../src/registry/registry.ts';
@@ -154,6 +154,8 @@ export class SiteDaemon {
         return database.status();
       case 'promise':
         return database.promise(argument as PromiseRequest);
+      case 'admit':
+        return database.gate.admit(argument as Member, signal);
       case 'demote':
         return commands.demote(of.failover, signal);
       case 'revoke':

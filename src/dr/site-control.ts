@@ -11,7 +11,7 @@
 
 import type { LeaseTerms } from './lease-terms.ts';
 import type { PromiseRequest } from './promotion-candidate.ts';
-import type { Demotion, LogEnd } from './writer-record.ts';
+import type { Demotion, LogEnd, Member } from './writer-record.ts';
 
 export type SiteCall = { readonly signal: AbortSignal };
 
@@ -61,6 +61,9 @@ export interface SiteControl {
   /** At the old primary, after the grant: its divergent log and rows are exported, then it becomes a standby of the new epoch. `sealed`: where
    *  the epoch that it wrote was sealed. Waits until its standby runs. */
   rejoin(asset: string, of: EpochOfFailover & { readonly sealed: LogEnd }, call: SiteCall): Promise<Rejoined>;
+
+  /** At the primary: that instance may be granted the right from now on; done when the register says so. */
+  admit(asset: string, candidate: Member, call: SiteCall): Promise<void>;
 
   /** A candidate's promise, asked by the holder's gate. False: refused. */
   promise(asset: string, request: PromiseRequest, call: SiteCall): Promise<boolean>;

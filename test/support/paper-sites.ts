@@ -148,6 +148,7 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
       await told('rejoin', asset);
       return { divergence: null, standby: { ...standby, problem: null } };
     },
+    admit: (asset) => told('admit', asset),
     promise: async () => false,
   };
 }

@@ -187,4 +187,31 @@ describe.runIf(programs !== undefined)('The start gate of a real server', () => 
     },
     TIMEOUT_MS,
   );
+
+  it(
+    'admits a candidate with its next renewal, and asks it for its promises from then on',
+    async () => {
+      const { args, dataDirectory, tokenFile } = scene.optionsOf('a');
+      const { register } = scene;
+      const over = new AbortController();
+      const owner = serverUser();
+      const asked = new Set<string>();
+      const ask = async (name: string): Promise<boolean> => {
+        asked.add(name);
+        return false;
+      };
+      const gate = await StartGate.open({ member: 'a', register, programs: programs!, dataDirectory, tokenFile, args, owner, ask });
+      const running = gate.run(over.signal);
+      await until('it takes writes', () => scene.writes('a', 'one'));
+      await gate.admit({ name: 'c', site: 'c' }, over.signal);
+      expect((await register.read()).record.candidates.map(({ name }) => name)).toEqual(['b', 'c']);
+      await until('it asks the new one', () => asked.has('c'));
+      expect(await scene.writes('a', 'two')).toBe(true);
+      await gate.demote(FAILOVER, over.signal);
+      await expect(gate.admit({ name: 'd', site: 'd' }, over.signal)).rejects.toMatchObject({ code: 'GATE_NOT_HOLDER' });
+      over.abort();
+      await running;
+    },
+    TIMEOUT_MS,
+  );
 });
