@@ -60,6 +60,8 @@ export type ServiceOptions = {
   /** Where new tenants' repositories go; below the home when absent. */
   readonly store: string | undefined;
   readonly publicUrl: string | undefined;
+  /** Addresses and blocks. */
+  readonly trustedProxies: readonly string[];
   readonly channelsFile: string | undefined;
   readonly hasLocalAgent: boolean;
   readonly hasScheduler: boolean;
@@ -182,6 +184,7 @@ async function compose(
     wake: (agentId) => (agentId === undefined ? scheduler.wake() : waker.wake(agentId)),
     config: {
       version: options.version,
+      trustedProxies: options.trustedProxies,
       ...(options.eraseAfterDays === undefined ? {} : { eraseAfterMs: options.eraseAfterDays * DAY_MS }),
     },
     shippedPolicies,

@@ -2,8 +2,10 @@
 
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { wrongBlocks } from '../trust/allowed-sources.ts';
 import { readListen } from './listen-address.ts';
 import { processFacts } from './open.ts';
+import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
 
@@ -16,6 +18,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     listen: readListen(options.text('listen') ?? environment.variables.HOLDFAST_LISTEN ?? '127.0.0.1:8480'),
     store: options.text('store') ?? environment.variables.HOLDFAST_STORE,
     publicUrl: options.text('public-url') ?? environment.variables.HOLDFAST_PUBLIC_URL,
+    trustedProxies: proxiesOf(invocation),
     channelsFile: options.text('channels'),
     hasLocalAgent: !options.flag('no-local-agent'),
     hasScheduler: !options.flag('no-scheduler'),
@@ -46,4 +49,15 @@ export async function serve(invocation: Invocation): Promise<number> {
   output.notice('Stopping: runs of this process end or are left to be taken up.');
   await service.stop();
   return 0;
+}
+
+/** Without them every request through a proxy comes from the proxy: tenants could not say from where, and one who guesses would lock out all. */
+function proxiesOf({ options, environment }: Invocation): readonly string[] {
+  const given = options.texts('trusted-proxy');
+  const listed = environment.variables.HOLDFAST_TRUSTED_PROXIES?.split(',').map((one) => one.trim()) ?? [];
+  const proxies = (given.length > 0 ? given : listed).filter((one) => one !== '');
+  const wrong = wrongBlocks(proxies);
+  if (wrong.length > 0)
+    throw usage(`"${wrong[0]}" is no address of a proxy`, 'Give an address or a block, e.g. 127.0.0.1 or 10.0.0.0/24.');
+  return proxies;
 }

@@ -25,6 +25,13 @@ export const SERVICE_VERBS: readonly Verb[] = [
       },
       { name: 'public-url', kind: 'text', value: 'URL', help: 'how agents and people reach it (default: where it listens)' },
       {
+        name: 'trusted-proxy',
+        kind: 'text',
+        many: true,
+        value: 'CIDR',
+        help: 'addresses of reverse proxies: their X-Forwarded-For says where a request comes from (or HOLDFAST_TRUSTED_PROXIES, with commas)',
+      },
+      {
         name: 'channels',
         kind: 'file',
         value: 'FILE',
