@@ -2,13 +2,15 @@
 // allocated (measured: 16 GB/s in place; node:crypto allocates every result and on fresh memory falls to a fraction of that).
 // Where the symbols are missing, node:crypto does it, with the same bytes.
 
-import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { type CFunction, cLibrary } from '../base/ffi.ts';
 import { invariant } from '../base/invariant.ts';
 
 export const TAG_BYTES = 16;
 export const KEY_BYTES = 32;
 export const NONCE_BYTES = 12;
+
+/** Node's, when it is asked for: to load it takes each thread some 10 ms. */
+const nodeCrypto = () => process.getBuiltinModule('node:crypto');
 
 const EVP_CTRL_GET_TAG = 0x10;
 const EVP_CTRL_SET_TAG = 0x11;
@@ -79,7 +81,7 @@ export class Aead {
     invariant(!this.#isClosed, 'a closed cipher, whose key is gone, is not used');
     const ssl = this.#ssl;
     if (ssl === undefined) {
-      const cipher = createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(aad);
+      const cipher = nodeCrypto().createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(aad);
       target.set(cipher.update(plain));
       cipher.final();
       target.set(cipher.getAuthTag(), plain.length);
@@ -130,7 +132,7 @@ export class Aead {
   #openWithNode(target: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, aad: Uint8Array): boolean {
     const length = sealed.length - TAG_BYTES;
     try {
-      const decipher = createDecipheriv('aes-256-gcm', this.#key, nonce, { authTagLength: TAG_BYTES });
+      const decipher = nodeCrypto().createDecipheriv('aes-256-gcm', this.#key, nonce, { authTagLength: TAG_BYTES });
       decipher.setAAD(aad).setAuthTag(sealed.subarray(length));
       const plain = decipher.update(sealed.subarray(0, length));
       decipher.final();

@@ -166,3 +166,10 @@ export function decodeTrailer(bytes: Uint8Array, what = 'A pack'): PackTrailer {
   const salt = r.raw(16);
   return { kind: kind === 0 ? 'data' : 'metadata', directoryLength, blockCount, session, salt };
 }
+
+/** Associated data of a block: block id (16), u32 raw length, u8 codec. */
+export function writeBlockAad(aad: Uint8Array, blockId: Uint8Array, rawLength: number, codec: number): void {
+  aad.set(blockId);
+  for (let i = 0; i < 4; i++) aad[BLOCK_ID_BYTES + i] = rawLength >>> (8 * i);
+  aad[BLOCK_ID_BYTES + 4] = codec;
+}

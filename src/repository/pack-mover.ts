@@ -21,11 +21,12 @@ import {
   type PackKind,
   type SealingSession,
   TRAILER_BYTES,
+  writeBlockAad,
 } from '../format/pack.ts';
 import { bytesEqual } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockOpener } from '../worker/block-opener.ts';
-import { appendDirectory, writeBlockAad } from '../worker/pack-writer.ts';
+import { appendDirectory } from '../worker/pack-writer.ts';
 import { contentBytesOf } from './block-copies.ts';
 import { LEAN_SHARE_MAX } from './census.ts';
 import type { Keyring, Random } from './keyring.ts';

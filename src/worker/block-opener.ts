@@ -2,8 +2,7 @@
 
 import { Aead, TAG_BYTES } from '../codec/aead.ts';
 import { Decompressor } from '../codec/zstd.ts';
-import { BLOCK_ID_BYTES } from '../format/pack.ts';
-import { writeBlockAad } from './pack-writer.ts';
+import { BLOCK_ID_BYTES, writeBlockAad } from '../format/pack.ts';
 
 /** Sessions whose ciphers are kept ready. */
 const CIPHERS_MAX = 64;

@@ -15,6 +15,7 @@ import {
   type PackKind,
   SESSION_BYTES,
   TRAILER_BYTES,
+  writeBlockAad,
 } from '../format/pack.ts';
 import { writeCounter } from './dedup.ts';
 
@@ -200,13 +201,6 @@ export class PackWriter {
     this.#compressor.close();
     this.#aead.close();
   }
-}
-
-/** Associated data of a block: block id (16), u32 raw length, u8 codec. */
-export function writeBlockAad(aad: Uint8Array, blockId: Uint8Array, rawLength: number, codec: number): void {
-  aad.set(blockId);
-  for (let i = 0; i < 4; i++) aad[BLOCK_ID_BYTES + i] = rawLength >>> (8 * i);
-  aad[BLOCK_ID_BYTES + 4] = codec;
 }
 
 type DirectoryDetails = {

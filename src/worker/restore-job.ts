@@ -2,6 +2,7 @@
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Fault, isFault } from '../base/faults.ts';
+import type { Attributes } from '../files/attributes.ts';
 import { attributesAt } from '../files/packed-attributes.ts';
 import { HERE, OPEN } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
@@ -120,8 +121,8 @@ export class Restorer {
     const length = job.writes[w + 3]!;
     const fd = open.fd(file);
     if (fd === undefined) return 0;
-    const piece = this.#block.subarray(from, from + length);
-    if (!job.overZeros && !open.isWhole(file) && length >= HOLE_BYTES_MIN && isZero(piece)) return length;
+    const mayBeHole = !job.overZeros && !open.isWhole(file) && length >= HOLE_BYTES_MIN;
+    if (mayBeHole && isZero(this.#block.subarray(from, from + length))) return length;
     try {
       this.#posix.pwrite(fd, this.#block, from, length, offset);
       return length;
@@ -182,6 +183,8 @@ class OpenFiles {
   readonly #posix = posixCalls();
   readonly #wholes: number;
   #latest = -1;
+  /** Of the latest one. */
+  #wanted: Attributes | undefined;
   #state: NewFileState = 'new';
 
   constructor(job: RestoreJob, tree: TargetTree | undefined, problems: RestoreAnswer['problems'][number][]) {
@@ -252,7 +255,8 @@ class OpenFiles {
     if (single !== undefined) return this.#posix.open(HERE, single, OPEN.readWrite, 0);
     const tree = this.#tree!;
     if (this.isWhole(file)) {
-      const fd = tree.createFileFor(attributesAt(files.whole, file), existing);
+      this.#wanted = attributesAt(files.whole, file);
+      const fd = tree.createFileFor(this.#wanted, existing);
       this.#state = tree.newFileState;
       return fd;
     }
@@ -267,7 +271,7 @@ class OpenFiles {
     this.#latest = -1;
     if (fd === undefined) return;
     if (!this.#spoiled.has(file)) {
-      const problems = this.#tree!.finishFile(fd, attributesAt(this.#job.files.whole, file), this.#state);
+      const problems = this.#tree!.finishFile(fd, this.#wanted!, this.#state);
       if (problems.length > 0) this.#problems.push(...problems);
     }
     this.#posix.close(fd);
