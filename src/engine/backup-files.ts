@@ -40,7 +40,6 @@ const WAITING_MAX = 20_000;
 const WRITTEN_MAX = 2_000;
 /** Entries between two looks at what the workers have answered. */
 const SLICE_ENTRIES = 1000;
-
 const NO_XATTRS: readonly Xattr[] = [];
 
 export type FilesBackup = {
