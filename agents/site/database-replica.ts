@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReplicaState } from '../../src/dr/site-control.ts';
+import { rejoinAsReplica } from '../../src/replica/rejoin.ts';
 import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
 import { Replication } from '../../src/replica/replication.ts';
 import type { OpenedRepository } from '../../src/repository/open.ts';
@@ -60,6 +61,8 @@ export class DatabaseReplica {
       let places: Awaited<ReturnType<typeof open>> | undefined;
       try {
         places = await open();
+        // After a failover: what was the repository here becomes a replica of its own replica.
+        await rejoinAsReplica({ ...places, now, signal });
         const replication = await Replication.open({
           ...places,
           progress: this.#progress,

@@ -91,6 +91,9 @@ export const FAULTS = {
     'Somebody changed the replica or put an older state of one of the two in place. Nothing was overwritten. Find out which one holds what is needed before anything else.',
     EXIT.damage,
   ),
+  REPLICA_LEFT_STATE: never(
+    'This place keeps what it held before it became a replica. Look at it, and let it go with "holdfast replica discard" when nobody needs it.',
+  ),
   REPLICA_TAKEN_OVER: never('Another replication, or a release, has taken this replica over. Only one may run.'),
 
   // Source

@@ -1,12 +1,16 @@
 // A repository's copy at another site: keeping it, looking at it, proving it, mending it, releasing it.
 
+import { randomBytes } from 'node:crypto';
 import { EXIT, Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
+import { discardLeftState, rejoinAsReplica } from '../replica/rejoin.ts';
 import { ReplicaProgress } from '../replica/replica-progress.ts';
 import { releaseReplica, replicaStatus } from '../replica/replica-status.ts';
 import { Replication } from '../replica/replication.ts';
 import { verifyReplica } from '../replica/verify-replica.ts';
+import { readLeftStates } from '../repository/left-states.ts';
 import { type OpenedRepository, openRepository } from '../repository/open.ts';
+import { registerCodec } from '../repository/register-codec.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { openStoreOf } from './open.ts';
 import { usage } from './option.ts';
@@ -38,6 +42,12 @@ export async function replicaRun(invocation: Invocation): Promise<number> {
         `${lagSeconds === undefined ? 'first copy' : `${lagSeconds.toFixed(1)} s behind`}, ${formatBytes(progress.bytesBehind)} to copy`,
       );
     };
+    if (options.flag('rejoin')) {
+      const rejoined = await rejoinAsReplica({ source: source!, replica, now: () => new Date(), signal });
+      const left = rejoined.kind === 'joined' ? rejoined.left : undefined;
+      if (left !== undefined)
+        output.notice(`${replica.location} held what ${left.source} does not have: kept as the state ${left.id}`);
+    }
     const timer = setInterval(report, REPORT_MS);
     try {
       const replication = await Replication.open({
@@ -81,12 +91,14 @@ export async function replicaStatusOf(invocation: Invocation): Promise<number> {
     const status = await replicaStatus(replica, source?.store, { keyring, now: new Date(), signal });
     if (status === undefined) throw new Fault('REPLICA_FOREIGN', `There is no replica at ${replica.location}`);
     const { mark, asOfSecondsAgo, behind } = status;
+    const left = (await readLeftStates(replica, registerCodec(keyring, randomBytes), { signal }))?.value ?? [];
     output.line(`Replica of ${mark.source}: ${mark.state}, as of ${mark.asOf} (${Math.round(asOfSecondsAgo)} s ago)`);
     if (behind !== undefined)
       output.line(
         `  ${behind.changes} changes, ${behind.snapshots} snapshots and ${formatBytes(behind.bytes)} in ${behind.packs} packs behind`,
       );
     if (mark.state === 'released') output.line(`  released by ${mark.releasedBy}: ${mark.reason}`);
+    for (const one of left) output.line(`  keeps the state ${one.id}, which was left on ${one.at}`);
     const { state, source: origin, asOf, sequence, releasedBy, reason } = mark;
     output.summary('replica status', {
       state,
@@ -95,6 +107,7 @@ export async function replicaStatusOf(invocation: Invocation): Promise<number> {
       asOfSecondsAgo: Math.round(asOfSecondsAgo * 1000) / 1000,
       sequence,
       behind: behind ?? null,
+      left: left.map(({ id, at }) => ({ id, at })),
       releasedBy,
       reason,
     });
@@ -141,6 +154,24 @@ async function examine(invocation: Invocation, verb: string, isFull: boolean, me
       durationMs: Math.round(performance.now()),
     });
     return left === 0 ? 0 : EXIT.damage;
+  });
+}
+
+export async function replicaDiscard(invocation: Invocation): Promise<number> {
+  const { args, output, signal } = invocation;
+  const id = args[0]!;
+  return withPlaces(invocation, { createReplica: false, needsSource: false, withoutSource: true }, async ({ replica, keyring }) => {
+    const codec = registerCodec(keyring, randomBytes);
+    const states = (await readLeftStates(replica, codec, { signal }))?.value ?? [];
+    if (!states.some((one) => one.id === id))
+      throw usage(
+        `${replica.location} keeps no state "${id}"`,
+        states.length === 0 ? 'It keeps none.' : `It keeps: ${states.map((one) => `${one.id} (left on ${one.at})`).join(', ')}`,
+      );
+    await discardLeftState(replica, codec, id, { signal });
+    output.line(`The state ${id} is let go; what only it had goes with the next look of the replication, or the next prune`);
+    output.summary('replica discard', { id });
+    return 0;
   });
 }
 

@@ -26,6 +26,11 @@ export const REPLICA_VERBS: readonly Verb[] = [
       { name: 'once', kind: 'flag', help: 'end when everything that is there now is copied' },
       { name: 'interval', kind: 'count', min: 1, value: 'SECONDS', help: 'between two looks at the source (default: 1)' },
       { name: 'keep-all', kind: 'flag', help: 'delete nothing at the replica, whatever the source has deleted' },
+      {
+        name: 'rejoin',
+        kind: 'flag',
+        help: 'the place was the repository before a failover: it becomes a replica, and keeps what only it has',
+      },
       PARALLEL,
     ],
     examples: [
@@ -59,6 +64,15 @@ export const REPLICA_VERBS: readonly Verb[] = [
     options: [...REPOSITORY, TO, PARALLEL],
     examples: [['holdfast replica repair --to /mnt/site-b/replica', 'Reads every byte there']],
     load: async () => (await import('./replica.ts')).replicaRepair,
+  },
+  {
+    name: 'replica discard',
+    summary: 'let go of what a place had that became a replica after a failover',
+    details: 'STATE is named by "replica status". Until then nothing that only it has is deleted, and prunes refuse.',
+    args: [{ name: 'STATE', min: 1, max: 1, kind: 'text' }],
+    options: [...REPOSITORY, TO],
+    examples: [['holdfast replica discard --to /srv/backup 0123456789abcdef0123', 'When its rows were looked at']],
+    load: async () => (await import('./replica.ts')).replicaDiscard,
   },
   {
     name: 'replica release',

@@ -8,12 +8,14 @@ import { readableIndexes } from '../repository/head-changes.ts';
 import { decodeIndexObject } from '../repository/index-objects.ts';
 import type { Keyring } from '../repository/keyring.ts';
 import { HEAD_REGISTER, hex, indexKey } from '../repository/layout.ts';
-import { registerCodec } from '../repository/register-codec.ts';
+import { type RegisterCodec, registerCodec } from '../repository/register-codec.ts';
+import { Registers } from '../repository/registers.ts';
 import { readReplicaMark, swapReplicaMark } from '../repository/replica-mark.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { readProven } from './mirror-object.ts';
 
 const RELEASE_ATTEMPTS_MAX = 20;
+const SEQUENCES_AHEAD = 2 ** 32;
 
 export type ReplicaStatus = {
   readonly mark: ReplicaMark;
@@ -89,6 +91,20 @@ async function missingPacks(
   return [...packs.values()];
 }
 
+/** Numbers its head far ahead of whatever the old source may come to: that one can become its replica, and nobody who has seen the old head
+ *  takes the new one for a head that was set back. */
+async function goAhead(replica: ObjectStore, codec: RegisterCodec, mark: ReplicaMark, signal: AbortSignal): Promise<void> {
+  const registers = new Registers(replica, codec, randomBytes);
+  for (let attempt = 0; attempt < RELEASE_ATTEMPTS_MAX; attempt++) {
+    const head = await registers.readHead({ signal });
+    if (head === undefined) throw new Fault('HEAD_MISSING', `The replica at ${replica.location} has no head`);
+    const sequence = mark.sequence + SEQUENCES_AHEAD;
+    if (head.value.sequence >= sequence) return;
+    if ((await registers.swapHead({ ...head.value, sequence }, head.version, { signal })) !== 'conflict') return;
+  }
+  throw new Fault('HEAD_CONTENTION', `The head of the replica at ${replica.location} changes too often`);
+}
+
 /** Makes the replica a repository of its own: from the moment on at which this answers no replication changes it any more, and others may.
  *  Again: nothing changes. REPLICA_FOREIGN when it is none, or not whole yet. */
 export async function releaseReplica(
@@ -100,12 +116,18 @@ export async function releaseReplica(
   for (let attempt = 0; attempt < RELEASE_ATTEMPTS_MAX; attempt++) {
     const current = await readReplicaMark(replica, codec, { signal });
     if (current === undefined) throw new Fault('REPLICA_FOREIGN', `The repository at ${replica.location} is no replica`);
-    if (current.value.state === 'released') return current.value;
+    if (current.value.state === 'released') {
+      await goAhead(replica, codec, current.value, signal);
+      return current.value;
+    }
     if (current.value.state === 'seeding')
       throw new Fault('REPLICA_FOREIGN', `The replica at ${replica.location} is not whole yet: its first copy has not ended`);
     const mark: ReplicaMark = { ...current.value, state: 'released', releasedBy: by, reason };
     const swapped = await swapReplicaMark(replica, { codec, random: randomBytes }, mark, current.version, { signal });
-    if (swapped !== 'conflict') return mark;
+    if (swapped !== 'conflict') {
+      await goAhead(replica, codec, mark, signal);
+      return mark;
+    }
   }
   throw new Fault('HEAD_CONTENTION', `The mark of the replica at ${replica.location} changes too often`);
 }

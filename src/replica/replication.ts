@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../base/faults.ts';
 import { bytesEqual } from '../model/reference.ts';
 import { REPOSITORY_OBJECT } from '../repository/layout.ts';
+import { readLeftStates } from '../repository/left-states.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import { registerCodec } from '../repository/register-codec.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -73,13 +74,16 @@ export class Replication {
     await replica.probe({ signal });
     await mustBeCopyOf(source, replica, signal);
     const codec = registerCodec(source.keyring, randomBytes);
+    // What it held before it became a replica is kept until people let it go.
+    const left = await readLeftStates(replica, codec, { signal });
+    const keepAll = options.keepAll || (left?.value ?? []).length > 0;
     const claim = await ReplicaClaim.take({ source: source.store, replica, codec, random: randomBytes, now, signal });
     const mirror: Mirror = { source: source.store, replica, progress, signal };
     const sessionKeys = new SessionKeyMirror(mirror, source.keyring.pairIds);
     const { keyring } = source;
     const heads = await HeadMirror.open({ mirror, codec, keyring, sessionKeys, claim, parallel, nowMs, now });
-    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll: options.keepAll, nowMs });
-    return new Replication(options, { mirror, claim, heads, logs, sessionKeys });
+    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll, nowMs });
+    return new Replication({ ...options, keepAll }, { mirror, claim, heads, logs, sessionKeys });
   }
 
   /** One round of everything: what the source held when it began is at the replica when it ends. */
@@ -164,7 +168,7 @@ export class Replication {
 }
 
 /** REPLICA_FOREIGN when another repository is there. */
-async function mustBeCopyOf(source: OpenedRepository, replica: ObjectStore, signal: AbortSignal): Promise<void> {
+export async function mustBeCopyOf(source: OpenedRepository, replica: ObjectStore, signal: AbortSignal): Promise<void> {
   if ((await replica.size(REPOSITORY_OBJECT, { signal })) === undefined) return;
   const [ours, there] = await Promise.all([
     source.store.get(REPOSITORY_OBJECT, undefined, { signal }),

@@ -16,6 +16,7 @@ import { neededPacks } from './examine.ts';
 import { rootsOf } from './head-changes.ts';
 import { encodeIndexObject } from './index-objects.ts';
 import { hex, indexKey, unhex } from './layout.ts';
+import { mustHaveNothingLeft } from './left-states.ts';
 import { type Examination, type Kept, MaintenanceSession } from './maintenance.ts';
 import { mustBeOwner } from './owner-only.ts';
 import { isDeadFrom } from './process-state.ts';
@@ -124,6 +125,8 @@ class PruneRun {
       this.#progress.phase = 'done';
       return this.#reportDryRun(material, findStrays(strays, evidenceOf(material, undefined)).length);
     }
+    // What a state names that was left is waste to this head.
+    await mustHaveNothingLeft(store, heads.ports.codec, this.#call);
     const session = await MaintenanceSession.begin(heads, this.#repository.process, this.#call);
     try {
       await this.#finishEarlier(session);

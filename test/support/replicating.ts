@@ -1,6 +1,7 @@
 // A replica of the repository in `<directory>/repository`, in `<directory>/replica/repository`. Without vitest: child processes use it too.
 
 import { join } from 'node:path';
+import { type Rejoined, rejoinAsReplica } from '../../src/replica/rejoin.ts';
 import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
 import { Replication } from '../../src/replica/replication.ts';
 import { type VerifiedReplica, verifyReplica } from '../../src/replica/verify-replica.ts';
@@ -42,6 +43,28 @@ export async function replicate(directory: string, options: ReplicateOptions = {
   const progress = options.progress ?? new ReplicaProgress();
   await (await openReplication(directory, { ...options, progress })).once();
   return progress;
+}
+
+/** The other way round: what is in `<directory>/repository` becomes a replica of what is in `<directory>/replica`, and is brought up to date. */
+export async function rejoin(directory: string, wrap: (store: ObjectStore) => ObjectStore = (store) => store): Promise<Rejoined> {
+  const signal = new AbortController().signal;
+  const replica = wrap(await openFsStore(join(directory, 'repository'), { create: false }));
+  const source = await openKeys(await openFsStore(join(replicaOf(directory), 'repository'), { create: false }), PASSPHRASE);
+  const rejoined = await rejoinAsReplica({ source, replica, now: () => new Date(), signal });
+  const replication = await Replication.open({
+    source,
+    replica,
+    progress: new ReplicaProgress(),
+    parallel: 2,
+    intervalMs: 10,
+    keepAll: false,
+    signal,
+    onTrouble: () => {},
+    nowMs: () => performance.now(),
+    now: () => new Date(),
+  });
+  await replication.once();
+  return rejoined;
 }
 
 export async function prove(directory: string, { withSource = true, isFull = true, mend = false } = {}): Promise<VerifiedReplica> {

@@ -30,6 +30,8 @@ export type OpenOptions = {
   /** Wraps the store, to watch or to break it. */
   readonly wrap?: (store: ObjectStore) => ObjectStore;
   readonly process?: ProcessFacts;
+  /** Below the directory; "cache" when absent. */
+  readonly cache?: string;
 };
 
 /** Opens (or makes) the repository `<directory>/repository` with its cache in `<directory>/cache`. */
@@ -39,7 +41,7 @@ export async function openRepository(directory: string, options: OpenOptions = {
   const details = {
     store,
     passphrase: PASSPHRASE,
-    cacheDirectory: join(directory, 'cache'),
+    cacheDirectory: join(directory, options.cache ?? 'cache'),
     process: options.process ?? processFacts(),
   };
   return init ? Repository.init({ ...details, label: 'test' }) : Repository.open(details);
