@@ -15,8 +15,10 @@ import type { EndedWhy, FromWatcher, ToWatcher, WatchOrder } from './watcher-mes
 const LOOK_MS = 100;
 const VIEW_EVERY_MS = 1_000;
 const VIEW_SILENCE_MS = 4_000;
-/** For the drill to sign what it has measured so far, when it was ended; then it is killed. */
-const LAST_WORDS_MS = 10_000;
+/** For the drill to sign what it has measured so far, when it was ended; then it is killed. A failover has all of the host 10 s after it was
+ *  declared. */
+const LAST_WORDS_MS = 30_000;
+const LAST_WORDS_PREEMPTED_MS = 8_000;
 
 /** Answers which failover is declared, in words; undefined: none. */
 export type FailoverView = (signal: AbortSignal) => Promise<string | undefined>;
@@ -87,7 +89,7 @@ class Watcher {
     // Told before, so that it knows why its room is over; ended whatever it makes of it.
     tell({ kind: 'ended', why, text });
     let destruction = await destroy(work, this.#room);
-    const patience = setTimeout(() => this.#gone.resolve(), LAST_WORDS_MS);
+    const patience = setTimeout(() => this.#gone.resolve(), why === 'pre-empted' ? LAST_WORDS_PREEMPTED_MS : LAST_WORDS_MS);
     await this.#gone.promise;
     clearTimeout(patience);
     if (!this.#isOver) {
