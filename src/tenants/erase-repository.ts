@@ -27,6 +27,7 @@ import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 const DELETES_IN_FLIGHT_MAX = 16;
 /** Of a repository; see "Objects" in src/format/README.md. */
 const PREFIXES = [PACKS_PREFIX, INDEX_PREFIX, CONDEMNED_PREFIX, UNSOUND_PREFIX, 'log/', SESSION_KEYS_PREFIX, KEYS_PREFIX];
+const LOGS_PREFIX = 'logs/';
 const SESSION_KEY = /^session-keys\/[^/]+\/([^/]+)$/;
 const LOG_OBJECT = /^log\/([^/]+)\//;
 
@@ -61,12 +62,14 @@ export type Deleted = { objects: number; bytes: number };
 
 /** All that is left of it and nothing else, the object that makes it a repository last. `deleted` grows. */
 export async function deleteContent(store: ObjectStore, deleted: Deleted, options?: CallOptions): Promise<void> {
+  const logs = new Set<string>();
   for (const prefix of PREFIXES) {
     for await (const page of store.list(prefix, options)) {
       await forEachBounded(page, DELETES_IN_FLIGHT_MAX, async ({ key, sizeBytes }) => {
         // Before the object that names it: who goes on after a crash would not know of it any more.
         const register = registerOf(key);
-        if (register !== undefined) await store.delete(register, options);
+        if (register !== undefined && !logs.has(register)) await store.delete(register, options);
+        if (register?.startsWith(LOGS_PREFIX) === true) logs.add(register);
         await store.delete(key, options);
         deleted.objects++;
         deleted.bytes += sizeBytes;
@@ -80,7 +83,7 @@ function registerOf(key: string): string | undefined {
   const session = SESSION_KEY.exec(key)?.[1];
   if (session !== undefined) return `${SNAPSHOTS_PREFIX}${session}`;
   const log = LOG_OBJECT.exec(key)?.[1];
-  return log === undefined ? undefined : `logs/${log}`;
+  return log === undefined ? undefined : `${LOGS_PREFIX}${log}`;
 }
 
 /** What this host remembers of the repository. */
