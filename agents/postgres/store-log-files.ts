@@ -53,7 +53,7 @@ export async function storeLogFiles(options: StoreLogFiles): Promise<number> {
   const catalogue = new LogCatalogueKeeper(repository, assetId);
   const log = { repository, catalogue, assetId, incarnation, timeline, from, host: `${host}, from files`, known };
   const writer = new LogWriter({ ...log, now, policy: POLICY, signal, onTrouble, onDurable: () => {} });
-  const records = new WalReader(from, segmentBytes, Number.parseInt(readFileSync(join(dataDirectory, 'PG_VERSION'), 'utf8'), 10));
+  const records = new WalReader(from, segmentBytes, versionOf(dataDirectory));
   for (let at = from; at < end; ) {
     await writer.ready();
     const bytes = readAt(files, timeline, at, Math.min(end - at, writer.room, PIECE_BYTES), segmentBytes);
@@ -65,11 +65,16 @@ export async function storeLogFiles(options: StoreLogFiles): Promise<number> {
   return end;
 }
 
-/** Of all files of a cluster. */
-function segmentBytesIn(files: string): number {
+/** Of all files of a cluster. `files`: its directory pg_wal. */
+export function segmentBytesIn(files: string): number {
   const name = readdirSync(files).find((one) => /^[0-9A-F]{24}$/.test(one));
   if (name === undefined) throw new Fault('LOG_NOT_STORED', `There is no log in ${files}`);
   return statSync(join(files, name)).size;
+}
+
+/** Major. */
+export function versionOf(dataDirectory: string): number {
+  return Number.parseInt(readFileSync(join(dataDirectory, 'PG_VERSION'), 'utf8'), 10);
 }
 
 /** Its bytes go on after the headers of pages. */

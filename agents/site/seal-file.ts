@@ -10,6 +10,8 @@ export type KeptSeal = {
   readonly sealed: Sealed | null;
   /** End of the last record that is stored, "0/3000060": a standby that has replayed this has replayed everything. */
   readonly storedTo: string | null;
+  /** What this site had written beyond the seal of an epoch that it lost: the directory of the export; null: nothing. */
+  readonly exported?: { readonly epoch: number; readonly directory: string | null };
 };
 
 const NOTHING: KeptSeal = { revoked: null, sealed: null, storedTo: null };

@@ -21,6 +21,7 @@ import { parseServerAddress } from '../postgres/connection-string.ts';
 import { DatabaseCapture } from './database-capture.ts';
 import { DatabaseReplica } from './database-replica.ts';
 import { DatabaseStandby } from './database-standby.ts';
+import { rejoin } from './rejoin.ts';
 import { SealFile } from './seal-file.ts';
 import { SiteAudit } from './site-audit.ts';
 import type { SiteClient } from './site-client.ts';
@@ -176,6 +177,11 @@ export class SiteDaemon {
         return commands.verifyPages(signal);
       case 'protect':
         return commands.protect(of, signal);
+      case 'rejoin': {
+        const { helper, threads, now, config } = this.#options;
+        const directory = join(config.state, 'divergence');
+        return rejoin({ database, directory, helper, threads, now }, argument as Parameters<typeof rejoin>[1], signal);
+      }
       default:
         throw new Fault('MESSAGE_INVALID', `A site daemon of this version knows no "${verb}"`);
     }

@@ -59,6 +59,11 @@ export class SiteDatabase {
   #gate: StartGate | undefined;
   /** While there is no gate. */
   #known: WriterRecord | undefined;
+  /** Ends the gate that is there. */
+  #ending = new AbortController();
+  #isGuarding = false;
+  /** No gate may be opened now. */
+  #isHeld = false;
   readonly #problems = new Map<string, string>();
   #server: ServerLook | undefined;
   #log: StoredLog | undefined;
@@ -81,6 +86,11 @@ export class SiteDatabase {
 
   get server(): ServerLook | undefined {
     return this.#server;
+  }
+
+  /** What the register said last. */
+  get record(): WriterRecord | undefined {
+    return this.#gate?.record ?? this.#known;
   }
 
   get isPrimary(): boolean {
@@ -131,11 +141,23 @@ export class SiteDatabase {
       capture: capture.state,
       log: this.#log?.end ?? null,
       replica: this.#replicaState === undefined ? null : { lagMs: null, problem: null, ...this.#replicaState, ...replica?.lagMs },
-      standby: this.isPrimary ? null : (standby.state ?? (state === 'standby' ? FOREIGN_STANDBY : null)),
+      standby: this.isPrimary || state !== 'standby' ? null : this.#candidacy(standby.state ?? FOREIGN_STANDBY),
       sealed: seals.kept.sealed,
       base: this.#base === undefined ? null : { snapshot: this.#base.snapshot, at: this.#base.at },
       fingerprint,
       problems: [...this.#problems].map(([what, why]) => `${what}: ${why}`),
+    };
+  }
+
+  /** However well it is, it cannot take over before the register names it. */
+  #candidacy(state: StandbyState): StandbyState {
+    const { record } = this;
+    const isCandidate = [record?.holder, ...(record?.candidates ?? [])].some((one) => one?.name === this.options.site);
+    if (record === undefined || isCandidate || !state.isHealthy) return state;
+    return {
+      ...state,
+      isHealthy: false,
+      problem: 'the register does not name this site as a candidate: the primary has to admit it',
     };
   }
 
@@ -146,8 +168,31 @@ export class SiteDatabase {
     if (replica?.isRunning === true && !this.#mayCopy()) await replica.stop();
   }
 
-  /** With a gate, as long as it lives. */
+  /** While the work is done no gate has the directory, and no server runs there. */
+  async withoutGate<T>(work: () => Promise<T>): Promise<T> {
+    this.#isHeld = true;
+    try {
+      this.#ending.abort();
+      while (this.#isGuarding) await sleep(TEND_MS);
+      return await work();
+    } finally {
+      this.#isHeld = false;
+    }
+  }
+
   async #guard(signal: AbortSignal): Promise<void> {
+    if (this.#isHeld) return;
+    this.#isGuarding = true;
+    this.#ending = new AbortController();
+    try {
+      await this.#guarded(AbortSignal.any([signal, this.#ending.signal]));
+    } finally {
+      this.#isGuarding = false;
+    }
+  }
+
+  /** With a gate, as long as it lives. */
+  async #guarded(signal: AbortSignal): Promise<void> {
     const { site, config, register, tokenFile, ask } = this.options;
     const { dataDirectory, programs } = config;
     // A server that runs there is stopped by the gate, so not before the register has said that it is ours to stop.
@@ -171,6 +216,7 @@ export class SiteDatabase {
     try {
       await gate.run(signal);
     } finally {
+      this.#known = gate.record ?? this.#known;
       this.#gate = undefined;
     }
   }
@@ -193,7 +239,7 @@ export class SiteDatabase {
 
   /** Of the primary's site nothing is copied to itself; nor is there anything to copy before the register says who that is. */
   #mayCopy(): boolean {
-    const record = this.#gate?.record ?? this.#known;
+    const { record } = this;
     return record !== undefined && record.holder.name !== this.options.site && !this.options.seals.isRevoked(record.epoch);
   }
 

@@ -2,7 +2,7 @@
 // whose first copy has not begun cannot.
 
 import type { LogEnd } from '../../src/dr/writer-record.ts';
-import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
+import { type ClusterFacts, readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
@@ -99,6 +99,10 @@ export class SiteRepository {
     if (state === undefined || state === 'released') return;
     const { store, keyring } = await this.open();
     await releaseReplica(store, keyring, { by, reason, signal });
+  }
+
+  async cluster(signal: AbortSignal): Promise<ClusterFacts | undefined> {
+    return readClusterFacts(await this.open(), this.#asset, signal);
   }
 
   async #view(signal: AbortSignal): Promise<LogView | undefined> {

@@ -1,0 +1,68 @@
+// A site is lost with work that nobody else has, the other goes on, and the first comes back.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { postgresPrograms } from '../../support/postgres.ts';
+import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
+
+const TIMEOUT_MS = 180_000;
+const programs = postgresPrograms();
+const call = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(90_000) });
+
+describe.runIf(programs !== undefined)('A site that was lost', () => {
+  let sites: TwoSites;
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail')
+      for (const site of ['a', 'b'] as const)
+        console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String), sites.serverLog(site).slice(-2000));
+    await sites.end();
+  }, TIMEOUT_MS);
+
+  it(
+    'keeps what only it had, becomes a standby of the other by what differs, and takes over again without a loss',
+    async () => {
+      sites = await TwoSites.create({ programs: programs! });
+      await sites.run();
+      const { a, b } = sites.clients();
+      const lost = { epoch: 1, failover: 'f1' };
+      const { end: sealed } = await b.seal(ASSET, lost, call());
+      await until('A takes writes', () => sites.writes('a', 'only at A'));
+      await sites.daemon('a').kill();
+      await until('the watchdog has stopped its server', () => sites.isStopped('a'));
+      await b.catchUp(ASSET, sealed, call());
+      await sites.grant('b', 'f1', sealed, 'expiry');
+      await b.promoted(ASSET, { epoch: 2, failover: 'f1' }, call());
+      await until('B takes writes', () => sites.writes('b', 'at B'));
+      sites.start('a');
+      await until('A knows that it is not the primary', async () => (await sites.status('a')).gate.role === 'closed');
+      const back = { epoch: 2, failover: 'f1', sealed };
+      const { divergence, standby } = await until('A has rejoined', () => a.rejoin(ASSET, back, call()).catch(passing));
+      expect(standby.isHealthy).toBe(true);
+      expect(existsSync(join(divergence!, 'divergence.json'))).toBe(true);
+      expect(readFileSync(join(divergence!, 'transactions.jsonl'), 'utf8')).toContain('"committed"');
+      await until('A replays what B writes', async () => (await words('a')).includes('at B'));
+      expect(await words('a')).toEqual(await words('b'));
+      // And back, planned.
+      await b.admit(ASSET, { name: 'a', site: 'a' }, call());
+      await until('A is a candidate again', async () => (await sites.status('a')).standby?.isHealthy);
+      const { demotion } = await b.demote(ASSET, 'f2', call());
+      const at = { timeline: demotion.timeline, lsn: demotion.lsn };
+      await a.seal(ASSET, { epoch: 2, failover: 'f2', at }, call());
+      expect((await a.catchUp(ASSET, at, call())).isChainVerified).toBe(true);
+      await sites.grant('a', 'f2', at, 'demotion');
+      expect(await a.promoted(ASSET, { epoch: 3, failover: 'f2' }, call())).toMatchObject({ epoch: 3, timeline: 3 });
+      await until('A takes writes again', () => sites.writes('a', 'home'));
+      expect(await words('a')).toEqual(['first', 'at B', 'home']);
+    },
+    TIMEOUT_MS,
+  );
+
+  async function words(site: 'a' | 'b'): Promise<(string | null)[]> {
+    return (await sites.sql(site, 'SELECT word FROM kept ORDER BY id')).map(([word]) => word!);
+  }
+});
+
+function passing(error: unknown): undefined {
+  if ((error as { code?: string }).code !== 'SITE_UNREACHABLE') throw error;
+}
