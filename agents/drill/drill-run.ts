@@ -9,7 +9,7 @@ import { newestHeartbeat, verifyPages, writeTest } from './clone-checks.ts';
 import type { DrillJournal } from './drill-journal.ts';
 import type { DrillOptions } from './drill-options.ts';
 import { ownerOf, runStep } from './drill-steps.ts';
-import { howProbed, type Probe, placesOfProduction, probe, probesOf, socketProbes } from './negative-probes.ts';
+import { howProbed, type Probe, placesOfProduction, probe, probesOf, probesOfStore, socketProbes } from './negative-probes.ts';
 import { programPlaces, Room } from './room.ts';
 import type { Watched } from './watched.ts';
 
@@ -81,7 +81,7 @@ export class DrillRun {
 
   async #probe(): Promise<Outcome> {
     const { plan, addresses, directories, storeWrites } = this.#options;
-    const named = await Promise.all([...new Set([...(plan.drill?.probes ?? []), ...addresses])].map(probesOf));
+    const named = await Promise.all([...(plan.drill?.probes ?? []).map(probesOf), ...addresses.map(probesOfStore)]);
     const writes = directories.map((directory): Probe => ({ of: directory, wish: { method: 'write', directory } }));
     const wishes = [...named.flat(), ...writes, ...socketProbes(this.#work)];
     const reached: string[] = [];

@@ -12,6 +12,7 @@ import type { ProbeAnswer, ProbeWish } from './probe.ts';
 import { ROOM_ENVIRONMENT, type Room } from './room.ts';
 
 const PROGRAM = join(import.meta.dirname, 'probe.ts');
+const LOOPBACK = /^(?:127\.|::1$)/;
 const LISTENS = 0x1_0000;
 const SOCKETS_MAX = 200;
 const ADDRESSES_MAX = 4;
@@ -19,7 +20,12 @@ const ADDRESSES_MAX = 4;
 export type Probe = { readonly of: string; readonly wish: ProbeWish };
 export type Probed = Probe & { readonly isReached: boolean; readonly text: string };
 
-/** Of an address of a plan, "host" or "host:port", or of where a store is. */
+/** Of where a store is. One on this host's loopback: the room has a loopback of its own, so there is always a way, but nobody at its end. */
+export async function probesOfStore(address: string): Promise<Probe[]> {
+  return (await probesOf(address)).filter(({ wish }) => wish.method !== 'route' || !LOOPBACK.test(wish.address));
+}
+
+/** Of an address of a plan, "host" or "host:port". */
 export async function probesOf(address: string): Promise<Probe[]> {
   const { host, port } = hostAndPort(address);
   const addresses = isIP(host) !== 0 ? [host] : await addressesOf(host);

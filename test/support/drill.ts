@@ -25,6 +25,22 @@ const shell = (name: string, script: string, more: object = {}): object => ({
 });
 export const step = shell;
 
+/** Of one database. */
+export function portalPlan(smokeTest: object): Loose {
+  return {
+    name: 'portal',
+    version: 1,
+    sites: { source: 'site-a', target: 'site-b', witness: 'site-c' },
+    objectives: { rpo: '1m', rto: '5m' },
+    approvals: { planned: 1, unplanned: 2, breakGlass: 2 },
+    lease: { ttl: '10s', margin: '2s', onLeaseLoss: 'stop' },
+    fencing: { proofs: ['demotion', 'expiry'], limit: '1m' },
+    groups: [{ name: 'database', members: [{ asset: ASSET, kind: 'postgres', replayLimit: '5m', startLimit: '2m' }] }],
+    smokeTests: [smokeTest],
+    drill: { every: '30d', limit: '5m', probes: ['192.0.2.1:5432', '203.0.113.7', '[2001:db8::1]:443'] },
+  };
+}
+
 export type DrillEnd = { readonly status: number | null; readonly lines: readonly Line[]; readonly stderr: string };
 
 export class DrillScene {
@@ -60,18 +76,8 @@ export class DrillScene {
 
   /** A file with a plan of one database; `change` says what is different in it. */
   plan(change: (plan: Loose) => void = () => {}): string {
-    const plan: Loose = {
-      name: 'portal',
-      version: 1,
-      sites: { source: 'site-a', target: 'site-b', witness: 'site-c' },
-      objectives: { rpo: '1m', rto: '5m' },
-      approvals: { planned: 1, unplanned: 2, breakGlass: 2 },
-      lease: { ttl: '10s', margin: '2s', onLeaseLoss: 'stop' },
-      fencing: { proofs: ['demotion', 'expiry'], limit: '1m' },
-      groups: [{ name: 'database', members: [{ asset: ASSET, kind: 'postgres', replayLimit: '5m', startLimit: '2m' }] }],
-      smokeTests: [shell('orders', `test "$(${this.cluster.programs}/psql -Atc 'SELECT count(*) FROM orders')" = 1000`)],
-      drill: { every: '30d', limit: '5m', probes: ['192.0.2.1:5432', '203.0.113.7', '[2001:db8::1]:443'] },
-    };
+    const psql = `${this.cluster.programs}/psql`;
+    const plan = portalPlan(shell('orders', `test "$(${psql} -Atc 'SELECT count(*) FROM orders')" = 1000`));
     change(plan);
     const file = join(this.directory, `plan-${readdirSync(this.directory).length}.yaml`);
     writeFileSync(file, stringify(plan));
