@@ -96,6 +96,11 @@ export class Standby {
     return this.#facts;
   }
 
+  /** What keeps its server waiting for log now. */
+  get trouble(): Fault | undefined {
+    return this.#log.trouble;
+  }
+
   /** Ends the handing out of log. Its server waits for the next one that opens it. */
   async close(): Promise<void> {
     this.#end.abort(new Fault('INTERRUPTED', 'The standby is not served any more'));

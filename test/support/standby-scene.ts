@@ -1,7 +1,7 @@
 // Two sites on one machine: a protected cluster, the replication of its repository, and a standby fed from the replica. All of it real, in one
 // scratch directory, ended with the test.
 
-import { chmodSync } from 'node:fs';
+import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
@@ -12,10 +12,11 @@ import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { RestoreProgress } from '../../src/engine/restore-progress.ts';
 import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import type { ObjectStore } from '../../src/store/object-store.ts';
 import { makeOwned, TestServer } from './postgres.ts';
 import { ASSET, PROGRAM, ProtectedCluster, until } from './protected-cluster.ts';
 import { openReplication, type ReplicateOptions, replicaOf } from './replicating.ts';
-import { openRepository } from './repository.ts';
+import { objectPath, openRepository } from './repository.ts';
 
 export const NEVER = new AbortController().signal;
 
@@ -35,7 +36,7 @@ export class StandbyScene {
   }
 
   /** Protected, with a table `t`, replicated; `standby` makes the rest. */
-  static async create(): Promise<StandbyScene> {
+  static async create(wrap?: (store: ObjectStore) => ObjectStore): Promise<StandbyScene> {
     const primary = await ProtectedCluster.create();
     const scene = new StandbyScene(primary);
     await primary.server.sql('CREATE TABLE t (n int)');
@@ -43,7 +44,9 @@ export class StandbyScene {
     onTestFinished(() => scene.stopReplication());
     await scene.replicate();
     await scene.copied();
-    scene.replica = await openRepository(replicaOf(primary.scratch));
+    // The last thing of a first copy.
+    await until(() => existsSync(objectPath(replicaOf(primary.scratch), 'repository')));
+    scene.replica = await openRepository(replicaOf(primary.scratch), wrap === undefined ? {} : { wrap });
     chmodSync(join(replicaOf(primary.scratch), 'repository'), 0o755);
     onTestFinished(() => scene.replica.close());
     return scene;
