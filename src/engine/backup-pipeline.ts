@@ -35,6 +35,8 @@ const UPLOADS_PARALLEL = 4;
 const SPARE_BUFFERS = 1;
 /** An index object is written when this many packs wait for one: what an interrupted backup uploaded is found again. */
 const CHECKPOINT_PACKS = 64;
+/** Or when their directories are so long: of very many tiny files they would fill the memory. */
+const CHECKPOINT_DIRECTORY_BYTES = 2 * 1024 * 1024;
 
 export type IndexSummary = { readonly id: string; readonly bytes: number; readonly packs: number };
 
@@ -88,6 +90,8 @@ export class BackupPipeline {
   readonly #finished: Promise<readonly WorkerTotals[]>;
   readonly #rejectors: ((error: unknown) => void)[] = [];
   #packsToIndex: StoredPack[] = [];
+  /** Of those. */
+  #directoryBytes = 0;
   #checkpoint: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
   #bytesStored = 0;
@@ -330,17 +334,23 @@ export class BackupPipeline {
 
   #onStored(pack: StoredPack): void {
     this.#packsToIndex.push(pack);
-    if (this.#packsToIndex.length < CHECKPOINT_PACKS) return;
+    this.#directoryBytes += pack.directory.length;
+    if (!this.#isCheckpointDue()) return;
     this.#checkpoint = this.#checkpoint.then(async () => {
-      if (this.#packsToIndex.length >= CHECKPOINT_PACKS) await this.#options.write.checkpoint(await this.#writeIndex());
+      if (this.#isCheckpointDue()) await this.#options.write.checkpoint(await this.#writeIndex());
     });
     this.#checkpoint.catch((error: unknown) => this.#fail(error));
+  }
+
+  #isCheckpointDue(): boolean {
+    return this.#packsToIndex.length >= CHECKPOINT_PACKS || this.#directoryBytes >= CHECKPOINT_DIRECTORY_BYTES;
   }
 
   async #writeIndex(): Promise<IndexSummary> {
     const { repository, write } = this.#options;
     const packs = this.#packsToIndex.map((pack): IndexedPack => ({ ...pack, session: write.session }));
     this.#packsToIndex = [];
+    this.#directoryBytes = 0;
     const { id, bytes } = encodeIndexObject(packs, repository.keyring, randomBytes);
     await repository.store.put(indexKey(id), bytes);
     this.#bytesStored += bytes.length;
