@@ -85,7 +85,7 @@ describe('options', () => {
     program.ok(['init']);
     program.file('--odd', 'content');
     expect(program.ok(['--repo', program.repository, 'backup', '--tag=a', '-qx', '--tag', 'b', '--', '--odd'])).toContain(
-      '1 files',
+      'Files: 1',
     );
     expect(program.lines(['snapshots'])[0]).toMatchObject({ tags: ['a', 'b'] });
   });
