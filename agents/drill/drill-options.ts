@@ -67,6 +67,8 @@ export type DrillOptions = {
   readonly addresses: readonly string[];
   /** More that nobody in the room may write to: directories of stores. */
   readonly directories: readonly string[];
+  /** Files and directories that nobody in the room may read: keys, passphrases, evidence. */
+  readonly secrets: readonly string[];
   readonly given: readonly Given[];
   readonly threads: number;
   readonly signal: AbortSignal;

@@ -69,7 +69,10 @@ export class DrillRun {
 
   async #isolate(): Promise<Outcome> {
     const programs = [...new Set(this.#plans.map((plan) => plan.programs))];
-    const layout = { work: this.#work, shown: programPlaces(programs), covered: placesOfProduction(this.#work) };
+    const { secrets, directories } = this.#options;
+    const own = [...secrets, ...directories].filter((path) => !`${this.#work}/`.startsWith(`${path}/`));
+    const covered = [...new Set([...placesOfProduction(this.#work), ...own])];
+    const layout = { work: this.#work, shown: programPlaces(programs), covered };
     this.room = await Room.open(layout);
     await this.#watched.room(this.room.identity);
     this.#journal.add('fact', this.#options.id, 'unshare', {

@@ -24,6 +24,7 @@ function furnish({ work, shown, covered }: RoomLayout): void {
   const all = [...COVERED, ...covered].filter(isDirectory);
   const covers = all.filter((path) => !all.some((other) => path.startsWith(`${other}/`)));
   const alone = covered.filter((path) => !isDirectory(path));
+  const secret = covered.filter(isDirectory);
   const isCovered = (path: string): boolean => covers.some((cover) => path === cover || path.startsWith(`${cover}/`));
   const kept = shown.filter((path) => isCovered(path) && isDirectory(path));
   // Held open, so that they can be found when they are covered.
@@ -37,6 +38,11 @@ function furnish({ work, shown, covered }: RoomLayout): void {
     closeSync(file);
   }
   // Last, for they may lie in what is shown.
+  for (const path of secret) {
+    if (!isDirectory(path)) continue;
+    if (!covers.includes(path)) must('mount', ['-t', 'tmpfs', '-o', COVER_OPTIONS, 'holdfast-drill', path]);
+    must('mount', ['-c', '-o', 'remount,ro', path]);
+  }
   for (const path of alone) if (statOf(path) !== undefined) must('mount', ['-c', '--bind', '/dev/null', path]);
 }
 

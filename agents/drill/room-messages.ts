@@ -5,7 +5,8 @@ export type RoomLayout = {
   readonly work: string;
   /** Stay visible (read-only) although they lie where nothing else is. */
   readonly shown: readonly string[];
-  /** What nobody in the room may see beside what is covered always: directories and sockets of production. */
+  /** What nobody in the room may see beside what is covered always: directories and sockets of production, secrets of who drills.
+   *  None lies above `work`. */
   readonly covered: readonly string[];
 };
 

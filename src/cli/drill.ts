@@ -74,6 +74,7 @@ export async function drillRun(invocation: Invocation): Promise<number> {
       storeWrites,
       addresses,
       directories,
+      secrets: secretsOf(invocation, config),
       given,
       threads: threadsOf(options),
       signal,
@@ -163,6 +164,14 @@ function momentOf(text: string | undefined): Date | undefined {
   if (micros === undefined)
     throw usage(`"${text}" is not a moment`, 'Give RFC 3339 with an offset, e.g. 2026-05-04T10:15:30+08:00.');
   return new Date(Math.floor(micros / 1000));
+}
+
+/** What this process may read, and no step of a plan. */
+function secretsOf({ options, environment }: Invocation, config: SiteConfig | undefined): string[] {
+  const named = ['key-dir', 'evidence-dir', 'cache-dir', 'passphrase-file'].map((name) => options.text(name));
+  const known = config === undefined ? [] : [config.state, ...config.databases.map(({ repository }) => repository.passphraseFile)];
+  const all = [...named, environment.cacheDirectory, environment.variables.HOLDFAST_PASSPHRASE_FILE, ...known];
+  return all.flatMap((path) => (path === undefined || path === '' ? [] : [resolve(path)]));
 }
 
 /** The daemons of all sites sign heartbeats. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -29,13 +29,21 @@ describe('the room of a drill', () => {
     const [work, shown] = [join(scratch, 'work'), join(scratch, 'shown')];
     for (const path of [scratch, work, shown]) mkdirSync(path, { recursive: true });
     for (const path of [scratch, work, shown]) chmodSync(path, 0o755);
+    const secret = join(shown, 'secret');
+    mkdirSync(secret);
+    for (const path of [join(secret, 'key'), join(shown, 'passphrase')]) writeFileSync(path, 'a secret', { mode: 0o644 });
     const before = await listening(shown, 'before.sock');
     const places = [...programPlaces([]), shown];
-    const room = await Room.open({ work, shown: places, covered: placesOfProduction(work).filter((path) => path === before) });
+    const covered = [...placesOfProduction(work).filter((path) => path === before), secret, join(shown, 'passphrase')];
+    const room = await Room.open({ work, shown: places, covered });
     onTestFinished(() => room.close());
     const owner = serverUser();
     const ownSockets = (): Probe[] => socketProbes(work).filter(({ of }) => of.startsWith(scratch));
     expect(await probe(room, ownSockets(), owner)).toMatchObject([{ of: before, isReached: false }]);
+    const words = ['/bin/sh', '-c', `cat ${shown}/passphrase ${secret}/key; touch ${secret}/x || touch ${shown}/x || echo nothing`];
+    const { text } = await room.run({ words, environment: {}, ...(owner === undefined ? {} : { owner }) });
+    expect(text).toContain('nothing');
+    expect(text).not.toContain('a secret');
     const later = await listening(shown, 'later.sock');
     const found = new Map((await probe(room, ownSockets(), owner)).map(({ of, isReached }) => [of, isReached]));
     expect(found).toEqual(
