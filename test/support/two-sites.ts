@@ -10,19 +10,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { processesIn } from '../../agents/gate/server-processes.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
-import type { SiteClient } from '../../agents/site/site-client.ts';
+import { adoptDatabase } from '../../agents/site/adopt.ts';
+import { SiteClient } from '../../agents/site/site-client.ts';
 import { openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import type { SigningPair } from '../../src/codec/signature.ts';
 import type { DatabaseStatus } from '../../src/dr/site-control.ts';
 import { granted, type LogEnd, type ProofKind, type WriterRecord, withheld } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
+import { openEtcd } from '../../src/registry/etcd.ts';
 import type { Registry } from '../../src/registry/registry.ts';
 import { openSigningKey } from '../../src/trust/audit-key.ts';
 import { makeOwned, removeScratch, serverScratch, serverUser, TEST_PORT, TestServer } from './postgres.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
-const CONDITION_TIMEOUT_MS = 60_000;
+const CONDITION_TIMEOUT_MS = 150_000;
 export const ASSET = 'pg/portal';
 export const INCARNATION = 'portal-1';
 
@@ -30,13 +32,13 @@ export type SiteName = 'a' | 'b';
 
 export type TwoSitesOptions = {
   readonly programs: string;
-  /** Absent: an embedded registry. */
-  readonly etcd?: readonly string[];
+  /** Members, as a site reaches them. Absent: an embedded registry. */
+  readonly etcd?: (from: SiteName | 'test') => readonly string[];
   readonly lease?: { readonly ttl: string; readonly margin: string };
   /** Words before the daemon's command: "ip netns exec a". */
   readonly within?: (site: SiteName) => readonly string[];
-  /** Address that a site listens at (absent: a free port of the loopback). */
-  readonly listen?: (site: SiteName) => string;
+  /** Where a site listens, and where it is reached from (absent: a free port of the loopback). */
+  readonly network?: { readonly listen: string; readonly url: (of: SiteName, from: SiteName | 'test') => string };
   /** The peer's key in the configuration of a site is another one. */
   readonly strangers?: boolean;
 };
@@ -73,8 +75,10 @@ export class TwoSites {
   /** A has a cluster with a table, registered. No daemon runs yet. */
   static async create(options: TwoSitesOptions): Promise<TwoSites> {
     const [portA, portB] = await freePorts(2);
-    const listen = options.listen ?? ((site: SiteName) => `127.0.0.1:${site === 'a' ? portA : portB}`);
-    const sites = new TwoSites(options, (scratch) => textsOf(scratch, options, listen));
+    const place = (site: SiteName): string => `127.0.0.1:${site === 'a' ? portA : portB}`;
+    const listen = (site: SiteName): string => options.network?.listen ?? place(site);
+    const url = options.network?.url ?? ((of: SiteName) => `http://${place(of)}`);
+    const sites = new TwoSites(options, (scratch) => textsOf(scratch, options, listen, url));
     const passphrase = join(sites.scratch, 'passphrase');
     writeFileSync(passphrase, 'the passphrase\n');
     sites.holdfast(['init', '--repo', join(sites.scratch, 'a-repository'), '--passphrase-file', passphrase]);
@@ -82,7 +86,8 @@ export class TwoSites {
     await server.sql('CREATE TABLE kept (id bigserial PRIMARY KEY, word text)');
     await server.stop();
     makeOwned(sites.socket('b'));
-    sites.holdfast(['site', 'adopt', '--config', sites.file('a'), '--asset', ASSET]);
+    if (options.etcd === undefined) sites.holdfast(['site', 'adopt', '--config', sites.file('a'), '--asset', ASSET]);
+    else await adoptDatabase(sites.registry, 'a', sites.configs.a.databases[0]!);
     return sites;
   }
 
@@ -111,7 +116,8 @@ export class TwoSites {
   }
 
   get registry(): Registry {
-    this.#registry ??= openSiteRegistry(this.configs.a);
+    const { etcd } = this.#options;
+    this.#registry ??= etcd === undefined ? openSiteRegistry(this.configs.a) : openEtcd({ endpoints: etcd('test') });
     return this.#registry;
   }
 
@@ -126,8 +132,28 @@ export class TwoSites {
   /** Who asks as an orchestrator at that site does. */
   clients(at: SiteName = 'b'): Record<SiteName, SiteClient> {
     let clients = this.#clients.get(at);
-    if (clients === undefined) this.#clients.set(at, (clients = siteClients(this.configs[at], this.pair(at), randomBytes)));
+    if (clients === undefined) this.#clients.set(at, (clients = this.#clientsAt(at)));
     return { a: clients.get('a')!, b: clients.get('b')! };
+  }
+
+  #clientsAt(at: SiteName): ReadonlyMap<string, SiteClient> {
+    const { network } = this.#options;
+    const [config, pair] = [this.configs[at], this.pair(at)];
+    if (network === undefined) return siteClients(config, pair, randomBytes);
+    const clientOf = (site: SiteName): SiteClient =>
+      new SiteClient({
+        site,
+        url: network.url(site, 'test'),
+        key: this.pair(site).verifyKey,
+        from: at,
+        pair,
+        random: randomBytes,
+        nowMs: () => performance.now(),
+      });
+    return new Map([
+      ['a', clientOf('a')],
+      ['b', clientOf('b')],
+    ]);
   }
 
   start(site: SiteName): SiteProcess {
@@ -258,6 +284,7 @@ function textsOf(
   scratch: string,
   { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false }: TwoSitesOptions,
   listen: (site: SiteName) => string,
+  url: (of: SiteName, from: SiteName) => string,
 ): Record<SiteName, string> {
   const keyOf = (site: SiteName): string => {
     const state = join(scratch, `${site}-state`);
@@ -274,9 +301,9 @@ function textsOf(
 listen: ${listen(site)}
 state: ${join(scratch, `${site}-state`)}
 runtime: ${join(scratch, `${site}-runtime`)}
-registry: { ${etcd === undefined ? `embedded: ${join(scratch, 'registry.db')}` : `etcd: [${etcd.join(', ')}]`} }
+registry: { ${etcd === undefined ? `embedded: ${join(scratch, 'registry.db')}` : `etcd: [${etcd(site).join(', ')}]`} }
 peers:
-  - { site: ${peer}, url: http://${listen(peer)}, key: ${keyOf(peer)} }
+  - { site: ${peer}, url: ${url(peer, site)}, key: ${keyOf(peer)} }
 databases:
   - asset: ${ASSET}
     incarnation: ${INCARNATION}
