@@ -1,7 +1,7 @@
 // The files of a cluster that belong to a base backup: all but what the server leaves out of one as well (see "Base backup" in
 // PostgreSQL's documentation of its replication protocol). Of directories whose content does not outlive a server only the directory.
 
-import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 
 /** Left empty. */
 const EMPTIED = new Set(['pg_stat_tmp', 'pg_replslot', 'pg_dynshmem', 'pg_notify', 'pg_serial', 'pg_snapshots', 'pg_subtrans']);
@@ -52,7 +52,9 @@ function* below(place: string, directory: string, emptied: ReadonlySet<string>):
     if (stat === undefined) continue;
     const isEmptied = EMPTIED.has(name) || emptied.has(path);
     if (path === 'pg_wal' || isEmptied) {
-      yield { path, kind: 'directory', stat, segment: undefined };
+      // It may be a link to another disk, which anybody can have made.
+      const directory = unlessGone(() => statSync(native(place, path))) ?? stat;
+      yield { path, kind: 'directory', stat: directory, segment: undefined };
       if (path === 'pg_wal') for (const inside of logDirectories(place)) yield { ...inside, kind: 'directory', segment: undefined };
     } else if (stat.isDirectory()) {
       yield { path, kind: 'directory', stat, segment: undefined };

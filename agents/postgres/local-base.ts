@@ -113,12 +113,7 @@ class LocalReading {
       this.#signal.throwIfAborted();
       const { path, kind, stat, segment } = file;
       const entry: FileEntry = {
-        ...baseEntry(
-          `${prefix}/${path}`,
-          kind,
-          kind === 'directory' && stat.isSymbolicLink() ? 0o700 : stat.mode & 0o7777,
-          ownerOf(stat),
-        ),
+        ...baseEntry(`${prefix}/${path}`, kind, stat.mode & 0o7777, ownerOf(stat)),
         mtimeSec: Math.floor(stat.mtimeMs / 1000),
         sizeBytes: this.#lengthOf(file),
       };
