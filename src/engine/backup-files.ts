@@ -88,9 +88,17 @@ class FilesRun {
   }
 
   async readAll(): Promise<void> {
-    const { source, progress, session } = this.#backup;
-    let slice = 0;
-    for (const item of source.items()) {
+    const { source, progress } = this.#backup;
+    for await (const items of source.batches?.() ?? [source.items()]) await this.#readItems(items);
+    progress.scanned = true;
+    await this.#sendBatch();
+    await this.#sendTasks();
+    await this.#settle();
+  }
+
+  async #readItems(items: Iterable<SourceEntry | SourceProblem>): Promise<void> {
+    const { progress } = this.#backup;
+    for (const item of items) {
       if (item.kind === 'problem') {
         this.#problem(item, true);
         continue;
@@ -103,20 +111,18 @@ class FilesRun {
       }
       const rest = this.#take(item, found === 'met');
       if (rest !== undefined) await rest;
-      if (++slice % SLICE_ENTRIES === 0) {
-        session.throwIfFailed();
-        this.#throwIfFailed();
-        this.#writeReady();
-        // Where few files have changed a full batch is long in coming, and everything behind its first file would wait for it.
-        if (this.#running.size === 0) await this.#sendBatch();
-        if (this.#slots.length - this.#head > WAITING_MAX) await this.#settle();
-        else if (this.#running.size > 0) await new Promise<void>((resolve) => setImmediate(resolve));
-      }
+      if (progress.entriesScanned % SLICE_ENTRIES === 0) await this.#lookAround();
     }
-    progress.scanned = true;
-    await this.#sendBatch();
-    await this.#sendTasks();
-    await this.#settle();
+  }
+
+  async #lookAround(): Promise<void> {
+    this.#backup.session.throwIfFailed();
+    this.#throwIfFailed();
+    this.#writeReady();
+    // Where few files have changed a full batch is long in coming, and everything behind its first file would wait for it.
+    if (this.#running.size === 0) await this.#sendBatch();
+    if (this.#slots.length - this.#head > WAITING_MAX) await this.#settle();
+    else if (this.#running.size > 0) await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
   finish(): SnapshotRoot {
@@ -139,13 +145,7 @@ class FilesRun {
       return undefined;
     }
     const before = isKnown ? this.#cursor.entry() : undefined;
-    const slot: Slot = {
-      entry,
-      xattrs: NO_XATTRS,
-      hardLinkTo: '',
-      content: NO_CONTENT,
-      unchanged: undefined,
-    };
+    const slot: Slot = { entry, xattrs: NO_XATTRS, hardLinkTo: '', content: NO_CONTENT, unchanged: undefined };
     this.#slots.push(slot);
     if (isSame && before?.hardLinkTo === linkedTo) {
       if (entry.kind === 'file') progress.filesUnchanged++;
@@ -183,11 +183,10 @@ class FilesRun {
   }
 
   #keep(): void {
-    const { index } = this.#cursor;
-    const leaf = this.#cursor.leaf!;
+    const { index, leaf } = this.#cursor;
     const last = this.#slots.at(-1);
     if (last !== undefined && 'leaf' in last && last.leaf === leaf && last.to === index) last.to++;
-    else this.#slots.push({ leaf, from: index, to: index + 1 });
+    else this.#slots.push({ leaf: leaf!, from: index, to: index + 1 });
   }
 
   #isPaged(entry: SourceEntry): boolean {
