@@ -2,14 +2,14 @@
 // nothing but the command line.
 
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { JournalRegister } from '../../src/dr/failover-journal.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
+import { environmentOf, planFile, type RoutedClient, readyToFail, runBeside } from '../support/failing-over.ts';
 import { postgresPrograms } from '../support/postgres.ts';
-import { ASSET, type SiteName, TwoSites, until } from '../support/two-sites.ts';
+import { ASSET, TwoSites, until } from '../support/two-sites.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
 const TIMEOUT_MS = 180_000;
@@ -17,47 +17,13 @@ const programs = postgresPrograms();
 
 type Answer = { readonly status: number | null; readonly summary: Record<string, unknown>; readonly text: string };
 
-/** A client whose route is a hook: it writes to whatever site it is led to, and knows every write that was acknowledged. */
-class Client {
-  /** With the time of the acknowledgement. */
-  readonly acknowledged: { readonly word: string; readonly atMs: number }[] = [];
-  readonly #over = new AbortController();
-  readonly #sites: TwoSites;
-  readonly #running: Promise<void>;
-
-  constructor(sites: TwoSites) {
-    this.#sites = sites;
-    this.#running = this.#run();
-  }
-
-  async stop(): Promise<void> {
-    this.#over.abort();
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    for (let n = 0; !this.#over.signal.aborted; n++) {
-      const site = readFileSync(join(this.#sites.scratch, 'active'), 'utf8').trim() as SiteName;
-      if (await this.#sites.writes(site, `w${n}`)) this.acknowledged.push({ word: `w${n}`, atMs: Date.now() });
-      await sleep(20);
-    }
-  }
-}
-
 describe.runIf(programs !== undefined)('A failover from the command line', () => {
   let sites: TwoSites;
-  let client: Client | undefined;
-  const plan = (): string => join(sites.scratch, 'plan.yaml');
-
-  const environment = (): Record<string, string> => ({
-    PATH: process.env['PATH']!,
-    HOME: sites.scratch,
-    HOLDFAST_CACHE_DIR: join(sites.scratch, 'cache'),
-  });
+  let client: RoutedClient | undefined;
 
   /** Beside this process, whose client goes on meanwhile. */
   async function holdfast(...args: readonly string[]): Promise<Answer> {
-    const { status, stdout, stderr } = await ran([...args, '--json'], environment());
+    const { status, stdout, stderr } = await runBeside([PROGRAM, ...args, '--json'], environmentOf(sites));
     const records = stdout
       .trim()
       .split('\n')
@@ -66,24 +32,14 @@ describe.runIf(programs !== undefined)('A failover from the command line', () =>
     return { status, summary: records.find(({ kind }) => kind === 'summary') ?? {}, text: `${stdout}${stderr}` };
   }
 
-  async function missing(acknowledged: Client['acknowledged']): Promise<string[]> {
+  async function missing(acknowledged: RoutedClient['acknowledged']): Promise<string[]> {
     const kept = new Set((await sites.sql('b', 'SELECT word FROM kept')).map(([word]) => word));
     return acknowledged.map(({ word }) => word).filter((word) => !kept.has(word));
   }
 
   beforeEach(async () => {
     sites = await TwoSites.create({ programs: programs! });
-    const route = join(sites.scratch, 'lead');
-    writeFileSync(
-      route,
-      `#!/bin/sh\necho "$HOLDFAST_SITE" > ${sites.scratch}/active.new && mv ${sites.scratch}/active.new ${sites.scratch}/active\n`,
-    );
-    chmodSync(route, 0o755);
-    writeFileSync(join(sites.scratch, 'active'), 'a\n');
-    writeFileSync(plan(), planText(sites));
-    await sites.run();
-    client = new Client(sites);
-    await until('the client writes', () => client!.acknowledged.length > 5);
+    client = await readyToFail(sites);
   }, TIMEOUT_MS);
 
   afterEach(async ({ task }) => {
@@ -102,7 +58,7 @@ describe.runIf(programs !== undefined)('A failover from the command line', () =>
         'declare',
         ...at,
         '--plan',
-        plan(),
+        planFile(sites),
         '--kind',
         'planned',
         '--reason',
@@ -131,7 +87,7 @@ describe.runIf(programs !== undefined)('A failover from the command line', () =>
     async () => {
       const at = ['--config', sites.file('b')];
       sites.daemon('a').signal('SIGKILL');
-      const words = ['--plan', plan(), '--kind', 'unplanned', '--reason', 'site a is silent', '--by', 'wei'];
+      const words = ['--plan', planFile(sites), '--kind', 'unplanned', '--reason', 'site a is silent', '--by', 'wei'];
       expect((await holdfast('failover', 'declare', ...at, ...words)).status).toBe(2);
       const declared = await holdfast('failover', 'declare', ...at, ...words, '--approve', 'lin');
       expect(declared.status, declared.text).toBe(0);
@@ -140,7 +96,7 @@ describe.runIf(programs !== undefined)('A failover from the command line', () =>
       for (;;) {
         const { state } = (await journal.read()).journal;
         if (state === 're-protecting' || state === 'normal') break;
-        const child = spawn(PROGRAM, ['failover', 'run', 'portal', ...at], { env: environment(), stdio: 'ignore' });
+        const child = spawn(PROGRAM, ['failover', 'run', 'portal', ...at], { env: environmentOf(sites), stdio: 'ignore' });
         const ended = new Promise((resolve) => child.once('exit', resolve));
         // As soon as it has done something in a state that none was killed in yet.
         await until('it goes on', async () => {
@@ -171,38 +127,3 @@ describe.runIf(programs !== undefined)('A failover from the command line', () =>
     TIMEOUT_MS,
   );
 });
-
-function ran(
-  words: readonly string[],
-  env: Record<string, string>,
-): Promise<{ status: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(PROGRAM, words, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const said = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const)
-      child[name].setEncoding('utf8').on('data', (text: string) => {
-        said[name] += text;
-      });
-    child.once('close', (status) => resolve({ status, ...said }));
-  });
-}
-
-function planText(sites: TwoSites): string {
-  return `
-name: portal
-version: 1
-sites: { source: a, target: b, witness: c }
-objectives: { rpo: 30s, rto: 10m }
-approvals: { planned: 1, unplanned: 2, breakGlass: 2 }
-lease: { ttl: 2s, margin: 2s, onLeaseLoss: stop }
-fencing: { proofs: [demotion, expiry], limit: 1m }
-groups:
-  - name: database
-    members:
-      - { asset: ${ASSET}, kind: postgres, replayLimit: 1m, startLimit: 1m }
-routes:
-  - { name: clients, group: database, kind: hook, command: [${sites.scratch}/lead], limit: 10s }
-smokeTests:
-  - { name: looks, command: [/bin/true], limit: 10s }
-`;
-}
