@@ -4,9 +4,7 @@
 
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-
-/** Marks the line, so that a restore of the directory to elsewhere can leave it out. */
-const MARK = '# holdfast start gate';
+import { GATE_MARK, withoutGate } from '../postgres/recovery-settings.ts';
 
 export type Token = {
   readonly incarnation: string;
@@ -19,17 +17,9 @@ export type Token = {
 export function closeGate(dataDirectory: string, tokenFile: string): void {
   const path = join(dataDirectory, 'postgresql.conf');
   const text = readFileSync(path, 'utf8');
-  const line = `include '${tokenFile.replaceAll("'", "''")}' ${MARK}`;
+  const line = `include '${tokenFile.replaceAll("'", "''")}' ${GATE_MARK}`;
   if (text.split('\n').includes(line)) return;
   replace(path, `${withoutGate(text).replace(/\n*$/, '\n')}${line}\n`);
-}
-
-/** The configuration of a copy that starts by itself. */
-export function withoutGate(configuration: string): string {
-  return configuration
-    .split('\n')
-    .filter((line) => !line.endsWith(MARK))
-    .join('\n');
 }
 
 export function writeToken(tokenFile: string, { incarnation, epoch, site }: Token): void {

@@ -9,6 +9,8 @@ import type { LogNote } from './wal-reader.ts';
 
 const BEGIN = '# Holdfast: recovery (removed when it is over)';
 const END = '# Holdfast: end';
+/** Marks the line by which a server starts only with the token of its gate (agents/gate/token-file.ts). */
+export const GATE_MARK = '# holdfast start gate';
 /** Of another server's recovery, or that would lead to where production's files are. */
 const INHERITED =
   /^\s*(data_directory|external_pid_file|recovery_target\w*|restore_command|recovery_end_command|archive_cleanup_command|promote_trigger_file|primary_conninfo|primary_slot_name|archive_mode|archive_command|archive_library|synchronous_standby_names)\b/i;
@@ -53,6 +55,14 @@ export function withoutRecovery(text: string): string {
     .map((line) => (INHERITED.test(line) ? `# ${line} # Holdfast: not taken over by the restored copy` : line));
   const joined = lines.join('\n');
   return joined === '' || joined.endsWith('\n') ? joined : `${joined}\n`;
+}
+
+/** postgresql.conf of a copy that starts by itself: the gate and its token are the original's. */
+export function withoutGate(text: string): string {
+  return text
+    .split('\n')
+    .filter((line) => !line.endsWith(GATE_MARK))
+    .join('\n');
 }
 
 /** postgresql.conf without what it includes from places that are not here: a server refuses to start then. `isHere` is asked for paths as they are

@@ -16,7 +16,7 @@ import { LogFiles } from './log-files.ts';
 import { type FileOwner, LogServer } from './log-server.ts';
 import { LogSpool } from './log-spool.ts';
 import type { RecoveryProgress } from './recovery-progress.ts';
-import { raisedFloor, restoreCommandOf, withoutAbsent, withoutRecovery, withRecovery } from './recovery-settings.ts';
+import { raisedFloor, restoreCommandOf, withoutAbsent, withoutGate, withoutRecovery, withRecovery } from './recovery-settings.ts';
 import { type BaseReader, configurationBeside, placeTablespaces, restoreBase, restoreControl } from './restore-base.ts';
 import { RestoredServer } from './restored-server.ts';
 import type { ServerFacts } from './server-facts.ts';
@@ -238,7 +238,7 @@ export function keepConfiguration(dataDirectory: string, owner: FileOwner | unde
   const main = join(dataDirectory, 'postgresql.conf');
   const kept = configurationBeside(dataDirectory);
   const isHere = (path: string): boolean => existsSync(resolve(dataDirectory, path));
-  if (existsSync(main)) writeOwned(main, withoutAbsent(withoutRecovery(readFileSync(main, 'utf8')), kept, isHere), owner);
+  if (existsSync(main)) writeOwned(main, withoutAbsent(withoutGate(withoutRecovery(readFileSync(main, 'utf8'))), kept, isHere), owner);
   else writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n`, owner);
 }
 
