@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { restoreCommandOf, shellWord, withoutRecovery, withRecovery } from '../../agents/postgres/recovery-settings.ts';
+import { GATE_MARK, restoreCommandOf, shellWord, withoutGate, withoutRecovery, withRecovery } from '../../agents/postgres/recovery-settings.ts';
 import { Fault } from '../../src/base/faults.ts';
 import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
@@ -158,6 +158,11 @@ describe('the settings of a recovery', () => {
   it('comment out what another recovery has left', () => {
     const text = withoutRecovery("recovery_target_time = 'x'\n  PRIMARY_CONNINFO = 'host=production'\nport = 1\n");
     expect(text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toEqual(['port = 1']);
+  });
+
+  it('leave the gate of the original out: a copy has no token to start with', () => {
+    const text = `port = 1\ninclude '/run/holdfast/portal.token' ${GATE_MARK}\n`;
+    expect(withoutGate(text)).toBe('port = 1\n');
   });
 
   it('quote for the shell and for the server', async () => {
