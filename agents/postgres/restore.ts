@@ -238,7 +238,8 @@ export function keepConfiguration(dataDirectory: string, owner: FileOwner | unde
   const main = join(dataDirectory, 'postgresql.conf');
   const kept = configurationBeside(dataDirectory);
   const isHere = (path: string): boolean => existsSync(resolve(dataDirectory, path));
-  if (existsSync(main)) writeOwned(main, withoutAbsent(withoutGate(withoutRecovery(readFileSync(main, 'utf8'))), kept, isHere), owner);
+  if (existsSync(main))
+    writeOwned(main, withoutAbsent(withoutGate(withoutRecovery(readFileSync(main, 'utf8'))), kept, isHere), owner);
   else writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n`, owner);
 }
 

@@ -4,7 +4,14 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { GATE_MARK, restoreCommandOf, shellWord, withoutGate, withoutRecovery, withRecovery } from '../../agents/postgres/recovery-settings.ts';
+import {
+  GATE_MARK,
+  restoreCommandOf,
+  shellWord,
+  withoutGate,
+  withoutRecovery,
+  withRecovery,
+} from '../../agents/postgres/recovery-settings.ts';
 import { Fault } from '../../src/base/faults.ts';
 import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
