@@ -275,8 +275,10 @@ describe('An orchestrator', () => {
       const done = (await journal.read()).journal;
       expect(done.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
       const counts = new Map<string, number>();
-      for (const line of effectsOf(options)) counts.set(line, (counts.get(line) ?? 0) + 1);
-      expect(Math.max(...counts.values())).toBeLessThanOrEqual(2);
+      // Looking changes nothing, and whoever goes on looks again.
+      for (const line of effectsOf(options).filter((one) => !/^\S+ status /.test(one)))
+        counts.set(line, (counts.get(line) ?? 0) + 1);
+      expect([...counts].filter(([, count]) => count > 2)).toEqual([]);
       expect(counts.get('site-b verifyPages pg/portal')).toBe(1);
       expect(commands().filter((line) => line.startsWith('smoke'))).toHaveLength(1);
       expect(verified().problems).toEqual([]);
