@@ -3,7 +3,7 @@
 
 import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identityOf, isAlive, type ProcessIdentity } from '../postgres/process-identity.ts';
+import { identityOf, isAlive, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import type { RoomIdentity } from './room.ts';
 
 const PATIENCE_MS = 8_000;

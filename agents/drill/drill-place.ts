@@ -4,8 +4,8 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import { formatBytes, GIB } from '../../src/base/units.ts';
-import { isAlive, ownIdentity, type ProcessIdentity } from '../postgres/process-identity.ts';
 import { readRecord, writeRecord } from './drill-record.ts';
 
 const PREFIX = 'holdfast-drill-';

@@ -7,12 +7,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { identityOf, ownIdentity } from '../../src/base/process-identity.ts';
 import { makePack } from '../../src/evidence/pack.ts';
 import { renderReport } from '../../src/evidence/report.ts';
 import { digestOfBytes, verifyEvidence } from '../../src/evidence/verify-pack.ts';
 import { type PlanAction, planRun } from '../../src/plan/plan-run.ts';
 import { parseDuration } from '../../src/policy/duration.ts';
-import { identityOf, ownIdentity } from '../postgres/process-identity.ts';
 import { bootMs } from './boot-clock.ts';
 import { type ClonePlan, planClone } from './clone.ts';
 import { type Destruction, destroy } from './destroy.ts';

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
-import { type ProcessIdentity, identityOf as processOf } from '../postgres/process-identity.ts';
+import { type ProcessIdentity, identityOf as processOf } from '../../src/base/process-identity.ts';
 import type { ServerProcess, StartServer } from '../postgres/server-process.ts';
 import type { FromRoom, RoomCommand, RoomLayout, ToRoom } from './room-messages.ts';
 

@@ -1,6 +1,6 @@
 // What is said between a drill and its watcher.
 
-import type { ProcessIdentity } from '../postgres/process-identity.ts';
+import type { ProcessIdentity } from '../../src/base/process-identity.ts';
 import type { RoomIdentity } from './room.ts';
 
 export type EndedWhy = 'killed' | 'time limit' | 'pre-empted' | 'no room';

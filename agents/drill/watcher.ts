@@ -5,7 +5,7 @@
 // taken for a yes: a drill may always be held again.
 
 import { statfsSync } from 'node:fs';
-import { isAlive } from '../postgres/process-identity.ts';
+import { isAlive } from '../../src/base/process-identity.ts';
 import { bootMs } from './boot-clock.ts';
 import { type Destruction, destroy } from './destroy.ts';
 import { writeRecord } from './drill-record.ts';

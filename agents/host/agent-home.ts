@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 
 const FORMAT = 1;
 
@@ -119,10 +120,10 @@ export class AgentHome {
   }
 
   /** AGENT_HOME_BUSY when a living process has it. Answers what gives it back. */
-  lock(self: ProcessName): () => void {
+  lock(self: ProcessIdentity = ownIdentity()): () => void {
     const path = join(this.directory, 'lock');
-    const own = `${path}.${self.processId}`;
-    this.#write(`lock.${self.processId}`, JSON.stringify(self));
+    const own = `${path}.${self.id}`;
+    this.#write(`lock.${self.id}`, JSON.stringify(self));
     try {
       for (let attempt = 0; attempt < 3; attempt++) {
         try {
@@ -135,7 +136,7 @@ export class AgentHome {
           if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
         }
         const other = this.#read('lock');
-        if (other !== undefined && isAlive(other, self))
+        if (other !== undefined && isHeld(other))
           throw new Fault('AGENT_HOME_BUSY', `The process ${other} uses the home ${this.directory}`);
         rmSync(path, { force: true });
       }
@@ -191,39 +192,11 @@ export class AgentHome {
   }
 }
 
-/** `startTicks`: when it started, so that a process that got the number of a dead one is not taken for it. */
-export type ProcessName = { readonly processId: number; readonly bootId: string; readonly startTicks: string };
-
-/** Of this process, or of another one of this host. */
-export function processName(processId: number): ProcessName {
-  return {
-    processId,
-    bootId: readOr('/proc/sys/kernel/random/boot_id', 'unknown'),
-    startTicks: startTicksOf(processId) ?? 'unknown',
-  };
-}
-
-function isAlive(lock: string, self: ProcessName): boolean {
-  let other: ProcessName;
+/** What cannot be read was not written by a process that lives: a lock is whole from the beginning. */
+function isHeld(lock: string): boolean {
   try {
-    other = JSON.parse(lock) as ProcessName;
+    return isAlive(JSON.parse(lock) as ProcessIdentity);
   } catch {
     return false;
-  }
-  if (other.bootId !== self.bootId || !Number.isSafeInteger(other.processId)) return false;
-  return startTicksOf(other.processId) === other.startTicks;
-}
-
-function startTicksOf(processId: number): string | undefined {
-  const stat = readOr(`/proc/${processId}/stat`, '');
-  // The name of the program stands in brackets and may hold blanks; the 22nd field is the time of its start.
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-}
-
-function readOr(path: string, otherwise: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return otherwise;
   }
 }

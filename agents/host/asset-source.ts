@@ -9,6 +9,7 @@ import { realPath } from '../../src/files/real-path.ts';
 import type { AssetSource } from '../../src/model/asset.ts';
 import { displayPath, pathFromText } from '../../src/model/entry-path.ts';
 import type { SourceType } from '../../src/model/snapshot.ts';
+import { BASE_OF_LOG } from '../postgres/base-source.ts';
 
 export type OpenedSource = {
   readonly type: SourceType;
@@ -130,10 +131,7 @@ async function openPostgres(source: AssetSource & { readonly kind: 'postgres' },
         address,
         progress,
         label: 'holdfast',
-        fast: true,
-        keepCorruptPages: false,
-        manifest: 'CRC32C',
-        systemId: undefined,
+        ...BASE_OF_LOG,
         signal,
       }),
   };

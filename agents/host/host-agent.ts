@@ -17,7 +17,7 @@ import {
   type PollRequest,
 } from '../../src/protocol/agent-messages.ts';
 import type { AgentTransport } from '../../src/protocol/agent-transport.ts';
-import { type AgentHome, type AgentState, processName } from './agent-home.ts';
+import type { AgentHome, AgentState } from './agent-home.ts';
 import { HeldRuns } from './held-runs.ts';
 import { hostFacts } from './host-facts.ts';
 import { HttpTransport } from './http-transport.ts';
@@ -84,7 +84,7 @@ export class HostAgent {
   async run(signal: AbortSignal): Promise<void> {
     const { home, log } = this.#options;
     home.prepare();
-    const unlock = home.lock(processName(process.pid));
+    const unlock = home.lock();
     try {
       this.#runs.takeUp(home.keptRuns());
       await this.#loop(signal);
@@ -193,7 +193,7 @@ export type Enrolment = {
 export async function enrolAgent(enrolment: Enrolment): Promise<AgentState> {
   const { home, service, token, label, caFile, ca, programVersion, now, random, version } = enrolment;
   home.prepare();
-  const unlock = home.lock(processName(process.pid));
+  const unlock = home.lock();
   try {
     if (home.readState() !== undefined)
       throw new Fault('AGENT_ENROLLED_ALREADY', `The home ${home.directory} is that of an enrolled agent already`);

@@ -23,6 +23,14 @@ export type BaseBackupSource = {
   readonly signal: AbortSignal;
 };
 
+/** One that is made because a log needs it: protection begins with it, so it does not wait for a spread checkpoint. */
+export const BASE_OF_LOG = {
+  fast: true,
+  keepCorruptPages: false,
+  manifest: 'CRC32C',
+  systemId: undefined,
+} as const satisfies Partial<BaseBackupSource>;
+
 export type BaseOrigin = {
   readonly server: ServerFacts;
   readonly systemId: string;

@@ -27,6 +27,10 @@ export type ConnectOptions = {
   readonly idleTimeoutMs?: number;
 };
 
+/** What a standby says of a question that its replay would not wait for. */
+const SERIALIZATION_FAILURE = '40001';
+const READS_MAX = 10;
+
 export type Message = { readonly type: string; readonly body: Buffer };
 /** Rows of one result: values as text. */
 export type Rows = { readonly columns: readonly string[]; readonly rows: readonly (readonly (string | null)[])[] };
@@ -95,6 +99,18 @@ export class PgConnection {
   /** Runs statements without parameters; answers the last result that has rows. */
   async query(sql: string): Promise<Rows> {
     return (await this.queryAll(sql)).at(-1) ?? { columns: [], rows: [] };
+  }
+
+  /** A question that changes nothing. A standby ends one that stands in the way of its replay: it is asked again then. */
+  async read(sql: string): Promise<Rows> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.query(sql);
+      } catch (error) {
+        const { cause } = error as { readonly cause?: unknown };
+        if (!(cause instanceof ServerError) || cause.sqlState !== SERIALIZATION_FAILURE || attempt === READS_MAX) throw error;
+      }
+    }
   }
 
   /** The results that have rows, in order. */

@@ -23,7 +23,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
-import { bootId, isAlive, ownIdentity, type ProcessIdentity } from './process-identity.ts';
+import { bootId, isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import { serverIn } from './running-servers.ts';
 
 export const MARK = 'holdfast-restore.json';

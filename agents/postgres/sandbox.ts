@@ -5,9 +5,9 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFault } from '../../src/base/faults.ts';
+import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { releaseDirectory } from './data-directory.ts';
-import { isAlive, ownIdentity, type ProcessIdentity } from './process-identity.ts';
 import { type ClusterRestore, type RestoredCluster, restoreCluster } from './restore.ts';
 
 const PREFIX = 'holdfast-copy-';

@@ -14,6 +14,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { accountName } from '../host/account-name.ts';
 import { readBaseBackup } from '../postgres/base-backup.ts';
+import { BASE_OF_LOG } from '../postgres/base-source.ts';
 import type { CaptureStatus } from '../postgres/capture-options.ts';
 import { describeServer, type ServerAddress } from '../postgres/connection-string.ts';
 import { protectCluster } from '../postgres/protect.ts';
@@ -175,11 +176,7 @@ export class DatabaseCapture {
         address,
         progress,
         label: 'holdfast',
-        // Protection of a new primary begins with it: it does not wait for a spread checkpoint.
-        fast: true,
-        keepCorruptPages: false,
-        manifest: 'CRC32C',
-        systemId: undefined,
+        ...BASE_OF_LOG,
         signal,
       }),
     );

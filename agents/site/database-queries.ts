@@ -39,7 +39,7 @@ export async function lookAtServer(sql: PgConnection): Promise<ServerLook> {
       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END,
       CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END
     FROM pg_control_system() s, pg_control_checkpoint() c`;
-  const [standby, systemId, checkpointTimeline, lsn, segment] = (await sql.query(query)).rows[0] ?? [];
+  const [standby, systemId, checkpointTimeline, lsn, segment] = (await sql.read(query)).rows[0] ?? [];
   // The checkpoint of a fresh promotion is still that of the timeline before.
   const timeline = segment ? Number.parseInt(segment.slice(0, 8), 16) : Number(checkpointTimeline);
   const state = standby === 't' ? 'standby' : 'read-write';
@@ -56,7 +56,7 @@ async function fingerprintOf(sql: PgConnection, systemId: string): Promise<strin
     UNION ALL SELECT 'role', rolname, rolsuper::text || rolreplication::text || rolcanlogin::text FROM pg_roles
     UNION ALL SELECT 'database', datname, datallowconn::text FROM pg_database
     ORDER BY 1, 2`;
-  const { rows } = await sql.query(query);
+  const { rows } = await sql.read(query);
   return createHash('sha256')
     .update(JSON.stringify([systemId, rows]))
     .digest('hex');

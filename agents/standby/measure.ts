@@ -29,7 +29,7 @@ export async function measureServer(address: ServerAddress, signal: AbortSignal)
   let sql: PgConnection | undefined;
   try {
     sql = await PgConnection.open({ address, signal });
-    const [inRecovery, replayed, time, systemId] = (await sql.query(STATE)).rows[0]!;
+    const [inRecovery, replayed, time, systemId] = (await sql.read(STATE)).rows[0]!;
     return {
       systemId: systemId ?? '',
       isInRecovery: inRecovery === 't',

@@ -52,7 +52,7 @@ async function ask<T>(
     signal,
   });
   try {
-    return answer((await sql.query(question)).rows[0] ?? []);
+    return answer((await sql.read(question)).rows[0] ?? []);
   } finally {
     sql.close();
   }

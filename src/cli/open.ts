@@ -1,8 +1,8 @@
 // From options and environment to an open repository.
 
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { numberingId } from '../base/process-identity.ts';
 import type { RepositoryOptions } from '../repository/repository.ts';
 import { Repository } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -117,14 +117,5 @@ export function locationOf(options: OptionValues, { variables }: Environment): s
 }
 
 export function processFacts(): RepositoryOptions['process'] {
-  return { host: hostname(), processId: process.pid, bootId: bootId() };
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    // Without it nobody can tell that this process is dead by the machine's boot; silence tells.
-    return 'unknown';
-  }
+  return { host: hostname(), processId: process.pid, bootId: numberingId() };
 }

@@ -1,5 +1,6 @@
 // Protects a cluster until it is interrupted.
 
+import { BASE_OF_LOG } from '../../agents/postgres/base-source.ts';
 import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
@@ -49,10 +50,7 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
           asset,
           progress: new BackupProgress(),
           signal,
-          fast: true,
-          keepCorruptPages: false,
-          manifest: 'CRC32C',
-          systemId: undefined,
+          ...BASE_OF_LOG,
         }),
       events: {
         onStreaming: ({ timeline, position }) => {

@@ -10,17 +10,18 @@ import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import type { FileEntry } from '../model/entry.ts';
 import { comparePaths } from '../model/entry-path.ts';
-import { NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/reference.ts';
+import { NO_REFERENCES, type References } from '../model/reference.ts';
 import type { SnapshotRoot } from '../model/snapshot.ts';
 import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entry.ts';
 import type { BrokenPage, FileTask, FileTaskResult } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupProgress } from './backup-progress.ts';
-import { ChunksMapBuilder, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
+import { type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
 import { entriesLeaves } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
 import { EntryFiles, type FilePlace } from './entry-files.ts';
-import { comparableLeaves, INLINE_REFERENCES_MAX, leafReference, type PagedParent } from './large-content.ts';
+import { comparableLeaves, contentOfChunks, leafReference, type PagedParent } from './large-content.ts';
+import { RunningWork } from './running-work.ts';
 
 /** Contents that are cut by themselves travel in pieces of at most this length. */
 const PIECE_BYTES = 4 * 1024 * 1024;
@@ -65,8 +66,7 @@ export class EntriesBackupRun {
   readonly #kept: Kept[] = [];
   readonly #before = new Map<string, PagedParent>();
   readonly #files: EntryFiles;
-  readonly #running = new Set<Promise<void>>();
-  #failure: { readonly error: unknown } | undefined;
+  readonly #running = new RunningWork();
   #open: Open | undefined;
   #piece = new Uint8Array(0);
   #pieceBytes = 0;
@@ -159,7 +159,7 @@ export class EntriesBackupRun {
     progress.scanned = true;
     await this.filesRead();
     await this.#sendTasks();
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#running.over();
     this.#throwIfFailed();
     const writer = new EntriesWriter((node) => session.putNode(node));
     this.#kept.sort((a, b) => comparePaths(a.entry.path, b.entry.path));
@@ -255,7 +255,7 @@ export class EntriesBackupRun {
       });
     });
     for (const open of opens) open.last = work;
-    this.#start(work);
+    this.#running.start(work);
   }
 
   #take(open: Open, task: FileTask, { outcome, leaves, references }: FileTaskResult): void {
@@ -275,26 +275,11 @@ export class EntriesBackupRun {
       return;
     }
     const all = references.length === 1 ? references[0]! : Buffer.concat(references);
-    if (all.length <= INLINE_REFERENCES_MAX * REFERENCE_BYTES) {
-      kept.content = { kind: 'chunks', references: all };
-      return;
-    }
-    const builder = new ChunksMapBuilder((node) => this.#backup.session.putNode(node));
-    builder.add(all);
-    kept.content = { kind: 'chunks-map', root: builder.finish() };
-  }
-
-  #start(work: Promise<void>): void {
-    const running: Promise<void> = work
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
+    kept.content = contentOfChunks(all, (node) => this.#backup.session.putNode(node));
   }
 
   #throwIfFailed(): void {
     this.#backup.session.throwIfFailed();
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#running.throwIfFailed();
   }
 }

@@ -10,7 +10,7 @@ import { type Content, NO_CONTENT, type StoredEntry } from '../model/stored-entr
 import type { FileBatchResult, FileTask, FileTaskResult } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
-import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
+import type { ReadNode } from './content-map.ts';
 import { EntriesWriter } from './entries-writer.ts';
 import { codeOf, expectedOf, hasSameStat, isUnchanged, messageOf, problemOf, statsOf, storedEntry } from './file-entries.ts';
 import type { Kept, Slot } from './file-slot.ts';
@@ -19,12 +19,13 @@ import {
   backUpLargeContent,
   backUpPaged,
   comparableLeaves,
-  INLINE_REFERENCES_MAX,
+  contentOfChunks,
   type LargeResult,
   leafReference,
   type PagedParent,
 } from './large-content.ts';
 import { ParentCursor } from './parent-cursor.ts';
+import { RunningWork } from './running-work.ts';
 import { isSettled } from './settled.ts';
 
 /** Small files travel to the workers in batches of about this size. */
@@ -77,8 +78,7 @@ class FilesRun {
   #batchPaths: string[] = [];
   #batchSlots: Slot[] = [];
   #batchCost = 0;
-  readonly #running = new Set<Promise<void>>();
-  #failure: { readonly error: unknown } | undefined;
+  readonly #running = new RunningWork();
   #branchesSeen = 0;
 
   constructor(backup: FilesBackup) {
@@ -117,7 +117,7 @@ class FilesRun {
 
   async #lookAround(): Promise<void> {
     this.#backup.session.throwIfFailed();
-    this.#throwIfFailed();
+    this.#running.throwIfFailed();
     this.#writeReady();
     // Where few files have changed a full batch is long in coming, and everything behind its first file would wait for it.
     if (this.#running.size === 0) await this.#sendBatch();
@@ -241,7 +241,7 @@ class FilesRun {
     const { session, progress } = this.#backup;
     await session.roomForBatch();
     progress.current = slots[0]!.entry.path;
-    this.#start(session.runBatch(batch).then((result) => this.#finishBatch(slots, result)));
+    this.#running.start(session.runBatch(batch).then((result) => this.#finishBatch(slots, result)));
   }
 
   #finishBatch(slots: readonly Slot[], { referenceCounts, references, bytesRead, outcomes, xattrs }: FileBatchResult): void {
@@ -261,12 +261,7 @@ class FilesRun {
 
   #finishContent(slot: Slot, references: References, outcome: FileTaskResult['outcome']): void {
     const size = slot.entry.sizeBytes;
-    let content: Content = NO_CONTENT;
-    if (references.length > INLINE_REFERENCES_MAX * REFERENCE_BYTES) {
-      const builder = new ChunksMapBuilder((node) => this.#backup.session.putNode(node));
-      builder.add(references);
-      content = { kind: 'chunks-map', root: builder.finish() };
-    } else if (references.length > 0) content = { kind: 'chunks', references };
+    const content = contentOfChunks(references, (node) => this.#backup.session.putNode(node));
     this.#correctSize(slot, contentLength(references));
     this.#finishSlot(slot, { content, bytesRead: 0, problem: problemOf(slot.entry.path, outcome) });
     this.#backup.progress.bytesDone += size;
@@ -281,7 +276,7 @@ class FilesRun {
       isPaged && before?.content.kind === 'units-map' ? { root: before.content.root, sizeBytes: before.sizeBytes } : undefined;
     if (!isPaged || entry.sizeBytes > UNITS_PER_LEAF * paged.unitBytes) {
       await session.room();
-      this.#start(this.#readLarge(slot, isPaged, parent));
+      this.#running.start(this.#readLarge(slot, isPaged, parent));
       return;
     }
     const parentLeaves: (Uint8Array | null)[] = [];
@@ -313,7 +308,7 @@ class FilesRun {
     const { session, progress } = this.#backup;
     await session.room();
     progress.current = slots[0]!.entry.path;
-    this.#start(
+    this.#running.start(
       session.runFiles(tasks).then((results) =>
         results.forEach((result, i) => {
           this.#finishPaged(slots[i]!, result);
@@ -363,19 +358,10 @@ class FilesRun {
     if (first !== undefined) first.omitted = true;
   }
 
-  #start(work: Promise<void>): void {
-    const running = work
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
-  }
-
   async #settle(): Promise<void> {
     do {
-      await Promise.all(this.#running);
-      this.#throwIfFailed();
+      await this.#running.over();
+      this.#running.throwIfFailed();
       this.#writeReady();
     } while (this.#running.size > 0);
   }
@@ -414,7 +400,7 @@ class FilesRun {
         slot.hardLinkTo = '';
         slot.unchanged = undefined;
         slot.content = undefined;
-        this.#start(this.#readLarge(slot, this.#isPaged(slot.entry), undefined));
+        this.#running.start(this.#readLarge(slot, this.#isPaged(slot.entry), undefined));
         return true;
       }
       first = next;
@@ -433,10 +419,6 @@ class FilesRun {
   #problem(problem: SourceProblem, missing: boolean): void {
     this.#backup.progress.problems++;
     this.#backup.listener.onProblem({ path: problem.path, code: problem.code, message: problem.message, missing });
-  }
-
-  #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   #count(entry: SourceEntry): void {

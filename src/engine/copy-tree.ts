@@ -12,8 +12,9 @@ import { type CopyBase, type CopyRun, counted } from './copy-run.ts';
 import { copyUnits, type UnitsBase } from './copy-units.ts';
 import { EntriesCursor, entriesOf } from './entries-reader.ts';
 import { EntriesWriter } from './entries-writer.ts';
-import { EXTENT_BYTES, INLINE_REFERENCES_MAX } from './large-content.ts';
+import { contentOfChunks, EXTENT_BYTES } from './large-content.ts';
 import { readContent } from './restore-single.ts';
+import { RunningWork } from './running-work.ts';
 
 /** Content up to this is read whole. */
 const SMALL_BYTES = 512 * 1024;
@@ -42,11 +43,10 @@ class TreeCopy {
   readonly #writer: EntriesWriter;
   readonly #slots: Slot[] = [];
   readonly #reads: SmallRead[] = [];
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new RunningWork();
   #batch: { readonly slot: Slot; readonly bytes: Uint8Array }[] = [];
   #batchBytes = 0;
   #branchesSeen = 0;
-  #failure: { readonly error: unknown } | undefined;
 
   constructor(run: CopyRun, base: CopyBase | undefined) {
     this.#run = run;
@@ -60,7 +60,7 @@ class TreeCopy {
     const { from, signal } = this.#run;
     for await (const entry of entriesOf(root, from.readNode)) {
       signal.throwIfAborted();
-      this.#throwIfFailed();
+      this.#running.throwIfFailed();
       const slot: Slot = { entry, content: undefined };
       this.#slots.push(slot);
       await this.#take(slot);
@@ -209,28 +209,20 @@ class TreeCopy {
 
   /** Few chunks stand in the entry, more have a map: as in a backup of files. */
   #contentOf(references: References): Content {
-    if (references.length === 0 || contentLength(references) === 0) return NO_CONTENT;
-    if (references.length <= INLINE_REFERENCES_MAX * 40) return { kind: 'chunks', references };
-    const builder = new ChunksMapBuilder((node) => this.#run.pipeline.putNode(node));
-    builder.add(references);
-    return { kind: 'chunks-map', root: builder.finish() };
+    if (contentLength(references) === 0) return NO_CONTENT;
+    return contentOfChunks(references, (node) => this.#run.pipeline.putNode(node));
   }
 
   async #start(work: () => Promise<void>): Promise<void> {
     await this.#run.pipeline.room();
-    const running = work()
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
+    this.#running.start(work());
   }
 
   async #settle(): Promise<void> {
     await this.#drainReads(0);
     await this.#sendBatch();
-    await Promise.all(this.#running);
-    this.#throwIfFailed();
+    await this.#running.over();
+    this.#running.throwIfFailed();
     this.#writeReady();
   }
 
@@ -250,10 +242,6 @@ class TreeCopy {
     const { branches, leaf } = this.#copy;
     for (; this.#branchesSeen < branches.length; this.#branchesSeen++) pipeline.expectNode(branches[this.#branchesSeen]!);
     if (leaf !== undefined) pipeline.expectNode(leaf.reference);
-  }
-
-  #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
   }
 }
 

@@ -7,22 +7,23 @@ import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import type { FileEntry } from '../model/entry.ts';
 import { displayPath } from '../model/entry-path.ts';
-import { contentLength, REFERENCE_BYTES, type References } from '../model/reference.ts';
+import { contentLength, type References } from '../model/reference.ts';
 import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { BrokenPage, FileTask, FileTaskResult, PageCheck } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupProgress } from './backup-progress.ts';
-import { ChunksMapBuilder, type ReadNode } from './content-map.ts';
+import type { ReadNode } from './content-map.ts';
 import { problemOf } from './file-entries.ts';
 import {
   backUpLargeContent,
   backUpPaged,
   comparableLeaves,
-  INLINE_REFERENCES_MAX,
+  contentOfChunks,
   type LargeResult,
   leafReference,
   type PagedParent,
 } from './large-content.ts';
+import { RunningWork } from './running-work.ts';
 
 /** Small ones travel together. */
 const BATCH_BYTES = 1024 * 1024;
@@ -58,9 +59,8 @@ type Small = { readonly entry: FileEntry; readonly isPaged: boolean; readonly pa
 export class EntryFiles {
   readonly #options: EntryFilesOptions;
   readonly #parentOf: (path: string) => PagedParent | undefined;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new RunningWork();
   #read: FileRead[] = [];
-  #failure: { readonly error: unknown } | undefined;
   #tasks: FileTask[] = [];
   #small: Small[] = [];
   #taskBytes = 0;
@@ -85,14 +85,14 @@ export class EntryFiles {
     else {
       await session.room();
       this.#throwIfFailed();
-      this.#start(this.#readLarge(entry, place, isPaged, parent));
+      this.#running.start(this.#readLarge(entry, place, isPaged, parent));
     }
   }
 
   /** Waits for all that were added since the last time, and answers them. */
   async settle(): Promise<readonly FileRead[]> {
     await this.#sendSmall();
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#running.over();
     this.#throwIfFailed();
     const read = this.#read;
     this.#read = [];
@@ -124,14 +124,14 @@ export class EntryFiles {
     const work = this.#options.session.runFiles(tasks).then((results) => {
       for (const [i, result] of results.entries()) this.#takeSmall(small[i]!, result);
     });
-    this.#start(work);
+    this.#running.start(work);
   }
 
   #takeSmall({ entry, isPaged, parent }: Small, { outcome, leaves, references, bytesRead, brokenPages }: FileTaskResult): void {
     const { session } = this.#options;
     const leaf = leaves[0];
     const content: Content = !isPaged
-      ? this.#chunksOf(references)
+      ? contentOfChunks(references, (node) => session.putNode(node))
       : leaf === undefined
         ? NO_CONTENT
         : { kind: 'units-map', root: leafReference(session, leaf, parent) };
@@ -170,31 +170,14 @@ export class EntryFiles {
     this.#read.push(read);
   }
 
-  #chunksOf(references: References): Content {
-    if (references.length === 0) return NO_CONTENT;
-    if (references.length <= INLINE_REFERENCES_MAX * REFERENCE_BYTES) return { kind: 'chunks', references };
-    const builder = new ChunksMapBuilder((node) => this.#options.session.putNode(node));
-    builder.add(references);
-    return { kind: 'chunks-map', root: builder.finish() };
-  }
-
   #onRead(bytes: number): void {
     const { progress } = this.#options;
     progress.bytesRead += bytes;
     progress.bytesDone += bytes;
   }
 
-  #start(work: Promise<void>): void {
-    const running: Promise<void> = work
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
-  }
-
   #throwIfFailed(): void {
     this.#options.session.throwIfFailed();
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#running.throwIfFailed();
   }
 }

@@ -4,15 +4,15 @@
 import { Fault } from '../base/faults.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
 import { displayPath } from '../model/entry-path.ts';
-import { NO_REFERENCES, type References } from '../model/reference.ts';
+import { NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/reference.ts';
 import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { BrokenPage, ExpectedStat, FileTask, FileTaskResult, PageCheck, PagedLeaf } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
-import { ChunksMapBuilder, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
+import { ChunksMapBuilder, type PutNode, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
 
 export const EXTENT_BYTES = 64 * 1024 * 1024;
 /** Few chunks are listed in their entry; more get a map of their own. */
-export const INLINE_REFERENCES_MAX = 16;
+const INLINE_REFERENCES_MAX = 16;
 
 export type LargeSource = {
   readonly file: number;
@@ -82,6 +82,15 @@ class Outcome {
         ? { code: 'CHANGED', message: `"${displayPath(path)}" changed while it was read`, missing: false }
         : { code: outcome.problem, message: outcome.message, missing: true };
   }
+}
+
+/** Few stand in the entry, more have a map. */
+export function contentOfChunks(references: References, putNode: PutNode): Content {
+  if (references.length === 0) return NO_CONTENT;
+  if (references.length <= INLINE_REFERENCES_MAX * REFERENCE_BYTES) return { kind: 'chunks', references };
+  const builder = new ChunksMapBuilder(putNode);
+  builder.add(references);
+  return { kind: 'chunks-map', root: builder.finish() };
 }
 
 /** A large file that is cut by content. */

@@ -27,7 +27,7 @@ export type WriterKind = 'backup' | 'maintenance';
 export type ProcessFacts = {
   readonly host: string;
   readonly processId: number;
-  /** Changes with every boot of the host. */
+  /** Changes with every boot of the host, and with every start of a container: where numbers of processes begin anew. */
   readonly bootId: string;
 };
 

@@ -14,6 +14,7 @@ import { mkdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invariant } from '../base/invariant.ts';
+import { isRunning } from '../base/process-identity.ts';
 import { MIB } from '../base/units.ts';
 import { cacheFault, type RandomBytes, unlinkQuietly } from './cache-file.ts';
 import { type Checksum, loadChecksum } from './checksum.ts';
@@ -189,7 +190,7 @@ export class LocalIndex {
     for (const name of names) {
       const match = OWN_FILE.exec(name);
       const owner = Number(match?.[1] ?? match?.[2]);
-      if (match !== null && !listed.has(name) && !isAlive(owner)) unlinkQuietly(join(this.#directory, name));
+      if (match !== null && !listed.has(name) && !isRunning(owner)) unlinkQuietly(join(this.#directory, name));
     }
   }
 
@@ -247,13 +248,4 @@ function findInputs(runs: readonly RunEntry[], inputs: readonly RunPair[]): numb
 
 function filesOf(entries: readonly RunEntry[]): string[] {
   return entries.flatMap((entry) => [entry.chunks.file, entry.blocks.file]);
-}
-
-function isAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
 }

@@ -1,5 +1,6 @@
 // Whether a process that is named in the head is dead for certain.
 
+import { isRunning } from '../base/process-identity.ts';
 import type { ProcessFacts } from '../format/head.ts';
 
 /** As seen from the process `self`: on its own host, of another boot, or not there any more. Of other hosts nothing is certain. */
@@ -8,11 +9,5 @@ export function isDeadFrom(self: ProcessFacts): (process: ProcessFacts) => boole
 }
 
 function isThere(processId: number): boolean {
-  if (processId <= 0) return true;
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
+  return processId <= 0 || isRunning(processId);
 }

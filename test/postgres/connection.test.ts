@@ -121,6 +121,19 @@ describe.skipIf(programs === undefined)('a connection', () => {
     await expect(waiting).rejects.toThrow('enough');
   });
 
+  it('asks a question again that a standby ended for its replay, and no other', async () => {
+    const sql = await server.connect();
+    await sql.query(`CREATE SEQUENCE asked;
+      CREATE FUNCTION conflicts(code text, times int) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('asked') <= times THEN RAISE EXCEPTION 'conflict' USING ERRCODE = code; END IF; RETURN currval('asked'); END $$`);
+    expect((await sql.read("SELECT conflicts('40001', 2)")).rows).toEqual([['3']]);
+    await sql.query("SELECT setval('asked', 1, false)");
+    await expect(sql.read("SELECT conflicts('22012', 2)")).rejects.toMatchObject({ code: 'PG_REFUSED' });
+    await sql.query("SELECT setval('asked', 1, false)");
+    await expect(sql.read("SELECT conflicts('40001', 1000)")).rejects.toMatchObject({ code: 'PG_REFUSED' });
+    sql.close();
+  });
+
   it('gives up on a server that is not there, or says nothing', async () => {
     await expect(PgConnection.open({ address: { ...server.address(), host: '/nowhere' } })).rejects.toMatchObject({
       code: 'PG_UNREACHABLE',

@@ -1,7 +1,7 @@
 // A real server whose log is captured into a real repository by the real code, and restores of it. Everything lies in one scratch directory
 // and ends with the test.
 
-import { chmodSync } from 'node:fs';
+import { appendFileSync, chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
@@ -178,6 +178,8 @@ export class ProtectedCluster {
     const directory = join(this.scratch, name);
     const socketDirectory = makeOwned(join(this.scratch, `${name}-socket`));
     await this.server.copyAsStandby(directory);
+    // A test's questions wait for nothing and last for a moment: replay may wait for them.
+    appendFileSync(join(directory, 'postgresql.auto.conf'), 'max_standby_streaming_delay = -1\n');
     const standby = new TestServer(this.programs, directory, socketDirectory);
     onTestFinished(() => standby.stop('SIGQUIT'));
     await standby.start();

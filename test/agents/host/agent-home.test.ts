@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { AgentHome, processName } from '../../../agents/host/agent-home.ts';
+import { AgentHome } from '../../../agents/host/agent-home.ts';
 import { checkPlace, makeRestoreDirectory } from '../../../agents/host/restore-place.ts';
+import { identityOf, ownIdentity } from '../../../src/base/process-identity.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 const STATE = { agentId: 'agt_1', tenantId: 'ten_1', label: 'web 1', service: 'https://backup.example.org' };
@@ -59,20 +60,20 @@ describe("an agent's home", () => {
     const home = prepared();
     const other = spawn('sleep', ['1000']);
     await once(other, 'spawn');
-    const name = processName(other.pid!);
+    const name = identityOf(other.pid!)!;
     home.lock(name);
-    expect(() => home.lock(processName(process.pid))).toThrow(expect.objectContaining({ code: 'AGENT_HOME_BUSY' }));
+    expect(() => home.lock()).toThrow(expect.objectContaining({ code: 'AGENT_HOME_BUSY' }));
     other.kill('SIGKILL');
     await once(other, 'exit');
-    const unlock = home.lock({ ...processName(process.pid), startTicks: 'long ago' });
+    const unlock = home.lock({ ...ownIdentity(), startedAt: 'long ago' });
     // This process has that number and another start.
-    const again = home.lock(processName(process.pid));
+    const again = home.lock();
     unlock();
-    expect(() => home.lock({ ...name, processId: 1 })).toThrow(expect.objectContaining({ code: 'AGENT_HOME_BUSY' }));
+    expect(() => home.lock({ ...name, id: 1 })).toThrow(expect.objectContaining({ code: 'AGENT_HOME_BUSY' }));
     again();
     expect(existsSync(join(home.directory, 'lock'))).toBe(false);
-    home.lock({ ...processName(process.pid), bootId: 'of the boot before' });
-    home.lock(processName(process.pid))();
+    home.lock({ ...ownIdentity(), bootId: 'of the boot before' });
+    home.lock()();
   });
 });
 

@@ -66,6 +66,7 @@ describe.skipIf(programs === undefined)('catching up', () => {
     await primary.caughtUp();
     await scene.copied();
     const asked = standby.catchUp(sealed, NEVER);
+    await until(async () => readStandby(scene.server.directory)?.sealed != null);
     await scene.server.sql('SELECT pg_wal_replay_resume()');
     const { replayed, loss } = await asked;
     expect(replayed).toEqual(sealed);
