@@ -139,10 +139,18 @@ export class Standby {
       );
     const view = await this.#log.view();
     const place = await sealedPlace(view, sealed, segmentBytes);
-    const before = await this.#mustReplay(signal);
-    this.#mustNotBePast(before, place);
-    await mustReach(view, timeline, before, place, segmentBytes);
+    const { sealed: sealedBefore } = this.#facts;
+    // First of all: from now on nothing behind it is handed out, whatever arrives.
     this.#change({ ...this.#facts, sealed: place });
+    let before: number;
+    try {
+      before = await this.#mustReplay(signal);
+      this.#mustNotBePast(before, place);
+      await mustReach(view, timeline, before, place, segmentBytes);
+    } catch (error) {
+      this.#change({ ...this.#facts, sealed: sealedBefore });
+      throw error;
+    }
     const verifiedBytes = await verifyChain(view, { timeline, from: before, to: place, segmentBytes, signal });
     let replayed = before;
     while (replayed < place && !samePlace(replayed, place, segmentBytes)) {

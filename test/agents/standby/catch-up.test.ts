@@ -59,15 +59,15 @@ describe.skipIf(programs === undefined)('catching up', () => {
     await scene.shows(1);
     await primary.caughtUp();
     await scene.copied();
-    // What arrives from here on is not replayed before it is known where the seal lies.
-    await scene.server.sql('SELECT pg_wal_replay_pause()');
+    // What arrives from here on is there before the standby knows of the seal, and its server has asked for none of it.
+    await scene.server.stop();
     const sealed = { timeline: 1, lsn: formatLsn(await storedEnd(scene)) };
     for (let n = 2; n <= 4; n++) await primary.server.sql(`INSERT INTO t VALUES (${n})`);
     await primary.caughtUp();
     await scene.copied();
     const asked = standby.catchUp(sealed, NEVER);
     await until(async () => readStandby(scene.server.directory)?.sealed != null);
-    await scene.server.sql('SELECT pg_wal_replay_resume()');
+    await scene.server.start();
     const { replayed, loss } = await asked;
     expect(replayed).toEqual(sealed);
     expect(loss.commits).toBe(3);
