@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { realPath } from '../../src/files/real-path.ts';
 import type { PgConnection } from './connection.ts';
 import { CONTROL, type ControlFile, parseControlFile } from './control-file.ts';
+import { identifier } from './replication-client.ts';
 import type { ServerFacts } from './server-facts.ts';
 
 export type LocalCluster = {
@@ -13,8 +14,8 @@ export type LocalCluster = {
   readonly directory: string;
 };
 
-/** Why its files cannot be read here. */
-export type NotLocal = { readonly reason: string };
+/** Why its files cannot be read here, and the SQL that changes that, where there is some. */
+export type NotLocal = { readonly reason: string; readonly remedy?: string };
 
 const CONTROL_READS = 50;
 
@@ -23,7 +24,9 @@ export async function findLocalCluster(
   { dataDirectory }: ServerFacts,
   systemId: string,
 ): Promise<LocalCluster | NotLocal> {
-  if (dataDirectory === '') return { reason: `${sql.address.user} may not see where its data lies (GRANT pg_read_all_settings)` };
+  const role = identifier(sql.address.user);
+  if (dataDirectory === '')
+    return { reason: `${role} may not see where its data lies`, remedy: `GRANT pg_read_all_settings TO ${role};` };
   const functions =
     sql.version >= 15
       ? ['pg_backup_start(text, boolean)', 'pg_backup_stop(boolean)']
@@ -32,7 +35,10 @@ export async function findLocalCluster(
   const [inRecovery, mayCall, backend] = (await sql.query(`SELECT pg_is_in_recovery(), ${may}, pg_backend_pid()`)).rows[0] ?? [];
   if (inRecovery !== 'f') return { reason: 'it is a standby' };
   if (mayCall !== 't')
-    return { reason: `${sql.address.user} may not begin a backup (GRANT EXECUTE ON FUNCTION ${functions.join(', ')})` };
+    return {
+      reason: `${role} may not begin a backup`,
+      remedy: `GRANT EXECUTE ON FUNCTION ${functions.join(', ')} TO ${role};`,
+    };
   try {
     const server = readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8').split('\n')[0]!.trim();
     if (parentOf(backend ?? '') !== server) return { reason: 'it runs elsewhere' };

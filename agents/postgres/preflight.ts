@@ -4,6 +4,7 @@ import { Fault, isFault } from '../../src/base/faults.ts';
 import { grantOfConfiguration, readConfigurationFiles } from './configuration-files.ts';
 import { PgConnection } from './connection.ts';
 import type { ServerAddress } from './connection-string.ts';
+import { findLocalCluster } from './local-cluster.ts';
 import { identifier, identifySystem, literal } from './replication-client.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
 
@@ -39,7 +40,9 @@ export async function preflight(address: ServerAddress, slot: string, signal: Ab
     ];
     checks.push(...checkPages(server), await checkSynchronous(sql), await checkTablespaces(sql), await checkConfiguration(sql));
     const replication = await checkReplication(address, signal);
-    return { checks: [...checks, replication.check], systemId: replication.systemId, server };
+    const { systemId } = replication;
+    const reading = systemId === undefined ? [] : [await checkReading(sql, server, systemId)];
+    return { checks: [...checks, replication.check, ...reading], systemId, server };
   } finally {
     sql.close();
   }
@@ -252,6 +255,19 @@ async function checkConfiguration(sql: PgConnection): Promise<PreflightCheck> {
     missing === '' ? found : missing,
     'Configuration outside of the data directory is kept with each base backup only if it can be read',
     grantOfConfiguration(identifier(sql.address.user)),
+    'warning',
+  );
+}
+
+async function checkReading(sql: PgConnection, server: ServerFacts, systemId: string): Promise<PreflightCheck> {
+  const cluster = await findLocalCluster(sql, server, systemId);
+  const isLocal = 'directory' in cluster;
+  return check(
+    'base backups',
+    isLocal || cluster.remedy === undefined,
+    isLocal ? 'of its files, which are read here' : `streamed by the server: ${cluster.reason}`,
+    'Files that are read on the host of the server take less than half of the processor time, and several at once',
+    isLocal ? '' : (cluster.remedy ?? ''),
     'warning',
   );
 }

@@ -6,6 +6,7 @@ import { dirname, join, relative } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { FAULTS, isFault } from '../../src/base/faults.ts';
 import { verify } from '../../src/engine/verify.ts';
+import { sampleOf } from '../support/sample.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { backUpTree } from './engine-process.ts';
 import {
@@ -86,6 +87,8 @@ beforeAll(async () => {
   parts = partsOf(join(directory, 'repository'));
 });
 
+/** Files of one kind that are tried. */
+const ALIKE = 2;
 const KINDS = ['repository', 'keys', 'session-keys', 'head', 'snapshots', 'index', 'pack of nodes', 'pack of data'];
 
 describe('damage to', () => {
@@ -98,7 +101,8 @@ describe('damage to', () => {
       const { root, directory, two, second, first, one } = scene;
       let noticed = 0;
       let seed = 0;
-      for (const part of parts.filter((each) => each.kind === kind)) {
+      const alike = parts.filter((each) => each.kind === kind);
+      for (const part of sampleOf(alike, ALIKE)) {
         for (const [name, damage] of Object.entries(DAMAGES)) {
           const when = `${part.path}: ${name}`;
           const place = join(root, 'damaged');
@@ -138,7 +142,8 @@ describe('damage to', () => {
     copyTree(two, tree);
     changeTree(tree, 3, MIB);
     let refused = 0;
-    for (const [n, part] of parts.entries()) {
+    const tried = KINDS.flatMap((kind) => sampleOf(parts.filter((part) => part.kind === kind), ALIKE));
+    for (const [n, part] of tried.entries()) {
       const names = Object.keys(DAMAGES);
       const name = names[n % names.length]!;
       const when = `${part.path}: ${name}`;

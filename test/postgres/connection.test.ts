@@ -159,6 +159,21 @@ describe.skipIf(programs === undefined)('a connection', () => {
       remedy: 'ALTER ROLE "weak" REPLICATION;',
     });
     expect(() => mustBeReady(weak)).toThrow(/role \(weak may not replicate\)/);
+    // What it prints lets base backups be read from the files.
+    await server.sql('CREATE ROLE capture LOGIN REPLICATION');
+    const capture = { ...server.address(), user: 'capture' };
+    const readings: unknown[] = [];
+    for (let grants = 0; grants < 3; grants++) {
+      const found = await preflight(capture, 'holdfast', new AbortController().signal);
+      const reading = found.checks.find(({ name }) => name === 'base backups')!;
+      readings.push([reading.state, reading.found]);
+      if (reading.remedy !== '') await server.sql(reading.remedy);
+    }
+    expect(readings).toEqual([
+      ['warning', 'streamed by the server: "capture" may not see where its data lies'],
+      ['warning', 'streamed by the server: "capture" may not begin a backup'],
+      ['ok', 'of its files, which are read here'],
+    ]);
     await server.sql('ALTER SYSTEM SET wal_level = minimal; ');
     await server.sql('ALTER SYSTEM SET max_wal_senders = 0');
     await server.stop();
