@@ -8,6 +8,7 @@ import type { Asset } from '../model/asset.ts';
 import type { ErasureOrder } from '../model/erasure.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf, laterBy } from '../model/instant.ts';
+import type { StoredPlan } from '../model/plan.ts';
 import type { Run } from '../model/run.ts';
 import { eachItem } from '../scheduler/pages.ts';
 import { APPROVAL_MS } from '../trust/approvals.ts';
@@ -94,6 +95,16 @@ const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
         changedBy: approval.requestedBy,
       }),
     );
+  },
+  'plan.weaken': async ({ plans }, { tenantId, request, requestedBy }, call) => {
+    const plan = request['plan'] as StoredPlan | undefined;
+    const base = Number(request['baseVersion']);
+    const outcome =
+      plan === undefined
+        ? await plans.delete(tenantId, String(request['name']), base)
+        : await plans.put({ ...plan, changedAt: instantOf(call.at), changedBy: requestedBy }, base);
+    if (outcome === 'missing') throw notFound();
+    if (outcome === 'stale' || outcome === 'not-raised') throw new Fault('REQUEST_STALE', 'The plan has changed since');
   },
   'hold.release': async ({ recoveryPoints }, { tenantId, request }) => {
     const point = await recoveryPoints.get(tenantId, String(request['snapshot']));

@@ -13,6 +13,7 @@ const PARAMS: Readonly<Record<string, TSchema>> = {
   run: Id,
   approval: Id,
   policy: Name,
+  plan: Name,
   snapshot: RecoveryPoint.properties.snapshot,
 };
 

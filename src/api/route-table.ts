@@ -9,6 +9,7 @@ import { EVENT_ROUTES } from './routes/events.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
 import { LOGIN_ROUTES } from './routes/login.ts';
 import { PEOPLE_ROUTES } from './routes/people.ts';
+import { PLAN_ROUTES } from './routes/plans.ts';
 import { POINT_ROUTES } from './routes/points.ts';
 import { POLICY_ROUTES } from './routes/policies.ts';
 import { PROMISE_ROUTES } from './routes/promises.ts';
@@ -26,6 +27,7 @@ export const ROUTES: readonly Route[] = [
   ...AGENT_ROUTES,
   ...ASSET_ROUTES,
   ...POLICY_ROUTES,
+  ...PLAN_ROUTES,
   ...RUN_ROUTES,
   ...POINT_ROUTES,
   ...RESTORE_ROUTES,

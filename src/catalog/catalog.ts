@@ -21,6 +21,7 @@ import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
 import type { Event, NewEvent } from '../model/event.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Page, PageRequest } from '../model/page.ts';
+import type { PlanReadiness, StoredPlan } from '../model/plan.ts';
 import type { Grant, Person, Token } from '../model/principal.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Progress, Run, RunFault, RunKind, RunState } from '../model/run.ts';
@@ -46,6 +47,7 @@ export interface CatalogTables {
   readonly agents: AgentTable;
   readonly assets: AssetTable;
   readonly policies: PolicyTable;
+  readonly plans: PlanTable;
   readonly runs: RunTable;
   readonly recoveryPoints: RecoveryPointTable;
   readonly sessions: SessionTable;
@@ -152,6 +154,25 @@ export interface PolicyTable {
   change(policy: StoredPolicy): Promise<Changed<StoredPolicy>>;
   /** 'in-use': an asset names it. */
   delete(id: string, version: number): Promise<'deleted' | 'stale' | 'missing' | 'in-use'>;
+}
+
+export interface PlanTable {
+  /** In the place of version `before` (undefined: of none). 'not-raised': a plan of this name had that version, or a later one. */
+  put(plan: StoredPlan, before: number | undefined): Promise<StoredPlan | 'stale' | 'not-raised'>;
+  /** The one in force. */
+  byName(tenantId: string, name: string): Promise<StoredPlan | undefined>;
+  /** Those in force, by their names. */
+  list(tenantId: string, page: PageRequest): Promise<Page<StoredPlan>>;
+  /** Of every tenant: for the scheduler. */
+  listAll(page: PageRequest): Promise<Page<StoredPlan>>;
+  /** In force or not. */
+  version(tenantId: string, name: string, version: number): Promise<StoredPlan | undefined>;
+  /** Newest first; also of a plan that was deleted. */
+  versions(tenantId: string, name: string, page: PageRequest): Promise<Page<StoredPlan>>;
+  /** Its versions stay. */
+  delete(tenantId: string, name: string, version: number): Promise<'deleted' | 'stale' | 'missing'>;
+  /** What a look at that version found. */
+  note(tenantId: string, name: string, readiness: PlanReadiness): Promise<boolean>;
 }
 
 export type NewRun = Omit<Run, 'state' | 'attempt' | 'lost' | 'site' | 'fence' | 'createdAt'>;

@@ -13,6 +13,7 @@ import { PLAN_VERBS } from './verbs-plan.ts';
 import { POLICY_VERBS } from './verbs-policy.ts';
 import { PROTECTION_VERBS } from './verbs-protection.ts';
 import { RECOVERY_VERBS } from './verbs-recovery.ts';
+import { REHEARSAL_VERBS } from './verbs-rehearsal.ts';
 import { REPLICA_VERBS } from './verbs-replica.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
 import { SITE_VERBS } from './verbs-site.ts';
@@ -361,6 +362,7 @@ export const VERBS: readonly Verb[] = [
   ...TENANCY_VERBS,
   ...PROTECTION_VERBS,
   ...RECOVERY_VERBS,
+  ...REHEARSAL_VERBS,
   ...CATALOG_VERBS,
   {
     name: 'completion',

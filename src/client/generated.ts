@@ -5,7 +5,7 @@
 export type Agent = { readonly id: string; readonly tenantId: string; readonly label: string; readonly publicKey: string; readonly host: { readonly hostname: string; readonly platform: string; readonly version: string; readonly cpus: number; readonly memoryBytes: number; readonly bootId?: string | undefined }; readonly site?: string | undefined; readonly state: "active" | "revoked"; readonly enrolledAt: string; readonly lastSeenAt?: string | undefined; readonly revokedAt?: string | undefined };
 export type AgentPlace = { readonly site?: string | undefined };
 export type AllowedSources = { readonly allowedSources: readonly (string)[] };
-export type Approval = { readonly id: string; readonly tenantId: string; readonly action: "asset.delete" | "snapshot.delete" | "policy.weaken" | "hold.release" | "tenant.close" | "tenant.erase" | "failover" | "break-glass"; readonly request: Readonly<Record<string, unknown>>; readonly reason: string; readonly requestedBy: string; readonly requestedAt: string; readonly expiresAt: string; readonly state: "pending" | "approved" | "rejected" | "expired" | "executed"; readonly decidedBy?: string | undefined; readonly decidedAt?: string | undefined };
+export type Approval = { readonly id: string; readonly tenantId: string; readonly action: "asset.delete" | "snapshot.delete" | "policy.weaken" | "plan.weaken" | "hold.release" | "tenant.close" | "tenant.erase" | "failover" | "break-glass"; readonly request: Readonly<Record<string, unknown>>; readonly reason: string; readonly requestedBy: string; readonly requestedAt: string; readonly expiresAt: string; readonly state: "pending" | "approved" | "rejected" | "expired" | "executed"; readonly decidedBy?: string | undefined; readonly decidedAt?: string | undefined };
 export type Asset = { readonly id: string; readonly tenantId: string; readonly agentId: string; readonly name: string; readonly label?: string | undefined; readonly source: { readonly kind: "files"; readonly paths: readonly (string)[]; readonly excludes?: readonly (string)[] | undefined; readonly oneFileSystem?: boolean | undefined } | { readonly kind: "volume"; readonly path: string } | { readonly kind: "postgres"; readonly connection: string; readonly secret?: string | undefined; readonly slot?: string | undefined; readonly queries?: readonly ({ readonly database: string; readonly sql: string; readonly expected?: string | undefined })[] | undefined }; readonly policyId?: string | undefined; readonly state: "active" | "paused" | "retired"; readonly createdAt: string; readonly version: number };
 export type AssetChange = { readonly label?: string | undefined; readonly agentId?: string | undefined; readonly source?: { readonly kind: "files"; readonly paths: readonly (string)[]; readonly excludes?: readonly (string)[] | undefined; readonly oneFileSystem?: boolean | undefined } | { readonly kind: "volume"; readonly path: string } | { readonly kind: "postgres"; readonly connection: string; readonly secret?: string | undefined; readonly slot?: string | undefined; readonly queries?: readonly ({ readonly database: string; readonly sql: string; readonly expected?: string | undefined })[] | undefined } | undefined; readonly policy?: string | null | undefined; readonly state?: "active" | "paused" | undefined; readonly reason?: string | undefined };
 export type AuditEntry = { readonly sequence: number; readonly at: string; readonly tenantId?: string | undefined; readonly actor: string; readonly actorLabel: string; readonly source?: string | undefined; readonly action: string; readonly subject?: string | undefined; readonly outcome: "done" | "denied" | "failed"; readonly details: Readonly<Record<string, unknown>>; readonly previous: string; readonly hash: string };
@@ -33,6 +33,9 @@ export type NewToken = { readonly label: string; readonly grants: readonly (Gran
 export type PasswordChange = { readonly password: string; readonly newPassword: string };
 export type Person = { readonly id: string; readonly login: string; readonly label: string; readonly grants: readonly (Grant)[]; readonly state: "active" | "disabled"; readonly hasTotp: boolean; readonly createdAt: string; readonly version: number };
 export type PersonChange = { readonly label?: string | undefined; readonly grants?: readonly (Grant)[] | undefined; readonly state?: "active" | "disabled" | undefined; readonly password?: string | undefined; readonly removeTotp?: true | undefined };
+export type Plan = { readonly tenantId: string; readonly name: string; readonly version: number; readonly text: string; readonly digest: string; readonly changedAt: string; readonly changedBy: string; readonly readiness?: PlanReadiness | undefined };
+export type PlanReadiness = { readonly at: string; readonly runId: string; readonly version: number; readonly isReady: boolean; readonly checks: readonly ({ readonly what: string; readonly isReady: boolean; readonly text: string })[] };
+export type PlanText = { readonly text: string };
 export type PointTags = { readonly tags: readonly (string)[] };
 export type Policy = { readonly id: string; readonly tenantId?: string | undefined; readonly name: string; readonly level: "city" | "district" | "tenant" | "asset"; readonly scope?: string | undefined; readonly text: string; readonly version: number; readonly changedAt: string; readonly changedBy: string };
 export type PolicyInForce = { readonly stamp: string; readonly policy: Readonly<Record<string, unknown>> };
@@ -160,6 +163,18 @@ export type Operations = {
   readonly getProviderPolicy: { readonly input: { readonly policy: string }; readonly output: Policy };
   /** Make or tighten a policy of a city or district. */
   readonly putProviderPolicy: { readonly input: { readonly policy: string; readonly query?: { readonly level?: "city" | "district" | undefined; readonly scope?: string | undefined } | undefined; readonly body: PolicyText; readonly ifMatch?: string | undefined }; readonly output: Policy };
+  /** List the plans of disaster recovery, with what the last look at each found. */
+  readonly listPlans: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Plan)[]; readonly next?: string | undefined } };
+  /** Show a plan. */
+  readonly getPlan: { readonly input: { readonly tenant: string; readonly plan: string; readonly query?: { readonly version?: number | undefined } | undefined }; readonly output: Plan };
+  /** Make or replace a plan. */
+  readonly putPlan: { readonly input: { readonly tenant: string; readonly plan: string; readonly query?: { readonly reason?: string | undefined } | undefined; readonly body: PlanText; readonly ifMatch?: string | undefined }; readonly output: Plan | Approval };
+  /** Ask for the end of a plan; a second person approves. Its versions stay. */
+  readonly deletePlan: { readonly input: { readonly tenant: string; readonly plan: string; readonly query?: { readonly reason?: string | undefined } | undefined; readonly ifMatch: string }; readonly output: Approval };
+  /** List every version that a plan had, the newest first, also of one that was deleted. */
+  readonly listPlanVersions: { readonly input: { readonly tenant: string; readonly plan: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Plan)[]; readonly next?: string | undefined } };
+  /** The runbook of a plan, for people: every line of it is a step that is carried out. */
+  readonly getRunbook: { readonly input: { readonly tenant: string; readonly plan: string; readonly query?: { readonly version?: number | undefined; readonly lang?: "zh" | "en" | undefined } | undefined }; readonly output: string };
   /** List runs, the newest first. */
   readonly listRuns: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined; readonly assetId?: string | undefined; readonly kind?: "backup" | "capture" | "restore" | "restore-test" | "forget" | "prune" | "verify" | "catalog-backup" | "erase" | undefined; readonly state?: "queued" | "running" | "succeeded" | "warned" | "failed" | "canceled" | undefined; readonly since?: string | undefined } | undefined }; readonly output: { readonly items: readonly (Run)[]; readonly next?: string | undefined } };
   /** Start a run now: a backup, a restore test, verify, forget or prune. */
@@ -273,6 +288,12 @@ export const OPERATIONS: Readonly<Record<keyof Operations, { readonly method: st
   listProviderPolicies: { method: 'GET', path: '/v1/policies', isIdempotent: true },
   getProviderPolicy: { method: 'GET', path: '/v1/policies/{policy}', isIdempotent: true },
   putProviderPolicy: { method: 'PUT', path: '/v1/policies/{policy}', isIdempotent: false },
+  listPlans: { method: 'GET', path: '/v1/tenants/{tenant}/plans', isIdempotent: true },
+  getPlan: { method: 'GET', path: '/v1/tenants/{tenant}/plans/{plan}', isIdempotent: true },
+  putPlan: { method: 'PUT', path: '/v1/tenants/{tenant}/plans/{plan}', isIdempotent: false },
+  deletePlan: { method: 'DELETE', path: '/v1/tenants/{tenant}/plans/{plan}', isIdempotent: false },
+  listPlanVersions: { method: 'GET', path: '/v1/tenants/{tenant}/plans/{plan}/versions', isIdempotent: true },
+  getRunbook: { method: 'GET', path: '/v1/tenants/{tenant}/plans/{plan}/runbook', isIdempotent: true },
   listRuns: { method: 'GET', path: '/v1/tenants/{tenant}/runs', isIdempotent: true },
   startRun: { method: 'POST', path: '/v1/tenants/{tenant}/runs', isIdempotent: true },
   getRun: { method: 'GET', path: '/v1/tenants/{tenant}/runs/{run}', isIdempotent: true },

@@ -8,6 +8,7 @@ export const APPROVAL_ACTIONS = [
   'asset.delete',
   'snapshot.delete',
   'policy.weaken',
+  'plan.weaken',
   'hold.release',
   'tenant.close',
   'tenant.erase',

@@ -28,6 +28,8 @@ export const ACTIONS = {
   'asset.retire': OPERATING,
   'policy.read': ALL_IN_TENANT,
   'policy.change': OPERATING,
+  'plan.read': ALL_IN_TENANT,
+  'plan.change': OPERATING,
   'run.read': ALL_IN_TENANT,
   'run.start': OPERATING,
   'run.cancel': OPERATING,

@@ -1,9 +1,11 @@
 // Two tenants with one of everything each, so that every route can be asked for either's.
 
 import { createHash, randomBytes } from 'node:crypto';
+import { stringify } from 'yaml';
 import { newId } from '../../src/model/identifier.ts';
 import { TENANT_ROLES } from '../../src/model/principal.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
+import { portalPlan } from '../support/portal-plan.ts';
 import type { ServiceUnderTest } from './service-under-test.ts';
 
 /** A value for every name that stands in paths. */
@@ -51,6 +53,19 @@ export async function populate(service: ServiceUnderTest, tenant: Tenant): Promi
     changedAt: at,
     changedBy: 'system',
   });
+  const plan = `plan-of-${tenant.name}`;
+  await catalog.plans.put(
+    {
+      tenantId: tenant.id,
+      name: plan,
+      version: 1,
+      text: stringify({ ...portalPlan({ name: 'orders', command: ['/bin/true'], limit: '30s' }), name: plan }),
+      digest: '0'.repeat(64),
+      changedAt: at,
+      changedBy: 'system',
+    },
+    undefined,
+  );
   const run = newId('run', clock, randomBytes);
   await catalog.runs.add(
     {
@@ -100,7 +115,7 @@ export async function populate(service: ServiceUnderTest, tenant: Tenant): Promi
     { tenantId: tenant.id, kind: 'run.failed', severity: 'warning', message: `something of ${tenant.name}` },
     at,
   );
-  return { tenant: tenant.id, agent, asset, policy, person, token, run, snapshot, approval };
+  return { tenant: tenant.id, agent, asset, policy, plan, person, token, run, snapshot, approval };
 }
 
 /** Ids that look right and are of nothing. */
@@ -113,6 +128,7 @@ export function nothings(service: ServiceUnderTest): Things {
     agent: id('agent'),
     asset: id('asset'),
     policy: 'policy-of-nobody',
+    plan: 'plan-of-nobody',
     person: id('person'),
     token: id('token'),
     run: id('run'),

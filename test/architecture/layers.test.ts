@@ -80,7 +80,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'recovery',
     'gateway',
   ],
-  api: ['base', 'model', 'policy', 'catalog', 'tenants', 'trust', 'scheduler'],
+  api: ['base', 'model', 'policy', 'plan', 'catalog', 'tenants', 'trust', 'scheduler'],
   client: ['base'],
   service: [
     'base',

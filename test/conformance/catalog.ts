@@ -6,6 +6,7 @@ import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { Page, PageRequest } from '../../src/model/page.ts';
 import { catalogThings, moment, type Things } from '../support/catalog-things.ts';
 import { historyConformance } from './catalog-history.ts';
+import { plansConformance } from './catalog-plans.ts';
 import { queueConformance } from './catalog-queue.ts';
 
 export type CatalogUnderTest = {
@@ -368,6 +369,7 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
 
   queueConformance(() => ({ catalog, other, things }));
   historyConformance(() => ({ catalog, other, things }));
+  plansConformance(() => under, things);
 
   describe('recovery points', () => {
     it('are listed newest first, in pages, by tenant and by asset', async () => {

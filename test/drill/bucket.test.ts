@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import type { PackBody } from '../../src/evidence/pack.ts';
 import { Holdfast, linesOf } from '../cli/holdfast.ts';
 import { startS3, type TestS3 } from '../support/ceph.ts';
-import { portalPlan } from '../support/drill.ts';
+import { portalPlan } from '../support/portal-plan.ts';
 import { makeOwned, postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
 import { until } from '../support/protected-cluster.ts';
 

@@ -10,12 +10,10 @@ import type { Pack } from '../../src/evidence/pack.ts';
 import { type VerifiedEvidence, verifyEvidence } from '../../src/evidence/verify-pack.ts';
 import { parseVerifyKey } from '../../src/trust/audit-key.ts';
 import { type Line, linesOf } from '../cli/holdfast.ts';
+import { type Loose, portalPlan } from './portal-plan.ts';
 import { makeOwned } from './postgres.ts';
 import { ASSET, PROGRAM, ProtectedCluster, until } from './protected-cluster.ts';
 import { PASSPHRASE } from './repository.ts';
-
-// biome-ignore lint/suspicious/noExplicitAny: parts of a plan, as a person would write them.
-type Loose = any;
 
 const shell = (name: string, script: string, more: object = {}): object => ({
   name,
@@ -24,22 +22,6 @@ const shell = (name: string, script: string, more: object = {}): object => ({
   ...more,
 });
 export const step = shell;
-
-/** Of one database. */
-export function portalPlan(smokeTest: object): Loose {
-  return {
-    name: 'portal',
-    version: 1,
-    sites: { source: 'site-a', target: 'site-b', witness: 'site-c' },
-    objectives: { rpo: '1m', rto: '5m' },
-    approvals: { planned: 1, unplanned: 2, breakGlass: 2 },
-    lease: { ttl: '10s', margin: '2s', onLeaseLoss: 'stop' },
-    fencing: { proofs: ['demotion', 'expiry'], limit: '1m' },
-    groups: [{ name: 'database', members: [{ asset: ASSET, kind: 'postgres', replayLimit: '5m', startLimit: '2m' }] }],
-    smokeTests: [smokeTest],
-    drill: { every: '30d', limit: '5m', probes: ['192.0.2.1:5432', '203.0.113.7', '[2001:db8::1]:443'] },
-  };
-}
 
 export type DrillEnd = { readonly status: number | null; readonly lines: readonly Line[]; readonly stderr: string };
 

@@ -8,12 +8,13 @@ import { SQL as SESSIONS_THAT_DIED } from './migrations/0002-sessions-that-died.
 import { SQL as LIMITS_AND_LOSSES } from './migrations/0003-limits-and-losses.ts';
 import { SQL as DECIDING_POINTS } from './migrations/0004-deciding-points.ts';
 import { SQL as HISTORY } from './migrations/0005-history.ts';
+import { SQL as PLANS } from './migrations/0006-plans.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
 
 /** Number n is at n - 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, SESSIONS_THAT_DIED, LIMITS_AND_LOSSES, DECIDING_POINTS, HISTORY];
+export const MIGRATIONS: readonly string[] = [FIRST, SESSIONS_THAT_DIED, LIMITS_AND_LOSSES, DECIDING_POINTS, HISTORY, PLANS];
 
 /** Each migration is one transaction; two processes that open at once do each once. */
 export function migrate(connection: Connection, path: string, migrations: readonly string[] = MIGRATIONS): void {

@@ -21,6 +21,7 @@ import type { Executor } from './executor.ts';
 import { historyTable } from './history.ts';
 import { migrate } from './migrate.ts';
 import { personTable } from './people.ts';
+import { planTable } from './plans.ts';
 import { policyTable } from './policies.ts';
 import { promiseTable } from './promises.ts';
 import { recoveryPointTable } from './recovery-points.ts';
@@ -111,6 +112,7 @@ function tablesOn(executor: Executor, sightings: Sightings, { now, random }: Sql
     agents: agentTable(executor, sightings),
     assets: assetTable(executor),
     policies: policyTable(executor),
+    plans: planTable(executor),
     runs: runTable(executor),
     recoveryPoints: recoveryPointTable(executor),
     sessions: sessionTable(executor, now),
