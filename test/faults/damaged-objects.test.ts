@@ -142,7 +142,12 @@ describe('damage to', () => {
     copyTree(two, tree);
     changeTree(tree, 3, MIB);
     let refused = 0;
-    const tried = KINDS.flatMap((kind) => sampleOf(parts.filter((part) => part.kind === kind), ALIKE));
+    const tried = KINDS.flatMap((kind) =>
+      sampleOf(
+        parts.filter((part) => part.kind === kind),
+        ALIKE,
+      ),
+    );
     for (const [n, part] of tried.entries()) {
       const names = Object.keys(DAMAGES);
       const name = names[n % names.length]!;

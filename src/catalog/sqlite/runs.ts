@@ -29,8 +29,9 @@ const CANCEL_QUEUED = `UPDATE runs SET state = 'canceled', cancel_requested_at =
 const CANCEL_RUNNING = `UPDATE runs SET cancel_requested_at = @at
   WHERE tenant_id = @tenantId AND id = @id AND state = 'running' AND cancel_requested_at IS NULL`;
 const COUNTS = 'SELECT kind, state, count FROM run_counts WHERE count > 0 ORDER BY kind, state';
+// Of two that ended in the same millisecond the one that was queued later is the newer.
 const LATEST = `SELECT ${RUN.columns} FROM runs WHERE asset_id = ? AND kind = ? AND ended_at IS NOT NULL
-  AND state IN (SELECT value FROM json_each(?)) ORDER BY ended_at DESC, id DESC LIMIT 1`;
+  AND state IN (SELECT value FROM json_each(?)) ORDER BY ended_at DESC, rowid DESC LIMIT 1`;
 
 export function runTable(executor: Executor): RunTable {
   return {
