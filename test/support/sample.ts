@@ -5,6 +5,11 @@ import { seededRandom } from './seeded-random.ts';
 const IS_LONG = process.env.HOLDFAST_TEST_LONG === '1';
 const SEED = Number(process.env.HOLDFAST_TEST_SEED ?? 20261121);
 
+/** From 1 on: every third number, which ones is seeded; all in the long form. */
+export function isSampled(number: number): boolean {
+  return IS_LONG || (number + SEED) % 3 === 0;
+}
+
 /** In their order. */
 export function sampleOf<T>(all: readonly T[], count: number): readonly T[] {
   if (IS_LONG || all.length <= count) return all;
