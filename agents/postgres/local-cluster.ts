@@ -24,9 +24,10 @@ export async function findLocalCluster(
   { dataDirectory }: ServerFacts,
   systemId: string,
 ): Promise<LocalCluster | NotLocal> {
-  const role = identifier(sql.address.user);
+  const { user } = sql.address;
+  const role = identifier(user);
   if (dataDirectory === '')
-    return { reason: `${role} may not see where its data lies`, remedy: `GRANT pg_read_all_settings TO ${role};` };
+    return { reason: `${user} may not see where its data lies`, remedy: `GRANT pg_read_all_settings TO ${role};` };
   const functions =
     sql.version >= 15
       ? ['pg_backup_start(text, boolean)', 'pg_backup_stop(boolean)']
@@ -36,7 +37,7 @@ export async function findLocalCluster(
   if (inRecovery !== 'f') return { reason: 'it is a standby' };
   if (mayCall !== 't')
     return {
-      reason: `${role} may not begin a backup`,
+      reason: `${user} may not begin a backup`,
       remedy: `GRANT EXECUTE ON FUNCTION ${functions.join(', ')} TO ${role};`,
     };
   try {

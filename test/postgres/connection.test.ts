@@ -170,8 +170,8 @@ describe.skipIf(programs === undefined)('a connection', () => {
       if (reading.remedy !== '') await server.sql(reading.remedy);
     }
     expect(readings).toEqual([
-      ['warning', 'streamed by the server: "capture" may not see where its data lies'],
-      ['warning', 'streamed by the server: "capture" may not begin a backup'],
+      ['warning', 'streamed by the server: capture may not see where its data lies'],
+      ['warning', 'streamed by the server: capture may not begin a backup'],
       ['ok', 'of its files, which are read here'],
     ]);
     await server.sql('ALTER SYSTEM SET wal_level = minimal; ');
