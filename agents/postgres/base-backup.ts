@@ -52,7 +52,7 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         stoppedAt: stoppedAt ?? '',
         configuration: JSON.stringify({ files: configuration.files.map(({ path }) => path), missing: configuration.missing }),
         server: JSON.stringify(server),
-        ...('reason' in local ? { streamedFor: local.reason } : {}),
+        ...('reason' in local ? { streamedFor: whyStreamed(local) } : {}),
       };
       return { root, facts };
     } finally {
@@ -72,6 +72,10 @@ async function collectLocally(
   if (source.manifest === 'SHA256') return { reason: 'the server makes the manifest with SHA-256' };
   const cluster = await findLocalCluster(sql, origin.server, origin.systemId);
   return 'reason' in cluster ? cluster : collectLocalBase(run, source, sql, cluster, origin);
+}
+
+function whyStreamed({ reason, remedy }: NotLocal): string {
+  return remedy === undefined ? reason : `${reason} (${remedy})`;
 }
 
 /** The backup ends with its connection, which has nothing to say for as long as files are read. */
