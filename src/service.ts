@@ -23,6 +23,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import { openSqliteCatalog } from './catalog/sqlite/open.ts';
 import { agentRoutes } from './gateway/agent-routes.ts';
 import { AgentWaker } from './gateway/agent-waker.ts';
+import { planRoutes } from './gateway/plan-routes.ts';
 import { sessionRoutes } from './gateway/session-routes.ts';
 import { newId } from './model/identifier.ts';
 import { instantOf, laterBy } from './model/instant.ts';
@@ -202,6 +203,7 @@ async function compose(
             termsOf: runTerms(scheduler.book, now),
           }),
         );
+        await scope.register(planRoutes({ catalog, now }));
         await scope.register(
           sessionRoutes({
             catalog,

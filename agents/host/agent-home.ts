@@ -43,7 +43,7 @@ export class AgentHome {
 
   /** Makes what is missing. */
   prepare(): void {
-    for (const name of ['', 'runs', 'restores', 'hooks', 'secrets', 'cache'])
+    for (const name of ['', 'runs', 'restores', 'hooks', 'secrets', 'cache', 'plans', 'evidence'])
       mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
   }
 
@@ -58,6 +58,16 @@ export class AgentHome {
 
   get hooks(): string {
     return join(this.directory, 'hooks');
+  }
+
+  /** Plans that are being carried out. */
+  get plans(): string {
+    return join(this.directory, 'plans');
+  }
+
+  /** Of drills on this host. */
+  get evidence(): string {
+    return join(this.directory, 'evidence');
   }
 
   get cache(): string {

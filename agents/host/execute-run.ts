@@ -92,6 +92,10 @@ async function work(context: RunContext): Promise<RunOutcome> {
       return (await import('./restore-run.ts')).restoreRun(context);
     case 'restore-test':
       return (await import('./restore-test-run.ts')).restoreTestRun(context);
+    case 'readiness':
+      return (await import('./readiness-run.ts')).readinessRun(context);
+    case 'drill':
+      return (await import('./drill-run.ts')).drillRun(context);
     default:
       throw new Fault('RUN_KIND_UNKNOWN', `This agent does not know runs of the kind "${kind}"`);
   }

@@ -35,7 +35,8 @@ export async function runHooks({ commands, allowed, variables, signal, onGroup }
   return warnings;
 }
 
-function allowedProgram(program: string, allowed: readonly string[]): string {
+/** AGENT_HOOK_DENIED; answers its real path. */
+export function allowedProgram(program: string, allowed: readonly string[]): string {
   const deny = (why: string): Fault => new Fault('AGENT_HOOK_DENIED', `The hook "${program}" ${why}`);
   if (!isAbsolute(program)) throw deny('is not an absolute path');
   let real: string;

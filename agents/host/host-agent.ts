@@ -49,6 +49,8 @@ export type HostAgentOptions = {
   readonly random: (bytes: number) => Uint8Array;
   /** Of this program. */
   readonly programVersion: string;
+  /** The site whose configuration it has. */
+  readonly planSite?: string | undefined;
   /** Runs at the same time. */
   readonly concurrency: number;
   /** Of the protocol; for tests. */
@@ -123,13 +125,21 @@ export class HostAgent {
   }
 
   async #poll(signal: AbortSignal): Promise<PollAnswer> {
-    const { concurrency, transport, programVersion, idleWaitMs = IDLE_WAIT_MS, busyWaitMs = BUSY_WAIT_MS, random } = this.#options;
+    const {
+      concurrency,
+      transport,
+      programVersion,
+      planSite,
+      idleWaitMs = IDLE_WAIT_MS,
+      busyWaitMs = BUSY_WAIT_MS,
+      random,
+    } = this.#options;
     const running = this.#runs.describe();
     // Never in step with other agents.
     const waitMs = Math.round((this.#runs.busy > 0 ? busyWaitMs : idleWaitMs) * (0.8 + random(1)[0]! / 1280));
     const message: PollRequest = {
       instance: this.#instance,
-      ...(this.#saysHost ? { host: hostFacts(programVersion) } : {}),
+      ...(this.#saysHost ? { host: hostFacts(programVersion, planSite) } : {}),
       running,
       capacity: Math.max(0, concurrency - this.#runs.active),
       waitMs,

@@ -4,14 +4,15 @@ import { arch, availableParallelism, hostname, platform, release, totalmem } fro
 import { bootId } from '../../src/base/process-identity.ts';
 import type { HostFacts } from '../../src/model/agent.ts';
 
-/** `version`: of this program. */
-export function hostFacts(version: string): HostFacts {
+/** `version`: of this program; `planSite`: where it carries out plans. */
+export function hostFacts(version: string, planSite?: string): HostFacts {
   return {
     hostname: hostname().slice(0, 253),
     platform: `${platform()} ${release()} ${arch()}`.slice(0, 100),
     version,
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
+    ...(planSite === undefined ? {} : { planSite }),
     bootId: bootId(),
   };
 }

@@ -1,8 +1,10 @@
 // An enrolled agent, put together: for `holdfast agent`, and for the local agent of `holdfast serve`.
 
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { Fault } from '../../src/base/faults.ts';
+import { Fault, isFault } from '../../src/base/faults.ts';
+import { readSiteConfig } from '../site/site-config.ts';
 import { AgentHome, type AgentState } from './agent-home.ts';
 import { readCertificates } from './certificates.ts';
 import { HostAgent } from './host-agent.ts';
@@ -28,6 +30,12 @@ export type OpenAgentOptions = {
   readonly allowHooks?: readonly string[];
   /** Absolute; left out of every backup, as is the home. */
   readonly neverBackUp?: readonly string[];
+  /** The configuration of the site daemon of this host: then plans are looked at and carried out here. */
+  readonly siteConfig?: string | undefined;
+  /** Where the clones of drills lie (temporary files). */
+  readonly drillDirectory?: string | undefined;
+  /** Of the environment, what programs for plans may see. */
+  readonly variables?: Readonly<Record<string, string>>;
   /** Of the protocol; for tests. */
   readonly version?: string;
 };
@@ -38,9 +46,11 @@ export type OpenedAgent = {
   readonly run: (signal: AbortSignal) => Promise<void>;
 };
 
-/** AGENT_NOT_ENROLLED, AGENT_HOME_DAMAGED, USAGE. */
+/** AGENT_NOT_ENROLLED, AGENT_HOME_DAMAGED, SITE_CONFIG, USAGE. */
 export function openAgent(options: OpenAgentOptions): OpenedAgent {
   const { log, now, random, program, concurrency = CONCURRENCY, allowRestore = [], allowHooks = [], neverBackUp = [] } = options;
+  const { siteConfig, drillDirectory } = options;
+  const planSite = siteConfig === undefined ? undefined : siteNamed(siteConfig);
   const home = new AgentHome(options.home);
   const kept = home.readState();
   if (kept === undefined) throw new Fault('AGENT_NOT_ENROLLED', `No agent is enrolled in ${options.home}`);
@@ -63,10 +73,13 @@ export function openAgent(options: OpenAgentOptions): OpenedAgent {
     allowHooks: [home.hooks, ...allowHooks],
     neverBackUp: [options.home, ...neverBackUp],
     threads: Math.min(THREADS_MAX, availableParallelism()),
+    variables: options.variables ?? {},
+    ...(siteConfig === undefined ? {} : { siteConfig }),
+    ...(drillDirectory === undefined ? {} : { drillDirectory }),
     ...said,
   });
   const programVersion = program.replace(/^\S+ /, '');
-  const agent = new HostAgent({ home, transport, start, log, now, random, programVersion, concurrency, ...said });
+  const agent = new HostAgent({ home, transport, start, log, now, random, programVersion, concurrency, planSite, ...said });
   return {
     state,
     run: async (signal) => {
@@ -77,4 +90,13 @@ export function openAgent(options: OpenAgentOptions): OpenedAgent {
       }
     },
   };
+}
+
+function siteNamed(file: string): string {
+  try {
+    return readSiteConfig(readFileSync(file, 'utf8'), file).site;
+  } catch (error) {
+    if (isFault(error)) throw error;
+    throw new Fault('USAGE', `The configuration ${file} cannot be read: ${(error as Error).message}`);
+  }
 }

@@ -16,6 +16,12 @@ export type RunSettings = {
   /** Left out of every backup: the agent's home, a repository on this host. */
   readonly neverBackUp: readonly string[];
   readonly threads: number;
+  /** Of the site daemon of this host; absent: nothing is done here for plans. */
+  readonly siteConfig?: string;
+  /** Where the clones of drills lie. */
+  readonly drillDirectory?: string;
+  /** Of the environment, what programs for plans may see. */
+  readonly variables: Readonly<Record<string, string>>;
   /** Of the protocol. */
   readonly version?: string;
 };

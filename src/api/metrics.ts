@@ -6,6 +6,7 @@ import { type Catalog, JUDGED_SETTING, type PromiseState } from '../catalog/cata
 import type { Asset } from '../model/asset.ts';
 import { PAGE_ITEMS_MAX } from '../model/page.ts';
 import { type LogWindows, latestOf } from '../scheduler/log-windows.ts';
+import { PlanMetrics } from './plan-metrics.ts';
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 const DAY_MS = 86_400_000;
@@ -25,6 +26,7 @@ export class ApiMetrics {
   readonly #options: MetricsOptions;
   #logs: Pick<LogWindows, 'proved'> | undefined;
   readonly #gauges: ReturnType<typeof makeGauges>;
+  readonly #plans: PlanMetrics;
 
   constructor(options: MetricsOptions) {
     this.#options = options;
@@ -43,6 +45,7 @@ export class ApiMetrics {
       registers,
     });
     this.#gauges = makeGauges(registers);
+    this.#plans = new PlanMetrics(registers);
     new Gauge({ name: 'holdfast_build_info', help: 'Always 1', labelNames: ['version'], registers }).set(
       { version: options.version },
       1,
@@ -71,6 +74,7 @@ export class ApiMetrics {
     const assets = await this.#readAssets();
     this.#showPromises(await catalog.promises.list(undefined), assets);
     await this.#readTenants();
+    await this.#plans.read(catalog, this.#options.now(), this.#options.assetsMax);
     const judged = await catalog.settings.get(JUDGED_SETTING);
     if (judged !== undefined) gauges.judged.set(Date.parse(judged) / 1000);
     gauges.memory.set(process.memoryUsage.rss());

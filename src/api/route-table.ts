@@ -5,7 +5,9 @@ import { AGENT_ROUTES } from './routes/agents.ts';
 import { APPROVAL_ROUTES } from './routes/approvals.ts';
 import { ASSET_ROUTES } from './routes/assets.ts';
 import { AUDIT_ROUTES } from './routes/audit.ts';
+import { DRILL_ROUTES } from './routes/drills.ts';
 import { EVENT_ROUTES } from './routes/events.ts';
+import { EVIDENCE_ROUTES } from './routes/evidence.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
 import { LOGIN_ROUTES } from './routes/login.ts';
 import { PEOPLE_ROUTES } from './routes/people.ts';
@@ -28,6 +30,8 @@ export const ROUTES: readonly Route[] = [
   ...ASSET_ROUTES,
   ...POLICY_ROUTES,
   ...PLAN_ROUTES,
+  ...DRILL_ROUTES,
+  ...EVIDENCE_ROUTES,
   ...RUN_ROUTES,
   ...POINT_ROUTES,
   ...RESTORE_ROUTES,

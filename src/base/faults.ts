@@ -149,6 +149,8 @@ export const FAULTS = {
   DRILL_NOT_ISOLATED: never(
     'Run the drill as root, or where users may make namespaces (user.max_user_namespaces), with util-linux and iproute2; nothing of production was touched.',
   ),
+  DRILL_FAILED: never('See in the report of its evidence which action has failed, correct it, and rehearse again.'),
+  DRILL_VOID: never('It proves nothing: see in its evidence what could be reached, or has changed, and rehearse again.'),
   DRILL_NO_SPACE: never('Free space, or name a larger place with --directory: clones are as large as the databases.'),
   ROUTE_STALE: never('A later failover has changed this route. Nothing was changed; look at the journal of that one.'),
   ROUTE_FAILED: later('Check the directory of the file and the rights of who runs this; then go on with "holdfast failover run".'),
@@ -247,6 +249,7 @@ export const FAULTS = {
   ),
   AGENT_RESTORE_DENIED: never('Start the agent with --allow-restore DIR to admit restores below DIR.'),
   AGENT_HOOK_DENIED: never('Start the agent with --allow-hooks DIR to admit commands in DIR.'),
+  AGENT_NOT_AT_SITE: never('Start an agent with --site-config FILE on a host of that site.'),
   AGENT_HOOK_FAILED: later('A command of the policy failed. See its output in the message, and run it by hand on the host.'),
   MESSAGE_INVALID: never('The two sides do not understand each other. Check the versions of agent and service.'),
   RUN_FENCED: never('The run was given to somebody else, or is over. Nothing of this attempt counts any more.'),

@@ -19,6 +19,7 @@ import type { Approval } from '../model/approval.ts';
 import type { Asset } from '../model/asset.ts';
 import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
 import type { Event, NewEvent } from '../model/event.ts';
+import type { Evidence, EvidenceKind } from '../model/evidence.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Page, PageRequest } from '../model/page.ts';
 import type { PlanReadiness, StoredPlan } from '../model/plan.ts';
@@ -48,6 +49,7 @@ export interface CatalogTables {
   readonly assets: AssetTable;
   readonly policies: PolicyTable;
   readonly plans: PlanTable;
+  readonly evidence: EvidenceTable;
   readonly runs: RunTable;
   readonly recoveryPoints: RecoveryPointTable;
   readonly sessions: SessionTable;
@@ -173,6 +175,18 @@ export interface PlanTable {
   delete(tenantId: string, name: string, version: number): Promise<'deleted' | 'stale' | 'missing'>;
   /** What a look at that version found. */
   note(tenantId: string, name: string, readiness: PlanReadiness): Promise<boolean>;
+}
+
+export type EvidenceFilter = { readonly plan?: string; readonly kind?: EvidenceKind; readonly outcome?: string };
+
+export interface EvidenceTable {
+  /** 'exists': evidence of that id is there already, and stays as it is. */
+  add(evidence: Evidence, files: readonly { readonly name: string; readonly content: Uint8Array }[]): Promise<'added' | 'exists'>;
+  get(tenantId: string, id: string): Promise<Evidence | undefined>;
+  /** What came last first. */
+  list(tenantId: string, filter: EvidenceFilter, page: PageRequest): Promise<Page<Evidence>>;
+  /** The very bytes. */
+  file(tenantId: string, id: string, name: string): Promise<Uint8Array | undefined>;
 }
 
 export type NewRun = Omit<Run, 'state' | 'attempt' | 'lost' | 'site' | 'fence' | 'createdAt'>;

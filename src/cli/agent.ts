@@ -3,9 +3,25 @@
 import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Environment } from './environment.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
+
+/** To the programs that carry out plans: where to find programs, and how stores are reached. */
+const PASSED_ON = [
+  'PATH',
+  'HOME',
+  'LANG',
+  'TZ',
+  'TMPDIR',
+  'NODE_EXTRA_CA_CERTS',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_REGION',
+  'AWS_DEFAULT_REGION',
+];
 
 export async function agent(invocation: Invocation): Promise<number> {
   const { options } = invocation;
@@ -44,7 +60,8 @@ async function enroll(invocation: Invocation): Promise<number> {
 }
 
 async function serveRuns(invocation: Invocation): Promise<number> {
-  const { options, output, signal } = invocation;
+  const { options, environment, output, signal } = invocation;
+  const [site, drills] = [options.text('site-config'), options.text('drill-dir')];
   const [{ openAgent }, { pino }] = await Promise.all([import('../../agents/host/open-agent.ts'), import('pino')]);
   const log = pino({ level: options.text('log-level') ?? 'info', base: null }, pino.destination({ fd: 2, sync: true }));
   const concurrency = options.count('concurrency');
@@ -56,6 +73,9 @@ async function serveRuns(invocation: Invocation): Promise<number> {
     random: randomBytes,
     program: versionText(),
     allowRestore: options.texts('allow-restore').map((directory) => resolve(directory)),
+    ...(site === undefined ? {} : { siteConfig: resolve(site) }),
+    ...(drills === undefined ? {} : { drillDirectory: resolve(drills) }),
+    variables: chosen(environment.variables),
     allowHooks: options.texts('allow-hooks').map((directory) => resolve(directory)),
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(service === undefined ? {} : { service }),
@@ -65,6 +85,11 @@ async function serveRuns(invocation: Invocation): Promise<number> {
   output.flush();
   await opened.run(signal);
   return 0;
+}
+
+function chosen(variables: Environment['variables']): Record<string, string> {
+  const found = PASSED_ON.flatMap((name) => (variables[name] === undefined ? [] : [[name, variables[name]] as const]));
+  return Object.fromEntries(found);
 }
 
 function homeOf({ options, environment }: Invocation): string {

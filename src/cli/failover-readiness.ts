@@ -1,7 +1,8 @@
 // Whether a plan could be carried out now: for people, and for a timer that asks every day.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PACK_NAME } from '../../agents/drill/drill.ts';
 import { EXIT } from '../base/faults.ts';
 import { verifyEvidence } from '../evidence/verify-pack.ts';
 import { checkReadiness } from '../orchestrator/readiness.ts';
@@ -60,8 +61,9 @@ function newestProof(directory: string, plan: PlanDocument, trusted: readonly Ui
 function packsIn(directory: string): Buffer[] {
   try {
     return readdirSync(directory)
-      .filter((name) => name.endsWith('.json'))
-      .map((name) => readFileSync(join(directory, name)));
+      .map((name) => join(directory, name, ...(name.endsWith('.json') ? [] : [PACK_NAME])))
+      .filter((file) => existsSync(file))
+      .map((file) => readFileSync(file));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw usage(`The evidence in ${directory} cannot be read: ${(error as Error).message}`);

@@ -39,7 +39,7 @@ export async function run(environment: Environment): Promise<number> {
   );
   const interruption = listenForSignals();
   let ahead: HeadStart = {};
-  // The service's children: see src/scheduler/program-child.ts.
+  // The service's children: see src/base/program-child.ts.
   const isChild = environment.variables.HOLDFAST_LIFELINE === '1';
   const letGo = isChild
     ? (await import('./lifeline.ts')).holdLifeline(() => interruption.interrupt('the end of its parent'))

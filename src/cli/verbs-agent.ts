@@ -28,6 +28,18 @@ export const AGENT_VERBS: readonly Verb[] = [
         value: 'DIR',
         help: 'commands of policies may be programs in this one',
       },
+      {
+        name: 'site-config',
+        kind: 'file',
+        value: 'FILE',
+        help: "the configuration of this host's site daemon: plans of its site are looked at, rehearsed and carried out here",
+      },
+      {
+        name: 'drill-dir',
+        kind: 'directory',
+        value: 'DIR',
+        help: 'where the clones of drills lie while there are any (default: temporary files)',
+      },
       { name: 'concurrency', kind: 'count', min: 1, value: 'N', help: 'runs at the same time (default: 2)' },
       {
         name: 'log-level',

@@ -194,7 +194,19 @@ export const PROTECTION_VERBS: readonly Verb[] = [
       {
         name: 'kind',
         kind: 'choice',
-        choices: ['backup', 'capture', 'restore', 'restore-test', 'forget', 'prune', 'verify', 'catalog-backup', 'erase'],
+        choices: [
+          'backup',
+          'capture',
+          'restore',
+          'restore-test',
+          'readiness',
+          'drill',
+          'forget',
+          'prune',
+          'verify',
+          'catalog-backup',
+          'erase',
+        ],
         help: 'only of this kind',
       },
       {

@@ -198,7 +198,16 @@ export class AgentPolls {
     this.#note(processOf(agent, request), run);
     const asset = run.assetId === undefined ? undefined : await catalog.assets.get(run.tenantId, run.assetId);
     log.info({ runId: run.id, agentId: agent.id, kind: run.kind, fence: run.fence, attempt: run.attempt }, 'run claimed');
-    return { run, ...(asset === undefined ? {} : { asset }), terms: await termsOf(run, asset) };
+    const plan = await this.#planOf(run);
+    const more = { ...(asset === undefined ? {} : { asset }), ...(plan === undefined ? {} : { plan }) };
+    return { run, ...more, terms: await termsOf(run, asset) };
+  }
+
+  /** The version that was asked for, whatever is in force by now. */
+  async #planOf({ tenantId, parameters }: Run): Promise<string | undefined> {
+    const { plan, version } = parameters;
+    if (typeof plan !== 'string' || typeof version !== 'number') return undefined;
+    return (await this.#options.catalog.plans.version(tenantId, plan, version))?.text;
   }
 
   #note(name: string, { id, fence }: Run): void {

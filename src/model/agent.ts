@@ -11,6 +11,12 @@ export const HostFacts = Type.Object(
     version: Type.String({ maxLength: 40, description: 'of Holdfast' }),
     cpus: Type.Integer({ minimum: 1 }),
     memoryBytes: Type.Integer({ minimum: 0 }),
+    planSite: Type.Optional(
+      Type.String({
+        ...Name,
+        description: 'the site whose configuration it has: plans are looked at, rehearsed and carried out there',
+      }),
+    ),
     bootId: Type.Optional(Type.String({ maxLength: 64 })),
   },
   { additionalProperties: false },

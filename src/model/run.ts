@@ -10,6 +10,8 @@ export const RUN_KINDS = [
   'capture',
   'restore',
   'restore-test',
+  'readiness',
+  'drill',
   'forget',
   'prune',
   'verify',
@@ -18,7 +20,7 @@ export const RUN_KINDS = [
 ] as const;
 export type RunKind = (typeof RUN_KINDS)[number];
 /** Kinds that a host agent executes; the service executes the others. */
-export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'capture', 'restore', 'restore-test'];
+export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'capture', 'restore', 'restore-test', 'readiness', 'drill'];
 /** A duty rather than a task: it ends only when it must, needs no room beside others and has no due time. */
 export function isDuty(kind: string): boolean {
   return kind === 'capture';

@@ -84,7 +84,13 @@ export const RunTerms = Type.Object({
 });
 export type RunTerms = Static<typeof RunTerms>;
 
-export const ClaimedRun = Type.Object({ run: Run, asset: Type.Optional(Asset), terms: RunTerms });
+export const ClaimedRun = Type.Object({
+  run: Run,
+  asset: Type.Optional(Asset),
+  terms: RunTerms,
+  /** Of runs that look at, rehearse or carry out a plan: its text (YAML). */
+  plan: Type.Optional(Type.String({ maxLength: 300_000 })),
+});
 export type ClaimedRun = Static<typeof ClaimedRun>;
 
 export const PollAnswer = Type.Object({

@@ -2,12 +2,12 @@
 // none of it may keep a run waiting.
 
 import type { Logger } from 'pino';
+import { type Program, runProgram } from '../base/program-child.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Tenant } from '../model/tenant.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import type { AuditCheckpoints } from '../trust/audit-checkpoint.ts';
 import { meterUsage } from '../trust/usage.ts';
-import { type Program, runProgram } from './program-child.ts';
 
 const CHECKPOINT_EVERY_MS = 60_000;
 const METER_EVERY_MS = 3_600_000;

@@ -4,10 +4,10 @@
 // run by now, so its work is killed.
 
 import type { Logger } from 'pino';
+import { KILL } from '../base/program-child.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { instantOf } from '../model/instant.ts';
 import type { Progress, Run } from '../model/run.ts';
-import { KILL } from './program-child.ts';
 
 export type HeldRunOptions = {
   readonly catalog: Pick<Catalog, 'runs'>;

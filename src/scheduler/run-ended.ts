@@ -6,6 +6,7 @@ import type { NewEvent, Severity } from '../model/event.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf, laterBy } from '../model/instant.ts';
 import { isDuty, isOver, type Run, type RunKind } from '../model/run.ts';
+import { noteReadiness } from './plan-readiness.ts';
 
 /** Several backups of an asset within this time are followed by one forget. */
 const FORGET_AFTER_MS = 60_000;
@@ -33,6 +34,7 @@ export function onRunEnded(ports: RunEndedPorts): OnRunEnded {
     if (run.state === 'failed' && !(await isToldAlready(tables, run))) await tables.events.add(failure(run), at);
     if (run.state === 'warned') await tables.events.add(warning(run), at);
     if (hasSucceeded && !isDuty(run.kind) && (await hadFailed(tables, run))) await tables.events.add(recovery(run), at);
+    if (run.kind === 'readiness') await noteReadiness(tables, run, at);
     if (run.kind === 'restore-test') await proveByRestore(tables, run, at);
     if (run.kind === 'backup' && hasSucceeded) {
       await noteFirstBackup(tables, run, at);
@@ -64,6 +66,7 @@ const SEVERITY: Partial<Record<RunKind, Severity>> = {
   verify: 'critical',
   erase: 'critical',
   'restore-test': 'critical',
+  drill: 'critical',
   restore: 'warning',
 };
 

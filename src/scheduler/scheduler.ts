@@ -6,6 +6,7 @@
 
 import { createTask, type ScheduledTask } from 'node-cron';
 import type { Logger } from 'pino';
+import type { Program } from '../base/program-child.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
 import type { Run } from '../model/run.ts';
@@ -21,9 +22,9 @@ import { JudgeLoop } from './judge-loop.ts';
 import { type LogNote, logNotes } from './log-notes.ts';
 import { LogWatch } from './log-watch.ts';
 import { LogWindows } from './log-windows.ts';
+import { PlanKeeper } from './plan-keeper.ts';
 import { catalogBackupTask, Planner } from './planner.ts';
 import { PolicyBook } from './policy-book.ts';
-import type { Program } from './program-child.ts';
 import { type OnRunEnded, onRunEnded } from './run-ended.ts';
 import type { ErasurePorts, ServicePlace, ServiceRunPorts } from './service-run.ts';
 import { cutFutureLeases, dropOldAnswers, expireRuns } from './upkeep.ts';
@@ -75,6 +76,7 @@ export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #clock: ClockWatch;
   readonly #planner: Planner;
+  readonly #plans: PlanKeeper;
   readonly #executor: Executor;
   readonly #judge: JudgeLoop;
   readonly #stopping = new AbortController();
@@ -98,6 +100,7 @@ export class Scheduler {
     this.onRunEnded = onRunEnded(options);
     this.#clock = new ClockWatch(options);
     this.#planner = new Planner({ ...options, book: this.book, ownTasks: () => this.#ownTasks() });
+    this.#plans = new PlanKeeper(options);
     this.logs = new LogWindows(options);
     const keeper = new CaptureKeeper(options);
     const onQueued = (agentId: string): void => options.onQueued?.(agentId);
@@ -176,6 +179,7 @@ export class Scheduler {
       await this.#step('look at the clock', () => this.#lookAtClock());
       await this.#step('look for changes', () => this.#lookForChanges());
       await this.#shortSteps();
+      await this.#step('keep plans', () => this.#keepPlans());
       this.#lookAtLogs();
       await this.#step('judge promises', () => this.#judge.judgeAll(this.#stopping.signal));
       await this.#step('drop what is old', () => this.#tidy());
@@ -207,6 +211,10 @@ export class Scheduler {
     await this.#step('begin runs', () => this.#executor.fill());
     await this.#step('hear of runs', () => this.#executor.listen());
     this.#tell();
+  }
+
+  async #keepPlans(): Promise<void> {
+    for (const agentId of await this.#plans.keep()) this.#options.onQueued?.(agentId);
   }
 
   async #lookAtClock(): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { FaultCode } from '../base/faults.ts';
 import { Fault } from '../base/faults.ts';
+import { type ChildEnd, type ChildLine, type Program, runProgram } from '../base/program-child.ts';
 import type { Catalog, RunEnd } from '../catalog/catalog.ts';
 import type { ErasureCertificate } from '../model/erasure.ts';
 import type { Progress, Run, RunFault } from '../model/run.ts';
@@ -9,7 +10,6 @@ import { bandwidthAt } from '../policy/policy-tasks.ts';
 import type { TenantPlace, TenantRepositories } from '../tenants/tenant-repositories.ts';
 import type { UnsignedCertificate } from '../trust/erasure-certificate.ts';
 import type { PolicyBook } from './policy-book.ts';
-import { type ChildEnd, type ChildLine, type Program, runProgram } from './program-child.ts';
 
 /** Where the service keeps what it keeps. */
 export type ServicePlace = {

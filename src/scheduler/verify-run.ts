@@ -4,12 +4,12 @@
 // same holds for the sessions of agents: their chunks may be offered to others from then on. Damage is believed at any depth.
 
 import { EXIT } from '../base/faults.ts';
+import type { ChildLine } from '../base/program-child.ts';
 import type { Catalog, CatalogTables, WriteSession } from '../catalog/catalog.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
 import { eachItem } from './pages.ts';
-import type { ChildLine } from './program-child.ts';
 import { proveSessions } from './prove-sessions.ts';
 import {
   type ExecutionEnd,

@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { newId } from '../../src/model/identifier.ts';
 import { TENANT_ROLES } from '../../src/model/principal.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
+import { packText } from '../support/evidence.ts';
 import { portalPlan } from '../support/portal-plan.ts';
 import type { ServiceUnderTest } from './service-under-test.ts';
 
@@ -99,6 +100,28 @@ export async function populate(service: ServiceUnderTest, tenant: Tenant): Promi
     isHeld: false,
     isSound: true,
   });
+  const evidence = `drl_of_${tenant.name.replaceAll('-', '_')}`;
+  const pack = Buffer.from(packText());
+  await catalog.evidence.add(
+    {
+      id: evidence,
+      tenantId: tenant.id,
+      plan,
+      planVersion: 1,
+      planDigest: '0'.repeat(64),
+      kind: 'drill',
+      outcome: 'succeeded',
+      createdAt: at,
+      receivedAt: at,
+      runId: run,
+      agentId: agent,
+      keyId: '0123456789abcdef',
+      publicKey: randomBytes(32).toString('base64url'),
+      levels: [],
+      files: [{ name: 'pack.json', bytes: pack.length }],
+    },
+    [{ name: 'pack.json', content: pack }],
+  );
   const approval = newId('approval', clock, randomBytes);
   await catalog.approvals.add({
     id: approval,
@@ -115,7 +138,7 @@ export async function populate(service: ServiceUnderTest, tenant: Tenant): Promi
     { tenantId: tenant.id, kind: 'run.failed', severity: 'warning', message: `something of ${tenant.name}` },
     at,
   );
-  return { tenant: tenant.id, agent, asset, policy, plan, person, token, run, snapshot, approval };
+  return { tenant: tenant.id, agent, asset, policy, plan, evidence, person, token, run, snapshot, approval };
 }
 
 /** Ids that look right and are of nothing. */
@@ -129,6 +152,7 @@ export function nothings(service: ServiceUnderTest): Things {
     asset: id('asset'),
     policy: 'policy-of-nobody',
     plan: 'plan-of-nobody',
+    evidence: 'drl_of_nobody',
     person: id('person'),
     token: id('token'),
     run: id('run'),

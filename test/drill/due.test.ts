@@ -2,9 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { drillDue, pastDrills } from '../../agents/drill/drill-due.ts';
 import { writeRecord } from '../../agents/drill/drill-record.ts';
+import { pastDrills } from '../../agents/drill/past-drills.ts';
 import { generateSigningPair } from '../../src/codec/signature.ts';
+import { drillDue } from '../../src/evidence/drill-due.ts';
 import { at, FAILOVER, PACK_ID, PAIR, PLAN, packText, type Told } from '../support/evidence.ts';
 
 /** The shipped plan is rehearsed every 30 days. */

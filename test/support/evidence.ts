@@ -62,13 +62,20 @@ export type PackOptions = {
   readonly attachments?: PackDetails['attachments'];
   readonly pair?: SigningPair;
   readonly plan?: PackDetails['plan'];
+  readonly tenant?: string;
 };
 
-export function detailsOf({ kind = 'unplanned', told = FAILOVER, attachments = [], plan = PLAN }: PackOptions = {}): PackDetails {
+export function detailsOf({
+  kind = 'unplanned',
+  told = FAILOVER,
+  attachments = [],
+  plan = PLAN,
+  tenant = 'city',
+}: PackOptions = {}): PackDetails {
   return {
     id: PACK_ID,
     kind,
-    tenant: 'city',
+    tenant,
     program: 'test',
     createdAt: at(200),
     plan,

@@ -9,12 +9,21 @@ import { SQL as LIMITS_AND_LOSSES } from './migrations/0003-limits-and-losses.ts
 import { SQL as DECIDING_POINTS } from './migrations/0004-deciding-points.ts';
 import { SQL as HISTORY } from './migrations/0005-history.ts';
 import { SQL as PLANS } from './migrations/0006-plans.ts';
+import { SQL as EVIDENCE } from './migrations/0007-evidence.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
 
 /** Number n is at n - 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, SESSIONS_THAT_DIED, LIMITS_AND_LOSSES, DECIDING_POINTS, HISTORY, PLANS];
+export const MIGRATIONS: readonly string[] = [
+  FIRST,
+  SESSIONS_THAT_DIED,
+  LIMITS_AND_LOSSES,
+  DECIDING_POINTS,
+  HISTORY,
+  PLANS,
+  EVIDENCE,
+];
 
 /** Each migration is one transaction; two processes that open at once do each once. */
 export function migrate(connection: Connection, path: string, migrations: readonly string[] = MIGRATIONS): void {

@@ -17,6 +17,7 @@ import { backUpCatalog } from './backup.ts';
 import { Connection } from './connection.ts';
 import { deliveryTable } from './deliveries.ts';
 import { eventTable } from './events.ts';
+import { evidenceTable } from './evidence.ts';
 import type { Executor } from './executor.ts';
 import { historyTable } from './history.ts';
 import { migrate } from './migrate.ts';
@@ -113,6 +114,7 @@ function tablesOn(executor: Executor, sightings: Sightings, { now, random }: Sql
     assets: assetTable(executor),
     policies: policyTable(executor),
     plans: planTable(executor),
+    evidence: evidenceTable(executor),
     runs: runTable(executor),
     recoveryPoints: recoveryPointTable(executor),
     sessions: sessionTable(executor, now),

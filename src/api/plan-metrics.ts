@@ -1,0 +1,58 @@
+// Gauges of plans of disaster recovery: whether each could be carried out now, and what its rehearsals have proven. Labels: tenant and plan, up to a
+// number of plans.
+
+import { Gauge, type Registry } from 'prom-client';
+import type { Catalog } from '../catalog/catalog.ts';
+import { drillDue } from '../evidence/drill-due.ts';
+import type { StoredPlan } from '../model/plan.ts';
+import { readPlan } from '../plan/read-plan.ts';
+import { DAY_MS } from '../policy/duration.ts';
+import { eachItem } from '../scheduler/pages.ts';
+import { drillsOf } from '../scheduler/plan-keeper.ts';
+
+/** A look that is older says nothing any more: there is one every day. */
+const LOOK_MS_MAX = 2 * DAY_MS;
+
+export class PlanMetrics {
+  readonly #gauges: ReturnType<typeof makeGauges>;
+
+  constructor(registers: Registry[]) {
+    this.#gauges = makeGauges(registers);
+  }
+
+  async read(catalog: Catalog, now: Date, plansMax: number): Promise<void> {
+    for (const gauge of Object.values(this.#gauges)) gauge.reset();
+    let count = 0;
+    for await (const plan of eachItem((page) => catalog.plans.listAll(page))) {
+      if (++count > plansMax) return;
+      await this.#show(catalog, plan, now);
+    }
+  }
+
+  async #show(catalog: Catalog, plan: StoredPlan, now: Date): Promise<void> {
+    const { readiness, lastSuccess, rto, due } = this.#gauges;
+    const labels = { tenant: plan.tenantId, plan: plan.name };
+    readiness.set(labels, isReady(plan, now) ? 1 : 0);
+    const filter = { plan: plan.name, kind: 'drill' as const, outcome: 'succeeded' };
+    const [newest] = (await catalog.evidence.list(plan.tenantId, filter, { limit: 1 })).items;
+    if (newest !== undefined) lastSuccess.set(labels, (now.getTime() - Date.parse(newest.createdAt)) / 1000);
+    if (newest?.rtoMs !== undefined) rto.set(labels, newest.rtoMs / 1000);
+    const read = readPlan(plan.text);
+    if (read.kind === 'plan') due.set(labels, drillDue(read.plan, await drillsOf(catalog, plan), now).isDue ? 1 : 0);
+  }
+}
+
+function isReady({ readiness, version }: StoredPlan, now: Date): boolean {
+  if (readiness === undefined || readiness.version !== version) return false;
+  return readiness.isReady && now.getTime() - Date.parse(readiness.at) <= LOOK_MS_MAX;
+}
+
+function makeGauges(registers: Registry[]) {
+  const gauge = (name: string, help: string) => new Gauge({ name, help, labelNames: ['tenant', 'plan'], registers });
+  return {
+    readiness: gauge('holdfast_plan_readiness', '1: the plan could be carried out now; 0 also when nobody has looked for two days'),
+    lastSuccess: gauge('holdfast_drill_last_success_seconds', 'Age of the newest evidence of a drill that has succeeded'),
+    rto: gauge('holdfast_drill_rto_seconds', 'From the declaration to the first write, in that drill'),
+    due: gauge('holdfast_drill_due', '1: the plan is to be rehearsed now, as often as it says'),
+  };
+}
