@@ -15,6 +15,7 @@ import { findLocalCluster, type NotLocal } from './local-cluster.ts';
 import { identifySystem } from './replication-client.ts';
 import { readServerFacts } from './server-facts.ts';
 import { collectStreamedBase } from './streamed-base.ts';
+import { sinceParent } from './wal-summaries.ts';
 
 export function readBaseBackup(source: BaseBackupSource): ReadSource {
   return async ({ pipeline, parent, readNode, parameters }): Promise<SourceRead> => {
@@ -39,7 +40,12 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         progress,
       });
       const configuration = await readConfigurationFiles(sql);
-      const local = await collectLocally(source, sql, run, { server, systemId, configuration });
+      const local = await collectLocally(source, sql, run, {
+        server,
+        systemId,
+        configuration,
+        since: sinceParent(parent?.facts, systemId, server, sql.version),
+      });
       const collected = 'reason' in local ? await collectStreamedBase(run, source, connection, configuration) : local;
       const root = await run.finish();
       const stoppedAt = await sql.value(
@@ -52,6 +58,7 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         stoppedAt: stoppedAt ?? '',
         configuration: JSON.stringify({ files: configuration.files.map(({ path }) => path), missing: configuration.missing }),
         server: JSON.stringify(server),
+        ...(source.keepCorruptPages ? { hasCorruptPages: 'true' } : {}),
         ...('reason' in local ? { streamedFor: whyStreamed(local) } : {}),
       };
       return { root, facts };

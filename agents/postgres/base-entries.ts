@@ -21,6 +21,9 @@ export type CollectedBase = {
   readonly startPosition: string;
   readonly stopPosition: string;
   readonly tablespaces: string;
+  /** Where the base backup began of which unchanged pages were kept unread; or why none were, although the server summarizes its log. */
+  readonly readSince?: string;
+  readonly readWholeFor?: string;
 };
 
 export async function keepFile(run: EntriesBackupRun, path: string, bytes: Uint8Array, owner: Owner, mtimeSec = 0): Promise<void> {

@@ -5,6 +5,7 @@ import type { ConfigurationFiles } from './configuration-files.ts';
 import type { ServerAddress } from './connection-string.ts';
 import type { ManifestChecksums } from './replication-client.ts';
 import type { ServerFacts } from './server-facts.ts';
+import type { ReadWhole, Since } from './wal-summaries.ts';
 
 export type BaseBackupSource = {
   readonly address: ServerAddress;
@@ -35,4 +36,6 @@ export type BaseOrigin = {
   readonly server: ServerFacts;
   readonly systemId: string;
   readonly configuration: ConfigurationFiles;
+  /** The base backup before, whose pages may be kept; undefined: there is none of the kind. */
+  readonly since: Since | ReadWhole | undefined;
 };

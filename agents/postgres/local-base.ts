@@ -33,6 +33,7 @@ import type { PgConnection } from './connection.ts';
 import { CONTROL } from './control-file.ts';
 import { hasBegunHere, type LocalCluster, type NotLocal, readControlFile } from './local-cluster.ts';
 import { literal } from './replication-client.ts';
+import { type ChangedPages, changedSince } from './wal-summaries.ts';
 
 /** Broken pages that are named. */
 const NAMED_MAX = 5;
@@ -55,9 +56,12 @@ export async function collectLocalBase(
     await endBackup(sql);
     return { reason: 'its files are not those that are seen here' };
   }
-  const reading = new LocalReading(run, await pagesOf(sql, source, origin), source.signal);
+  const pages = await pagesOf(sql, source, origin);
+  const { changed, facts } = await changedPages(sql, origin, start, pages, source.signal);
+  const reading = new LocalReading(run, pages, changed, source.signal);
   await reading.readPlace(cluster.directory, DATA_DIRECTORY, await emptiedBy(sql));
-  for (const { oid, directory } of tablespaces) await reading.readPlace(directory, `${TABLESPACES_DIRECTORY}/${oid}`, new Set());
+  for (const { oid, directory } of tablespaces)
+    await reading.readPlace(directory, `${TABLESPACES_DIRECTORY}/${oid}`, new Set(), oid);
   const read = await run.filesRead();
   const owner = ownerOf(statOf(cluster.directory));
   const control = readControlFile(cluster.directory);
@@ -93,6 +97,7 @@ export async function collectLocalBase(
     startPosition: formatLsn(start),
     stopPosition: formatLsn(stop),
     tablespaces: JSON.stringify(kept.map(({ oid, location }) => ({ oid, location }))),
+    ...facts,
   };
 }
 
@@ -100,15 +105,18 @@ export async function collectLocalBase(
 class LocalReading {
   readonly #run: EntriesBackupRun;
   readonly #pages: Pages;
+  readonly #changed: ChangedPages | undefined;
   readonly #signal: AbortSignal;
 
-  constructor(run: EntriesBackupRun, pages: Pages, signal: AbortSignal) {
+  constructor(run: EntriesBackupRun, pages: Pages, changed: ChangedPages | undefined, signal: AbortSignal) {
     this.#run = run;
     this.#pages = pages;
+    this.#changed = changed;
     this.#signal = signal;
   }
 
-  async readPlace(root: string, prefix: string, emptied: ReadonlySet<string>): Promise<void> {
+  /** `tablespace`: undefined for the data directory. */
+  async readPlace(root: string, prefix: string, emptied: ReadonlySet<string>, tablespace?: string): Promise<void> {
     for (const file of clusterFiles(root, emptied)) {
       this.#signal.throwIfAborted();
       const { path, kind, stat, segment } = file;
@@ -120,7 +128,10 @@ class LocalReading {
       if (kind === 'directory') {
         this.#run.begin(entry);
         await this.#run.end();
-      } else await this.#run.file(entry, { root, path, pages: this.#checkOf(segment) });
+      } else {
+        const changed = segment === undefined ? undefined : this.#changed?.rangesOf(path, tablespace);
+        await this.#run.file(entry, { root, path, pages: this.#checkOf(segment), changed });
+      }
     }
   }
 
@@ -144,6 +155,24 @@ async function pagesOf(sql: PgConnection, { keepCorruptPages }: BaseBackupSource
   const [pageBytes, segmentPages] = [setting('block_size'), setting('segment_size')];
   if (!(pageBytes > 0 && segmentPages > 0)) throw new Fault('PG_PROTOCOL', 'The server does not say how long its pages are');
   return { pageBytes, segmentPages, areChecked: server.checksums && !keepCorruptPages };
+}
+
+type Changed = { readonly changed?: ChangedPages; readonly facts: Pick<CollectedBase, 'readSince' | 'readWholeFor'> };
+
+async function changedPages(
+  sql: PgConnection,
+  { since }: BaseOrigin,
+  start: number,
+  { pageBytes, segmentPages }: Pages,
+  signal: AbortSignal,
+): Promise<Changed> {
+  if (since === undefined) return { facts: {} };
+  if ('reason' in since) return { facts: { readWholeFor: since.reason } };
+  const timeline = (await sql.value('SELECT timeline_id FROM pg_control_checkpoint()')) ?? '';
+  const changed = await changedSince(sql, since, { start, timeline, pageBytes, segmentPages }, signal);
+  return 'reason' in changed
+    ? { facts: { readWholeFor: changed.reason } }
+    : { changed, facts: { readSince: formatLsn(since.start) } };
 }
 
 /** 14 and older keep statistics in files, at a place that can be chosen. */

@@ -88,6 +88,7 @@ async function checkSettings(sql: PgConnection): Promise<PreflightCheck[]> {
     'full_page_writes',
     'fsync',
     'idle_replication_slot_timeout',
+    'summarize_wal',
   ];
   const { rows } = await sql.query(`SELECT name, setting FROM pg_settings WHERE name IN (${names.map(literal).join(', ')})`);
   const setting = new Map(rows.map(([name, value]) => [name!, value ?? '']));
@@ -155,6 +156,18 @@ async function checkSettings(sql: PgConnection): Promise<PreflightCheck[]> {
         idle,
         'The server drops the slot of a capture that is away for so long',
         'ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();',
+        'warning',
+      ),
+    );
+  const summaries = text('summarize_wal');
+  if (summaries !== '')
+    checks.push(
+      check(
+        'summarize_wal',
+        summaries === 'on',
+        summaries,
+        'Without it every base backup reads all pages; with it those that have changed since the one before',
+        'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();',
         'warning',
       ),
     );

@@ -2,8 +2,8 @@
 // the workers as they come, and those that lie in files are read by them (entry-files.ts); the entries are put in order at the end. So memory
 // is that of the entries' names, and of the few pieces that are under way.
 //
-// Nothing is taken from the parent unread: what has not changed is recognised by its bytes, unit by unit of paged files, chunk by chunk
-// of others.
+// What has not changed is recognised by its bytes, unit by unit of paged files, chunk by chunk of others. Nothing is taken from the parent
+// unread but what a source says for certain is as it was (FilePlace).
 
 import { invariant } from '../base/invariant.ts';
 import type { PagedChunking } from '../format/repository-object.ts';

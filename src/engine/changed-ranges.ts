@@ -41,6 +41,28 @@ export type TouchedLeaf = {
   readonly units: Uint8Array;
 };
 
+/** Of each of `count` leaves from `first` on: its units, 1 for those that a range touches. `ranges`: in order and joined. */
+export function unitsOfLeaves(
+  ranges: readonly ChangedRange[],
+  sizeBytes: number,
+  unitBytes: number,
+  unitsPerLeaf: number,
+  { first, count }: { readonly first: number; readonly count: number },
+): Uint8Array[] {
+  const leafBytes = unitBytes * unitsPerLeaf;
+  const [from, to] = [first * leafBytes, (first + count) * leafBytes];
+  const leaves: Uint8Array[] = Array.from({ length: count }, (_, n) => {
+    const length = Math.min(leafBytes, sizeBytes - (first + n) * leafBytes);
+    return new Uint8Array(Math.ceil(length / unitBytes));
+  });
+  const within = ranges.flatMap(({ offset, length }) => {
+    const [start, end] = [Math.max(from, offset), Math.min(to, offset + length)];
+    return end > start ? [{ offset: start, length: end - start }] : [];
+  });
+  for (const { leaf, units } of touchedLeaves(within, sizeBytes, unitBytes, unitsPerLeaf)) leaves[leaf - first] = units;
+  return leaves;
+}
+
 /** The leaves that ranges touch, in order, each once. */
 export function* touchedLeaves(
   ranges: readonly ChangedRange[],

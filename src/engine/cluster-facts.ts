@@ -27,6 +27,12 @@ export type BaseFacts = {
   readonly configuration?: string;
   /** Why the server sent the files; absent when they were read where they lie. */
   readonly streamedFor?: string;
+  /** Log position where the base backup began of which unchanged pages were kept unread; or why none were, although the server summarizes its
+   *  log (17 and newer). */
+  readonly readSince?: string;
+  readonly readWholeFor?: string;
+  /** "true": pages with wrong checksums were kept. */
+  readonly hasCorruptPages?: string;
 };
 
 export type ClusterFacts = {

@@ -12,6 +12,7 @@ import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { BrokenPage, FileTask, FileTaskResult, PageCheck } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupProgress } from './backup-progress.ts';
+import { type ChangedRange, unitsOfLeaves } from './changed-ranges.ts';
 import type { ReadNode } from './content-map.ts';
 import { problemOf } from './file-entries.ts';
 import {
@@ -38,6 +39,8 @@ export type FilePlace = {
   readonly root: string;
   readonly path: string;
   readonly pages: PageCheck | undefined;
+  /** Where it may differ from the parent's content, in order and joined: the rest is not read where the parent has it. Undefined: anywhere. */
+  readonly changed?: readonly ChangedRange[] | undefined;
 };
 
 export type FileRead = {
@@ -99,14 +102,23 @@ export class EntryFiles {
     return read;
   }
 
-  async #addSmall(entry: FileEntry, place: FilePlace, isPaged: boolean, parent: PagedParent | undefined): Promise<void> {
+  async #addSmall(
+    entry: FileEntry,
+    { changed, ...place }: FilePlace,
+    isPaged: boolean,
+    parent: PagedParent | undefined,
+  ): Promise<void> {
     const { paged, readNode } = this.#options;
     const { sizeBytes } = entry;
     const isComparable = parent !== undefined && comparableLeaves(parent, sizeBytes, paged.unitBytes) === 1;
     const leaf = isComparable && parent.root.length > 0 ? parent.root : undefined;
     const cut = isPaged ? 'paged' : 'content';
     const parentLeaves = leaf === undefined ? [] : [await readNode(leaf)];
-    this.#tasks.push({ file: 0, ...place, isWritten: true, cut, offset: 0, length: sizeBytes, expected: undefined, parentLeaves });
+    const isKnown = leaf !== undefined && changed !== undefined;
+    const one = { first: 0, count: 1 };
+    const units = isKnown ? { changedUnits: unitsOfLeaves(changed, sizeBytes, paged.unitBytes, UNITS_PER_LEAF, one) } : {};
+    const task = { file: 0, ...place, isWritten: true, cut, offset: 0, length: sizeBytes, expected: undefined } as const;
+    this.#tasks.push({ ...task, parentLeaves, ...units });
     this.#small.push({ entry, isPaged, parent: leaf });
     this.#taskBytes += sizeBytes;
     if (this.#taskBytes >= BATCH_BYTES || this.#tasks.length >= BATCH_FILES_MAX) await this.#sendSmall();
@@ -135,7 +147,7 @@ export class EntryFiles {
       : leaf === undefined
         ? NO_CONTENT
         : { kind: 'units-map', root: leafReference(session, leaf, parent) };
-    this.#onRead(bytesRead);
+    this.#onRead(bytesRead, entry.sizeBytes);
     this.#take(entry, isPaged ? entry.sizeBytes : contentLength(references), {
       content,
       bytesRead,
@@ -147,7 +159,7 @@ export class EntryFiles {
   async #readLarge(entry: FileEntry, place: FilePlace, isPaged: boolean, parent: PagedParent | undefined): Promise<void> {
     const { session, paged, readNode } = this.#options;
     const source = { file: 0, ...place, isWritten: true, sizeBytes: entry.sizeBytes, expected: undefined };
-    const onRead = (bytes: number): void => this.#onRead(bytes);
+    const onRead = (bytes: number, done: number): void => this.#onRead(bytes, done);
     const result = isPaged
       ? await backUpPaged(session, source, 'paged', paged.unitBytes, parent, readNode, onRead)
       : await backUpLargeContent(session, source, onRead);
@@ -170,10 +182,10 @@ export class EntryFiles {
     this.#read.push(read);
   }
 
-  #onRead(bytes: number): void {
+  #onRead(bytes: number, done: number): void {
     const { progress } = this.#options;
     progress.bytesRead += bytes;
-    progress.bytesDone += bytes;
+    progress.bytesDone += done;
   }
 
   #throwIfFailed(): void {

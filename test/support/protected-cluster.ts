@@ -65,10 +65,14 @@ export class ProtectedCluster {
 
   /** Undefined where PostgreSQL is not installed. */
   static async create(
-    options: NewServer & { readonly wrap?: (store: ObjectStore) => ObjectStore; readonly patience?: CapturePatience } = {},
+    options: NewServer & {
+      readonly programs?: (scratch: string) => string;
+      readonly wrap?: (store: ObjectStore) => ObjectStore;
+      readonly patience?: CapturePatience;
+    } = {},
   ): Promise<ProtectedCluster> {
-    const programs = postgresPrograms()!;
     const scratch = serverScratch();
+    const programs = options.programs?.(scratch) ?? postgresPrograms()!;
     onTestFinished(() => removeScratch(scratch));
     const server = await TestServer.create(programs, scratch, 'production', options);
     onTestFinished(() => server.stop('SIGQUIT'));
