@@ -91,6 +91,8 @@ export class StartGate {
   /** Its server is being stopped in order: not to be started again. */
   #isDemoting = false;
   #problem: string | undefined;
+  /** One thing at a time is done to the server. */
+  #turn: Promise<void> = Promise.resolve();
 
   /** GATE_BUSY when another gate has the directory. Stops the server that runs there. */
   static async open(options: GateOptions): Promise<StartGate> {
@@ -153,11 +155,21 @@ export class StartGate {
 
   /** One round. Throws what kept it from renewing or looking. */
   async round(signal: AbortSignal): Promise<void> {
-    const results = await Promise.allSettled(
-      this.#holder === undefined ? [this.#look(signal, true)] : [this.#renew(signal), this.#askAll(signal)],
-    );
-    await this.#obey();
+    const work = this.#holder === undefined ? [this.#look(signal, true)] : [this.#renew(signal), this.#askAll(signal)];
+    const results = await Promise.allSettled(work.map((one) => this.#obeying(one)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** At once: either keeps the server writable, and a quorum that is silent must not use up the time that a promise has brought, nor the other
+   *  way round. */
+  async #obeying(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } finally {
+      const turn = this.#turn.then(() => this.#obey());
+      this.#turn = turn.catch(() => {});
+      await turn;
+    }
   }
 
   /** For a planned switch: stops the server in order, while its lease is renewed, and then tells the register where its log ends. */

@@ -9,6 +9,7 @@ import { STATES } from '../plan/plan-run.ts';
 import { parseDuration } from '../policy/duration.ts';
 import { LEVEL_EDITIONS } from './gbt-20988.ts';
 import { type ProvenLevel, provenLevel } from './level.ts';
+import { lostWorkMs } from './lost-work.ts';
 import type { Measurement, MeasurementKind, Scalar } from './measurement.ts';
 
 export const RULES_VERSION = 1;
@@ -65,10 +66,14 @@ const ids = (...lists: readonly (readonly Measurement[])[]): string[] =>
 
 function rpo(declarations: readonly Measurement[], heartbeats: readonly Measurement[], { plan }: ClaimedRun): Claim {
   const disaster = momentOf(declarations.at(-1)?.value.disaster);
-  // An asset without a heartbeat has no measured loss, and then the whole has none.
-  const newest = heartbeats.map(({ value }) => (value.isSigned === true ? momentOf(value.newest) : undefined));
-  const isMeasured = disaster !== undefined && newest.length > 0 && newest.every((one) => one !== undefined);
-  const ms = isMeasured ? Math.max(0, disaster - Math.min(...newest.map((one) => one!))) : null;
+  const lost = heartbeats.map(({ at, value }) => {
+    const newestMs = value.isSigned === true ? momentOf(value.newest) : undefined;
+    if (newestMs === undefined || disaster === undefined) return null;
+    return lostWorkMs({ newestMs, foundMs: Date.parse(at), disasterMs: disaster });
+  });
+  // An asset without a heartbeat that can be believed has no measured loss, and then the whole has none.
+  const isMeasured = lost.length > 0 && lost.every((one) => one !== null);
+  const ms = isMeasured ? Math.max(...lost.map((one) => one!)) : null;
   const objectiveMs = parseDuration(plan.objectives.rpo)!;
   const value = { ms, objectiveMs, isKept: ms !== null && ms <= objectiveMs };
   return { id: 'rpo', from: ids(declarations, heartbeats), value };

@@ -3,6 +3,7 @@
 import type { FailoverDatabase, FailoverJournal } from '../dr/failover-journal.ts';
 import type { RecoveredHeartbeat, Sealed } from '../dr/site-control.ts';
 import { isHeartbeatOf } from '../evidence/heartbeat.ts';
+import { lostWorkMs } from '../evidence/lost-work.ts';
 import type { PlanAction } from '../plan/plan-run.ts';
 import { formatSpan, parseDuration } from '../policy/duration.ts';
 import { bytesBetween } from './log-ends.ts';
@@ -47,8 +48,10 @@ export async function showLoss(
   if (kind !== 'unplanned') return { kind: 'done', facts };
   const rpoMs = parseDuration(ports.plan.objectives.rpo)!;
   const above = databases.flatMap(({ asset }, i) => {
-    const { ms, isSigned } = losses[i]!;
-    if (ms === null || !isSigned) return [`${asset}: its loss cannot be measured, no signed heartbeat was found in it`];
+    const { ms, isSigned, newest } = losses[i]!;
+    if (!isSigned) return [`${asset}: its loss cannot be measured, no signed heartbeat was found in it`];
+    if (ms === null)
+      return [`${asset}: its loss cannot be measured, the clocks of the sites differ: its newest heartbeat is of ${newest}`];
     return ms <= rpoMs ? [] : [`${asset}: work of ${(ms / 1000).toFixed(1)} s is lost, more than the RPO of ${formatSpan(rpoMs)}`];
   });
   if (above.length === 0) return { kind: 'done', facts };
@@ -58,7 +61,7 @@ export async function showLoss(
 }
 
 async function lossOf(
-  { site, trusted }: OrchestratorPorts,
+  { site, trusted, now }: OrchestratorPorts,
   journal: FailoverJournal,
   { asset }: FailoverDatabase,
   signal: AbortSignal,
@@ -68,7 +71,8 @@ async function lossOf(
   const isSigned = heartbeat !== null && isHeartbeatOf(heartbeat, { asset, systemId }, trusted);
   const source = sourceSeal(journal, asset);
   const missingBytes = kind !== 'unplanned' ? 0 : source === null ? null : bytesBetween(sealed[asset]!, source.end);
-  const ms = heartbeat === null ? null : Math.max(0, Date.parse(disasterOf(journal)) - Date.parse(heartbeat.at));
+  const [foundMs, disasterMs] = [now().getTime(), Date.parse(disasterOf(journal))];
+  const ms = heartbeat === null ? null : lostWorkMs({ newestMs: Date.parse(heartbeat.at), foundMs, disasterMs });
   return { newest: heartbeat?.at ?? null, sequence: heartbeat?.sequence ?? null, isSigned, ms, missingBytes };
 }
 

@@ -83,14 +83,12 @@ class EtcdRegistry implements Registry {
         this.#endpoints = [endpoint, ...this.#endpoints.filter((other) => other !== endpoint)];
         return answer;
       } catch (error) {
+        // The next call begins with another member, also when this one had no time left to ask it.
+        this.#endpoints = [...this.#endpoints.filter((other) => other !== endpoint), endpoint];
         signal?.throwIfAborted();
         if (error instanceof Fault && error.retry === 'never') throw error;
         problems.push(`${endpoint}: ${reasonOf(error)}`);
-        if (!isRepeatable && !wasNotSent(error)) {
-          // The next call, which reads, begins with another member.
-          this.#endpoints = [...this.#endpoints.filter((other) => other !== endpoint), endpoint];
-          break;
-        }
+        if (!isRepeatable && !wasNotSent(error)) break;
       }
     }
     throw new Fault('REGISTRY_UNREACHABLE', `The registry did not answer: ${problems.join('; ') || 'no time was left'}`);

@@ -221,6 +221,18 @@ describe('An unplanned failover', () => {
     expect(asked.blockedBy.join()).toContain('its loss cannot be measured');
   });
 
+  it('whose newest heartbeat is of a time to come claims no loss of nothing: the clocks differ, and people decide', async () => {
+    await declared();
+    const lost = { heartbeatAgeMs: -600_000 };
+    const asked = await runWithPeopleFor(['application.'], lost);
+    expect(asked.blockedBy.join()).toContain('its loss cannot be measured, the clocks of the sites differ');
+    for (const by of ['wei', 'lin']) await decide(journal, plan, { action: 'show-loss', answer: 'yes', by }, now);
+    expect((await runWithPeople(lost)).state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    expect(pack!.body.claims.claims.find(({ id }) => id === 'rpo')?.value).toMatchObject({ ms: null, isKept: false });
+  });
+
   it('is blocked without a proof of fencing, until two people break the glass; the evidence says so', async () => {
     plan = { ...plan, fencing: { ...plan.fencing, proofs: ['demotion', 'power-off'], ...powerOff('/bin/false') } };
     await declared();

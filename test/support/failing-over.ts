@@ -38,11 +38,11 @@ export class RoutedClient {
   }
 }
 
-export function environmentOf({ scratch }: TwoSites): Record<string, string> {
+export function environmentOf({ scratch, environment }: TwoSites): Record<string, string> {
   return {
+    ...environment,
     PATH: `${BIN}:${dirname(process.execPath)}:${process.env['PATH']}`,
     HOME: scratch,
-    HOLDFAST_CACHE_DIR: join(scratch, 'cache'),
   };
 }
 
@@ -59,14 +59,21 @@ export function runBeside(words: readonly string[], env: Record<string, string>)
   });
 }
 
-/** A route that leads clients to A, and a plan that leads them to B; both sites run. */
-export async function readyToFail(sites: TwoSites, fencing = 'proofs: [demotion, expiry], limit: 1m'): Promise<RoutedClient> {
+const FENCING = 'proofs: [demotion, expiry], limit: 1m';
+
+/** A route that leads clients to A, and a plan that leads them to B. */
+export function writePlan(sites: TwoSites, { fencing = FENCING, lease = 'ttl: 2s, margin: 2s' } = {}): void {
   const active = join(sites.scratch, 'active');
   const route = join(sites.scratch, 'lead');
   writeFileSync(route, `#!/bin/sh\necho "$HOLDFAST_SITE" > ${active}.new && mv ${active}.new ${active}\n`);
   chmodSync(route, 0o755);
   writeFileSync(active, 'a\n');
-  writeFileSync(planFile(sites), planText(sites, fencing));
+  writeFileSync(planFile(sites), planText(sites, fencing, lease));
+}
+
+/** With such a plan; both sites run. */
+export async function readyToFail(sites: TwoSites, fencing = FENCING): Promise<RoutedClient> {
+  writePlan(sites, { fencing });
   await sites.run();
   const client = new RoutedClient(sites);
   await until('the client writes', () => client.acknowledged.length > 5);
@@ -77,14 +84,14 @@ export function planFile({ scratch }: TwoSites): string {
   return join(scratch, 'plan.yaml');
 }
 
-function planText({ scratch }: TwoSites, fencing: string): string {
+function planText({ scratch }: TwoSites, fencing: string, lease: string): string {
   return `
 name: portal
 version: 1
 sites: { source: a, target: b, witness: c }
 objectives: { rpo: 30s, rto: 10m }
 approvals: { planned: 1, unplanned: 2, breakGlass: 2 }
-lease: { ttl: 2s, margin: 2s, onLeaseLoss: stop }
+lease: { ${lease}, onLeaseLoss: stop }
 fencing: { ${fencing} }
 groups:
   - name: database

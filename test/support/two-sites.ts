@@ -39,6 +39,9 @@ export type TwoSitesOptions = {
   readonly within?: (site: SiteName) => readonly string[];
   /** Where a site listens, and where it is reached from (absent: a free port of the loopback). */
   readonly network?: { readonly listen: string; readonly url: (of: SiteName, from: SiteName | 'test') => string };
+  /** Where the repository of a site is (absent: a directory), and the variables that lead into it. */
+  readonly location?: (of: SiteName) => string;
+  readonly variables?: Readonly<Record<string, string>>;
   /** The peer's key in the configuration of a site is another one. */
   readonly strangers?: boolean;
 };
@@ -81,7 +84,7 @@ export class TwoSites {
     const sites = new TwoSites(options, (scratch) => textsOf(scratch, options, listen, url));
     const passphrase = join(sites.scratch, 'passphrase');
     writeFileSync(passphrase, 'the passphrase\n');
-    sites.holdfast(['init', '--repo', join(sites.scratch, 'a-repository'), '--passphrase-file', passphrase]);
+    sites.holdfast(['init', '--repo', sites.configs.a.databases[0]!.repository.location, '--passphrase-file', passphrase]);
     const server = await TestServer.create(options.programs, sites.scratch, 'a-data');
     await server.sql('CREATE TABLE kept (id bigserial PRIMARY KEY, word text)');
     await server.stop();
@@ -159,7 +162,7 @@ export class TwoSites {
   start(site: SiteName): SiteProcess {
     const daemon = new SiteProcess(
       [...(this.#options.within?.(site) ?? []), PROGRAM, 'site', 'run', '--config', this.file(site)],
-      this.#environment(),
+      this.environment,
     );
     this.#daemons.set(site, daemon);
     return daemon;
@@ -216,13 +219,21 @@ export class TwoSites {
     return this.#processes(site).length === 0;
   }
 
+  /** Another after each start. */
+  serverOf(site: SiteName): string {
+    return readFileSync(join(this.data(site), 'postmaster.pid'), 'utf8')
+      .split('\n')
+      .slice(0, 3)
+      .join();
+  }
+
   /** As a restart of the host leaves it. */
   emptyRuntime(site: SiteName): void {
     rmSync(this.configs[site].runtime, { recursive: true, force: true });
   }
 
   holdfast(args: readonly string[]): string {
-    return execFileSync(PROGRAM, [...args], { env: this.#environment(), encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    return execFileSync(PROGRAM, [...args], { env: this.environment, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
   serverLog(site: SiteName): string {
@@ -245,8 +256,14 @@ export class TwoSites {
     return existsSync(this.data(site)) ? processesIn(this.data(site)) : [];
   }
 
-  #environment(): Record<string, string> {
-    return { PATH: process.env['PATH']!, HOME: this.scratch, HOLDFAST_CACHE_DIR: join(this.scratch, 'cache'), TZ: 'UTC' };
+  get environment(): Record<string, string> {
+    return {
+      PATH: process.env['PATH']!,
+      HOME: this.scratch,
+      HOLDFAST_CACHE_DIR: join(this.scratch, 'cache'),
+      TZ: 'UTC',
+      ...this.#options.variables,
+    };
   }
 }
 
@@ -282,7 +299,7 @@ export class SiteProcess {
 
 function textsOf(
   scratch: string,
-  { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false }: TwoSitesOptions,
+  { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false, location }: TwoSitesOptions,
   listen: (site: SiteName) => string,
   url: (of: SiteName, from: SiteName) => string,
 ): Record<SiteName, string> {
@@ -296,7 +313,7 @@ function textsOf(
   const user = serverUser();
   if (user !== undefined) chownSync(scratch, user.uid, user.gid);
   const place = (site: SiteName): string =>
-    `{ location: ${join(scratch, `${site}-repository`)}, passphraseFile: ${join(scratch, 'passphrase')} }`;
+    `{ location: ${location?.(site) ?? join(scratch, `${site}-repository`)}, passphraseFile: ${join(scratch, 'passphrase')} }`;
   const text = (site: SiteName, peer: SiteName): string => `site: ${site}
 listen: ${listen(site)}
 state: ${join(scratch, `${site}-state`)}

@@ -1,0 +1,186 @@
+// Rounds of what may happen to two sites. Each begins and ends with a primary and a healthy standby, and is held against the ledger: who may
+// write is one at a time, nothing that was acknowledged is lost by a planned switch, and what an unplanned one loses is what it says.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type FailoverJournal, type FailoverState, factsOf, isFinished } from '../../src/dr/failover-journal.ts';
+import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
+import { type Commit, CommitLedger } from './commit-ledger.ts';
+import { type DividedSites, OVER_MS, otherOf } from './divided-sites.ts';
+import { ASSET, type SiteName, until } from './two-sites.ts';
+
+export type Round = {
+  readonly scenario: string;
+  readonly what: string;
+  /** From the declaration to the first write that the other site acknowledged; undefined: nobody took over. */
+  readonly seconds?: number;
+  /** Without an acknowledgement. */
+  readonly pauseSeconds: number;
+  readonly acknowledged: number;
+  readonly lost: number;
+  /** As the operator is told. */
+  readonly reported: string;
+};
+
+export type Told = Pick<Round, 'what' | 'seconds' | 'lost' | 'reported'>;
+export type Scenario = (rounds: SiteRounds, primary: SiteName) => Promise<Told>;
+export type Kind = FailoverJournal['kind'];
+
+export class SiteRounds {
+  readonly scene: DividedSites;
+  readonly #random: () => number;
+  /** Words of rows that an unplanned failover has lost, and said so. */
+  readonly #lost = new Set<string>();
+  #failovers = 0;
+  #unstopped: { readonly site: SiteName; readonly server: string } | undefined;
+
+  constructor(scene: DividedSites, random: () => number) {
+    this.scene = scene;
+    this.#random = random;
+  }
+
+  async play(name: string, scenario: Scenario): Promise<Round> {
+    const { ledger } = this.scene;
+    await until('somebody writes', () => ledger.commits.length > 0);
+    const from = ledger.commits.length;
+    const primary = await this.scene.primary();
+    const told = await scenario(this, primary);
+    await this.scene.bothWell();
+    const { site, server } = this.#unstopped ?? {};
+    if (site !== undefined && this.scene.sites.serverOf(site) !== server) throw new Error(`The server at ${site} was stopped`);
+    this.#unstopped = undefined;
+    await this.#checkAll();
+    const commits = ledger.since(from);
+    return {
+      scenario: name,
+      ...told,
+      pauseSeconds: CommitLedger.pause(ledger.since(from - 1)) / 1_000,
+      acknowledged: commits.length,
+    };
+  }
+
+  pick<T>(some: readonly T[]): T {
+    return some[Math.floor(this.#random() * some.length)]!;
+  }
+
+  below(limit: number): number {
+    return this.#random() * limit;
+  }
+
+  /** By no lease of before. Until the end of the round its server may not be stopped once, unless it is failed over. */
+  async writesOn(site: SiteName, meanwhile: () => void | Promise<void>): Promise<void> {
+    const { sites, ledger } = this.scene;
+    this.#unstopped = { site, server: sites.serverOf(site) };
+    await meanwhile();
+    const from = performance.now() + OVER_MS;
+    await until(`${site} writes on`, () => ledger.commits.at(-1)!.site === site && ledger.commits.at(-1)!.askedAt > from);
+  }
+
+  /** To the other site, while the orchestrator is killed in these states. `afterwards`: before the old one is asked to rejoin. */
+  async failOver(
+    kind: Kind,
+    from: SiteName,
+    kills: readonly FailoverState[],
+    afterwards = async (): Promise<void> => {},
+  ): Promise<Told> {
+    const { scene } = this;
+    const { ledger } = scene;
+    const to = otherOf(from);
+    const declaredAt = performance.now();
+    const place = ledger.commits.length;
+    await scene.declare(to, kind);
+    this.#failovers++;
+    this.#unstopped = undefined;
+    const journal = await this.#carriedOut(to, kills);
+    const first = await until(`${to} writes`, () => ledger.since(place, to)[0]);
+    await afterwards();
+    const missing = await ledger.missingAt(
+      to,
+      ledger.since(0, from).filter(({ word }) => !this.#lost.has(word)),
+    );
+    const loss = (factsOfAction(journal, 'show-loss').losses as Record<string, Loss>)[ASSET]!;
+    const divergence = await scene.rejoin(from);
+    const lost = await this.#judge(kind, missing, loss, divergence);
+    await this.#mustProve(to, journal);
+    const what = `${from} to ${to}, ${kind}, ${kills.length} kills, proof ${proofOf(journal)}`;
+    const reported = kind === 'unplanned' ? `${loss.ms} ms, ${loss.missingBytes} B` : 'none';
+    return { what, seconds: (first.answeredAt - declaredAt) / 1_000, lost, reported };
+  }
+
+  /** Its journal went through all states once, and its evidence verifies with nothing but a key. */
+  async #mustProve(at: SiteName, journal: FailoverJournal): Promise<void> {
+    const states = journal.entries.map(({ state }) => state);
+    if (states.join() !== FAILOVER_STATES.join()) throw new Error(`It went through ${states.join(', ')}`);
+    const { file } = factsOf(journal, 'normal').evidence as { readonly file: string };
+    const { status, stdout, stderr } = await this.scene.verify(file, at);
+    if (status !== 0) throw new Error(`Its evidence does not verify: ${stdout}${stderr}`);
+    if (!stdout.includes('"outcome":"succeeded"')) throw new Error(`Its outcome is not that it succeeded: ${stdout}`);
+    for (const language of ['en', 'zh'])
+      if (!existsSync(file.replace(/json$/, `${language}.html`))) throw new Error(`There is no report in ${language}`);
+  }
+
+  /** What was lost is what is told and kept: nothing by a planned switch, nothing of before the heartbeat that was found, and all of it exported. */
+  async #judge(kind: Kind, missing: readonly Commit[], { newest }: Loss, divergence: string | null): Promise<number> {
+    const told = (): string => JSON.stringify({ missing: missing.slice(0, 5), newest, divergence });
+    if (kind !== 'unplanned' && missing.length > 0) throw new Error(`A ${kind} switch has lost ${missing.length} rows: ${told()}`);
+    const isOlder = ({ answeredAt }: Commit): boolean => performance.timeOrigin + answeredAt < Date.parse(newest ?? '');
+    if (missing.some(isOlder)) throw new Error(`Rows of before the newest heartbeat are lost: ${told()}`);
+    const exported = divergence === null ? new Set<string>() : committedIn(divergence);
+    const unknown = missing.filter(({ xid }) => !exported.has(xid));
+    if (unknown.length > 0) throw new Error(`${unknown.length} lost rows were not exported: ${told()}`);
+    for (const { word } of missing) this.#lost.add(word);
+    return missing.length;
+  }
+
+  /** Everything that was ever acknowledged and not told as lost is there, and as often as there were failovers another has acknowledged. */
+  async #checkAll(): Promise<void> {
+    const { ledger } = this.scene;
+    const commits = [...ledger.commits];
+    const kept = commits.filter(({ word }) => !this.#lost.has(word));
+    const missing = await ledger.missingAt(await this.scene.primary(), kept);
+    if (missing.length > 0) throw new Error(`Lost without a word: ${JSON.stringify(missing.slice(0, 5))}`);
+    const turns = CommitLedger.turns(commits);
+    if (turns > this.#failovers) throw new Error(`Two were writable at once: ${turns} turns in ${this.#failovers} failovers`);
+  }
+
+  async #carriedOut(at: SiteName, kills: readonly FailoverState[]): Promise<FailoverJournal> {
+    const { journal } = this.scene;
+    const left = new Set(kills);
+    for (;;) {
+      const orchestrator = this.scene.orchestrator(at);
+      const ended = new Promise((resolve) => orchestrator.once('exit', resolve));
+      const state = await until('the orchestrator comes to where it is killed, or to its end', async () => {
+        const { state: now } = (await journal.read()).journal;
+        return orchestrator.exitCode === null && !left.has(now) ? undefined : now;
+      });
+      if (left.delete(state)) {
+        await sleep(this.below(300));
+        orchestrator.kill('SIGKILL');
+      }
+      await ended;
+      const { journal: known } = await journal.read();
+      if (isFinished(known)) return known;
+      if (known.blockedBy.some((why) => why.includes('"show-loss"'))) {
+        const words = ['failover', 'decide', 'portal', 'show-loss', '--yes', '--by', 'wei', '--by', 'lin'];
+        await this.scene.holdfast(at, words);
+      }
+    }
+  }
+}
+
+type Loss = { readonly newest: string | null; readonly ms: number | null; readonly missingBytes: number | null };
+
+function factsOfAction({ actions }: FailoverJournal, id: string): Readonly<Record<string, unknown>> {
+  return actions.find((one) => one.id === id)?.facts ?? {};
+}
+
+function proofOf(journal: FailoverJournal): string {
+  return (factsOf(journal, 'fenced') as { fencing: Record<string, { proof: string }> }).fencing[ASSET]!.proof;
+}
+
+function committedIn(divergence: string): ReadonlySet<string> {
+  const lines = readFileSync(join(divergence, 'transactions.jsonl'), 'utf8').trim().split('\n');
+  const transactions = lines.map((line) => JSON.parse(line) as { readonly xid: number; readonly outcome: string });
+  return new Set(transactions.filter(({ outcome }) => outcome === 'committed').map(({ xid }) => String(xid)));
+}
