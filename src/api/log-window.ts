@@ -5,7 +5,7 @@ import { formatLsn } from '../model/lsn.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { LackingCheck } from '../scheduler/log-notes.ts';
 import type { LogWindow } from '../scheduler/log-windows.ts';
-import type { AssetWindowFacts, RecoveryWindow } from './recovery-window.ts';
+import { type AssetWindowFacts, provenOf, type RecoveryWindow } from './recovery-window.ts';
 
 export type LogWindowFacts = AssetWindowFacts & {
   readonly window: LogWindow;
@@ -41,26 +41,12 @@ export function logWindow(facts: LogWindowFacts, now: Date): RecoveryWindow {
 
 function intervalOf({ from, to, bases, timeline }: LogWindow['intervals'][number], points: readonly RecoveryPoint[]): Interval {
   const own = points.filter(({ snapshot }) => bases.includes(snapshot));
-  const proofs = own.filter(({ provenAt }) => provenAt !== undefined).sort((a, b) => (a.provenAt! < b.provenAt! ? 1 : -1));
-  const [newest] = proofs;
   return {
     from: instantAfter(from.time),
     to: instantBefore(Math.max(to.time, Math.ceil(from.time / 1000) * 1000)),
     points: bases.length,
     longestStepSeconds: 0,
-    evidence: {
-      proven: proofs.length,
-      ...(newest === undefined
-        ? {}
-        : {
-            newestProof: {
-              snapshot: newest.snapshot,
-              provenAt: newest.provenAt!,
-              ...(newest.proof === undefined ? {} : { proof: newest.proof }),
-            },
-          }),
-      withWarnings: 0,
-    },
+    evidence: { ...provenOf(own), withWarnings: 0 },
     log: {
       timeline,
       from: formatLsn(from.position),

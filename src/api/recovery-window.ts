@@ -133,11 +133,6 @@ function grouped(sound: readonly RecoveryPoint[], stepMsMax: number): RecoveryPo
 }
 
 function intervalOf(points: readonly RecoveryPoint[]): Interval {
-  const proofs = points.filter(({ provenAt }) => provenAt !== undefined);
-  const newest = proofs.reduce<RecoveryPoint | undefined>(
-    (best, one) => (best === undefined || one.provenAt! > best.provenAt! ? one : best),
-    undefined,
-  );
   return {
     from: points[0]!.startedAt,
     to: points.at(-1)!.startedAt,
@@ -145,19 +140,7 @@ function intervalOf(points: readonly RecoveryPoint[]): Interval {
     longestStepSeconds: points
       .slice(1)
       .reduce((most, { startedAt }, i) => Math.max(most, secondsBetween(points[i]!.startedAt, startedAt)), 0),
-    evidence: {
-      proven: proofs.length,
-      ...(newest === undefined
-        ? {}
-        : {
-            newestProof: {
-              snapshot: newest.snapshot,
-              provenAt: newest.provenAt!,
-              ...(newest.proof === undefined ? {} : { proof: newest.proof }),
-            },
-          }),
-      withWarnings: points.filter(({ hasWarnings }) => hasWarnings).length,
-    },
+    evidence: { ...provenOf(points), withWarnings: points.filter(({ hasWarnings }) => hasWarnings).length },
   };
 }
 
@@ -208,4 +191,13 @@ function missingOf({ windowMs, createdAt }: WindowFacts, sound: readonly Recover
 
 function secondsBetween(from: string, to: string): number {
   return (Date.parse(to) - Date.parse(from)) / 1000;
+}
+
+/** How many of them were restored and proven, and the one that was last. */
+export function provenOf(points: readonly RecoveryPoint[]): Pick<Interval['evidence'], 'proven' | 'newestProof'> {
+  const proofs = points.filter(({ provenAt }) => provenAt !== undefined);
+  const [first] = proofs;
+  if (first === undefined) return { proven: 0 };
+  const { snapshot, provenAt, proof } = proofs.reduce((best, one) => (one.provenAt! > best.provenAt! ? one : best), first);
+  return { proven: proofs.length, newestProof: { snapshot, provenAt: provenAt!, ...(proof === undefined ? {} : { proof }) } };
 }

@@ -13,13 +13,12 @@ import { Fault, isFault } from '../base/faults.ts';
 import type { IndexRef, ProcessFacts } from '../format/head.ts';
 import type { IndexedPack } from '../format/index-object.ts';
 import { readCondemned } from '../repository/condemned-lists.ts';
-import { neededPacks } from '../repository/examine.ts';
+import { keepNeeded } from '../repository/examine.ts';
 import { rootsOf } from '../repository/head-changes.ts';
-import { encodeIndexObject } from '../repository/index-objects.ts';
 import { readIndexes } from '../repository/index-stream.ts';
 import { IndexWriter } from '../repository/index-writer.ts';
 import { hex, indexKey, sessionKeyKey, unhex } from '../repository/layout.ts';
-import { type CondemnPlan, type Examination, type Kept, MaintenanceSession } from '../repository/maintenance.ts';
+import { type CondemnPlan, type Examination, MaintenanceSession } from '../repository/maintenance.ts';
 import { mustBeOwner } from '../repository/owner-only.ts';
 import { PackMover } from '../repository/pack-mover.ts';
 import { isDeadFrom } from '../repository/process-state.ts';
@@ -312,26 +311,13 @@ class RepairRun {
       const details = {
         policy: this.#policy,
         by: this.#options.by,
-        examine: (examination: Examination) => this.#examine(examination),
+        examine: (examination: Examination) => keepNeeded(this.#repository, examination, this.#call),
       };
       const settled = await session.settle(generation, details, this.#call);
       if (settled.outcome !== 'settled') continue;
       const entry = (await heads.read(this.#call)).condemned.find((other) => other.generation === generation);
       if (entry !== undefined) await sweep(heads, entry, {}, this.#call);
     }
-  }
-
-  async #examine({ head, entry, packs, snapshots }: Examination): Promise<Kept | undefined> {
-    const { store, keyring, heads } = this.#repository;
-    const needed = await neededPacks(
-      this.#repository,
-      { head, snapshots, packs, named: entry.indexes, stays: head.indexes },
-      this.#call,
-    );
-    if (needed.length === 0) return undefined;
-    const { id, bytes } = encodeIndexObject(needed, keyring, heads.ports.random);
-    await store.put(indexKey(id), bytes, this.#call);
-    return { packs: needed.map(({ packId }) => hex(packId)), index: { id, bytes: bytes.length, packs: needed.length } };
   }
 }
 

@@ -13,7 +13,7 @@ import { BlockCopies } from '../repository/block-copies.ts';
 import { PackListing } from '../repository/census.ts';
 import { readableIndexes, rootsOf } from '../repository/head-changes.ts';
 import { readIndexObject } from '../repository/index-objects.ts';
-import { hex, PACKS_PREFIX, packKey, unhex } from '../repository/layout.ts';
+import { hex, packKey } from '../repository/layout.ts';
 import { LiveRanges, type SortPlace } from '../repository/live-ranges.ts';
 import { type MapNode, MapWalker, rootNode } from '../repository/map-walk.ts';
 import { MapReader } from '../repository/reading.ts';
@@ -28,7 +28,6 @@ const NAME_RECORD_BYTES = 36;
 const ID_BYTES = 32;
 const SIZES_IN_FLIGHT_MAX = 16;
 const SLICE_BLOCKS = 50_000;
-const PACK_ID = /^packs\/[0-9a-f]{2}\/([0-9a-f]{64})$/;
 
 /** Faults that mean damage of the thing at hand; all others end the verification. */
 export const isDamage = (error: unknown): boolean =>
@@ -60,7 +59,7 @@ export async function verifyStructure(
   onPacks?: (packs: KnownPacks) => void,
 ): Promise<Structure> {
   const sort = { directory: sortDirectory(repository.cacheDirectory), checksum: await loadChecksum() };
-  const listing = await listSizes(repository, sort, options);
+  const listing = await PackListing.read(repository.store, sort, options);
   const head = await repository.heads.read(options);
   const copies = new BlockCopies(sort);
   const names = new PackListing(sort);
@@ -77,17 +76,6 @@ export async function verifyStructure(
   } finally {
     for (const sorter of [copies, names.sorter, ranges, listing.sorter]) sorter.close();
   }
-}
-
-async function listSizes({ store }: Repository, sort: SortPlace, options?: CallOptions): Promise<PackListing> {
-  const listing = new PackListing(sort);
-  for await (const page of store.list(PACKS_PREFIX, options)) {
-    for (const { key, sizeBytes } of page) {
-      const id = PACK_ID.exec(key)?.[1];
-      if (id !== undefined) listing.add(unhex(id), Math.min(sizeBytes, 2 ** 32 - 1));
-    }
-  }
-  return listing;
 }
 
 /** Reads every index object from the store, also those of which the local cache has what they should hold. */

@@ -10,14 +10,15 @@ import { Fault } from '../base/faults.ts';
 import type { Head, IndexRef } from '../format/head.ts';
 import { directoryOf } from '../format/index-object.ts';
 import { ExternalSorter } from '../index/external-sort.ts';
-import type { CallOptions } from '../store/object-store.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockCopies, type BlockCopy } from './block-copies.ts';
 import { type IndexPlace, readIndexes } from './index-stream.ts';
-import { hex } from './layout.ts';
+import { hex, PACKS_PREFIX, unhex } from './layout.ts';
 import { type LiveRanges, rangeBytes, type SortPlace } from './live-ranges.ts';
 import { PackStats } from './pack-stats.ts';
 import { RecordCursor } from './record-cursor.ts';
 
+const PACK_KEY = /^packs\/[0-9a-f]{2}\/([0-9a-f]{64})$/;
 const SLICE_BLOCKS = 50_000;
 /** A block of which less is needed is written anew when its pack is moved. Dead ranges are scattered over blocks: with 0.5, of a tree that
  *  had lost every second file a third of what was stored stayed unused; opening and sealing costs 6 ms a block. */
@@ -47,6 +48,18 @@ export class PackListing {
 
   constructor(place: SortPlace) {
     this.sorter = new ExternalSorter({ ...place, recordBytes: NAME_RECORD_BYTES, keyBytes: NAME_KEY_BYTES });
+  }
+
+  /** With their sizes. */
+  static async read(store: ObjectStore, place: SortPlace, options?: CallOptions): Promise<PackListing> {
+    const listing = new PackListing(place);
+    for await (const page of store.list(PACKS_PREFIX, options)) {
+      for (const { key, sizeBytes } of page) {
+        const id = PACK_KEY.exec(key)?.[1];
+        if (id !== undefined) listing.add(unhex(id), Math.min(sizeBytes, 2 ** 32 - 1));
+      }
+    }
+    return listing;
   }
 
   add(packId: Uint8Array, number: number): void {

@@ -5,9 +5,11 @@ import { directoryOf, type IndexedPack } from '../format/index-object.ts';
 import { loadChecksum } from '../index/checksum.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { BlockCopies, type CopyGroups } from './block-copies.ts';
+import { encodeIndexObject } from './index-objects.ts';
 import { readIndexes } from './index-stream.ts';
-import { hex } from './layout.ts';
+import { hex, indexKey } from './layout.ts';
 import { LiveRanges, type SortPlace } from './live-ranges.ts';
+import type { Examination, Kept } from './maintenance.ts';
 import { MapWalker, rootNode } from './map-walk.ts';
 import { MapReader } from './reading.ts';
 import type { Repository } from './repository.ts';
@@ -60,6 +62,21 @@ export async function neededPacks(
     ranges.close();
     copies.close();
   }
+}
+
+/** Puts the packs of a condemnation that are needed after all into an index object of their own; undefined: none is. */
+export async function keepNeeded(
+  repository: Repository,
+  { head, entry, packs, snapshots }: Examination,
+  options?: CallOptions,
+): Promise<Kept | undefined> {
+  const { store, keyring, heads } = repository;
+  const details = { head, snapshots, packs, named: entry.indexes, stays: head.indexes };
+  const needed = await neededPacks(repository, details, options);
+  if (needed.length === 0) return undefined;
+  const { id, bytes } = encodeIndexObject(needed, keyring, heads.ports.random);
+  await store.put(indexKey(id), bytes, options);
+  return { packs: needed.map(({ packId }) => hex(packId)), index: { id, bytes: bytes.length, packs: needed.length } };
 }
 
 async function mark(

@@ -12,7 +12,7 @@ import type { CallOptions } from '../store/object-store.ts';
 import { type Census, type ListedPack, PackListing, takeCensus } from './census.ts';
 import { readCondemned } from './condemned-lists.ts';
 import { rootsOf } from './head-changes.ts';
-import { hex, PACKS_PREFIX, packKey, unhex } from './layout.ts';
+import { hex, packKey, unhex } from './layout.ts';
 import { LiveRanges, type SortPlace } from './live-ranges.ts';
 import { MapWalker, rootNode } from './map-walk.ts';
 import { type PlanTotals, planPacks } from './prune-plan.ts';
@@ -25,7 +25,6 @@ import { sortDirectory } from './sort-directory.ts';
 const TRAILERS_IN_FLIGHT_MAX = 16;
 /** Packs of nodes are smaller. */
 const METADATA_PACK_SHARE = 0.25;
-const PACK_ID = /^packs\/[0-9a-f]{2}\/([0-9a-f]{64})$/;
 
 export type OrphanPack = ListedPack & { readonly session: string };
 
@@ -62,7 +61,7 @@ export async function gatherMaterial(
 ): Promise<PruneMaterial> {
   const sort = { directory: sortDirectory(repository.cacheDirectory), checksum: await loadChecksum() };
   progress.phase = 'marking';
-  const listing = await listPacks(repository, sort, options);
+  const listing = await PackListing.read(repository.store, sort, options);
   const ranges = new LiveRanges(sort);
   try {
     const { head, packs: condemned } = await readCondemned(repository.heads, options);
@@ -83,17 +82,6 @@ export async function gatherMaterial(
     ranges.close();
     listing.sorter.close();
   }
-}
-
-async function listPacks({ store }: Repository, sort: SortPlace, options?: CallOptions): Promise<PackListing> {
-  const listing = new PackListing(sort);
-  for await (const page of store.list(PACKS_PREFIX, options)) {
-    for (const { key, sizeBytes } of page) {
-      const id = PACK_ID.exec(key)?.[1];
-      if (id !== undefined) listing.add(unhex(id), Math.min(sizeBytes, 2 ** 32 - 1));
-    }
-  }
-  return listing;
 }
 
 async function markRoots(

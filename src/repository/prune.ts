@@ -12,12 +12,11 @@
 import { Fault } from '../base/faults.ts';
 import type { Condemned, ProcessFacts, Writer } from '../format/head.ts';
 import type { CallOptions } from '../store/object-store.ts';
-import { neededPacks } from './examine.ts';
+import { keepNeeded, neededPacks } from './examine.ts';
 import { rootsOf } from './head-changes.ts';
-import { encodeIndexObject } from './index-objects.ts';
-import { hex, indexKey, unhex } from './layout.ts';
+import { unhex } from './layout.ts';
 import { mustHaveNothingLeft } from './left-states.ts';
-import { type Examination, type Kept, MaintenanceSession } from './maintenance.ts';
+import { type Examination, MaintenanceSession } from './maintenance.ts';
 import { mustBeOwner } from './owner-only.ts';
 import { isDeadFrom } from './process-state.ts';
 import { gatherMaterial, type PruneMaterial } from './prune-material.ts';
@@ -181,7 +180,7 @@ class PruneRun {
       const details = {
         policy: this.#policy,
         by: this.#options.by,
-        examine: (examination: Examination) => this.#examine(examination),
+        examine: (examination: Examination) => keepNeeded(this.#repository, examination, this.#call),
       };
       const settled = await session.settle(generation, details, this.#call);
       if (settled.outcome === 'waiting') for (const writer of settled.writers) this.#waiting.set(writer.session, writer);
@@ -196,19 +195,6 @@ class PruneRun {
       if (kind === 'pack') this.#progress.packsDeleted++;
     };
     return sweep(this.#repository.heads, entry, { onDeleted }, this.#call);
-  }
-
-  async #examine({ head, entry, packs, snapshots }: Examination): Promise<Kept | undefined> {
-    const { store, keyring, heads } = this.#repository;
-    const needed = await neededPacks(
-      this.#repository,
-      { head, snapshots, packs, named: entry.indexes, stays: head.indexes },
-      this.#call,
-    );
-    if (needed.length === 0) return undefined;
-    const { id, bytes } = encodeIndexObject(needed, keyring, heads.ports.random);
-    await store.put(indexKey(id), bytes, this.#call);
-    return { packs: needed.map(({ packId }) => hex(packId)), index: { id, bytes: bytes.length, packs: needed.length } };
   }
 
   /** Plans, moves and condemns, again from the start when others have changed the index. */
