@@ -45,8 +45,8 @@ export async function drillRun(context: RunContext): Promise<RunOutcome> {
   });
 }
 
-/** The pack and what lies beside it, again and again while the service is away: it stays here, too. */
-export async function sendEvidence({ claimed, transport, settings }: RunContext, file: string): Promise<void> {
+/** The pack and what lies beside it, again and again while the service is away: it stays here, too. Answers its id. */
+export async function sendEvidence({ claimed, transport, settings }: RunContext, file: string): Promise<string> {
   const pack = readFileSync(file, 'utf8');
   const { body } = JSON.parse(pack) as { body: { attachments: readonly { readonly name: string }[] } };
   const attachments = body.attachments.map(({ name }) => ({
@@ -59,8 +59,8 @@ export async function sendEvidence({ claimed, transport, settings }: RunContext,
   const until = performance.now() + TELL_TIMEOUT_MS;
   for (;;) {
     try {
-      await call(transport, PLAN_PATHS.evidence(id), message, EvidenceAnswer, { timeoutMs: TELL_TIMEOUT_MS, ...said });
-      return;
+      const sent = await call(transport, PLAN_PATHS.evidence(id), message, EvidenceAnswer, { timeoutMs: TELL_TIMEOUT_MS, ...said });
+      return sent.id;
     } catch (error) {
       if (!isFault(error) || error.retry === 'never' || performance.now() > until) throw error;
     }

@@ -96,6 +96,8 @@ async function work(context: RunContext): Promise<RunOutcome> {
       return (await import('./readiness-run.ts')).readinessRun(context);
     case 'drill':
       return (await import('./drill-run.ts')).drillRun(context);
+    case 'failover':
+      return (await import('./failover-run.ts')).failoverRun(context);
     default:
       throw new Fault('RUN_KIND_UNKNOWN', `This agent does not know runs of the kind "${kind}"`);
   }

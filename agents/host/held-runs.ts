@@ -3,7 +3,7 @@
 
 import type { Logger } from 'pino';
 import { FAULTS, isFault } from '../../src/base/faults.ts';
-import { isDuty } from '../../src/model/run.ts';
+import { isBeside } from '../../src/model/run.ts';
 import type { ClaimedRun, HeldRun } from '../../src/protocol/agent-messages.ts';
 import type { AgentHome, KeptRun } from './agent-home.ts';
 import type { RunOutcome, StopCode } from './run-messages.ts';
@@ -25,7 +25,7 @@ export type HeldRunsOptions = {
 type Held = {
   readonly runId: string;
   readonly fence: number;
-  readonly isDuty: boolean;
+  readonly isBeside: boolean;
   /** Absent: over, and the service does not know yet. */
   running: RunningRun | undefined;
   isStopping: boolean;
@@ -41,17 +41,17 @@ export class HeldRuns {
     this.#options = options;
   }
 
-  /** Runs under way: those that only wait to be told do not count, nor do duties, which run beside them. */
+  /** Runs under way: those that only wait to be told do not count, nor do those that run beside them. */
   get active(): number {
     let count = 0;
-    for (const { running, isDuty: isBeside } of this.#held.values()) if (running !== undefined && !isBeside) count++;
+    for (const { running, isBeside } of this.#held.values()) if (running !== undefined && !isBeside) count++;
     return count;
   }
 
   /** Runs of which somebody may want to hear soon. */
   get busy(): number {
     let count = 0;
-    for (const { running, isDuty: isBeside } of this.#held.values()) if (running === undefined || !isBeside) count++;
+    for (const { running, isBeside } of this.#held.values()) if (running === undefined || !isBeside) count++;
     return count;
   }
 
@@ -78,7 +78,7 @@ export class HeldRuns {
     const held: Held = {
       runId,
       fence,
-      isDuty: isDuty(kind),
+      isBeside: isBeside(kind),
       running: start(claimed),
       isStopping: false,
       forgotten: new AbortController(),
@@ -113,7 +113,7 @@ export class HeldRuns {
         state: 'failed',
         fault: { code, message: 'The agent died during the run', hint: FAULTS[code].hint },
       };
-      const held: Held = { runId, fence, isDuty: false, running: undefined, isStopping: true, forgotten: new AbortController() };
+      const held: Held = { runId, fence, isBeside: false, running: undefined, isStopping: true, forgotten: new AbortController() };
       this.#held.set(runId, held);
       this.#track(this.#tell(held, outcome));
     }

@@ -12,6 +12,7 @@ import type { StoredPlan } from '../model/plan.ts';
 import type { Run } from '../model/run.ts';
 import { eachItem } from '../scheduler/pages.ts';
 import { APPROVAL_MS } from '../trust/approvals.ts';
+import { executeBreakGlass, executeFailover } from './failover-orders.ts';
 import { notFound } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import { changed } from './versioned.ts';
@@ -23,12 +24,22 @@ export type ApprovalRequest = {
   readonly action: ApprovalAction;
   readonly request: Readonly<Record<string, unknown>>;
   readonly reason: string;
+  /** People who have to approve it; absent: one. */
+  readonly needed?: number;
 };
 
 /** 202 with the approval that is now waited for. */
-export async function requestApproval(call: Call, { action, request, reason }: ApprovalRequest): Promise<Answer> {
-  const { at, random, tenant, actor } = call;
-  const approval: Approval = {
+export async function requestApproval(call: Call, request: ApprovalRequest): Promise<Answer> {
+  const approval = approvalFor(call, request);
+  const { action, reason } = request;
+  return call.change({ action: 'approval.request', subject: approval.id, details: { action, reason } }, async (tables) => {
+    await addApproval(tables, call, approval);
+    return { status: 202, body: approval };
+  });
+}
+
+export function approvalFor({ at, random, tenant, actor }: Call, { action, request, reason, needed }: ApprovalRequest): Approval {
+  return {
     id: newId('approval', at, random),
     tenantId: tenant.id,
     action,
@@ -38,22 +49,25 @@ export async function requestApproval(call: Call, { action, request, reason }: A
     requestedAt: instantOf(at),
     expiresAt: laterBy(instantOf(at), APPROVAL_MS),
     state: 'pending',
+    ...(needed === undefined ? {} : { needed }),
   };
-  return call.change({ action: 'approval.request', subject: approval.id, details: { action, reason } }, async (tables) => {
-    await tables.approvals.add(approval);
-    await tables.events.add(
-      {
-        tenantId: tenant.id,
-        kind: 'approval.requested',
-        severity: 'warning',
-        message: `${call.principal.label} asks for ${action}: ${reason}`,
-        action: 'Approve or reject it.',
-        details: { approval: approval.id },
-      },
-      instantOf(at),
-    );
-    return { status: 202, body: approval };
-  });
+}
+
+/** With the event that tells those who may approve it. */
+export async function addApproval(tables: CatalogTables, { principal, at }: Call, approval: Approval): Promise<void> {
+  const { id, tenantId, action, reason } = approval;
+  await tables.approvals.add(approval);
+  await tables.events.add(
+    {
+      tenantId,
+      kind: 'approval.requested',
+      severity: 'warning',
+      message: `${principal.label} asks for ${action}: ${reason}`,
+      action: 'Approve or reject it.',
+      details: { approval: id },
+    },
+    instantOf(at),
+  );
 }
 
 type Executor = (tables: CatalogTables, approval: Approval, call: Call) => Promise<void>;
@@ -140,6 +154,8 @@ const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
     changed(await tenants.change({ ...tenant, state: 'closed' }));
   },
   'tenant.erase': queueErasure,
+  failover: executeFailover,
+  'break-glass': executeBreakGlass,
 };
 
 /** What is still to be done for the tenant is not done any more: it is closed. */

@@ -16,6 +16,7 @@ const PARAMS: Readonly<Record<string, TSchema>> = {
   policy: Name,
   plan: Name,
   evidence: EvidenceId,
+  failover: Id,
   snapshot: RecoveryPoint.properties.snapshot,
 };
 

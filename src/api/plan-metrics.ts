@@ -4,11 +4,13 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { Catalog } from '../catalog/catalog.ts';
 import { drillDue } from '../evidence/drill-due.ts';
+import { isFailoverOver } from '../model/failover.ts';
 import type { StoredPlan } from '../model/plan.ts';
 import { readPlan } from '../plan/read-plan.ts';
 import { DAY_MS } from '../policy/duration.ts';
 import { eachItem } from '../scheduler/pages.ts';
 import { drillsOf } from '../scheduler/plan-keeper.ts';
+import { settled } from './settled-failover.ts';
 
 /** A look that is older says nothing any more: there is one every day. */
 const LOOK_MS_MAX = 2 * DAY_MS;
@@ -30,13 +32,19 @@ export class PlanMetrics {
   }
 
   async #show(catalog: Catalog, plan: StoredPlan, now: Date): Promise<void> {
-    const { readiness, lastSuccess, rto, due } = this.#gauges;
+    const { readiness, lastSuccess, rto, due, failover, blocked } = this.#gauges;
     const labels = { tenant: plan.tenantId, plan: plan.name };
     readiness.set(labels, isReady(plan, now) ? 1 : 0);
     const filter = { plan: plan.name, kind: 'drill' as const, outcome: 'succeeded' };
     const [newest] = (await catalog.evidence.list(plan.tenantId, filter, { limit: 1 })).items;
     if (newest !== undefined) lastSuccess.set(labels, (now.getTime() - Date.parse(newest.createdAt)) / 1000);
     if (newest?.rtoMs !== undefined) rto.set(labels, newest.rtoMs / 1000);
+    const newestFailover = await catalog.failovers.newest(plan.tenantId, plan.name);
+    const current = newestFailover && (await settled(catalog, newestFailover));
+    if (current !== undefined && !isFailoverOver(current.state)) {
+      failover.set({ ...labels, state: current.state }, 1);
+      blocked.set(labels, (current.journal?.blockedBy.length ?? 0) > 0 ? 1 : 0);
+    }
     const read = readPlan(plan.text);
     if (read.kind === 'plan') due.set(labels, drillDue(read.plan, await drillsOf(catalog, plan), now).isDue ? 1 : 0);
   }
@@ -48,11 +56,14 @@ function isReady({ readiness, version }: StoredPlan, now: Date): boolean {
 }
 
 function makeGauges(registers: Registry[]) {
-  const gauge = (name: string, help: string) => new Gauge({ name, help, labelNames: ['tenant', 'plan'], registers });
+  const gauge = <L extends string>(name: string, help: string, ...more: L[]) =>
+    new Gauge({ name, help, labelNames: ['tenant', 'plan', ...more] as const, registers });
   return {
     readiness: gauge('holdfast_plan_readiness', '1: the plan could be carried out now; 0 also when nobody has looked for two days'),
     lastSuccess: gauge('holdfast_drill_last_success_seconds', 'Age of the newest evidence of a drill that has succeeded'),
     rto: gauge('holdfast_drill_rto_seconds', 'From the declaration to the first write, in that drill'),
+    failover: gauge('holdfast_failover_state', '1 for the state of a failover that is asked for or under way', 'state'),
+    blocked: gauge('holdfast_failover_blocked', '1: a failover that is under way waits for somebody'),
     due: gauge('holdfast_drill_due', '1: the plan is to be rehearsed now, as often as it says'),
   };
 }

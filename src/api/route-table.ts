@@ -8,6 +8,7 @@ import { AUDIT_ROUTES } from './routes/audit.ts';
 import { DRILL_ROUTES } from './routes/drills.ts';
 import { EVENT_ROUTES } from './routes/events.ts';
 import { EVIDENCE_ROUTES } from './routes/evidence.ts';
+import { FAILOVER_ROUTES } from './routes/failovers.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
 import { LOGIN_ROUTES } from './routes/login.ts';
 import { PEOPLE_ROUTES } from './routes/people.ts';
@@ -32,6 +33,7 @@ export const ROUTES: readonly Route[] = [
   ...PLAN_ROUTES,
   ...DRILL_ROUTES,
   ...EVIDENCE_ROUTES,
+  ...FAILOVER_ROUTES,
   ...RUN_ROUTES,
   ...POINT_ROUTES,
   ...RESTORE_ROUTES,

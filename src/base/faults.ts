@@ -361,6 +361,7 @@ export const FAULTS = {
   ),
   APPROVAL_NOT_FOUND: never('See the list of approvals of the tenant.'),
   APPROVAL_NOT_OPEN: never('It was decided, executed or expired meanwhile. Make a new request if it is still needed.'),
+  APPROVAL_TWICE: never('Somebody else has to approve it, too.'),
   APPROVAL_OWN_REQUEST: never('A second person has to approve it.'),
   APPROVAL_OF_PERSONS: never('A person has to log in and decide.'),
 

@@ -20,6 +20,7 @@ import type { Asset } from '../model/asset.ts';
 import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
 import type { Event, NewEvent } from '../model/event.ts';
 import type { Evidence, EvidenceKind } from '../model/evidence.ts';
+import type { Failover } from '../model/failover.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Page, PageRequest } from '../model/page.ts';
 import type { PlanReadiness, StoredPlan } from '../model/plan.ts';
@@ -50,6 +51,7 @@ export interface CatalogTables {
   readonly policies: PolicyTable;
   readonly plans: PlanTable;
   readonly evidence: EvidenceTable;
+  readonly failovers: FailoverTable;
   readonly runs: RunTable;
   readonly recoveryPoints: RecoveryPointTable;
   readonly sessions: SessionTable;
@@ -187,6 +189,17 @@ export interface EvidenceTable {
   list(tenantId: string, filter: EvidenceFilter, page: PageRequest): Promise<Page<Evidence>>;
   /** The very bytes. */
   file(tenantId: string, id: string, name: string): Promise<Uint8Array | undefined>;
+}
+
+export interface FailoverTable {
+  add(failover: Failover): Promise<void>;
+  get(tenantId: string, id: string): Promise<Failover | undefined>;
+  /** Of a plan. */
+  newest(tenantId: string, plan: string): Promise<Failover | undefined>;
+  /** Newest first. */
+  list(tenantId: string, page: PageRequest): Promise<Page<Failover>>;
+  /** Its state, approvers, run and journal; what was asked for stays as it was. */
+  change(failover: Failover): Promise<boolean>;
 }
 
 export type NewRun = Omit<Run, 'state' | 'attempt' | 'lost' | 'site' | 'fence' | 'createdAt'>;
@@ -350,6 +363,8 @@ export interface ApprovalTable {
   list(tenantId: string, page: PageRequest): Promise<Page<Approval>>;
   /** Pending and approved ones of every tenant whose time is over. */
   overdue(at: Instant, limit: number): Promise<readonly Approval[]>;
+  /** Notes that a person has approved a pending one. Answers all who have; undefined: it is not pending, or they had done so before. */
+  approve(id: string, by: string): Promise<readonly string[] | undefined>;
   /** Moves it from one state to another; false when it was in none of `from`. Who decided is kept when it is executed. */
   move(id: string, from: readonly Approval['state'][], to: Approval['state'], by: string, at: Instant): Promise<boolean>;
 }

@@ -37,6 +37,7 @@ export async function failoverDeclare(invocation: Invocation): Promise<number> {
       kind,
       reason,
       by,
+      id: options.text('id'),
       approvers: options.texts('approve'),
       disaster: disaster === undefined ? undefined : new Date(disaster),
       incarnationOf,
@@ -67,6 +68,7 @@ export async function failoverRun(invocation: Invocation): Promise<number> {
       over.abort();
       await telling;
     }
+    output.record('journal', await ports.journal.read());
     tell(output, ports.plan, journal);
     summarise(invocation, journal);
     return isFinished(journal) ? 0 : EXIT.warnings;
@@ -156,11 +158,14 @@ const noEvidence = (): never => {
 /** While it runs: a line for each state. */
 async function tellStates(register: JournalRegister, output: Output, signal: AbortSignal): Promise<void> {
   let told = (await register.read()).journal.entries.length;
+  let revision = 0;
   while (!signal.aborted) {
-    const journal = await register.read().then(
-      (known) => known.journal,
-      () => undefined,
-    );
+    const known = await register.read().catch(() => undefined);
+    const journal = known?.journal;
+    // For programs, the whole of it whenever it has changed.
+    if (known !== undefined && known.revision !== revision) output.record('journal', known);
+    output.flush();
+    revision = known?.revision ?? revision;
     for (const { state, at } of journal?.entries.slice(told) ?? []) output.notice(`${at}  ${state}`);
     told = Math.max(told, journal?.entries.length ?? 0);
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});

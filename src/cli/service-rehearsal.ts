@@ -114,14 +114,14 @@ export function evidenceGet(invocation: Invocation): Promise<number> {
   });
 }
 
-function queued(invocation: Invocation, client: ServiceClient, tenant: Tenant, run: Run): number | Promise<number> {
+export function queued(invocation: Invocation, client: ServiceClient, tenant: Tenant, run: Run): number | Promise<number> {
   if (invocation.options.flag('follow')) return followRun(invocation, client, tenant, run.id);
   invocation.output.record('run', run);
   invocation.output.line(`Queued ${run.id}; "holdfast run follow ${run.id}" shows how it goes`);
   return 0;
 }
 
-function instantIn(text: string | undefined): string | undefined {
+export function instantIn(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const micros = microsOfText(text);
   if (micros === undefined)

@@ -30,6 +30,12 @@ export const FAILOVER_VERBS: readonly Verb[] = [
       REASON,
       BY,
       { name: 'approve', kind: 'text', many: true, value: 'NAME', help: 'who approves, beside who declares' },
+      {
+        name: 'id',
+        kind: 'text',
+        value: 'ID',
+        help: 'its id, so that the same declaration, said again, is one (default: a new one)',
+      },
       { name: 'disaster', kind: 'text', value: 'TIME', help: 'when it is said to have happened (default: now)' },
     ],
     examples: [

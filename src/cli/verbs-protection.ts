@@ -201,6 +201,7 @@ export const PROTECTION_VERBS: readonly Verb[] = [
           'restore-test',
           'readiness',
           'drill',
+          'failover',
           'forget',
           'prune',
           'verify',

@@ -16,6 +16,7 @@ import { RECOVERY_VERBS } from './verbs-recovery.ts';
 import { REHEARSAL_VERBS } from './verbs-rehearsal.ts';
 import { REPLICA_VERBS } from './verbs-replica.ts';
 import { SERVICE_VERBS } from './verbs-service.ts';
+import { SERVICE_FAILOVER_VERBS } from './verbs-service-failover.ts';
 import { SITE_VERBS } from './verbs-site.ts';
 import { STANDBY_VERBS } from './verbs-standby.ts';
 import { TENANCY_VERBS } from './verbs-tenancy.ts';
@@ -363,6 +364,7 @@ export const VERBS: readonly Verb[] = [
   ...PROTECTION_VERBS,
   ...RECOVERY_VERBS,
   ...REHEARSAL_VERBS,
+  ...SERVICE_FAILOVER_VERBS,
   ...CATALOG_VERBS,
   {
     name: 'completion',

@@ -11,7 +11,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Asset } from '../model/asset.ts';
 import { instantOf } from '../model/instant.ts';
-import { AGENT_RUN_KINDS, isDuty, type Run, type RunKind } from '../model/run.ts';
+import { AGENT_RUN_KINDS, isBeside, type Run, type RunKind } from '../model/run.ts';
 import type { ClaimedRun, HeldRun, PollAnswer, PollRequest, RunTerms } from '../protocol/agent-messages.ts';
 import { activeTenant } from './agent-auth.ts';
 import type { AgentWaker } from './agent-waker.ts';
@@ -159,14 +159,14 @@ export class AgentPolls {
     const { catalog, now, limits } = this.#options;
     const kinds = AGENT_RUN_KINDS.filter((kind: RunKind) => request.kinds?.includes(kind) ?? true);
     const claimed = [...(await this.#sayAgain(agent, request))];
-    let room = request.capacity - claimed.filter(({ run }) => !isDuty(run.kind)).length;
+    let room = request.capacity - claimed.filter(({ run }) => !isBeside(run.kind)).length;
     while (claimed.length < CLAIMS_MAX && !signal.aborted && (await this.#mayHaveWork())) {
       // It may have been suspended while the poll waited.
       activeTenant(await catalog.tenants.get(agent.tenantId));
       const { leaseMs, perAgentMax, perTenantMax, totalMax } = limits;
       const claim = {
         by: claimerOf(agent),
-        kinds: room > 0 ? kinds : kinds.filter(isDuty),
+        kinds: room > 0 ? kinds : kinds.filter(isBeside),
         agentId: agent.id,
         at: instantOf(now()),
         leaseMs,
@@ -176,7 +176,7 @@ export class AgentPolls {
       };
       const run = await catalog.runs.claim(claim);
       if (run === undefined) break;
-      if (!isDuty(run.kind)) room--;
+      if (!isBeside(run.kind)) room--;
       claimed.push(await this.#tell(agent, request, run));
     }
     return { ...look, claimed };

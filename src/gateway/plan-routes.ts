@@ -1,4 +1,4 @@
-// Evidence of drills and failovers, from the agents that have made it. Registered behind agent-routes.ts, whose signatures it uses. What comes is
+// Evidence of drills and failovers, and journals of failovers, from the agents that carry them out. Registered behind agent-routes.ts, whose signatures it uses. What comes is
 // verified as anybody could: form, signature, chain, attachments, and every sum done again; it must be of the very plan of the run.
 
 import type { FastifyPluginAsync } from 'fastify';
@@ -10,13 +10,15 @@ import type { Agent } from '../model/agent.ts';
 import { EVIDENCE_ID, type Evidence, PACK_FILE } from '../model/evidence.ts';
 import { instantOf } from '../model/instant.ts';
 import type { Run, RunKind } from '../model/run.ts';
-import { EVIDENCE_BYTES_MAX, type EvidenceAnswer, EvidenceRequest, PLAN_PATHS } from '../protocol/plan-messages.ts';
+import { EVIDENCE_BYTES_MAX, type EvidenceAnswer, EvidenceRequest, JournalRequest, PLAN_PATHS } from '../protocol/plan-messages.ts';
 import { readMessage } from '../protocol/read-message.ts';
 import { appendAudit } from '../trust/audit-chain.ts';
 import { agentOf } from './agent-routes.ts';
 import { heldRun } from './session-keeper.ts';
+import { takeJournal } from './take-journal.ts';
 
-const WITH_EVIDENCE: readonly RunKind[] = ['drill'];
+const WITH_EVIDENCE: readonly RunKind[] = ['drill', 'failover'];
+const JOURNAL_BYTES_MAX = 4 * 1024 * 1024;
 const ID = new RegExp(EVIDENCE_ID);
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
@@ -27,6 +29,11 @@ export function planRoutes(options: PlanRoutesOptions): FastifyPluginAsync {
     app.post<{ Params: { run: string } }>(PLAN_PATHS.evidence(':run'), { bodyLimit: EVIDENCE_BYTES_MAX }, async (request) => {
       const message = readMessage(EvidenceRequest, request.body, 'The evidence of a run');
       return takeEvidence(options, agentOf(request), request.params.run, message);
+    });
+    app.post<{ Params: { run: string } }>(PLAN_PATHS.journal(':run'), { bodyLimit: JOURNAL_BYTES_MAX }, async (request) => {
+      const message = readMessage(JournalRequest, request.body, 'The journal of a failover');
+      await takeJournal(options, agentOf(request), request.params.run, message);
+      return {};
     });
   };
 }

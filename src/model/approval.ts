@@ -29,6 +29,10 @@ export const Approval = Type.Object(
     requestedAt: Instant,
     expiresAt: Instant,
     state: Type.Union(['pending', 'approved', 'rejected', 'expired', 'executed'].map((state) => Type.Literal(state))),
+    needed: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 9, description: 'people who have to approve it, each another one (1)' }),
+    ),
+    approvedBy: Type.Optional(Type.Array(Type.String(), { description: 'those who have' })),
     decidedBy: Type.Optional(Type.String()),
     decidedAt: Type.Optional(Instant),
   },

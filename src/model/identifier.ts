@@ -14,6 +14,7 @@ export const ID_PREFIX = {
   run: 'run',
   event: 'evt',
   approval: 'apr',
+  failover: 'fov',
   delivery: 'dlv',
 } as const;
 

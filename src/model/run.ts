@@ -12,6 +12,7 @@ export const RUN_KINDS = [
   'restore-test',
   'readiness',
   'drill',
+  'failover',
   'forget',
   'prune',
   'verify',
@@ -20,10 +21,23 @@ export const RUN_KINDS = [
 ] as const;
 export type RunKind = (typeof RUN_KINDS)[number];
 /** Kinds that a host agent executes; the service executes the others. */
-export const AGENT_RUN_KINDS: readonly RunKind[] = ['backup', 'capture', 'restore', 'restore-test', 'readiness', 'drill'];
+export const AGENT_RUN_KINDS: readonly RunKind[] = [
+  'backup',
+  'capture',
+  'restore',
+  'restore-test',
+  'readiness',
+  'drill',
+  'failover',
+];
 /** A duty rather than a task: it ends only when it must, needs no room beside others and has no due time. */
 export function isDuty(kind: string): boolean {
   return kind === 'capture';
+}
+
+/** Waits for nothing that runs, and takes nobody's place: a duty, and a failover. */
+export function isBeside(kind: string): boolean {
+  return isDuty(kind) || kind === 'failover';
 }
 
 export const RUN_STATES = ['queued', 'running', 'succeeded', 'warned', 'failed', 'canceled'] as const;

@@ -18,6 +18,8 @@ export type DeclareOptions = {
   readonly reason: string;
   /** Who declares it is the first of those who approve. */
   readonly by: string;
+  /** Its id; absent: a new one. The same one said again is the same failover, however far that is. */
+  readonly id?: string | undefined;
   readonly approvers: readonly string[];
   /** When it is said to have happened; absent: now. */
   readonly disaster?: Date | undefined;
@@ -36,6 +38,9 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
       'FAILOVER_NOT_APPROVED',
       `${needed} people approve this failover; ${approvers.length} did: ${approvers.join(', ')}`,
     );
+  const journal = new JournalRegister(registry, plan.name);
+  const known = options.id === undefined ? undefined : (await journal.find())?.journal;
+  if (known !== undefined && known.id === options.id) return known;
   const records = await writersOf(options);
   const { from, to } = directionOf(plan, kind, [...records.values()]);
   const databases = [...records].map(([asset, record]): FailoverDatabase => {
@@ -45,8 +50,7 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
     return { asset, incarnation: record.incarnation, target: target.name, epoch: record.epoch };
   });
   const digest = await keepPlan(registry, plan);
-  const id = `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
-  const journal = new JournalRegister(registry, plan.name);
+  const id = options.id ?? `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
   const told = { kind, from, to, databases, reason, approvers, disaster: disaster?.toISOString() ?? null };
   // So that it is found by its id, too.
   await registry.swap(`dr/failovers/${id}`, plan.name, 0);

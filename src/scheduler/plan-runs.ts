@@ -10,7 +10,7 @@ import type { Run, RunKind } from '../model/run.ts';
 import { eachItem } from './pages.ts';
 
 const OPEN_LOOKED_AT = 100;
-const PRIORITY: Partial<Record<RunKind, number>> = { readiness: 40, drill: 60 };
+const PRIORITY: Partial<Record<RunKind, number>> = { readiness: 40, drill: 60, failover: 100 };
 
 /** The active one at that site that was seen last. */
 export async function agentAtSite(

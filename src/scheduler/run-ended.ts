@@ -67,6 +67,7 @@ const SEVERITY: Partial<Record<RunKind, Severity>> = {
   erase: 'critical',
   'restore-test': 'critical',
   drill: 'critical',
+  failover: 'critical',
   restore: 'warning',
 };
 

@@ -1,4 +1,4 @@
-// Dangerous requests wait for a second person. States: pending -> approved -> executed, or rejected, or expired.
+// Dangerous requests wait for a second person, or for as many as they need. States: pending -> approved -> executed, or rejected, or expired.
 //
 // - What is executed is the request as it was stored, never as somebody repeats it.
 // - Nobody approves their own request, whatever roles they hold, nor what a token asked for that they made; programs and agents decide on
@@ -130,7 +130,19 @@ export class Approvals {
         return refused;
       }
       const at = instantOf(this.#options.now());
-      if (approval.expiresAt <= at || !(await tables.approvals.move(id, ['pending'], to, nameOf(by), at)))
+      const isOpen = approval.state === 'pending' && approval.expiresAt > at;
+      if (isOpen && to === 'approved') {
+        const all = await tables.approvals.approve(id, nameOf(by));
+        if (all === undefined) {
+          await this.#note(tables, by, source, action, approval, 'denied');
+          return new Fault('APPROVAL_TWICE', `${by.label} has approved the request ${id} already`);
+        }
+        if (all.length < (approval.needed ?? 1)) {
+          await this.#note(tables, by, source, action, approval, 'done');
+          return (await tables.approvals.get(tenantId, id))!;
+        }
+      }
+      if (!isOpen || !(await tables.approvals.move(id, ['pending'], to, nameOf(by), at)))
         throw new Fault('APPROVAL_NOT_OPEN', `The request ${id} is ${approval.state}, nothing is left to decide`);
       await this.#note(tables, by, source, action, approval, 'done');
       return (await tables.approvals.get(tenantId, id))!;

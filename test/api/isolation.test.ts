@@ -16,6 +16,7 @@ const THING_OF_FIELD: Readonly<Record<string, string>> = {
   agentId: 'agent',
   snapshot: 'snapshot',
   policy: 'policy',
+  plan: 'plan',
 };
 const fieldsOf = ({ body }: Route): string[] =>
   Object.keys((body as { properties?: object })?.properties ?? {}).filter((field) => field in THING_OF_FIELD);

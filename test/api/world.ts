@@ -134,17 +134,33 @@ export async function populate(service: ServiceUnderTest, tenant: Tenant): Promi
     expiresAt: new Date(clock.getTime() + 3_600_000).toISOString(),
     state: 'pending',
   });
+  const failover = newId('failover', clock, randomBytes);
+  await catalog.failovers.add({
+    id: failover,
+    tenantId: tenant.id,
+    plan,
+    planVersion: 1,
+    planDigest: '0'.repeat(64),
+    kind: 'planned',
+    reason: 'works',
+    agentId: agent,
+    requestedBy: 'token:elsewhere',
+    requestedAt: at,
+    approvalId: approval,
+    approvers: [],
+    state: 'waiting',
+  });
   await catalog.events.add(
     { tenantId: tenant.id, kind: 'run.failed', severity: 'warning', message: `something of ${tenant.name}` },
     at,
   );
-  return { tenant: tenant.id, agent, asset, policy, plan, evidence, person, token, run, snapshot, approval };
+  return { tenant: tenant.id, agent, asset, policy, plan, evidence, failover, person, token, run, snapshot, approval };
 }
 
 /** Ids that look right and are of nothing. */
 export function nothings(service: ServiceUnderTest): Things {
   const { clock } = service;
-  const id = (kind: 'tenant' | 'agent' | 'asset' | 'person' | 'token' | 'run' | 'approval'): string =>
+  const id = (kind: 'tenant' | 'agent' | 'asset' | 'person' | 'token' | 'run' | 'approval' | 'failover'): string =>
     newId(kind, clock, randomBytes);
   return {
     tenant: id('tenant'),
@@ -153,6 +169,7 @@ export function nothings(service: ServiceUnderTest): Things {
     policy: 'policy-of-nobody',
     plan: 'plan-of-nobody',
     evidence: 'drl_of_nobody',
+    failover: id('failover'),
     person: id('person'),
     token: id('token'),
     run: id('run'),

@@ -38,7 +38,7 @@ export const APPROVAL_ROUTES = [
     path: '/v1/tenants/{tenant}/approvals/{approval}/approve',
     name: 'approve',
     tag: 'approvals',
-    summary: 'Approve the request of somebody else, which is then executed',
+    summary: 'Approve the request of somebody else, which is executed once as many have as it needs',
     description:
       'Only a person who is logged in, and never who asked. When what was to be changed has changed meanwhile it stays approved and is not executed.',
     action: 'approval.decide',
@@ -48,8 +48,10 @@ export const APPROVAL_ROUTES = [
       const { state } = await decidableOf(call);
       const approvals = approvalsOf(call);
       // Approved before, and not executed then: that is done now.
-      if (state !== 'approved') await approvals.approve(call.principal, call.tenant.id, call.params['approval']!, call.source);
-      else if (call.principal.kind !== 'person') throw new Fault('REQUEST_FORBIDDEN', 'Only a person executes what was approved');
+      if (state !== 'approved') {
+        const decided = await approvals.approve(call.principal, call.tenant.id, call.params['approval']!, call.source);
+        if (decided.state === 'pending') return { status: 200, body: decided };
+      } else if (call.principal.kind !== 'person') throw new Fault('REQUEST_FORBIDDEN', 'Only a person executes what was approved');
       return execute(call, approvals);
     },
   }),
@@ -86,7 +88,11 @@ async function execute(call: Call, approvals: Approvals): Promise<Answer> {
     throw error;
   }
   call.wake();
-  return { status: 200, body: await approvalOf(call) };
+  const executed = await approvalOf(call);
+  const { failoverId } = executed.request;
+  const failover = typeof failoverId === 'string' ? await call.catalog.failovers.get(call.tenant.id, failoverId) : undefined;
+  if (failover !== undefined) call.wake(failover.agentId);
+  return { status: 200, body: executed };
 }
 
 function approvalsOf({ catalog, now, random }: Call): Approvals {

@@ -16,12 +16,16 @@ const APPROVAL = recordCodec<Approval>('approvals', {
   state: 'text',
   decidedBy: 'text',
   decidedAt: 'text',
+  needed: 'integer',
+  approvedBy: 'json',
 });
 
 const ADD = APPROVAL.insert();
 const GET = `SELECT ${APPROVAL.columns} FROM approvals WHERE tenant_id = ? AND id = ?`;
 const LIST = `SELECT ${APPROVAL.columns} FROM approvals WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?`;
 const OVERDUE = `SELECT ${APPROVAL.columns} FROM approvals WHERE state IN ('pending', 'approved') AND expires_at <= ? ORDER BY expires_at LIMIT ?`;
+const OPEN = `SELECT ${APPROVAL.columns} FROM approvals WHERE id = ? AND state = 'pending'`;
+const APPROVE = 'UPDATE approvals SET approved_by = ? WHERE id = ?';
 const MOVE = `UPDATE approvals SET state = @to,
   decided_by = CASE WHEN @to = 'executed' THEN decided_by ELSE @by END,
   decided_at = CASE WHEN @to = 'executed' THEN decided_at ELSE @at END
@@ -42,6 +46,15 @@ export function approvalTable(executor: Executor): ApprovalTable {
         ),
       ),
     overdue: (at, limit) => executor.read((sql) => sql(OVERDUE).all(at, limit).map(APPROVAL.decode)),
+    approve: (id, by) =>
+      executor.write((sql) => {
+        const open = APPROVAL.decodeOne(sql(OPEN).get(id));
+        const before = open?.approvedBy ?? [];
+        if (open === undefined || before.includes(by)) return undefined;
+        const all = [...before, by];
+        sql(APPROVE).run(JSON.stringify(all), id);
+        return all;
+      }),
     move: (id, from, to, by, at) =>
       executor.write((sql) => sql(MOVE).run({ id, from: JSON.stringify(from), to, by, at }).changes === 1),
   };

@@ -10,6 +10,7 @@ import { SQL as DECIDING_POINTS } from './migrations/0004-deciding-points.ts';
 import { SQL as HISTORY } from './migrations/0005-history.ts';
 import { SQL as PLANS } from './migrations/0006-plans.ts';
 import { SQL as EVIDENCE } from './migrations/0007-evidence.ts';
+import { SQL as FAILOVERS } from './migrations/0008-failovers.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
@@ -23,6 +24,7 @@ export const MIGRATIONS: readonly string[] = [
   HISTORY,
   PLANS,
   EVIDENCE,
+  FAILOVERS,
 ];
 
 /** Each migration is one transaction; two processes that open at once do each once. */

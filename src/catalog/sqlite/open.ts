@@ -19,6 +19,7 @@ import { deliveryTable } from './deliveries.ts';
 import { eventTable } from './events.ts';
 import { evidenceTable } from './evidence.ts';
 import type { Executor } from './executor.ts';
+import { failoverTable } from './failovers.ts';
 import { historyTable } from './history.ts';
 import { migrate } from './migrate.ts';
 import { personTable } from './people.ts';
@@ -115,6 +116,7 @@ function tablesOn(executor: Executor, sightings: Sightings, { now, random }: Sql
     policies: policyTable(executor),
     plans: planTable(executor),
     evidence: evidenceTable(executor),
+    failovers: failoverTable(executor),
     runs: runTable(executor),
     recoveryPoints: recoveryPointTable(executor),
     sessions: sessionTable(executor, now),
