@@ -1,0 +1,100 @@
+// What an operator looks with before anything happens: whether a plan could be carried out, and how a standby is.
+
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { processesIn } from '../../agents/gate/server-processes.ts';
+import { linesOf } from '../cli/holdfast.ts';
+import { environmentOf, planFile, runBeside, writePlan } from '../support/failing-over.ts';
+import { postgresPrograms } from '../support/postgres.ts';
+import { ASSET, TwoSites, until } from '../support/two-sites.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
+const TIMEOUT_MS = 240_000;
+const programs = postgresPrograms();
+
+type Check = { readonly what: string; readonly isReady: boolean; readonly text: string };
+
+describe.runIf(programs !== undefined)('At two sites that run', () => {
+  let sites: TwoSites;
+  beforeAll(async () => {
+    sites = await TwoSites.create({ programs: programs! });
+    writePlan(sites);
+    await sites.run();
+  }, TIMEOUT_MS);
+  afterAll(() => sites?.end(), TIMEOUT_MS);
+
+  async function holdfast(...words: readonly string[]) {
+    const { status, stdout, stderr } = await runBeside([PROGRAM, ...words, '--json'], environmentOf(sites));
+    const lines = linesOf(stdout);
+    return { status, lines, last: lines.at(-1)!, text: `${stdout}${stderr}` };
+  }
+
+  const readiness = (...more: readonly string[]) =>
+    holdfast('failover', 'readiness', '--config', sites.file('a'), '--plan', planFile(sites), ...more);
+  const notReady = (lines: readonly unknown[]): string[] =>
+    (lines as (Check & { readonly kind: string })[]).flatMap(({ kind, what, isReady }) =>
+      kind === 'check' && !isReady ? [what] : [],
+    );
+
+  function standby(verb: 'make' | 'status', ...more: readonly string[]) {
+    const { location, passphraseFile } = sites.configs.b.databases[0]!.repository;
+    const place = ['--repo', location, '--passphrase-file', passphraseFile, '--target', sites.data('b')];
+    return holdfast('standby', verb, ...place, ...more);
+  }
+
+  it(
+    'a plan is ready, or what has drifted is named: a runbook of before, and a standby that is gone until it is made again',
+    async () => {
+      const ready = await until('the plan is ready', async () => {
+        const answer = await readiness();
+        return answer.status === 0 && answer;
+      });
+      expect(ready.last).toMatchObject({ isReady: true, drifted: 0 });
+      const found = ready.lines.map(({ what }) => what);
+      expect(found).toEqual(expect.arrayContaining(['plan', 'failover', 'proof', ...of(ASSET), `command ${sites.scratch}/lead`]));
+      expect((await readiness('--digest', String(ready.last['digest']).slice(0, 16))).status).toBe(0);
+      const older = await readiness('--digest', '0123456789abcdef');
+      expect({ status: older.status, drifted: notReady(older.lines) }).toEqual({ status: 3, drifted: ['plan'] });
+
+      const healthy = await until('the standby says that it is healthy', async () => {
+        const answer = await standby('status', sites.configs.b.databases[0]!.connection);
+        return answer.status === 0 && answer;
+      });
+      expect(healthy.last).toMatchObject({ asset: ASSET, condition: 'healthy', timeline: 1, gap: null, sealed: null });
+
+      // One person is not two; nothing was declared.
+      const words = ['--plan', planFile(sites), '--kind', 'unplanned', '--reason', 'a is silent', '--by', 'wei'];
+      const alone = await holdfast('failover', 'declare', '--config', sites.file('b'), ...words);
+      expect(alone.last).toMatchObject({ kind: 'error', code: 'FAILOVER_NOT_APPROVED' });
+
+      await sites.daemon('b').kill();
+      await until('the server at b is gone', () => {
+        for (const pid of processesIn(sites.data('b'))) process.kill(pid, 'SIGKILL');
+        return sites.isStopped('b');
+      });
+      const gone = await readiness();
+      expect({ status: gone.status, drifted: notReady(gone.lines) }).toEqual({ status: 3, drifted: [`site b for ${ASSET}`] });
+      expect(await standby('status', sites.configs.b.databases[0]!.connection)).toMatchObject({
+        status: 4,
+        last: { condition: 'broken' },
+      });
+
+      const make = ['--asset', ASSET, '--bin-dir', programs!];
+      expect((await standby('make', ...make)).last).toMatchObject({ kind: 'error' });
+      const made = await standby('make', ...make, '--delta');
+      expect(made.last, made.text).toMatchObject({ asset: ASSET, timeline: 1 });
+      expect(Number(made.last['bytesKept'])).toBeGreaterThan(Number(made.last['bytesFetched']));
+      await until('a takes writes', () => sites.writes('a', 'while b was gone'));
+      sites.start('b');
+      await until('b has followed', async () =>
+        (await sites.sql('b', 'SELECT word FROM kept')).flat().includes('while b was gone'),
+      );
+    },
+    TIMEOUT_MS,
+  );
+});
+
+/** What is looked at of a database. */
+function of(asset: string): string[] {
+  return ['writer', 'primary', 'standby', 'replica'].map((what) => `${what} of ${asset}`);
+}
