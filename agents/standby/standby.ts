@@ -177,11 +177,11 @@ export class Standby {
     const path = pathTo(timeline, view.lineages);
     if (path === undefined) throw new Fault('LOG_GAP', `The history of timeline ${timeline} is not stored`);
     const own = path.find((one) => one.timeline === this.#facts.timeline);
-    const replayed = (await measureServer(this.#options.address, signal)) as { readonly replayed?: number };
-    if (own === undefined || (replayed.replayed ?? 0) > own.until)
+    const replayed = await this.#mustReplay(signal);
+    if (own === undefined || replayed > own.until)
       throw new Fault(
         'STANDBY_REFUSED',
-        `Timeline ${timeline} does not come from where the standby is: ${formatLsn(replayed.replayed ?? 0)} of timeline ${this.#facts.timeline}`,
+        `Timeline ${timeline} does not come from where the standby is: ${formatLsn(replayed)} of timeline ${this.#facts.timeline}`,
         { hint: 'Make it anew over its directory; only what differs is fetched.' },
       );
     this.#change({ ...this.#facts, timeline, sealed: null });

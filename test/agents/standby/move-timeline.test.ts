@@ -40,9 +40,7 @@ describe.skipIf(programs === undefined)('a standby whose primary was failed over
     await primary.server.sql('INSERT INTO t VALUES (3)');
     await primary.caughtUp();
     await scene.shows(3);
-    late.configure({ primary_conninfo: '' });
-    await late.start();
-    await promoted(scene, late);
+    await promoted(scene, late, () => late.start());
     await primary.server.sql('INSERT INTO t VALUES (4)');
     await primary.caughtUp();
     await scene.copied();
@@ -60,9 +58,10 @@ async function follows(standby: TestServer, primary: TestServer): Promise<void> 
 }
 
 /** The old primary is gone; what is captured from now on is the new one's. */
-async function promoted({ primary }: StandbyScene, standby: TestServer): Promise<void> {
+async function promoted({ primary }: StandbyScene, standby: TestServer, before = async (): Promise<void> => {}): Promise<void> {
   await primary.server.stop('SIGKILL');
   await primary.stop();
+  await before();
   await standby.sql('SELECT pg_promote()');
   primary.server = standby;
   primary.begin();
