@@ -10,6 +10,8 @@ import type { Places } from './restore-content.ts';
 
 /** Neighbouring blocks of a pack are fetched with one request up to this size. */
 const RANGE_BYTES_MAX = 4 * 1024 * 1024;
+/** And up to this size of what they hold. What compresses well is much work in few bytes, and who comes to the end first waits for the others. */
+const RANGE_RAW_BYTES_MAX = 24 * 1024 * 1024;
 /** Bytes that are not needed and yet fetched, to save a request. */
 const GAP_BYTES_MAX = 128 * 1024;
 /** Of a write. */
@@ -83,19 +85,22 @@ export class RestoreWindow {
 export function rangesOf(needed: Iterable<NeededBlock>): PackRangePlan[] {
   const blocks = [...needed].map((block) => ({ block, pack: hex(block.place.pack) }));
   blocks.sort((a, b) => (a.pack < b.pack ? -1 : a.pack > b.pack ? 1 : a.block.place.offset - b.block.place.offset));
-  const ranges: { packId: Uint8Array; pack: string; blocks: NeededBlock[]; begin: number; end: number }[] = [];
+  const ranges: { packId: Uint8Array; pack: string; blocks: NeededBlock[]; begin: number; end: number; raw: number }[] = [];
   for (const { block, pack } of blocks) {
-    const { offset, storedLength } = block.place;
+    const { offset, storedLength, rawLength } = block.place;
     const last = ranges.at(-1);
     if (
       last !== undefined &&
       last.pack === pack &&
       offset - last.end <= GAP_BYTES_MAX &&
-      offset + storedLength - last.begin <= RANGE_BYTES_MAX
+      offset + storedLength - last.begin <= RANGE_BYTES_MAX &&
+      last.raw + rawLength <= RANGE_RAW_BYTES_MAX
     ) {
       last.blocks.push(block);
       last.end = offset + storedLength;
-    } else ranges.push({ packId: block.place.pack, pack, blocks: [block], begin: offset, end: offset + storedLength });
+      last.raw += rawLength;
+    } else
+      ranges.push({ packId: block.place.pack, pack, blocks: [block], begin: offset, end: offset + storedLength, raw: rawLength });
   }
   return ranges;
 }
