@@ -14,7 +14,7 @@ import { notFound } from './problem.ts';
 import type { Call } from './route.ts';
 
 /** An orchestrator that fails is followed by the next. */
-const ATTEMPTS_MAX = 5;
+const ATTEMPTS_MAX = 12;
 
 /** Where it goes to, or else where it comes from: whatever counts is in the registry, so any site will do. */
 export async function agentFor(call: Call, { sites }: PlanDocument, kind: FailoverKind): Promise<Agent | undefined> {

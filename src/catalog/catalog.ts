@@ -198,7 +198,7 @@ export interface FailoverTable {
   newest(tenantId: string, plan: string): Promise<Failover | undefined>;
   /** Newest first. */
   list(tenantId: string, page: PageRequest): Promise<Page<Failover>>;
-  /** Its state, approvers, run and journal; what was asked for stays as it was. */
+  /** Its state, agent, approvers, run and journal; what was asked for stays as it was. */
   change(failover: Failover): Promise<boolean>;
 }
 

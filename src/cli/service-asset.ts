@@ -15,6 +15,7 @@ export function agentsList(invocation: Invocation): Promise<number> {
       { title: 'state' },
       { title: 'last seen' },
       { title: 'site' },
+      { title: 'plans of' },
       { title: 'host' },
       { title: 'version' },
     ];
@@ -25,6 +26,7 @@ export function agentsList(invocation: Invocation): Promise<number> {
       state,
       whenOf(lastSeenAt),
       site ?? '-',
+      host.planSite ?? '-',
       host.hostname,
       host.version,
     ]);

@@ -100,7 +100,14 @@ export function failoverRequestGlass(invocation: Invocation): Promise<number> {
 }
 
 export function failoverResume(invocation: Invocation): Promise<number> {
-  return order(invocation, (client, tenant, failover) => client.call('resumeFailover', { tenant, failover }));
+  const { args, options } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const mine = await tenant();
+    const named = options.text('agent');
+    const query = { agentId: named === undefined ? undefined : (await agentOf(client, mine, named)).id };
+    const { body } = await client.call('resumeFailover', { tenant: mine.id, failover: args[0]!, query });
+    return queued(invocation, client, mine, body);
+  });
 }
 
 export function failoverReattach(invocation: Invocation): Promise<number> {

@@ -81,7 +81,7 @@ export const SERVICE_FAILOVER_VERBS: readonly Verb[] = [
     name: 'failover resume',
     summary: 'have a failover of the service gone on with, when nobody carries it out any more',
     args: [argument('ID')],
-    options: [...SERVICE, FOLLOW],
+    options: [...SERVICE, { name: 'agent', kind: 'text', value: 'AGENT', help: 'by this one from now on' }, FOLLOW],
     examples: [['holdfast failover resume fov_01jd0000000000000000000000', 'It goes on where it was']],
     load: async () => (await import('./service-failover.ts')).failoverResume,
   },

@@ -206,8 +206,8 @@ export type Operations = {
   readonly undoFailover: { readonly input: { readonly tenant: string; readonly failover: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Run };
   /** Ask to go on without proof that the old primary is fenced; it waits for as many other people as the plan says, two at least. */
   readonly breakGlass: { readonly input: { readonly tenant: string; readonly failover: string; readonly body: Reason; readonly idempotencyKey?: string | undefined }; readonly output: Approval };
-  /** Have a failover gone on with whose run has ended before it was finished. */
-  readonly resumeFailover: { readonly input: { readonly tenant: string; readonly failover: string; readonly idempotencyKey?: string | undefined }; readonly output: Run };
+  /** Have a failover gone on with whose run has ended before it was finished, or by another agent while its own is silent. */
+  readonly resumeFailover: { readonly input: { readonly tenant: string; readonly failover: string; readonly query?: { readonly agentId?: string | undefined } | undefined; readonly idempotencyKey?: string | undefined }; readonly output: Run };
   /** Make the old primary a standby of the new one, after a failover; what only it had is exported first. */
   readonly rejoinFailover: { readonly input: { readonly tenant: string; readonly failover: string; readonly idempotencyKey?: string | undefined }; readonly output: Run };
   /** List runs, the newest first. */

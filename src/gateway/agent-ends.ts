@@ -9,6 +9,8 @@ import type { EndAnswer, EndRequest } from '../protocol/agent-messages.ts';
 
 /** Pause before the next attempt: doubles with each. */
 const RETRY_FIRST_MS = 30_000;
+/** While nobody carries a failover out, nobody can write. */
+const RETRY_FIRST_OF_FAILOVER_MS = 1_000;
 const RETRY_MS_MAX = 30 * 60_000;
 /** A result is small: counts, names, times. */
 const RESULT_CHARS_MAX = 100_000;
@@ -43,7 +45,8 @@ export async function endRun(options: EndsOptions, agent: Agent, runId: string, 
     const before = await tables.runs.get(agent.tenantId, runId);
     if (before === undefined || before.agentId !== agent.id) return 'fenced' as const;
     const failures = before.attempt - (before.lost ?? 0);
-    const retryAt = state === 'failed' && isWorthTrying(fault?.code) ? retryTime(options, date, failures) : undefined;
+    const patience = before.kind === 'failover' ? { ...options, retryFirstMs: RETRY_FIRST_OF_FAILOVER_MS } : options;
+    const retryAt = state === 'failed' && isWorthTrying(fault?.code) ? retryTime(patience, date, failures) : undefined;
     const run = await tables.runs.end(runId, fence, instantOf(date), {
       state,
       ...(result === undefined ? {} : { result }),

@@ -22,10 +22,14 @@ async function bureau() {
   const plan = portalPlan({ name: 'orders', command: ['/bin/true'], limit: '30s' });
   const stored = { tenantId: tenant.id, name: 'portal', version: 1, text: stringify(plan), digest: planDigest(plan) };
   await catalog.plans.put({ ...stored, changedAt: service.clock.toISOString(), changedBy: 'person:li' }, undefined);
-  const agentId = await service.addAgent(tenant, 'host-at-b');
-  const { host } = (await catalog.agents.get(agentId))!;
-  await catalog.agents.seen(agentId, service.clock.toISOString(), { ...host, planSite: 'site-b' });
-  const agent = (await catalog.agents.get(agentId)) as Agent;
+  const addAgent = async (planSite: string): Promise<Agent> => {
+    const id = await service.addAgent(tenant, `host-at-${planSite}`);
+    const { host } = (await catalog.agents.get(id))!;
+    await catalog.agents.seen(id, service.clock.toISOString(), { ...host, planSite });
+    return (await catalog.agents.get(id)) as Agent;
+  };
+  const agent = await addAgent('site-b');
+  const agentId = agent.id;
   const names = ['anna', 'berta', 'carla', 'doris'];
   const sessions = names.map(
     async (name) => [name, await service.sessionOf(name, { role: 'owner', tenantId: tenant.id })] as const,
@@ -48,8 +52,6 @@ async function bureau() {
       perTenantMax: 9,
       totalMax: 9,
     });
-  const end = (run: Run): Promise<unknown> =>
-    catalog.runs.end(run.id, run.fence, service.clock.toISOString(), { state: 'succeeded' });
   /** As its agent tells of it when it has come to that state. */
   const tell = (run: Run, state: FailoverLife, more: Loose = {}): Promise<void> => {
     const states = FAILOVER_STATES.slice(0, FAILOVER_STATES.indexOf(state as 'declared') + 1);
@@ -61,7 +63,7 @@ async function bureau() {
       journal: { id, state, ...journal },
     });
   };
-  return { service, catalog, tenant, agent, ask, request, approve, show, claim, end, tell };
+  return { service, catalog, tenant, agent, addAgent, ask, request, approve, show, claim, tell };
 }
 
 describe('a failover', () => {
@@ -150,7 +152,7 @@ describe('a failover', () => {
   });
 
   it('is decided on by people, undone, and gone on with, by runs of their own', async () => {
-    const { service, tenant, ask, request, approve, claim, end, tell } = await bureau();
+    const { service, tenant, agent, addAgent, ask, request, approve, claim, tell } = await bureau();
     const { id, approvalId } = (await request('anna', 'unplanned')).json;
     const decide = (who: string) => ask(who, 'POST', `/failovers/${id}/decisions`, { action: 'show-loss', answer: 'yes' });
     expect((await decide('anna')).json.detail).toContain('waiting');
@@ -170,8 +172,12 @@ describe('a failover', () => {
     expect((await ask('anna', 'POST', `/failovers/${id}/undo`, { reason: 'it is back' })).status).toBe(201);
     expect((await claim())!.parameters['order']).toEqual({ do: 'undo', reason: 'it is back' });
     expect((await ask('anna', 'POST', `/failovers/${id}/resume`)).json.detail).toContain(run.id);
-    await end(run);
-    expect((await ask('anna', 'POST', `/failovers/${id}/resume`)).status).toBe(201);
+    // Its host may have gone with its site: another goes on beside it.
+    const other = await addAgent('site-a');
+    expect((await ask('anna', 'POST', `/failovers/${id}/resume?agentId=${other.id}`)).json).toMatchObject({ agentId: other.id });
+    expect((await ask('anna', 'GET', `/failovers/${id}`)).json.agentId).toBe(other.id);
+    expect((await ask('anna', 'POST', `/failovers/${id}/resume?agentId=agt_01m7zsw26wt97b7ha6n21b387w`)).status).toBe(400);
+    await ask('anna', 'POST', `/failovers/${id}/resume?agentId=${agent.id}`);
     expect((await claim())!.parameters['order']).toMatchObject({ do: 'carry-out', by: 'anna', approvers: ['berta', 'carla'] });
     expect((await ask('anna', 'POST', `/failovers/${id}/rejoin`)).json.detail).toContain('not finished');
   });

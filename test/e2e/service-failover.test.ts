@@ -1,7 +1,7 @@
-// A planned switch through the service: asked for by one, approved by another, carried out by an agent at the other site while a client writes, and
-// shown with the time of each transition. Two real site daemons, real servers, a real service, a real agent.
+// A planned switch through the service: asked for by one, approved by another, carried out by an agent at the other site while a client writes,
+// which is killed in the middle, decided on at a gate, and shown with the time of each transition. Two real site daemons, real servers, a real service, a real agent.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -19,6 +19,7 @@ import { TwoSites, until } from '../support/two-sites.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
 const TIMEOUT_MS = 180_000;
+const GATE = 'database.before.ask';
 const programs = postgresPrograms();
 
 describe.runIf(programs !== undefined)('A failover through the service', () => {
@@ -42,14 +43,19 @@ describe.runIf(programs !== undefined)('A failover through the service', () => {
     async () => {
       const service = await Served.start(join(sites.scratch, 'service'), { args: ['--no-local-agent'] });
       const base = await tenantBase(service);
-      const text = readFileSync(planFile(sites), 'utf8');
+      const gate = '    before:\n      - { name: ask, gate: Go on?, limit: 5m }\n    members:';
+      const text = readFileSync(planFile(sites), 'utf8').replace('    members:', gate);
       const put = await service.ask('PUT', `${base}/plans/portal`, { text });
       expect(put.status, JSON.stringify(put.body)).toBe(201);
       await enrolAgentIn(service, sites.scratch);
       const home = ['--home', join(sites.scratch, 'agent'), '--service', service.url];
       const site = ['--site-config', sites.file('b'), '--allow-hooks', sites.scratch, '--allow-hooks', '/usr/bin'];
-      const agent = spawn(PROGRAM, ['agent', ...home, ...site], { stdio: 'ignore', env: environmentOf(sites) });
-      onTestFinished(() => void agent.kill('SIGKILL'));
+      const startAgent = (): ChildProcess => {
+        const child = spawn(PROGRAM, ['agent', ...home, ...site], { stdio: 'ignore', env: environmentOf(sites) });
+        onTestFinished(() => void child.kill('SIGKILL'));
+        return child;
+      };
+      const agent = startAgent();
       const person = { login: 'lin', label: 'Lin', password: 'a horse with nine batteries', roles: ['owner'] };
       const { login } = await service.post<{ login: string }>(`${base}/people`, person);
       const { secret } = await service.post<{ secret: string }>('/v1/login', { login, password: person.password });
@@ -59,16 +65,29 @@ describe.runIf(programs !== undefined)('A failover through the service', () => {
         const { status, body } = await service.ask('POST', `${base}/failovers`, request);
         return status === 202 ? (body as Failover) : undefined;
       });
-      const approved = await service.ask('POST', `${base}/approvals/${asked.approvalId}/approve`, undefined, {
-        authorization: `Bearer ${secret}`,
-      });
+      const asLin = { authorization: `Bearer ${secret}` };
+      const approved = await service.ask('POST', `${base}/approvals/${asked.approvalId}/approve`, undefined, asLin);
       expect(approved, JSON.stringify(approved.body)).toMatchObject({ status: 200, body: { state: 'executed' } });
+      await service.until('the gate', async () => {
+        const { journal } = await service.get<Failover>(`${base}/failovers/${asked.id}`);
+        return journal?.blockedBy.some((why) => why.includes(GATE)) ? true : undefined;
+      });
+      const gone = new Promise((resolve) => agent.once('exit', resolve));
+      agent.kill('SIGKILL');
+      await gone;
+      startAgent();
+      await service.post(`${base}/failovers/${asked.id}/decisions`, { action: GATE, answer: 'yes' }, asLin);
       const run = await service.until('the end of the run', async () => {
         const { runId } = await service.get<Failover>(`${base}/failovers/${asked.id}`);
         const found = await service.get<Run>(`${base}/runs/${runId}`);
         return isOver(found.state) ? found : undefined;
       });
-      expect(run, JSON.stringify(run.fault)).toMatchObject({ state: 'succeeded', result: { state: 'normal', from: 'a', to: 'b' } });
+      expect(run, JSON.stringify(run.fault)).toMatchObject({
+        state: 'succeeded',
+        attempt: 2,
+        lost: 1,
+        result: { state: 'normal', from: 'a', to: 'b' },
+      });
 
       const before = client!.acknowledged.length;
       await until('the client writes again', () => client!.acknowledged.length > before + 5);
@@ -78,6 +97,7 @@ describe.runIf(programs !== undefined)('A failover through the service', () => {
 
       const shown = await service.get<Failover>(`${base}/failovers/${asked.id}`);
       expect(shown).toMatchObject({ state: 'normal', approvers: [login], journal: { from: 'a', to: 'b', blockedBy: [] } });
+      expect(shown.journal!.decisions).toMatchObject([{ action: GATE, answer: 'yes', by: login }]);
       expect(shown.journal!.entries.map(({ state }) => state)).toEqual([...FAILOVER_STATES]);
       const times = shown.journal!.entries.map(({ at }) => at);
       expect(times).toEqual([...times].sort());

@@ -145,25 +145,20 @@ export const FAILOVER_ROUTES = [
     path: '/v1/tenants/{tenant}/failovers/{failover}/resume',
     name: 'resumeFailover',
     tag: 'failovers',
-    summary: 'Have a failover gone on with whose run has ended before it was finished',
+    summary: 'Have a failover gone on with whose run has ended before it was finished, or by another agent while its own is silent',
+    description: 'Any number of agents may carry out one failover: its journal goes through its states once.',
     action: 'failover.decide',
+    query: { agentId: Type.Optional(Type.String({ ...Id, description: 'by this agent from now on' })) },
     isIdempotent: true,
     answers: QUEUED,
     handle: async (call) => {
       const failover = await failoverOf(call);
       if (failover.state === 'waiting' || isFailoverOver(failover.state)) throw notRunning(failover);
-      const line = { action: 'failover.resume', subject: failover.id, details: { plan: failover.plan } };
-      return call.change(
-        line,
-        async (tables) => {
-          const now = (await tables.failovers.get(call.tenant.id, failover.id)) ?? failover;
-          const run = now.runId === undefined ? undefined : await tables.runs.get(call.tenant.id, now.runId);
-          if (run !== undefined && !isOver(run.state)) throw new Fault('REQUEST_CONFLICT', `It is being carried out: ${run.id}`);
-          const queued = await queueCarryOut(tables, now, call);
-          return { status: 201, body: queued, headers: { location: locationOf(call, queued.id) } };
-        },
-        () => call.wake(failover.agentId),
-      );
+      const { agentId = failover.agentId } = call.query;
+      const agent = await call.catalog.agents.get(agentId, call.tenant.id);
+      if (agent?.state !== 'active' || agent.host.planSite === undefined)
+        throw fieldFault('query/agentId', 'names no active agent of this tenant that has the configuration of a site');
+      return resume(call, failover, agentId);
     },
   }),
   route({
@@ -230,6 +225,22 @@ async function requestFailover(call: Call): Promise<Answer> {
     await tables.failovers.add(failover);
     return { status: 202, body: failover };
   });
+}
+
+function resume(call: Call, failover: Failover, agentId: string): Promise<Answer> {
+  const line = { action: 'failover.resume', subject: failover.id, details: { plan: failover.plan, agentId } };
+  return call.change(
+    line,
+    async (tables) => {
+      const now = (await tables.failovers.get(call.tenant.id, failover.id)) ?? failover;
+      const run = now.runId === undefined ? undefined : await tables.runs.get(call.tenant.id, now.runId);
+      if (run !== undefined && !isOver(run.state) && run.agentId === agentId)
+        throw new Fault('REQUEST_CONFLICT', `It is being carried out: ${run.id}`);
+      const queued = await queueCarryOut(tables, { ...now, agentId }, call);
+      return { status: 201, body: queued, headers: { location: locationOf(call, queued.id) } };
+    },
+    () => call.wake(agentId),
+  );
 }
 
 function order(call: Call, failover: Failover, what: FailoverOrder, said: Readonly<Record<string, unknown>>): Promise<Answer> {

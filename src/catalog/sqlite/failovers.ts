@@ -28,7 +28,7 @@ const ADD = FAILOVER.insert();
 const GET = `SELECT ${FAILOVER.columns} FROM failovers WHERE tenant_id = ? AND id = ?`;
 const LIST = `SELECT ${FAILOVER.columns} FROM failovers WHERE tenant_id = ? AND id < ? ORDER BY id DESC LIMIT ?`;
 const NEWEST = `SELECT ${FAILOVER.columns} FROM failovers WHERE tenant_id = ? AND plan = ? ORDER BY id DESC LIMIT 1`;
-const CHANGE = `UPDATE failovers SET state = @state, approvers = @approvers, run_id = @runId, journal = @journal, heard_at = @heardAt
+const CHANGE = `UPDATE failovers SET state = @state, agent_id = @agentId, approvers = @approvers, run_id = @runId, journal = @journal, heard_at = @heardAt
   WHERE tenant_id = @tenantId AND id = @id`;
 
 export function failoverTable(executor: Executor): FailoverTable {
@@ -46,12 +46,13 @@ export function failoverTable(executor: Executor): FailoverTable {
           ({ id }) => id,
         ),
       ),
-    change: ({ tenantId, id, state, approvers, runId, journal, heardAt }) =>
+    change: ({ tenantId, id, agentId, state, approvers, runId, journal, heardAt }) =>
       executor.write(
         (sql) =>
           sql(CHANGE).run({
             tenantId,
             id,
+            agentId,
             state,
             approvers: encodedJson(approvers),
             runId: runId ?? null,

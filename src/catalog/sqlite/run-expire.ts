@@ -31,7 +31,9 @@ export function expireRuns(sql: Sql, at: Instant, retryAt: Instant, countMax: nu
 
 function expireLost(sql: Sql, run: Run, at: Instant, retryAt: Instant): Run {
   const fault = JSON.stringify(faultOf('RUN_LOST', `"${run.claimedBy}" gave no sign of life until ${run.leaseUntil}.`));
-  if (mayTryAgain(run, true)) return RUN.decode(sql(AGAIN).get({ id: run.id, retryAt, fault })!);
+  // While nobody carries a failover out, nobody can write.
+  const again = run.kind === 'failover' ? at : retryAt;
+  if (mayTryAgain(run, true)) return RUN.decode(sql(AGAIN).get({ id: run.id, retryAt: again, fault })!);
   const state = run.cancelRequestedAt === undefined ? 'failed' : 'canceled';
   return RUN.decode(sql(OVER).get({ id: run.id, state, at, fault })!);
 }
