@@ -5,7 +5,6 @@
 // At most one gate for a data directory (a lock of the kernel), and at its start nobody works there: it stops whom it finds. So a new life of
 // the gate may take the epoch over from the one before.
 
-import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,6 +44,7 @@ import { bootMs } from './boot-clock.ts';
 import { readControlData } from './control-data.ts';
 import { lockGate } from './gate-lock.ts';
 import { GuardedServer } from './guarded-server.ts';
+import { promoteServer } from './promote-server.ts';
 import { stopServer } from './server-processes.ts';
 import { closeGate, removeToken, writeToken } from './token-file.ts';
 
@@ -52,6 +52,8 @@ import { closeGate, removeToken, writeToken } from './token-file.ts';
 const ROUND = 1 / 4;
 const GRACE = 1 / 4;
 const ADMIT_POLL_MS = 50;
+/** It goes on with its recovery then, and needs no second word. */
+const PROMOTE_AGAIN_MS = 5_000;
 
 export type GateOptions = {
   /** As the register names this instance. */
@@ -86,6 +88,7 @@ export class StartGate {
   #known: KnownWriter | undefined;
   #server: GuardedServer | undefined;
   #armedUntilMs = -Infinity;
+  #promoteAgainMs = -Infinity;
   /** To be candidates. */
   #admitted: readonly Member[] = [];
   /** Its server is being stopped in order: not to be started again. */
@@ -291,7 +294,7 @@ export class StartGate {
     if (this.#server === undefined) this.#start(this.#holder.epoch, deadline);
     else if (untilMs > this.#armedUntilMs || this.#isStandby()) await this.#arm(deadline);
     this.#armedUntilMs = untilMs;
-    if (this.#isStandby()) this.#promote(this.#holder.epoch);
+    if (this.#isStandby()) await this.#promote(this.#holder.epoch);
   }
 
   async #arm(deadline: number | null): Promise<void> {
@@ -305,16 +308,15 @@ export class StartGate {
   #start(epoch: number, deadline: number | null): void {
     const { programs, dataDirectory, tokenFile, args, owner } = this.#options;
     const graceMs = Math.round(this.#known!.record.terms.marginMs * GRACE);
+    this.#promoteAgainMs = -Infinity;
     this.#server = GuardedServer.start({ programs, dataDirectory, tokenFile, args, owner, graceMs }, this.#token(epoch), deadline);
   }
 
-  #promote(epoch: number): void {
+  async #promote(epoch: number): Promise<void> {
     const { programs, dataDirectory, tokenFile, owner } = this.#options;
-    if (this.#server === undefined) return;
+    if (this.#server === undefined || bootMs() < this.#promoteAgainMs) return;
     writeToken(tokenFile, this.#token(epoch));
-    // Refused while it is not consistent yet: the next round tries again.
-    spawnSync(join(programs, 'pg_ctl'), ['promote', '-W', '-D', dataDirectory], { ...owner, cwd: '/', stdio: 'ignore' });
-    spawnSync(join(programs, 'pg_ctl'), ['reload', '-D', dataDirectory], { ...owner, cwd: '/', stdio: 'ignore' });
+    if (await promoteServer(programs, dataDirectory, owner)) this.#promoteAgainMs = bootMs() + PROMOTE_AGAIN_MS;
   }
 
   #token(epoch: number): Parameters<typeof writeToken>[1] {

@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgConnection } from '../../agents/postgres/connection.ts';
+import { isFault } from '../../src/base/faults.ts';
 import type { SiteName, TwoSites } from './two-sites.ts';
 
 const PAUSE_MS = 20;
@@ -69,11 +70,14 @@ export class CommitLedger {
         sql ??= await PgConnection.open({ address: this.#sites.address(site), signal });
         const [row] = (await sql.query(INSERT(word))).rows;
         this.commits.push({ word, site, xid: row![0]!, writtenAt: Number(row![1]), askedAt, answeredAt: performance.now() });
-      } catch {
+      } catch (error) {
+        // One that refuses because it is a standby may be asked again.
+        if (isFault(error, 'PG_REFUSED')) continue;
         sql?.close();
         sql = undefined;
+      } finally {
+        await sleep(PAUSE_MS, undefined, { signal }).catch(() => {});
       }
-      await sleep(PAUSE_MS, undefined, { signal }).catch(() => {});
     }
     sql?.close();
   }
