@@ -17,10 +17,13 @@ export async function drillRun(context: RunContext): Promise<RunOutcome> {
   const { run } = claimed;
   let current: string | undefined;
   context.watch(() => ({ phase: 'rehearsing', bytesDone: 0, ...(current === undefined ? {} : { current }) }));
-  return withPlan(context, async ({ file, config }) => {
+  return withPlan(context, async ({ plan, file, config }) => {
     const at = run.parameters['at'];
     const own = ['--config', config, '--evidence-dir', home.evidence, '--key-dir', home.directory, '--cache-dir', home.cache];
+    const assets = plan.groups.flatMap(({ members }) => members.map(({ asset }) => asset));
+    const looks = settings.drillLooks.filter(({ asset }) => assets.includes(asset));
     const more = [
+      ...looks.flatMap(({ at: of, asset, server }) => [`--${of}`, `${asset}=${server}`]),
       ...(settings.drillDirectory === undefined ? [] : ['--directory', settings.drillDirectory]),
       ...(typeof at === 'string' ? ['--at', at] : []),
     ];

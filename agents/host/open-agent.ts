@@ -9,6 +9,7 @@ import { AgentHome, type AgentState } from './agent-home.ts';
 import { readCertificates } from './certificates.ts';
 import { HostAgent } from './host-agent.ts';
 import { HttpTransport } from './http-transport.ts';
+import type { DrillLook } from './run-messages.ts';
 import { processRuns } from './run-process.ts';
 
 const CONCURRENCY = 2;
@@ -34,6 +35,8 @@ export type OpenAgentOptions = {
   readonly siteConfig?: string | undefined;
   /** Where the clones of drills lie (temporary files). */
   readonly drillDirectory?: string | undefined;
+  /** What drills look at, and do not touch. */
+  readonly drillLooks?: readonly DrillLook[];
   /** Of the environment, what programs for plans may see. */
   readonly variables?: Readonly<Record<string, string>>;
   /** Of the protocol; for tests. */
@@ -73,6 +76,7 @@ export function openAgent(options: OpenAgentOptions): OpenedAgent {
     allowHooks: [home.hooks, ...allowHooks],
     neverBackUp: [options.home, ...neverBackUp],
     threads: Math.min(THREADS_MAX, availableParallelism()),
+    drillLooks: options.drillLooks ?? [],
     variables: options.variables ?? {},
     ...(siteConfig === undefined ? {} : { siteConfig }),
     ...(drillDirectory === undefined ? {} : { drillDirectory }),

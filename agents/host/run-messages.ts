@@ -4,6 +4,9 @@ import type { RunFault } from '../../src/model/run.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { AgentState } from './agent-home.ts';
 
+/** A server of an asset, as a role reaches it that may only look. */
+export type DrillLook = { readonly at: 'production' | 'standby'; readonly asset: string; readonly server: string };
+
 export type RunSettings = {
   readonly home: string;
   readonly state: AgentState;
@@ -20,6 +23,8 @@ export type RunSettings = {
   readonly siteConfig?: string;
   /** Where the clones of drills lie. */
   readonly drillDirectory?: string;
+  /** What drills look at, and do not touch. */
+  readonly drillLooks: readonly DrillLook[];
   /** Of the environment, what programs for plans may see. */
   readonly variables: Readonly<Record<string, string>>;
   /** Of the protocol. */

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { DrillLook } from '../../agents/host/run-messages.ts';
 import type { Environment } from './environment.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
@@ -75,6 +76,7 @@ async function serveRuns(invocation: Invocation): Promise<number> {
     allowRestore: options.texts('allow-restore').map((directory) => resolve(directory)),
     ...(site === undefined ? {} : { siteConfig: resolve(site) }),
     ...(drills === undefined ? {} : { drillDirectory: resolve(drills) }),
+    drillLooks: (['production', 'standby'] as const).flatMap((at) => options.texts(at).map((text) => lookOf(at, text))),
     variables: chosen(environment.variables),
     allowHooks: options.texts('allow-hooks').map((directory) => resolve(directory)),
     ...(concurrency === undefined ? {} : { concurrency }),
@@ -85,6 +87,12 @@ async function serveRuns(invocation: Invocation): Promise<number> {
   output.flush();
   await opened.run(signal);
   return 0;
+}
+
+function lookOf(at: DrillLook['at'], text: string): DrillLook {
+  const cut = text.indexOf('=');
+  if (cut < 1) throw usage(`--${at} must be ASSET=SERVER; "${text}" is not`);
+  return { at, asset: text.slice(0, cut), server: text.slice(cut + 1) };
 }
 
 function chosen(variables: Environment['variables']): Record<string, string> {

@@ -40,6 +40,20 @@ export const AGENT_VERBS: readonly Verb[] = [
         value: 'DIR',
         help: 'where the clones of drills lie while there are any (default: temporary files)',
       },
+      {
+        name: 'production',
+        kind: 'text',
+        many: true,
+        value: 'ASSET=SERVER',
+        help: 'drills compare this production before and after, by a role that may only look',
+      },
+      {
+        name: 'standby',
+        kind: 'text',
+        many: true,
+        value: 'ASSET=SERVER',
+        help: 'drills see that this standing standby goes on meanwhile',
+      },
       { name: 'concurrency', kind: 'count', min: 1, value: 'N', help: 'runs at the same time (default: 2)' },
       {
         name: 'log-level',

@@ -1,7 +1,9 @@
-// What every Catalog does with plans: one version of a name in force, and every version that ever was.
+// What every Catalog does with plans (one version of a name in force, and every version that ever was), their evidence and failovers.
 
 import { describe, expect, it } from 'vitest';
-import type { Catalog } from '../../src/catalog/catalog.ts';
+import type { Catalog, EvidenceFilter } from '../../src/catalog/catalog.ts';
+import type { Evidence } from '../../src/model/evidence.ts';
+import type { Failover } from '../../src/model/failover.ts';
 import type { StoredPlan } from '../../src/model/plan.ts';
 import { moment, type Things } from '../support/catalog-things.ts';
 import { pages } from './catalog.ts';
@@ -15,6 +17,64 @@ export function plansConformance(open: () => { readonly catalog: Catalog; readon
     digest: String(version).padStart(64, '0'),
     changedAt: moment(version),
     changedBy: 'person:anna',
+  });
+
+  describe('evidence and failovers of a catalogue', () => {
+    it('keeps the bytes of evidence as they came, once, and lists what came last first', async () => {
+      const { catalog, other } = open();
+      const [{ tenant, agent }, elsewhere] = [await things.seed(catalog), await things.seed(catalog)];
+      const evidence = (id: string, n: number, outcome = 'succeeded'): Evidence => ({
+        ...{ id, tenantId: tenant.id, plan: 'portal', planVersion: 1, planDigest: '0'.repeat(64), kind: 'drill', outcome },
+        ...{ createdAt: moment(n), receivedAt: moment(n), runId: things.id('run'), agentId: agent.id, keyId: '0'.repeat(16) },
+        ...{
+          publicKey: 'A'.repeat(43),
+          rtoMs: 1.5,
+          levels: [{ edition: 'e', level: 2 }],
+          files: [{ name: 'pack.json', bytes: 3 }],
+        },
+      });
+      const content = new Uint8Array([0, 255, 10]);
+      expect(await catalog.evidence.add(evidence('a', 1), [{ name: 'pack.json', content }])).toBe('added');
+      expect(await other.evidence.add(evidence('a', 9), [{ name: 'pack.json', content: new Uint8Array(1) }])).toBe('exists');
+      await other.evidence.add(evidence('b', 3, 'failed'), []);
+      await other.evidence.add(evidence('c', 2), []);
+      expect(await other.evidence.file(tenant.id, 'a', 'pack.json')).toEqual(content);
+      expect(await other.evidence.file(tenant.id, 'a', 'other')).toBeUndefined();
+      expect(await other.evidence.file(elsewhere.tenant.id, 'a', 'pack.json')).toBeUndefined();
+      expect(await other.evidence.get(elsewhere.tenant.id, 'a')).toBeUndefined();
+      expect(await other.evidence.get(tenant.id, 'a')).toMatchObject({ receivedAt: moment(1), rtoMs: 1.5 });
+      const listed = async (filter: EvidenceFilter) =>
+        (await pages((page) => catalog.evidence.list(tenant.id, filter, page), 1)).flat();
+      expect((await listed({})).map(({ id }) => id)).toEqual(['b', 'c', 'a']);
+      expect((await listed({ plan: 'portal', outcome: 'succeeded' })).map(({ id }) => id)).toEqual(['c', 'a']);
+      expect(await listed({ kind: 'failback' })).toEqual([]);
+    });
+
+    it('changes of a failover only what becomes of it, and knows the newest of a plan', async () => {
+      const { catalog, other } = open();
+      const { tenant, agent } = await things.seed(catalog);
+      const failover = (id: string): Failover => ({
+        ...{
+          id,
+          tenantId: tenant.id,
+          plan: 'portal',
+          planVersion: 1,
+          planDigest: '0'.repeat(64),
+          kind: 'planned',
+          reason: 'works',
+        },
+        ...{ agentId: agent.id, requestedBy: 'person:a', requestedAt: moment(0), approvalId: things.id('approval') },
+        ...{ approvers: [], state: 'waiting' },
+      });
+      const [first, second] = [things.id('failover'), things.id('failover')].sort().map(failover) as [Failover, Failover];
+      for (const one of [first, second]) await catalog.failovers.add(one);
+      expect(await other.failovers.newest(tenant.id, 'portal')).toEqual(second);
+      const changed: Failover = { ...first, state: 'approved', approvers: ['b'], runId: things.id('run'), heardAt: moment(1) };
+      expect(await other.failovers.change({ ...changed, reason: 'another' })).toBe(true);
+      expect(await catalog.failovers.get(tenant.id, first.id)).toEqual(changed);
+      expect(await catalog.failovers.change({ ...changed, tenantId: things.id('tenant') })).toBe(false);
+      expect(await pages((page) => catalog.failovers.list(tenant.id, page), 1)).toEqual([[second], [changed]]);
+    });
   });
 
   describe('plans of a catalogue', () => {

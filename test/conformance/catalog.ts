@@ -554,6 +554,29 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
       expect((await catalog.approvals.list(tenant.id, { limit: 2 })).items).toHaveLength(1);
     });
 
+    it('counts each person who approves once, of a pending one only', async () => {
+      const { tenant } = await things.seed(catalog);
+      const id = things.id('approval');
+      const about = {
+        tenantId: tenant.id,
+        action: 'failover' as const,
+        request: {},
+        reason: 'r',
+        requestedBy: 'person:a',
+        needed: 2,
+      };
+      const approval = { id, ...about, requestedAt: moment(0), expiresAt: moment(60), state: 'pending' as const };
+      await catalog.approvals.add(approval);
+      const said = await Promise.all(
+        Array.from({ length: 6 }, (_, n) => (n % 2 === 0 ? catalog : other).approvals.approve(id, 'person:b')),
+      );
+      expect(said.filter((one) => one !== undefined)).toEqual([['person:b']]);
+      expect(await other.approvals.approve(id, 'person:c')).toEqual(['person:b', 'person:c']);
+      expect(await catalog.approvals.get(tenant.id, id)).toEqual({ ...approval, approvedBy: ['person:b', 'person:c'] });
+      await catalog.approvals.move(id, ['pending'], 'rejected', 'person:d', moment(1));
+      expect(await catalog.approvals.approve(id, 'person:e')).toBeUndefined();
+    });
+
     it('chains the audit one after the other, whoever appends', async () => {
       const { tenant } = await things.seed(catalog);
       const hashOf = (entry: { readonly sequence: number }) => `${entry.sequence}`.padStart(64, '0');

@@ -13,11 +13,18 @@ import { DrillScene, step } from '../support/drill.ts';
 import type { Loose } from '../support/portal-plan.ts';
 import { postgresPrograms } from '../support/postgres.ts';
 import { enrolAgentIn, tenantBase } from '../support/postgres-agent.ts';
-import { PROGRAM } from '../support/protected-cluster.ts';
+import { ASSET, PROGRAM } from '../support/protected-cluster.ts';
 import { Served } from '../support/served.ts';
 
 function startAgentAt(scene: DrillScene, service: Served, config: string): ChildProcess {
-  const site = ['--site-config', config, '--drill-dir', scene.clones, '--allow-hooks', '/usr/bin'];
+  const { socketDirectory, port } = scene.cluster.server;
+  const eye = [
+    '--production',
+    `${ASSET}=host=${socketDirectory} port=${port} user=eye dbname=postgres`,
+    '--production',
+    'pg/other=x',
+  ];
+  const site = ['--site-config', config, '--drill-dir', scene.clones, '--allow-hooks', '/usr/bin', ...eye];
   const agent = spawn(PROGRAM, ['agent', '--home', join(scene.directory, 'agent'), '--service', service.url, ...site], {
     stdio: 'ignore',
   });
@@ -58,6 +65,7 @@ test.skipIf(postgresPrograms() === undefined)(
     const nobody = await service.ask('POST', `${base}/drills`, { plan: 'portal' });
     expect(nobody).toMatchObject({ status: 409, body: { detail: expect.stringContaining('site-b') } });
 
+    await scene.cluster.server.sql('CREATE ROLE eye LOGIN');
     await enrolAgentIn(service, scene.directory);
     startAgentAt(scene, service, scene.siteConfig(registry));
     const first = await service.until('an agent at the site', async () => {
@@ -79,6 +87,11 @@ test.skipIf(postgresPrograms() === undefined)(
     holdfast('evidence', 'get', evidence.id, '--output', fetched);
     const home = join(scene.directory, 'agent');
     expect(readFileSync(join(fetched, 'pack.json'))).toEqual(readFileSync(join(home, 'evidence', evidence.id, 'pack.json')));
+    const { body } = JSON.parse(readFileSync(join(fetched, 'pack.json'), 'utf8')) as {
+      body: { measurements: { kind: string; of: string }[] };
+    };
+    const looked = body.measurements.filter(({ kind }) => kind === 'fingerprint').map(({ of }) => of);
+    expect(looked).toContain(`production of ${ASSET}`);
     const verify = ['evidence', 'verify', join(fetched, 'pack.json'), '--key', join(home, 'evidence-key.pub')];
     expect(execFileSync(PROGRAM, verify, { encoding: 'utf8' })).toContain('Verified');
     expect(readFileSync(join(fetched, 'report.zh.html'), 'utf8')).toContain('演练');
