@@ -9,10 +9,9 @@ import type { ReadSource, SourceContext } from '../engine/backup.ts';
 import type { BackupListener, BackupProblem, BackupProgress } from '../engine/backup-progress.ts';
 import type { ChangedRange } from '../engine/changed-ranges.ts';
 import { ReadAhead } from '../engine/read-ahead.ts';
-import { WALKED_HERE_MIN, walkInThread } from '../engine/walk-ahead.ts';
+import { compileExclude, type Exclude } from '../files/exclude.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { realPath } from '../files/real-path.ts';
-import { walkOptionsOf } from '../files/walk-request.ts';
 import { displayPath } from '../model/entry-path.ts';
 import type { SourceType } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -24,6 +23,8 @@ import { pathText } from './paths.ts';
 import type { Invocation } from './verb.ts';
 
 const ASSET_NAME_CHARS_MAX = 200;
+/** Entries that wait for the repository to be opened; each is some 300 bytes. */
+const WALKED_AHEAD_MAX = 6_000;
 
 export type SourceRun = SourceContext & {
   readonly repository: Repository;
@@ -168,15 +169,14 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
     ...options.texts('exclude-file').flatMap((file) => readText(file, '--exclude-file').split('\n')),
     ...options.texts('exclude'),
   ];
-  const request = {
-    patterns,
-    leftOut: repositoryWithin(roots, invocation),
+  const exclude = withoutRepository(compileExclude(patterns), roots, invocation);
+  const source = openFileSource(roots, {
+    exclude,
     oneFileSystem: options.flag('one-file-system'),
     excludeCaches: options.flag('exclude-caches'),
-  };
-  const source = openFileSource(roots, walkOptionsOf(request));
-  // While the key is derived, this thread has nothing better to do. Each entry that waits is some 300 bytes.
-  const ahead = new ReadAhead(source.items(), WALKED_HERE_MIN);
+  });
+  // While the key is derived, this thread has nothing better to do.
+  const ahead = new ReadAhead(source.items(), WALKED_AHEAD_MAX);
   const engine = import('../engine/backup-files.ts');
   return {
     type: 'files',
@@ -190,13 +190,7 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
       return {
         root: await backUpFiles({
           session: pipeline,
-          source: {
-            ...source,
-            items: () => ahead.items(),
-            ...(parent === undefined || source.roots.length > 1
-              ? {}
-              : { batches: () => walkInThread(ahead, source.roots[0]!, request) }),
-          },
+          source: { ...source, items: () => ahead.items() },
           paged: parameters.paged,
           parentRoot: parent?.root,
           readNode,
@@ -209,24 +203,25 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
   };
 }
 
-/** A repository in what is backed up would grow by itself with every backup: its path below the root, to be left out. */
-function repositoryWithin(roots: readonly string[], { options, environment, output }: Invocation): string | undefined {
+/** A repository in what is backed up would grow by itself with every backup. */
+function withoutRepository(exclude: Exclude, roots: readonly string[], { options, environment, output }: Invocation): Exclude {
   const location = parseLocation(locationOf(options, environment));
-  if (location.kind !== 'directory') return undefined;
+  if (location.kind !== 'directory') return exclude;
   let repository: string;
   try {
     repository = realPath(resolveLatin1(Buffer.from(location.path).toString('latin1')));
   } catch {
-    return undefined;
+    return exclude;
   }
   const root = roots.find((one) => repository.startsWith(one.endsWith('/') ? one : `${one}/`));
-  if (root === undefined) return undefined;
+  if (root === undefined) return exclude;
+  const below = repository.slice(root.endsWith('/') ? root.length : root.length + 1);
   if (roots.length > 1) {
     output.notice(`The repository lies in what is backed up (${displayPath(root)}); leave it out with --exclude`);
-    return undefined;
+    return exclude;
   }
   output.notice(`Left out: the repository itself (${displayPath(repository)})`);
-  return repository.slice(root.endsWith('/') ? root.length : root.length + 1);
+  return (path, isDirectory) => path === below || exclude(path, isDirectory);
 }
 
 function assetNameOf(paths: readonly string[]): string {

@@ -89,16 +89,7 @@ class FilesRun {
 
   async readAll(): Promise<void> {
     const { source, progress } = this.#backup;
-    for await (const items of source.batches?.() ?? [source.items()]) await this.#readItems(items);
-    progress.scanned = true;
-    await this.#sendBatch();
-    await this.#sendTasks();
-    await this.#settle();
-  }
-
-  async #readItems(items: Iterable<SourceEntry | SourceProblem>): Promise<void> {
-    const { progress } = this.#backup;
-    for (const item of items) {
+    for (const item of source.items()) {
       if (item.kind === 'problem') {
         this.#problem(item, true);
         continue;
@@ -113,6 +104,10 @@ class FilesRun {
       if (rest !== undefined) await rest;
       if (progress.entriesScanned % SLICE_ENTRIES === 0) await this.#lookAround();
     }
+    progress.scanned = true;
+    await this.#sendBatch();
+    await this.#sendTasks();
+    await this.#settle();
   }
 
   async #lookAround(): Promise<void> {
@@ -145,7 +140,13 @@ class FilesRun {
       return undefined;
     }
     const before = isKnown ? this.#cursor.entry() : undefined;
-    const slot: Slot = { entry, xattrs: NO_XATTRS, hardLinkTo: '', content: NO_CONTENT, unchanged: undefined };
+    const slot: Slot = {
+      entry,
+      xattrs: NO_XATTRS,
+      hardLinkTo: '',
+      content: NO_CONTENT,
+      unchanged: undefined,
+    };
     this.#slots.push(slot);
     if (isSame && before?.hardLinkTo === linkedTo) {
       if (entry.kind === 'file') progress.filesUnchanged++;
@@ -183,10 +184,11 @@ class FilesRun {
   }
 
   #keep(): void {
-    const { index, leaf } = this.#cursor;
+    const { index } = this.#cursor;
+    const leaf = this.#cursor.leaf!;
     const last = this.#slots.at(-1);
     if (last !== undefined && 'leaf' in last && last.leaf === leaf && last.to === index) last.to++;
-    else this.#slots.push({ leaf: leaf!, from: index, to: index + 1 });
+    else this.#slots.push({ leaf, from: index, to: index + 1 });
   }
 
   #isPaged(entry: SourceEntry): boolean {

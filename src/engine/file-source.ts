@@ -16,8 +16,6 @@ export type FileSource = {
   readonly roots: readonly string[];
   /** Entries in canonical order of their paths in the snapshot. */
   readonly items: () => Iterable<SourceEntry | SourceProblem>;
-  /** The same, in the place of `items`, where another thread walks. */
-  readonly batches?: () => AsyncIterable<Iterable<SourceEntry | SourceProblem>>;
   /** Where an entry's file lies: a root, and the path below it. */
   readonly locate: (path: string) => { readonly root: string; readonly path: string };
   /** Throws an error with a `code` when they cannot be read. */

@@ -9,7 +9,6 @@ export class ReadAhead<T> {
   readonly #itemsMax: number;
   #taken: T[] = [];
   #isRunning = true;
-  #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
 
   /** `itemsMax`: what waits at the most. */
@@ -38,16 +37,6 @@ export class ReadAhead<T> {
     }
   }
 
-  /** For who goes on with another source behind an item that `mayBeLast`: all items up to it, and this source is closed. Undefined when it
-   *  ends before; then `items` gives them. */
-  takeUntil(mayBeLast: (item: T, count: number) => boolean): T[] | undefined {
-    this.#isRunning = false;
-    const taken = this.#taken;
-    while (taken.length === 0 || !mayBeLast(taken[taken.length - 1]!, taken.length)) if (!this.#take()) return undefined;
-    this.close();
-    return taken;
-  }
-
   /** Takes no more; lets the source release what it holds. */
   close(): void {
     this.#isRunning = false;
@@ -57,20 +46,16 @@ export class ReadAhead<T> {
 
   #slice(): void {
     if (!this.#isRunning) return;
-    for (let n = 0; n < SLICE_ITEMS; n++) if (!this.#take()) return;
-    if (this.#taken.length < this.#itemsMax) setImmediate(() => this.#slice());
-  }
-
-  /** False at the end, or when the source has failed. */
-  #take(): boolean {
-    if (this.#hasEnded || this.#failure !== undefined) return false;
     try {
-      const next = this.#source.next();
-      if (next.done === true) this.#hasEnded = true;
-      else this.#taken.push(next.value);
+      for (let n = 0; n < SLICE_ITEMS; n++) {
+        const next = this.#source.next();
+        if (next.done === true) return;
+        this.#taken.push(next.value);
+      }
     } catch (error) {
       this.#failure = { error };
+      return;
     }
-    return !this.#hasEnded && this.#failure === undefined;
+    if (this.#taken.length < this.#itemsMax) setImmediate(() => this.#slice());
   }
 }

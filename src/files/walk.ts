@@ -26,12 +26,7 @@ export type WalkOptions = {
   readonly exclude?: Exclude;
   /** Keeps of a directory with a valid CACHEDIR.TAG only itself and the tag. */
   readonly excludeCaches?: boolean;
-  /** Goes on behind an entry that another walk with the same options has come to: it is not yielded again, nor what comes before it. Of a
-   *  single root. */
-  readonly after?: WalkedPlace;
 };
-
-export type WalkedPlace = { readonly path: string; readonly isDirectory: boolean };
 
 export type WalkedEntry = FileEntry & {
   /** Position of its root in the list that was given to `walk`. */
@@ -95,14 +90,12 @@ class TreeWalk {
   *items(): Generator<WalkItem, void, undefined> {
     const stack = this.#stack;
     try {
-      const { after } = this.#options;
       const first = this.#look(HERE, this.#location, '');
-      if (after === undefined || first.kind === 'problem') yield first;
+      yield first;
       this.#device = this.#stat.device;
       if (first.kind === 'directory') {
         const problem = this.#enter(HERE, this.#location, '');
         if (problem !== undefined) yield problem;
-        else if (after !== undefined && after.path !== '') yield* this.#skipTo(after);
       }
       while (stack.length > 0) {
         const frame = stack[stack.length - 1]!;
@@ -129,30 +122,6 @@ class TreeWalk {
       }
     } finally {
       while (stack.length > 0) this.#leave();
-    }
-  }
-
-  /** Down to a place, passing over what comes before it. What is not there any more on the way is a problem: something below it was not
-   *  walked yet. */
-  *#skipTo({ path: to, isDirectory }: WalkedPlace): Generator<WalkProblem, void, undefined> {
-    for (let end = 0, start = 0; end !== -1; start = end + 1) {
-      end = to.indexOf('/', start);
-      const frame = this.#stack[this.#stack.length - 1]!;
-      const name = end === -1 ? to.slice(start) : to.slice(start, end);
-      const path = frame.prefix + name;
-      const behind = frame.names.findIndex((other) => other > name);
-      frame.next = behind === -1 ? frame.names.length : behind;
-      if (end === -1 && !isDirectory) return;
-      const item = this.#look(frame.fd, name, path);
-      const depth = this.#stack.length;
-      const problem =
-        item.kind === 'problem'
-          ? item
-          : item.kind === 'directory'
-            ? this.#enter(frame.fd, name, path)
-            : this.#problem(new PosixError('ENOTDIR', 'opendir', path), path);
-      if (problem !== undefined) yield problem;
-      if (problem !== undefined || this.#stack.length === depth) return;
     }
   }
 
