@@ -120,7 +120,7 @@ export class SiteRounds {
     const divergence = await scene.rejoin(from);
     const lost = await this.#judge(kind, missing, loss, divergence);
     await this.#mustProve(to, journal);
-    const what = `${from} to ${to}, ${kind}, ${kills.length} kills, proof ${proofOf(journal)}`;
+    const what = `${from} to ${to}, ${kind}, ${kills.length} kills, proof ${proofOf(journal)}, ${phasesOf(journal)}`;
     const reported = kind === 'unplanned' ? `${loss.ms} ms, ${loss.missingBytes} B` : 'none';
     return { what, seconds: (first.answeredAt - declaredAt) / 1_000, lost, reported };
   }
@@ -190,6 +190,12 @@ type Loss = { readonly newest: string | null; readonly ms: number | null; readon
 
 function factsOfAction({ actions }: FailoverJournal, id: string): Readonly<Record<string, unknown>> {
   return actions.find((one) => one.id === id)?.facts ?? {};
+}
+
+/** How long it took to each state that took long. */
+function phasesOf({ entries }: FailoverJournal): string {
+  const seconds = entries.map(({ at }, i) => (Date.parse(at) - Date.parse(entries[Math.max(0, i - 1)]!.at)) / 1_000);
+  return entries.flatMap(({ state }, i) => (seconds[i]! < 0.5 ? [] : [`${state} ${seconds[i]!.toFixed(1)}`])).join(' ');
 }
 
 function proofOf(journal: FailoverJournal): string {
