@@ -29,6 +29,7 @@ export class DividedSites {
   readonly sites: TwoSites;
   readonly ledger: CommitLedger;
   readonly #stores: PlaceStores;
+  readonly #aheadMs = new Map<SiteName, number>();
 
   static async create(programs: string, s3: TestS3): Promise<DividedSites> {
     const places = await ThreePlaces.create();
@@ -106,7 +107,12 @@ export class DividedSites {
 
   /** The clocks that can be set at that site; in ms, from now on. */
   stepClock(site: SiteName, aheadMs: number): void {
+    this.#aheadMs.set(site, aheadMs);
     writeFileSync(clockFile(this.places, site), String(aheadMs));
+  }
+
+  aheadMs(site: SiteName): number {
+    return this.#aheadMs.get(site) ?? 0;
   }
 
   /** Cut off from everything. `silently`: nobody's card knows it. */

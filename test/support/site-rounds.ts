@@ -28,6 +28,7 @@ export type Told = Pick<Round, 'what' | 'seconds' | 'lost' | 'reported'>;
 export type Scenario = (rounds: SiteRounds, primary: SiteName) => Promise<Told>;
 export type Kind = FailoverJournal['kind'];
 
+const MINUTE_MS = 60_000;
 const ATTEMPTS_MAX = 3;
 /** A good part of a lease. */
 const LATE_MS = 500;
@@ -118,7 +119,7 @@ export class SiteRounds {
     );
     const loss = (factsOfAction(journal, 'show-loss').losses as Record<string, Loss>)[ASSET]!;
     const divergence = await scene.rejoin(from);
-    const lost = await this.#judge(kind, missing, loss, divergence);
+    const lost = await this.#judge(kind, missing, loss, divergence, scene.aheadMs(from));
     await this.#mustProve(to, journal);
     const what = `${from} to ${to}, ${kind}, ${kills.length} kills, proof ${proofOf(journal)}, ${phasesOf(journal)}`;
     const reported = kind === 'unplanned' ? `${loss.ms} ms, ${loss.missingBytes} B` : 'none';
@@ -138,10 +139,17 @@ export class SiteRounds {
   }
 
   /** What was lost is what is told and kept: nothing by a planned switch, nothing of before the heartbeat that was found, and all of it exported. */
-  async #judge(kind: Kind, missing: readonly Commit[], { newest }: Loss, divergence: string | null): Promise<number> {
-    const told = (): string => JSON.stringify({ missing: missing.slice(0, 5), newest, divergence });
+  async #judge(
+    kind: Kind,
+    missing: readonly Commit[],
+    { newest, ms }: Loss,
+    divergence: string | null,
+    aheadMs: number,
+  ): Promise<number> {
+    const told = (): string => JSON.stringify({ missing: missing.slice(0, 5), newest, ms, divergence });
+    if (aheadMs >= MINUTE_MS && ms !== null) throw new Error(`A loss was measured with a clock of a time to come: ${told()}`);
     if (kind !== 'unplanned' && missing.length > 0) throw new Error(`A ${kind} switch has lost ${missing.length} rows: ${told()}`);
-    const isOlder = ({ answeredAt }: Commit): boolean => performance.timeOrigin + answeredAt < Date.parse(newest ?? '');
+    const isOlder = ({ answeredAt }: Commit): boolean => performance.timeOrigin + answeredAt < Date.parse(newest ?? '') - aheadMs;
     if (missing.some(isOlder)) throw new Error(`Rows of before the newest heartbeat are lost: ${told()}`);
     const exported = divergence === null ? new Set<string>() : committedIn(divergence);
     const unknown = missing.filter(({ xid }) => !exported.has(xid));
