@@ -29,7 +29,9 @@ function furnish({ work, shown, covered }: RoomLayout): void {
   const kept = shown.filter((path) => isCovered(path) && isDirectory(path));
   // Held open, so that they can be found when they are covered.
   const files = new Map([...kept, work].map((path) => [path, openSync(path, 'r')]));
-  for (const { at, kind, flags } of mounts()) if (!OWN_KINDS.has(kind)) must('mount', ['-c', '-o', `remount,bind,ro,${flags}`, at]);
+  // What this user cannot reach (below a private directory, or another mount) nobody in the room can, and it could not be named to the kernel.
+  const reached = mounts().filter(({ at, kind }) => !OWN_KINDS.has(kind) && statOf(at) !== undefined);
+  for (const { at, flags } of reached) must('mount', ['-c', '-o', `remount,bind,ro,${flags}`, at]);
   for (const cover of covers) must('mount', ['-t', 'tmpfs', '-o', COVER_OPTIONS, 'holdfast-drill', cover]);
   for (const [path, file] of files) {
     mkdirSync(path, { recursive: true });

@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, cpSync, existsSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { DrillScene, ended } from '../support/drill.ts';
 import { makeOwned, postgresPrograms, serverUser } from '../support/postgres.ts';
 import { ASSET, until } from '../support/protected-cluster.ts';
+import { mayMount, mountTmpfs, unmount } from '../support/scratch.ts';
 
 describe.skipIf(postgresPrograms() === undefined)('a drill beside production', () => {
   // What was measured: a clone that is promoted with archiving on, and a standby that follows its timeline out of the archive.
@@ -59,6 +60,14 @@ describe.skipIf(postgresPrograms() === undefined)('a drill beside production', (
     cpSync(join(scene.directory, 'repository'), join(own, 'repository'), { recursive: true });
     for (const name of ['evidence', 'passphrase', 'keys']) chownSync(join(scene.directory, name), user.uid, user.gid);
     execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, own]);
+    // Somebody else's disk, in a place where this user may not go.
+    const disk = join(scene.directory, 'private', 'disk');
+    mkdirSync(disk, { recursive: true });
+    chmodSync(join(disk, '..'), 0o700);
+    if (mayMount()) {
+      mountTmpfs(disk, '1m');
+      onTestFinished(() => unmount(disk));
+    }
     const args = ['--repo', join(own, 'repository'), '--cache-dir', join(own, 'cache'), '--key-dir', join(own, 'key')];
     const { status, lines, stderr } = await ended(scene.beginWith(scene.plan(), args, user));
     expect({ status, stderr, lines }).toMatchObject({ status: 0 });
