@@ -5,6 +5,8 @@ import { decodeThreadFault, type ThreadFault } from './thread-fault.ts';
 
 /** Jobs in a thread's queue, the running one included. */
 const JOBS_PER_THREAD = 2;
+/** For jobs that wait for an answer which does not come any more. */
+const CLOSE_PATIENCE_MS = 3_000;
 /** Small jobs that wait before another thread is started for them: a start takes as long as several. */
 export const SMALL_JOBS_WAITING_MAX = 6;
 /** A small young generation: the threads make little garbage, and memory that is not touched is not resident. */
@@ -97,6 +99,8 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
   readonly #queue: Queued<Request>[] = [];
   readonly #idle: (() => void)[] = [];
   #nextJob = 0;
+  #isClosing = false;
+  #onQuiet: (() => void) | undefined;
   #failure: { readonly error: unknown } | undefined;
   #onFailure: ((error: unknown) => void) | undefined;
 
@@ -148,12 +152,28 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     this.#workers[thread]?.postMessage(message);
   }
 
+  /** Hands out no more jobs, and ends the threads when they have done those that they have, or after some seconds: a thread that is ended in
+   *  the middle of a call into C, or while it loads, can abort the whole process (koffi throws where nothing can be thrown any more: seen in
+   *  one of some hundred failed backups). */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    let patience: NodeJS.Timeout | undefined;
+    const isOver = new Promise<void>((resolve) => {
+      patience = setTimeout(resolve, CLOSE_PATIENCE_MS);
+      this.#onQuiet = resolve;
+    });
+    if (!this.#isQuiet) await isOver;
+    clearTimeout(patience);
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
+  get #isQuiet(): boolean {
+    return this.#failure !== undefined || this.#load.every((jobs) => jobs === 0);
+  }
+
   #pump(): void {
-    while (this.#queue.length > 0) {
+    if (this.#isClosing && this.#isQuiet) this.#onQuiet?.();
+    while (this.#queue.length > 0 && !this.#isClosing) {
       const thread = this.#leastBusy(this.#queue[0]!.isSmall && this.#queue.length < SMALL_JOBS_WAITING_MAX);
       if (this.#load[thread]! >= JOBS_PER_THREAD) return;
       const { request, transfer } = this.#queue.shift()!;
@@ -208,6 +228,7 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     this.#waiting.clear();
     this.#queue.length = 0;
     for (const wake of this.#idle.splice(0)) wake();
+    this.#onQuiet?.();
     this.#onFailure?.(error);
   }
 }
