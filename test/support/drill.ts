@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import type { DrillRecord } from '../../agents/drill/drill-record.ts';
@@ -175,12 +175,12 @@ export class DrillScene {
 
   /** What is left of drills: directories, and processes that know them: servers, steps, restores. */
   left(): string[] {
+    // Other scenes may drill at the same time.
+    const ours = [`${this.clones}/`, ...this.drills().map((drill) => `HOLDFAST_DRILL=${basename(drill)}`)];
     const processes = readdirSync('/proc').flatMap((name) => {
       try {
         const known = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${name}/${file}`, 'utf8').replaceAll('\0', ' '));
-        return known.some((text) => text.includes(`${this.clones}/`) || text.includes('HOLDFAST_DRILL='))
-          ? [`${name} ${known[0]}`]
-          : [];
+        return known.some((text) => ours.some((mark) => text.includes(mark))) ? [`${name} ${known[0]}`] : [];
       } catch {
         return [];
       }
