@@ -20,6 +20,8 @@ const s3 = programs !== undefined && needNamespaces() ? await startS3() : undefi
 describe.runIf(s3 !== undefined)(`Two sites and a witness (seed ${SEED})`, () => {
   const random = seededRandom(SEED);
   const names = ONLY ?? Object.keys(SCENARIOS);
+  const unknown = names.filter((name) => SCENARIOS[name] === undefined);
+  if (unknown.length > 0) throw new Error(`No scenario ${unknown.join(', ')}: there are ${Object.keys(SCENARIOS).join(', ')}`);
   const played = ROUNDS === 0 ? SHORT : Array.from({ length: ROUNDS }, () => names[Math.floor(random() * names.length)]!);
   let scene: DividedSites;
   let rounds: SiteRounds;
