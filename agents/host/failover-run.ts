@@ -22,7 +22,8 @@ export async function failoverRun(context: RunContext): Promise<RunOutcome> {
     if (order.do === 'carry-out') return carryOut(context, place, order);
     const ended = await planVerb(context, ['failover', ...wordsOf(order, place.plan.name), '--config', place.config]);
     if (ended.summary === undefined) throw faultOfEnd(ended);
-    return { state: 'succeeded', result: { do: order.do } };
+    const rejoined = ended.lines.flatMap(({ kind, asset, divergence }) => (kind === 'rejoined' ? [{ asset, divergence }] : []));
+    return { state: 'succeeded', result: { do: order.do, ...(order.do === 'rejoin' && { rejoined }) } };
   });
 }
 

@@ -1,14 +1,14 @@
 // Rounds of what may happen to two sites. Each begins and ends with a primary and a healthy standby, and is held against the ledger: who may
 // write is one at a time, nothing that was acknowledged is lost by a planned switch, and what an unplanned one loses is what it says.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailoverJournal, type FailoverState, factsOf, isFinished } from '../../src/dr/failover-journal.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
 import { type Commit, CommitLedger } from './commit-ledger.ts';
 import { type DividedSites, OVER_MS, otherOf } from './divided-sites.ts';
 import { MachinePulse } from './machine-pulse.ts';
+import { type Loss, mustBeTold } from './told-loss.ts';
 import { ASSET, type SiteName, until } from './two-sites.ts';
 
 export type Round = {
@@ -149,11 +149,7 @@ export class SiteRounds {
     const told = (): string => JSON.stringify({ missing: missing.slice(0, 5), newest, ms, divergence });
     if (aheadMs >= MINUTE_MS && ms !== null) throw new Error(`A loss was measured with a clock of a time to come: ${told()}`);
     if (kind !== 'unplanned' && missing.length > 0) throw new Error(`A ${kind} switch has lost ${missing.length} rows: ${told()}`);
-    const isOlder = ({ answeredAt }: Commit): boolean => performance.timeOrigin + answeredAt < Date.parse(newest ?? '') - aheadMs;
-    if (missing.some(isOlder)) throw new Error(`Rows of before the newest heartbeat are lost: ${told()}`);
-    const exported = divergence === null ? new Set<string>() : committedIn(divergence);
-    const unknown = missing.filter(({ xid }) => !exported.has(xid));
-    if (unknown.length > 0) throw new Error(`${unknown.length} lost rows were not exported: ${told()}`);
+    mustBeTold(missing, { newest, ms }, divergence, aheadMs);
     for (const { word } of missing) this.#lost.add(word);
     return missing.length;
   }
@@ -194,8 +190,6 @@ export class SiteRounds {
   }
 }
 
-type Loss = { readonly newest: string | null; readonly ms: number | null; readonly missingBytes: number | null };
-
 function factsOfAction({ actions }: FailoverJournal, id: string): Readonly<Record<string, unknown>> {
   return actions.find((one) => one.id === id)?.facts ?? {};
 }
@@ -208,10 +202,4 @@ function phasesOf({ entries }: FailoverJournal): string {
 
 function proofOf(journal: FailoverJournal): string {
   return (factsOf(journal, 'fenced') as { fencing: Record<string, { proof: string }> }).fencing[ASSET]!.proof;
-}
-
-function committedIn(divergence: string): ReadonlySet<string> {
-  const lines = readFileSync(join(divergence, 'transactions.jsonl'), 'utf8').trim().split('\n');
-  const transactions = lines.map((line) => JSON.parse(line) as { readonly xid: number; readonly outcome: string });
-  return new Set(transactions.filter(({ outcome }) => outcome === 'committed').map(({ xid }) => String(xid)));
 }
