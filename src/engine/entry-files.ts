@@ -12,12 +12,13 @@ import { type Content, NO_CONTENT } from '../model/stored-entry.ts';
 import type { BrokenPage, FileTask, FileTaskResult, PageCheck } from '../worker/file-task.ts';
 import type { BackupPipeline } from './backup-pipeline.ts';
 import type { BackupProgress } from './backup-progress.ts';
-import { type ChangedRange, unitsOfLeaves } from './changed-ranges.ts';
+import type { ChangedRange } from './changed-ranges.ts';
 import type { ReadNode } from './content-map.ts';
 import { problemOf } from './file-entries.ts';
 import {
   backUpLargeContent,
   backUpPaged,
+  changedUnitsOf,
   comparableLeaves,
   contentOfChunks,
   type LargeResult,
@@ -114,9 +115,8 @@ export class EntryFiles {
     const leaf = isComparable && parent.root.length > 0 ? parent.root : undefined;
     const cut = isPaged ? 'paged' : 'content';
     const parentLeaves = leaf === undefined ? [] : [await readNode(leaf)];
-    const isKnown = leaf !== undefined && changed !== undefined;
-    const one = { first: 0, count: 1 };
-    const units = isKnown ? { changedUnits: unitsOfLeaves(changed, sizeBytes, paged.unitBytes, UNITS_PER_LEAF, one) } : {};
+    const comparable = leaf === undefined ? 0 : 1;
+    const units = changedUnitsOf({ changed, sizeBytes }, paged.unitBytes, { first: 0, count: 1 }, comparable);
     const task = { file: 0, ...place, isWritten: true, cut, offset: 0, length: sizeBytes, expected: undefined } as const;
     this.#tasks.push({ ...task, parentLeaves, ...units });
     this.#small.push({ entry, isPaged, parent: leaf });

@@ -186,22 +186,21 @@ async function* pagedExtents(
     yield {
       ...task,
       parentLeaves: nodes,
-      ...unchangedOf(source, unitBytes, leaf - references.length, references.length, comparable),
+      ...changedUnitsOf(source, unitBytes, { first: leaf - references.length, count: references.length }, comparable),
     };
   }
 }
 
-/** Of leaves that can be compared, which units need not be read. */
-function unchangedOf(
-  { changed, sizeBytes }: LargeSource,
+/** Of some leaves, the units that must be read: all of those that cannot be compared. */
+export function changedUnitsOf(
+  { changed, sizeBytes }: Pick<LargeSource, 'changed' | 'sizeBytes'>,
   unitBytes: number,
-  first: number,
-  count: number,
+  leaves: { readonly first: number; readonly count: number },
   comparable: number,
 ): Pick<FileTask, 'changedUnits'> {
   if (changed === undefined) return {};
-  const units = unitsOfLeaves(changed, sizeBytes, unitBytes, UNITS_PER_LEAF, { first, count });
-  return { changedUnits: units.map((leaf, n) => (first + n < comparable ? leaf : null)) };
+  const units = unitsOfLeaves(changed, sizeBytes, unitBytes, UNITS_PER_LEAF, leaves);
+  return { changedUnits: units.map((leaf, n) => (leaves.first + n < comparable ? leaf : null)) };
 }
 
 function* extents(source: LargeSource, cut: FileTask['cut']): Generator<FileTask> {
