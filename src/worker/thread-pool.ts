@@ -152,18 +152,17 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     this.#workers[thread]?.postMessage(message);
   }
 
-  /** Hands out no more jobs, and ends the threads when they have done those that they have, or after some seconds: a thread that is ended in
-   *  the middle of a call into C, or while it loads, can abort the whole process (koffi throws where nothing can be thrown any more: seen in
-   *  one of some hundred failed backups). */
+  /** Hands out no more jobs, and ends the threads when they have done those that they have, or after some seconds: to end a thread within a
+   *  call into C aborts the whole process (seen once, in a backup that failed on a full disk). */
   async close(): Promise<void> {
     this.#isClosing = true;
-    let patience: NodeJS.Timeout | undefined;
-    const isOver = new Promise<void>((resolve) => {
-      patience = setTimeout(resolve, CLOSE_PATIENCE_MS);
+    if (!this.#isQuiet) {
+      const { promise: isOver, resolve } = Promise.withResolvers<void>();
       this.#onQuiet = resolve;
-    });
-    if (!this.#isQuiet) await isOver;
-    clearTimeout(patience);
+      const patience = setTimeout(resolve, CLOSE_PATIENCE_MS);
+      await isOver;
+      clearTimeout(patience);
+    }
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
@@ -172,7 +171,6 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
   }
 
   #pump(): void {
-    if (this.#isClosing && this.#isQuiet) this.#onQuiet?.();
     while (this.#queue.length > 0 && !this.#isClosing) {
       const thread = this.#leastBusy(this.#queue[0]!.isSmall && this.#queue.length < SMALL_JOBS_WAITING_MAX);
       if (this.#load[thread]! >= JOBS_PER_THREAD) return;
@@ -217,6 +215,7 @@ export class ThreadPool<Request extends object, Answer extends { readonly kind: 
     this.#waiting.delete(job);
     this.#load[waiting.thread]!--;
     this.#pump();
+    if (this.#isQuiet) this.#onQuiet?.();
     if (isThreadFault(answer)) waiting.reject(decodeThreadFault(answer));
     else waiting.resolve(answer);
   }
