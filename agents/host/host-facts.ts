@@ -6,6 +6,7 @@ import type { HostFacts } from '../../src/model/agent.ts';
 
 /** `version`: of this program; `planSite`: where it carries out plans. */
 export function hostFacts(version: string, planSite?: string): HostFacts {
+  const boot = bootId();
   return {
     hostname: hostname().slice(0, 253),
     platform: `${platform()} ${release()} ${arch()}`.slice(0, 100),
@@ -13,6 +14,6 @@ export function hostFacts(version: string, planSite?: string): HostFacts {
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
     ...(planSite === undefined ? {} : { planSite }),
-    bootId: bootId(),
+    ...(boot === 'unknown' ? {} : { bootId: boot }),
   };
 }
