@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { JournalRegister } from '../../src/dr/failover-journal.ts';
 import { CHECKOUT } from '../architecture/source-files.ts';
+import { endSites } from '../support/end-sites.ts';
 import { environmentOf, planFile, type RoutedClient, readyToFail, runBeside } from '../support/failing-over.ts';
 import { postgresPrograms } from '../support/postgres.ts';
 import { type SiteName, TwoSites, until } from '../support/two-sites.ts';
@@ -27,9 +28,7 @@ describe.runIf(programs !== undefined)('The runbook', () => {
 
   afterEach(async ({ task }) => {
     await client?.stop();
-    if (task.result?.state === 'fail')
-      for (const site of ['a', 'b'] as const) console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String));
-    await sites.end();
+    await endSites(sites, task);
   }, TIMEOUT_MS);
 
   /** As somebody at that site types it. */

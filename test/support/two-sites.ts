@@ -237,7 +237,8 @@ export class TwoSites {
   }
 
   serverLog(site: SiteName): string {
-    return readFileSync(join(this.data(site), 'server.log'), 'utf8');
+    const file = join(this.data(site), 'server.log');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
   async end(): Promise<void> {

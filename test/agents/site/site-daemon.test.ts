@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { brokenSiteAudit, readSiteAudit } from '../../../agents/site/site-audit.ts';
+import { endSites } from '../../support/end-sites.ts';
 import { postgresPrograms } from '../../support/postgres.ts';
 import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
 
@@ -17,11 +18,7 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
   beforeEach(async () => {
     sites = await TwoSites.create({ programs: programs! });
   }, TIMEOUT_MS);
-  afterEach(async ({ task }) => {
-    if (task.result?.state === 'fail')
-      for (const site of ['a', 'b'] as const) console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String));
-    await sites.end();
-  }, TIMEOUT_MS);
+  afterEach(({ task }) => endSites(sites, task), TIMEOUT_MS);
 
   it(
     'protect the database where it is written, copy it to the other site, and switch with every commit',

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { endSites } from '../../support/end-sites.ts';
 import { postgresPrograms } from '../../support/postgres.ts';
 import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
 
@@ -12,12 +13,7 @@ const call = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(90_00
 
 describe.runIf(programs !== undefined)('A site that was lost', () => {
   let sites: TwoSites;
-  afterEach(async ({ task }) => {
-    if (task.result?.state === 'fail')
-      for (const site of ['a', 'b'] as const)
-        console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String), sites.serverLog(site).slice(-2000));
-    await sites.end();
-  }, TIMEOUT_MS);
+  afterEach(({ task }) => endSites(sites, task), TIMEOUT_MS);
 
   it(
     'keeps what only it had, becomes a standby of the other by what differs, and takes over again without a loss',
