@@ -6,11 +6,11 @@ import type { ChildLine } from '../../src/base/program-child.ts';
 import { FailoverOrder } from '../../src/model/failover.ts';
 import { JournalAnswer, PLAN_PATHS } from '../../src/protocol/plan-messages.ts';
 import { readMessage } from '../../src/protocol/read-message.ts';
-import { sendEvidence } from './drill-run.ts';
 import { faultOfEnd, type PlanPlace, type PlanVerbEnd, planVerb, withPlan } from './plan-verb.ts';
 import type { RunContext } from './run-context.ts';
 import type { RunOutcome } from './run-messages.ts';
 import { outcomeOfError } from './run-outcome.ts';
+import { sendEvidence } from './send-evidence.ts';
 import { call } from './service-calls.ts';
 
 const TELL_TIMEOUT_MS = 10_000;

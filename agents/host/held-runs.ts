@@ -3,7 +3,7 @@
 
 import type { Logger } from 'pino';
 import { FAULTS, isFault } from '../../src/base/faults.ts';
-import { isBeside } from '../../src/model/run.ts';
+import { isBeside } from '../../src/model/run-kind.ts';
 import type { ClaimedRun, HeldRun } from '../../src/protocol/agent-messages.ts';
 import type { AgentHome, KeptRun } from './agent-home.ts';
 import type { RunOutcome, StopCode } from './run-messages.ts';

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Fault, type FaultCode } from '../../src/base/faults.ts';
 import { type ChildEnd, type ChildLine, runProgram } from '../../src/base/program-child.ts';
 import type { PlanDocument } from '../../src/plan/plan-document.ts';
+import { programsOf } from '../../src/plan/plan-programs.ts';
 import { parsePlan } from '../../src/plan/read-plan.ts';
 import { allowedProgram } from './hooks.ts';
 import type { RunContext } from './run-context.ts';
@@ -81,15 +82,4 @@ export function faultOfEnd({ end, fault }: PlanVerbEnd): Fault {
 
 function faultOf({ code, message, hint }: ChildLine): Fault {
   return new Fault(String(code) as FaultCode, String(message), typeof hint === 'string' ? { hint } : {});
-}
-
-function programsOf({ groups, smokeTests, routes = [], fencing }: PlanDocument): string[] {
-  const steps = groups.flatMap(({ drain = [], before = [], afterwards = [] }) => [...drain, ...before, ...afterwards]);
-  const commands = [
-    ...[...steps, ...smokeTests].map(({ command }) => command),
-    ...routes.map(({ command }) => command),
-    fencing.powerOff,
-    fencing.readBack,
-  ];
-  return commands.flatMap((command) => (command === undefined ? [] : [command[0]!]));
 }

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import type { Catalog, Claim } from '../../src/catalog/catalog.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
 import { newId } from '../../src/model/identifier.ts';
-import { RUN_KINDS } from '../../src/model/run.ts';
+import { RUN_KINDS } from '../../src/model/run-kind.ts';
 import { appendAudit } from '../../src/trust/audit-chain.ts';
 
 const TENANTS = 100;

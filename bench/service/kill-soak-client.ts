@@ -4,7 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Asset } from '../../src/model/asset.ts';
-import type { Run, RunKind } from '../../src/model/run.ts';
+import type { Run } from '../../src/model/run.ts';
+import type { RunKind } from '../../src/model/run-kind.ts';
 import type { ServiceProcess } from './service-process.ts';
 
 export type Acknowledged = {

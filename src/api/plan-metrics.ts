@@ -3,14 +3,13 @@
 
 import { Gauge, type Registry } from 'prom-client';
 import type { Catalog } from '../catalog/catalog.ts';
-import { drillDue } from '../evidence/drill-due.ts';
 import { isFailoverOver } from '../model/failover.ts';
 import type { StoredPlan } from '../model/plan.ts';
 import { readPlan } from '../plan/read-plan.ts';
 import { DAY_MS } from '../policy/duration.ts';
 import { eachItem } from '../scheduler/pages.ts';
-import { drillsOf } from '../scheduler/plan-keeper.ts';
-import { settled } from './settled-failover.ts';
+import { isDrillDue, newestSuccess } from '../scheduler/plan-keeper.ts';
+import { withRefusal } from './failover-refusal.ts';
 
 /** A look that is older says nothing any more: there is one every day. */
 const LOOK_MS_MAX = 2 * DAY_MS;
@@ -35,18 +34,17 @@ export class PlanMetrics {
     const { readiness, lastSuccess, rto, due, failover, blocked } = this.#gauges;
     const labels = { tenant: plan.tenantId, plan: plan.name };
     readiness.set(labels, isReady(plan, now) ? 1 : 0);
-    const filter = { plan: plan.name, kind: 'drill' as const, outcome: 'succeeded' };
-    const [newest] = (await catalog.evidence.list(plan.tenantId, filter, { limit: 1 })).items;
+    const newest = await newestSuccess(catalog, plan);
     if (newest !== undefined) lastSuccess.set(labels, (now.getTime() - Date.parse(newest.createdAt)) / 1000);
     if (newest?.rtoMs !== undefined) rto.set(labels, newest.rtoMs / 1000);
     const newestFailover = await catalog.failovers.newest(plan.tenantId, plan.name);
-    const current = newestFailover && (await settled(catalog, newestFailover));
+    const current = newestFailover && (await withRefusal(catalog, newestFailover));
     if (current !== undefined && !isFailoverOver(current.state)) {
       failover.set({ ...labels, state: current.state }, 1);
       blocked.set(labels, (current.journal?.blockedBy.length ?? 0) > 0 ? 1 : 0);
     }
     const read = readPlan(plan.text);
-    if (read.kind === 'plan') due.set(labels, drillDue(read.plan, await drillsOf(catalog, plan), now).isDue ? 1 : 0);
+    if (read.kind === 'plan') due.set(labels, isDrillDue(plan, read.plan, newest, now) ? 1 : 0);
   }
 }
 

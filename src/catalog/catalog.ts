@@ -19,14 +19,17 @@ import type { Approval } from '../model/approval.ts';
 import type { Asset } from '../model/asset.ts';
 import type { AuditEntry, NewAuditEntry } from '../model/audit-entry.ts';
 import type { Event, NewEvent } from '../model/event.ts';
-import type { Evidence, EvidenceKind } from '../model/evidence.ts';
+import type { Evidence } from '../model/evidence.ts';
 import type { Failover } from '../model/failover.ts';
+import type { PlanRunKind } from '../model/failover-kind.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Page, PageRequest } from '../model/page.ts';
 import type { PlanReadiness, StoredPlan } from '../model/plan.ts';
 import type { Grant, Person, Token } from '../model/principal.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
-import type { Progress, Run, RunFault, RunKind, RunState } from '../model/run.ts';
+import type { Progress, Run, RunFault } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
+import type { RunState } from '../model/run-state.ts';
 import type { Tenant } from '../model/tenant.ts';
 
 export type Changed<T> = T | 'stale' | 'missing';
@@ -179,7 +182,7 @@ export interface PlanTable {
   note(tenantId: string, name: string, readiness: PlanReadiness): Promise<boolean>;
 }
 
-export type EvidenceFilter = { readonly plan?: string; readonly kind?: EvidenceKind; readonly outcome?: string };
+export type EvidenceFilter = { readonly plan?: string; readonly kind?: PlanRunKind; readonly outcome?: string };
 
 export interface EvidenceTable {
   /** 'exists': evidence of that id is there already, and stays as it is. */

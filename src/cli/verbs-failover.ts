@@ -1,5 +1,6 @@
 // The verbs about failovers; see verbs.ts.
 
+import { FAILOVER_KINDS } from '../model/failover-kind.ts';
 import type { Option } from './option.ts';
 import type { Argument, Verb } from './verb.ts';
 
@@ -8,6 +9,14 @@ const CONFIG: Option = { name: 'config', kind: 'file', value: 'FILE', help: 'the
 const BY: Option = { name: 'by', kind: 'text', many: true, value: 'NAME', help: 'who says so' };
 const REASON: Option = { name: 'reason', kind: 'text', value: 'TEXT', help: 'why' };
 const PLAN_FILE: Option = { name: 'plan', kind: 'file', value: 'FILE', help: 'the plan' };
+/** Of a failover that is declared, or asked for. */
+export const FAILOVER_KIND: Option = {
+  name: 'kind',
+  kind: 'choice',
+  choices: FAILOVER_KINDS,
+  value: 'KIND',
+  help: FAILOVER_KINDS.join(', '),
+};
 const PLAN_NOTE = 'PLAN is the name of a plan, or the id of its failover.';
 
 export const FAILOVER_VERBS: readonly Verb[] = [
@@ -20,13 +29,7 @@ export const FAILOVER_VERBS: readonly Verb[] = [
     options: [
       CONFIG,
       PLAN_FILE,
-      {
-        name: 'kind',
-        kind: 'choice',
-        choices: ['planned', 'unplanned', 'failback'],
-        value: 'KIND',
-        help: 'planned, unplanned, failback',
-      },
+      FAILOVER_KIND,
       REASON,
       BY,
       { name: 'approve', kind: 'text', many: true, value: 'NAME', help: 'who approves, beside who declares' },

@@ -1,5 +1,7 @@
 // The verbs about what is protected, and how: agents, assets, the service's policies, runs; see verbs.ts.
 
+import { RUN_KINDS } from '../model/run-kind.ts';
+import { RUN_STATES } from '../model/run-state.ts';
 import type { Option } from './option.ts';
 import type { Verb } from './verb.ts';
 import { argument, LABEL, REASON, SERVICE } from './verbs-tenancy.ts';
@@ -194,26 +196,13 @@ export const PROTECTION_VERBS: readonly Verb[] = [
       {
         name: 'kind',
         kind: 'choice',
-        choices: [
-          'backup',
-          'capture',
-          'restore',
-          'restore-test',
-          'readiness',
-          'drill',
-          'failover',
-          'forget',
-          'prune',
-          'verify',
-          'catalog-backup',
-          'erase',
-        ],
+        choices: RUN_KINDS,
         help: 'only of this kind',
       },
       {
         name: 'state',
         kind: 'choice',
-        choices: ['queued', 'running', 'succeeded', 'warned', 'failed', 'canceled'],
+        choices: RUN_STATES,
         help: 'only in this state',
       },
       LIMIT,

@@ -1,6 +1,7 @@
 // The verbs about failovers that the service is asked for; those that work without it are in verbs-failover.ts. See verbs.ts.
 
 import type { Verb } from './verb.ts';
+import { FAILOVER_KIND } from './verbs-failover.ts';
 import { argument, REASON, SERVICE } from './verbs-tenancy.ts';
 
 const FOLLOW = { name: 'follow', kind: 'flag', help: 'stay until it is over' } as const;
@@ -14,13 +15,7 @@ export const SERVICE_FAILOVER_VERBS: readonly Verb[] = [
     args: [argument('PLAN')],
     options: [
       ...SERVICE,
-      {
-        name: 'kind',
-        kind: 'choice',
-        choices: ['planned', 'unplanned', 'failback'],
-        value: 'KIND',
-        help: 'planned, unplanned, failback',
-      },
+      FAILOVER_KIND,
       REASON,
       { name: 'disaster', kind: 'text', value: 'TIME', help: 'when it is said to have happened (default: now)' },
       { name: 'agent', kind: 'text', value: 'AGENT', help: 'who carries it out (default: one at the site that it goes to)' },

@@ -8,6 +8,7 @@
 // The plan itself lies beside it, by its digest: who goes on needs nothing but the registry.
 
 import { Fault } from '../base/faults.ts';
+import type { FailoverKind } from '../model/failover-kind.ts';
 import { FAILOVER_STATES } from '../model/failover-state.ts';
 import type { Registry, RegistryOptions } from '../registry/registry.ts';
 import type { LogEnd } from './writer-record.ts';
@@ -55,7 +56,7 @@ export type FailoverJournal = {
   readonly id: string;
   readonly plan: string;
   readonly planDigest: string;
-  readonly kind: 'planned' | 'unplanned' | 'failback';
+  readonly kind: FailoverKind;
   readonly from: string;
   readonly to: string;
   readonly databases: readonly FailoverDatabase[];

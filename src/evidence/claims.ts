@@ -4,6 +4,7 @@
 // RPO: from the newest heartbeat that was found in the recovered data to the declared time of the disaster, of the worst asset. RTO: from the
 // declaration to the first write of an application that was acknowledged at the target; its phases are the states of the plan.
 
+import type { PlanRunKind } from '../model/failover-kind.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { STATES } from '../plan/plan-run.ts';
 import { parseDuration } from '../policy/duration.ts';
@@ -13,8 +14,6 @@ import { lostWorkMs } from './lost-work.ts';
 import type { Measurement, MeasurementKind, Scalar } from './measurement.ts';
 
 export const RULES_VERSION = 1;
-
-export type PackKind = 'planned' | 'unplanned' | 'failback' | 'drill';
 
 export type Claim = {
   readonly id: 'outcome' | 'rpo' | 'rto' | 'isolation' | 'fencing' | 'pages' | 'smoke';
@@ -33,7 +32,7 @@ export type Claims = {
 };
 
 export type ClaimedRun = {
-  readonly kind: PackKind;
+  readonly kind: PlanRunKind;
   readonly plan: PlanDocument;
   /** RFC 3339: when the pack was made. */
   readonly createdAt: string;

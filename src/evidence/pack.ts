@@ -5,9 +5,10 @@ import { canonicalJson } from '../base/canonical-json.ts';
 import { objectId } from '../codec/chunk-id.ts';
 import { isSignedBy, type SigningPair, signBytes } from '../codec/signature.ts';
 import { ClosedRecord } from '../format/closed-record.ts';
+import { PLAN_RUN_KINDS, type PlanRunKind } from '../model/failover-kind.ts';
 import { planDigest } from '../plan/plan-digest.ts';
-import { type PlanDocument, RUN_KINDS } from '../plan/plan-document.ts';
-import { type Claims, claimsOf, type PackKind } from './claims.ts';
+import type { PlanDocument } from '../plan/plan-document.ts';
+import { type Claims, claimsOf } from './claims.ts';
 import { decodeMeasurement, digestOf, MEASUREMENTS_MAX, type Measurement } from './measurement.ts';
 
 export const PACK_BYTES_MAX = 64 * 1024 * 1024;
@@ -20,7 +21,7 @@ export type Attachment = { readonly name: string; readonly bytes: number; readon
 
 export type PackBody = {
   readonly id: string;
-  readonly kind: PackKind;
+  readonly kind: PlanRunKind;
   readonly tenant: string;
   readonly program: string;
   readonly createdAt: string;
@@ -100,7 +101,7 @@ function decodeBody(value: unknown): PackBody {
   const end = new ClosedRecord(r.any('end'), 'The end of the evidence pack');
   const body: PackBody = {
     id: r.text('id', 100),
-    kind: r.oneOf('kind', RUN_KINDS),
+    kind: r.oneOf('kind', PLAN_RUN_KINDS),
     tenant: r.text('tenant', TEXT_MAX),
     program: r.text('program', TEXT_MAX),
     createdAt: r.moment('createdAt'),

@@ -1,9 +1,10 @@
 // The words of a report in two languages.
 
+import type { PlanRunKind } from '../model/failover-kind.ts';
 import type { Language } from '../plan/runbook-texts.ts';
 
 export type ReportTexts = {
-  readonly title: Readonly<Record<'planned' | 'unplanned' | 'failback' | 'drill', string>>;
+  readonly title: Readonly<Record<PlanRunKind, string>>;
   readonly outcome: string;
   readonly outcomes: Readonly<Record<string, string>>;
   readonly facts: string;

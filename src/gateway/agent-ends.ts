@@ -4,7 +4,8 @@ import { FAULTS, Fault, type FaultCode } from '../base/faults.ts';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import type { Agent } from '../model/agent.ts';
 import { instantOf } from '../model/instant.ts';
-import { isOver, type Run } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import { isOver } from '../model/run-state.ts';
 import type { EndAnswer, EndRequest } from '../protocol/agent-messages.ts';
 
 /** Pause before the next attempt: doubles with each. */

@@ -11,7 +11,8 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Asset } from '../model/asset.ts';
 import { instantOf } from '../model/instant.ts';
-import { AGENT_RUN_KINDS, isBeside, type Run, type RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import { AGENT_RUN_KINDS, isBeside } from '../model/run-kind.ts';
 import type { ClaimedRun, HeldRun, PollAnswer, PollRequest, RunTerms } from '../protocol/agent-messages.ts';
 import { activeTenant } from './agent-auth.ts';
 import type { AgentWaker } from './agent-waker.ts';
@@ -157,7 +158,7 @@ export class AgentPolls {
   async #claim(agent: Agent, request: PollRequest, look: Look, signal: AbortSignal): Promise<Look> {
     if (signal.aborted) return look;
     const { catalog, now, limits } = this.#options;
-    const kinds = AGENT_RUN_KINDS.filter((kind: RunKind) => request.kinds?.includes(kind) ?? true);
+    const kinds = AGENT_RUN_KINDS.filter((kind) => request.kinds?.includes(kind) ?? true);
     const claimed = [...(await this.#sayAgain(agent, request))];
     let room = request.capacity - claimed.filter(({ run }) => !isBeside(run.kind)).length;
     while (claimed.length < CLAIMS_MAX && !signal.aborted && (await this.#mayHaveWork())) {

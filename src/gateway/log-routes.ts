@@ -7,7 +7,8 @@ import { sealToPublicKey } from '../codec/sealed-box.ts';
 import { encodeRepositoryObject } from '../format/repository-object.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Asset } from '../model/asset.ts';
-import type { Run, RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import type { Tenant } from '../model/tenant.ts';
 import {
   type BeginLogAnswer,

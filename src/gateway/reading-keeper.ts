@@ -4,7 +4,8 @@
 import { Fault } from '../base/faults.ts';
 import { encodeRepositoryObject } from '../format/repository-object.ts';
 import type { Agent } from '../model/agent.ts';
-import type { Run, RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import type { BeginReadingAnswer, BeginReadingRequest } from '../protocol/session-messages.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { KeeperOptions } from './keeper-options.ts';

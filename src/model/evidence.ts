@@ -1,11 +1,9 @@
 // Signed evidence of a drill or a failover, as the service keeps it: what its pack says of itself, once nothing was found wrong with it.
 
 import { type Static, Type } from 'typebox';
+import { PLAN_RUN_KINDS, type PlanRunKind } from './failover-kind.ts';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
-
-export const EVIDENCE_KINDS = ['drill', 'planned', 'unplanned', 'failback'] as const;
-export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
 /** Made where the plan was carried out; it stands in the pack. */
 export const EVIDENCE_ID = '^[a-z0-9][a-z0-9_-]{0,99}$';
@@ -20,7 +18,7 @@ export const Evidence = Type.Object(
     plan: Name,
     planVersion: Type.Integer({ minimum: 1 }),
     planDigest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-    kind: Type.Unsafe<EvidenceKind>(Type.Union(EVIDENCE_KINDS.map((kind) => Type.Literal(kind)))),
+    kind: Type.Unsafe<PlanRunKind>(Type.Union(PLAN_RUN_KINDS.map((kind) => Type.Literal(kind)))),
     outcome: Type.String({ maxLength: 40, examples: ['succeeded', 'failed', 'void'] }),
     createdAt: Type.String({ ...Instant, description: 'as the pack says' }),
     receivedAt: Instant,

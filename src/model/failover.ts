@@ -2,12 +2,10 @@
 // what was last heard of that, with the time of each transition.
 
 import { type Static, Type } from 'typebox';
+import { FAILOVER_KINDS, type FailoverKind } from './failover-kind.ts';
 import { FAILOVER_STATES } from './failover-state.ts';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
-
-export const FAILOVER_KINDS = ['planned', 'unplanned', 'failback'] as const;
-export type FailoverKind = (typeof FAILOVER_KINDS)[number];
 
 /** waiting: people have not approved it; refused: they will not; approved: no journal of it was heard of yet. */
 export const FAILOVER_LIFE = ['waiting', 'refused', 'approved', ...FAILOVER_STATES, 'undoing', 'undone'] as const;

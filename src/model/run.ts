@@ -4,44 +4,8 @@
 import { type Static, Type } from 'typebox';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
-
-export const RUN_KINDS = [
-  'backup',
-  'capture',
-  'restore',
-  'restore-test',
-  'readiness',
-  'drill',
-  'failover',
-  'forget',
-  'prune',
-  'verify',
-  'catalog-backup',
-  'erase',
-] as const;
-export type RunKind = (typeof RUN_KINDS)[number];
-/** Kinds that a host agent executes; the service executes the others. */
-export const AGENT_RUN_KINDS: readonly RunKind[] = [
-  'backup',
-  'capture',
-  'restore',
-  'restore-test',
-  'readiness',
-  'drill',
-  'failover',
-];
-/** A duty rather than a task: it ends only when it must, needs no room beside others and has no due time. */
-export function isDuty(kind: string): boolean {
-  return kind === 'capture';
-}
-
-/** Waits for nothing that runs, and takes nobody's place: a duty, and a failover. */
-export function isBeside(kind: string): boolean {
-  return isDuty(kind) || kind === 'failover';
-}
-
-export const RUN_STATES = ['queued', 'running', 'succeeded', 'warned', 'failed', 'canceled'] as const;
-export type RunState = (typeof RUN_STATES)[number];
+import { isDuty, RUN_KINDS, type RunKind } from './run-kind.ts';
+import { RUN_STATES, type RunState } from './run-state.ts';
 
 /** A run that loses its holder so often is what kills it. */
 export const LOST_MAX = 20;
@@ -52,10 +16,6 @@ export function mayTryAgain({ kind, attempt, lost = 0, attemptsMax, cancelReques
   // Whoever sees to a duty queues the next one at once.
   if (cancelRequestedAt !== undefined || isDuty(kind) || attemptsMax === 1) return false;
   return isLost ? lost + 1 < LOST_MAX : attempt - lost < attemptsMax;
-}
-
-export function isOver(state: RunState): boolean {
-  return state !== 'queued' && state !== 'running';
 }
 
 export const Progress = Type.Object(

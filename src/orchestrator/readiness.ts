@@ -9,6 +9,7 @@ import type { DatabaseStatus, SiteControl } from '../dr/site-control.ts';
 import type { WriterRecord } from '../dr/writer-record.ts';
 import { planDigest } from '../plan/plan-digest.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
+import { programsOf } from '../plan/plan-programs.ts';
 import { epochOfRoute } from '../plan/route-config.ts';
 import { formatSpan, parseDuration } from '../policy/duration.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -73,13 +74,7 @@ function provenCheck({ plan, provenAt, now }: ReadinessOptions): ReadinessCheck 
 
 /** Where the orchestrator runs. */
 function commandChecks(plan: PlanDocument): ReadinessCheck[] {
-  const steps = plan.groups.flatMap(({ drain = [], before = [], afterwards = [] }) => [...drain, ...before, ...afterwards]);
-  const commands = [
-    ...[...steps, ...plan.smokeTests].flatMap(({ command }) => (command === undefined ? [] : [command[0]!])),
-    ...(plan.routes ?? []).map(({ command }) => command[0]!),
-    ...[plan.fencing.powerOff, plan.fencing.readBack].flatMap((command) => (command === undefined ? [] : [command[0]!])),
-  ];
-  return [...new Set(commands)].map((program) => ({ what: `command ${program}`, ...programState(program) }));
+  return [...new Set(programsOf(plan))].map((program) => ({ what: `command ${program}`, ...programState(program) }));
 }
 
 function programState(program: string): Omit<ReadinessCheck, 'what'> {

@@ -5,6 +5,7 @@
 // read-plan.ts are made from it. What is executed and what is printed as a runbook are both made of `planRun` (plan-run.ts).
 
 import { type Static, type TSchema, Type } from 'typebox';
+import { PLAN_RUN_KINDS } from '../model/failover-kind.ts';
 import { Label, Name } from '../model/identifier.ts';
 import { DURATION_PATTERN } from '../policy/duration.ts';
 
@@ -36,10 +37,6 @@ const command = (what: string) =>
     { minItems: 1 },
   );
 
-/** What a plan is carried out as. */
-export const RUN_KINDS = ['planned', 'unplanned', 'failback', 'drill'] as const;
-export type RunKind = (typeof RUN_KINDS)[number];
-
 const Step = closed(
   {
     name: name('the name of the step'),
@@ -52,7 +49,7 @@ const Step = closed(
     at: may(choice('where the command runs (absent: target)', ['target', 'source'])),
     limit: duration('how long it may take; then it has failed'),
     onFailure: may(choice('what its failure means (absent: stop)', ['stop', 'continue'])),
-    only: may(list(choice('a kind of run', RUN_KINDS), 'in which runs (absent: in all)', { minItems: 1, maxItems: 4 })),
+    only: may(list(choice('a kind of run', PLAN_RUN_KINDS), 'in which runs (absent: in all)', { minItems: 1, maxItems: 4 })),
   },
   'a step, with name, limit, and a command or a gate',
 );

@@ -4,10 +4,11 @@
 // The states are those of a failover: declared -> fenced -> sealed -> caught-up -> granted -> promoted -> routed -> verified -> committed ->
 // re-protecting. An action belongs to the state that it leads to. What stands before `granted` can be undone.
 
+import type { PlanRunKind } from '../model/failover-kind.ts';
 import { FAILOVER_STATES } from '../model/failover-state.ts';
 import { parseDuration } from '../policy/duration.ts';
 import { groupOrder } from './group-order.ts';
-import type { PlanDocument, PlanGroup, PlanRoute, PlanStep, RunKind } from './plan-document.ts';
+import type { PlanDocument, PlanGroup, PlanRoute, PlanStep } from './plan-document.ts';
 
 export type PlanState = Exclude<(typeof FAILOVER_STATES)[number], 'normal'>;
 /** No action leads to `normal`: it is where all of them have led. */
@@ -56,14 +57,14 @@ export type PlanAction = {
 type Draft = PlanAction extends infer A ? (A extends PlanAction ? Omit<A, 'wave'> & { readonly wave?: number } : never) : never;
 
 /** Of a plan that read-plan.ts has found valid. */
-export function planRun(plan: PlanDocument, run: RunKind): readonly PlanAction[] {
+export function planRun(plan: PlanDocument, run: PlanRunKind): readonly PlanAction[] {
   const order = groupOrder(plan.groups);
   const waves = order.kind === 'waves' ? order.waves : [];
   const drafts = run === 'drill' ? drillActions(plan, waves) : failoverActions(plan, waves, run);
   return drafts.map((draft): PlanAction => ({ ...draft, wave: draft.wave ?? 0 }) as PlanAction);
 }
 
-function failoverActions(plan: PlanDocument, waves: readonly (readonly PlanGroup[])[], run: RunKind): Draft[] {
+function failoverActions(plan: PlanDocument, waves: readonly (readonly PlanGroup[])[], run: PlanRunKind): Draft[] {
   const isPlanned = run !== 'unplanned';
   const { fencing, lease, approvals } = plan;
   const fenceMs = ms(fencing.limit);
@@ -134,7 +135,7 @@ function drillActions(plan: PlanDocument, waves: readonly (readonly PlanGroup[])
   ];
 }
 
-function drainActions(group: PlanGroup, run: RunKind, wave: number): Draft[] {
+function drainActions(group: PlanGroup, run: PlanRunKind, wave: number): Draft[] {
   return [
     ...stepActions(group.drain ?? [], run, {
       prefix: `${group.name}.drain`,
@@ -173,7 +174,7 @@ function memberActions(group: PlanGroup, action: 'catch-up' | 'clone', wave: num
   }));
 }
 
-function upActions(group: PlanGroup, run: RunKind, wave: number): Draft[] {
+function upActions(group: PlanGroup, run: PlanRunKind, wave: number): Draft[] {
   const place = { state: 'promoted', group: group.name, wave, at: 'target' } as const;
   return [
     ...stepActions(group.before ?? [], run, { ...place, prefix: `${group.name}.before` }),
@@ -193,7 +194,7 @@ function upActions(group: PlanGroup, run: RunKind, wave: number): Draft[] {
   ];
 }
 
-function verifyActions({ smokeTests, groups }: PlanDocument, run: RunKind): Draft[] {
+function verifyActions({ smokeTests, groups }: PlanDocument, run: PlanRunKind): Draft[] {
   const hasDatabase = groups.some(({ members }) => members.some(({ kind }) => kind === 'postgres'));
   const databaseMs = Math.max(...groups.flatMap(({ members }) => members.map(({ startLimit }) => ms(startLimit))));
   const builtin = (action: 'write-test' | 'verify-pages'): Draft => ({
@@ -218,7 +219,7 @@ type StepPlace = {
   readonly at: 'source' | 'target';
 };
 
-function stepActions(steps: readonly PlanStep[], run: RunKind, { prefix, at, ...place }: StepPlace): Draft[] {
+function stepActions(steps: readonly PlanStep[], run: PlanRunKind, { prefix, at, ...place }: StepPlace): Draft[] {
   return steps
     .filter(({ only }) => only === undefined || only.includes(run))
     .map((step): Draft => {

@@ -1,6 +1,6 @@
 // The words of a runbook in two languages. Actions that the product does by itself have one text each: what is done, by whom it is seen.
 
-import type { RunKind } from './plan-document.ts';
+import type { PlanRunKind } from '../model/failover-kind.ts';
 import type { BuiltinAction, PlanState } from './plan-run.ts';
 
 export const LANGUAGES = ['en', 'zh'] as const;
@@ -31,7 +31,7 @@ export type RunbookTexts = {
   readonly after: string;
   readonly consistency: string;
   readonly consistencies: Readonly<Record<'barrier' | 'epsilon' | 'none', string>>;
-  readonly runs: Readonly<Record<RunKind, { readonly title: string; readonly when: string }>>;
+  readonly runs: Readonly<Record<PlanRunKind, { readonly title: string; readonly when: string }>>;
   readonly states: Readonly<Record<PlanState, string>>;
   readonly columns: readonly [string, string, string, string, string, string];
   readonly noLimit: string;

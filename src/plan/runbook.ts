@@ -1,10 +1,11 @@
 // A plan as a document for people (Markdown), in one of two languages, to be printed and kept where no computer is needed. Every line of its
 // tables is an action of `planRun`, the list that the executor obeys.
 
+import { PLAN_RUN_KINDS, type PlanRunKind } from '../model/failover-kind.ts';
 import { formatSpan } from '../policy/duration.ts';
 import { groupOrder } from './group-order.ts';
 import { planDigest } from './plan-digest.ts';
-import { type PlanDocument, RUN_KINDS, type RunKind } from './plan-document.ts';
+import type { PlanDocument } from './plan-document.ts';
 import { longestMs, type PlanAction, planRun, STATES } from './plan-run.ts';
 import { type Language, RUNBOOK_TEXTS, type RunbookTexts } from './runbook-texts.ts';
 
@@ -13,7 +14,7 @@ type Labelled = { readonly name: string; readonly label?: string; readonly label
 /** Ends with a line break. The same plan gives the same text. */
 export function renderRunbook(plan: PlanDocument, language: Language): string {
   const t = RUNBOOK_TEXTS[language];
-  const kinds = RUN_KINDS.filter((kind) => kind !== 'drill' || plan.drill !== undefined);
+  const kinds = PLAN_RUN_KINDS.filter((kind) => kind !== 'drill' || plan.drill !== undefined);
   return [
     `# ${t.title}: ${titleOf(plan, language)}`,
     '',
@@ -78,7 +79,7 @@ function groupTable({ groups }: PlanDocument, t: RunbookTexts, language: Languag
   ];
 }
 
-function runSection(plan: PlanDocument, kind: RunKind, t: RunbookTexts, language: Language): string[] {
+function runSection(plan: PlanDocument, kind: PlanRunKind, t: RunbookTexts, language: Language): string[] {
   const actions = planRun(plan, kind);
   const { title, when } = t.runs[kind];
   // A failback is the same plan the other way round.
@@ -102,7 +103,7 @@ function runSection(plan: PlanDocument, kind: RunKind, t: RunbookTexts, language
   ];
 }
 
-type Context = { readonly t: RunbookTexts; readonly language: Language; readonly kind: RunKind };
+type Context = { readonly t: RunbookTexts; readonly language: Language; readonly kind: PlanRunKind };
 
 function actionRow(plan: PlanDocument, action: PlanAction, number: number, context: Context): string {
   const { t, language } = context;

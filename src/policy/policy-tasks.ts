@@ -1,6 +1,6 @@
 // What a policy asks the scheduler to do: one task for each kind of work, with its due times.
 
-import type { RunKind } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import type { BandwidthRule, EffectivePolicy, Period, Schedule } from './policy-terms.ts';
 import { isInWindow } from './time-window.ts';
 import { zoneClock } from './zone-clock.ts';

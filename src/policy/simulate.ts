@@ -3,7 +3,7 @@
 // Only the end is planned. That is the same as forgetting after each backup: a snapshot that a rule keeps at the end was kept by it all the
 // time before (it was the newest of its day, or month, or of all), and what is dropped at the end would be dropped then at the latest.
 
-import type { RunKind } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import { type DueTime, dueBetween } from './due-times.ts';
 import { tasksOf } from './policy-tasks.ts';
 import type { EffectivePolicy } from './policy-terms.ts';

@@ -10,7 +10,8 @@ import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf } from '../model/instant.ts';
-import { isOver, type Run } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import { isOver } from '../model/run-state.ts';
 
 const PRIORITY = 95;
 const BASE_PRIORITY = 85;

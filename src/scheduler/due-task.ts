@@ -7,7 +7,9 @@
 import type { CatalogTables } from '../catalog/catalog.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
-import { isOver, type Run, type RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
+import { isOver } from '../model/run-state.ts';
 import { catchUp, type DueTime } from '../policy/due-times.ts';
 import type { PolicyTask } from '../policy/policy-tasks.ts';
 import type { LimitTerms } from '../policy/policy-terms.ts';

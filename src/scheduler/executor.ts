@@ -5,7 +5,8 @@
 import type { Logger } from 'pino';
 import { isFault } from '../base/faults.ts';
 import { instantOf } from '../model/instant.ts';
-import type { Run, RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import { runCatalogBackup } from './catalog-backup-run.ts';
 import { runErase } from './erase-run.ts';
 import { runForget } from './forget-run.ts';

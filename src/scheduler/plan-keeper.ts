@@ -3,10 +3,11 @@
 
 import type { Logger } from 'pino';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
-import { drillDue, type PastDrill } from '../evidence/drill-due.ts';
+import { drillDue } from '../evidence/drill-due.ts';
+import type { Evidence } from '../model/evidence.ts';
 import { instantOf } from '../model/instant.ts';
 import type { StoredPlan } from '../model/plan.ts';
-import type { RunKind } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { readPlan } from '../plan/read-plan.ts';
 import { DAY_MS } from '../policy/duration.ts';
@@ -75,7 +76,7 @@ export class PlanKeeper {
   async #isToRehearse(plan: StoredPlan, document: PlanDocument): Promise<boolean> {
     const { catalog, now } = this.#options;
     if (document.drill?.every === undefined || !(await this.#isTime(catalog, plan, 'drill'))) return false;
-    return drillDue(document, await drillsOf(catalog, plan), now()).isDue && (await this.#hasNone(plan, 'drill'));
+    return isDrillDue(plan, document, await newestSuccess(catalog, plan), now()) && (await this.#hasNone(plan, 'drill'));
   }
 
   async #hasNone(plan: StoredPlan, kind: RunKind): Promise<boolean> {
@@ -90,16 +91,22 @@ export class PlanKeeper {
   }
 }
 
-/** The newest that has succeeded is all that counts. */
-export async function drillsOf({ evidence }: Pick<CatalogTables, 'evidence'>, plan: StoredPlan): Promise<readonly PastDrill[]> {
-  const filter = { plan: plan.name, kind: 'drill' as const, outcome: 'succeeded' };
-  const { items } = await evidence.list(plan.tenantId, filter, { limit: 1 });
-  return items.map(({ id, createdAt, outcome, planDigest }) => ({
-    drill: id,
-    at: createdAt,
-    outcome,
-    isSamePlan: planDigest === plan.digest,
-  }));
+/** Of the newest drill of a plan that has succeeded: it is all that counts. */
+export async function newestSuccess(
+  { evidence }: Pick<CatalogTables, 'evidence'>,
+  { tenantId, name }: StoredPlan,
+): Promise<Evidence | undefined> {
+  return (await evidence.list(tenantId, { plan: name, kind: 'drill', outcome: 'succeeded' }, { limit: 1 })).items[0];
+}
+
+export function isDrillDue(plan: StoredPlan, document: PlanDocument, newest: Evidence | undefined, now: Date): boolean {
+  const past = newest && {
+    drill: newest.id,
+    at: newest.createdAt,
+    outcome: newest.outcome,
+    isSamePlan: newest.planDigest === plan.digest,
+  };
+  return drillDue(document, past === undefined ? [] : [past], now).isDue;
 }
 
 function settingOf({ tenantId, name }: StoredPlan, kind: RunKind): string {

@@ -6,7 +6,8 @@ import type { Agent } from '../model/agent.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf } from '../model/instant.ts';
 import type { StoredPlan } from '../model/plan.ts';
-import type { Run, RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import type { RunKind } from '../model/run-kind.ts';
 import { eachItem } from './pages.ts';
 
 const OPEN_LOOKED_AT = 100;

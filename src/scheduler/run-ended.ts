@@ -5,7 +5,9 @@ import type { CatalogTables } from '../catalog/catalog.ts';
 import type { NewEvent, Severity } from '../model/event.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf, laterBy } from '../model/instant.ts';
-import { isDuty, isOver, type Run, type RunKind } from '../model/run.ts';
+import type { Run } from '../model/run.ts';
+import { isDuty, type RunKind } from '../model/run-kind.ts';
+import { isOver } from '../model/run-state.ts';
 import { noteReadiness } from './plan-readiness.ts';
 
 /** Several backups of an asset within this time are followed by one forget. */

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Catalog, Delivery, HistoryKind, WriteSession } from '../../src/catalog/catalog.ts';
 import { newId } from '../../src/model/identifier.ts';
-import type { RunKind } from '../../src/model/run.ts';
+import type { RunKind } from '../../src/model/run-kind.ts';
 import { moment, type Things } from '../support/catalog-things.ts';
 
 export function historyConformance(

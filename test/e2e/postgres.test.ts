@@ -4,7 +4,8 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
-import { isOver, type Run } from '../../src/model/run.ts';
+import type { Run } from '../../src/model/run.ts';
+import { isOver } from '../../src/model/run-state.ts';
 import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
 import { enrolAgentIn, startAgentIn, tenantBase } from '../support/postgres-agent.ts';
 import { Served } from '../support/served.ts';

@@ -8,6 +8,7 @@ import { verifyEvidence } from '../../src/evidence/verify-pack.ts';
 import type { Evidence } from '../../src/model/evidence.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
 import { parseVerifyKey } from '../../src/trust/audit-key.ts';
+import { endSites } from '../support/end-sites.ts';
 import { type RoutedClient, readyToFail } from '../support/failing-over.ts';
 import { FailoverService } from '../support/failover-service.ts';
 import { postgresPrograms } from '../support/postgres.ts';
@@ -29,9 +30,7 @@ describe.runIf(programs !== undefined)('A failover through the service', () => {
 
   afterEach(async ({ task }) => {
     await client?.stop();
-    if (task.result?.state === 'fail')
-      for (const site of ['a', 'b'] as const) console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String));
-    await sites.end();
+    await endSites(sites, task);
   }, TIMEOUT_MS);
 
   it(

@@ -9,6 +9,7 @@ import type { Evidence } from '../../src/model/evidence.ts';
 import type { Failover } from '../../src/model/failover.ts';
 import { parseVerifyKey } from '../../src/trust/audit-key.ts';
 import { CommitLedger } from '../support/commit-ledger.ts';
+import { endSites } from '../support/end-sites.ts';
 import { writePlan } from '../support/failing-over.ts';
 import { FailoverService } from '../support/failover-service.ts';
 import { postgresPrograms } from '../support/postgres.ts';
@@ -36,9 +37,7 @@ describe.runIf(programs !== undefined)('A failover that nobody has planned, thro
 
   afterEach(async ({ task }) => {
     await ledger?.stop();
-    if (task.result?.state === 'fail')
-      for (const site of ['a', 'b'] as const) console.log(site, sites.daemon(site)?.output, await sites.status(site).catch(String));
-    await sites.end();
+    await endSites(sites, task);
   }, TIMEOUT_MS);
 
   it(

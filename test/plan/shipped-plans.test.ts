@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { RUN_KINDS } from '../../src/plan/plan-document.ts';
+import { PLAN_RUN_KINDS } from '../../src/model/failover-kind.ts';
 import { planRun, STATES } from '../../src/plan/plan-run.ts';
 import { planSchemaText } from '../../src/plan/plan-schema.ts';
 import { parsePlan, readPlan } from '../../src/plan/read-plan.ts';
@@ -37,10 +37,10 @@ describe('the shipped plans', () => {
     const numbers = renderRunbook(plan, 'en')
       .split('\n')
       .flatMap((line) => /^\| (\d+) \|/.exec(line)?.slice(1) ?? []);
-    expect(numbers).toEqual(RUN_KINDS.flatMap((kind) => planRun(plan, kind).map((_, n) => String(n + 1))));
+    expect(numbers).toEqual(PLAN_RUN_KINDS.flatMap((kind) => planRun(plan, kind).map((_, n) => String(n + 1))));
   });
 
-  it.each(names.flatMap((name) => RUN_KINDS.map((kind) => [name, kind] as const)))(
+  it.each(names.flatMap((name) => PLAN_RUN_KINDS.map((kind) => [name, kind] as const)))(
     '%s as %s runs through the states in their order, under ids of its own',
     (name, kind) => {
       const actions = planRun(parsePlan(textOf(name)), kind);

@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
-import { RUN_KINDS } from '../../src/model/run.ts';
+import { RUN_KINDS } from '../../src/model/run-kind.ts';
 import { appendAudit } from '../../src/trust/audit-chain.ts';
 import { catalogThings, moment } from './catalog-things.ts';
 import { seededRandom } from './seeded-random.ts';

@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { canonicalJson } from '../../src/base/canonical-json.ts';
 import { generateSigningPair, type SigningPair, signBytes } from '../../src/codec/signature.ts';
-import type { PackKind } from '../../src/evidence/claims.ts';
 import { GBT_20988_2007 } from '../../src/evidence/gbt-20988.ts';
 import { type Measurement, type MeasurementKind, measured, type Scalar } from '../../src/evidence/measurement.ts';
 import { keyIdOf, makePack, type PackDetails } from '../../src/evidence/pack.ts';
+import type { PlanRunKind } from '../../src/model/failover-kind.ts';
 import { parsePlan } from '../../src/plan/read-plan.ts';
 
 export const PLAN = parsePlan(readFileSync(join(import.meta.dirname, '../../policies/plans/citizen-portal.yaml'), 'utf8'));
@@ -57,7 +57,7 @@ export const LEVEL_FACTS: readonly Told[] = GBT_20988_2007.requirements
   });
 
 export type PackOptions = {
-  readonly kind?: PackKind;
+  readonly kind?: PlanRunKind;
   readonly told?: readonly Told[];
   readonly attachments?: PackDetails['attachments'];
   readonly pair?: SigningPair;

@@ -3,7 +3,8 @@
 import { Type } from 'typebox';
 import { decodePack } from '../../evidence/pack.ts';
 import { renderReport } from '../../evidence/report.ts';
-import { EVIDENCE_KINDS, Evidence, type EvidenceKind, PACK_FILE } from '../../model/evidence.ts';
+import { Evidence, PACK_FILE } from '../../model/evidence.ts';
+import { PLAN_RUN_KINDS, type PlanRunKind } from '../../model/failover-kind.ts';
 import { Name } from '../../model/identifier.ts';
 import { answerPage } from '../page.ts';
 import { notFound } from '../problem.ts';
@@ -12,7 +13,7 @@ import { PAGE_QUERY, pageSchema } from '../schema.ts';
 
 /** It is a page of its own, with its own style and nothing else. */
 const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
-const kindSchema = Type.Unsafe<EvidenceKind>(Type.Union(EVIDENCE_KINDS.map((kind) => Type.Literal(kind))));
+const kindSchema = Type.Unsafe<PlanRunKind>(Type.Union(PLAN_RUN_KINDS.map((kind) => Type.Literal(kind))));
 
 export const EVIDENCE_ROUTES = [
   route({

@@ -5,19 +5,21 @@ import { type Static, Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
 import type { CatalogTables } from '../../catalog/catalog.ts';
 import { Approval } from '../../model/approval.ts';
-import { FAILOVER_KINDS, Failover, type FailoverKind, type FailoverOrder, isFailoverOver } from '../../model/failover.ts';
+import { Failover, type FailoverOrder, isFailoverOver } from '../../model/failover.ts';
+import { FAILOVER_KINDS, type FailoverKind } from '../../model/failover-kind.ts';
 import { Id, Name, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
-import { isOver, Run } from '../../model/run.ts';
+import { Run } from '../../model/run.ts';
+import { isOver } from '../../model/run-state.ts';
 import { parsePlan } from '../../plan/read-plan.ts';
 import { ReasonBody } from '../approval-answer.ts';
 import { addApproval, approvalFor, requestApproval } from '../approved-actions.ts';
 import { agentFor, queueCarryOut, queueOrder } from '../failover-orders.ts';
+import { withRefusal } from '../failover-refusal.ts';
 import { answerPage } from '../page.ts';
 import { fieldFault, notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
-import { settled } from '../settled-failover.ts';
 import { locationOf } from './runs.ts';
 
 const NewFailover = Type.Object(
@@ -59,7 +61,7 @@ export const FAILOVER_ROUTES = [
     handle: (call) =>
       answerPage(call, 'failovers', async (page) => {
         const { items, ...rest } = await call.catalog.failovers.list(call.tenant.id, page);
-        return { items: await Promise.all(items.map((one) => settled(call.catalog, one))), ...rest };
+        return { items: await Promise.all(items.map((one) => withRefusal(call.catalog, one))), ...rest };
       }),
   }),
   route({
@@ -258,12 +260,12 @@ function order(call: Call, failover: Failover, what: FailoverOrder, said: Readon
 async function failoverOf({ catalog, tenant, params }: Call): Promise<Failover> {
   const failover = await catalog.failovers.get(tenant.id, params['failover']!);
   if (failover === undefined) throw notFound();
-  return settled(catalog, failover);
+  return withRefusal(catalog, failover);
 }
 
 /** One that could not be declared keeps no other from being asked for: the registry of the sites knows better than we do. */
 async function isUnderWay(tables: CatalogTables, failover: Failover): Promise<boolean> {
-  const { state, tenantId, runId } = await settled(tables, failover);
+  const { state, tenantId, runId } = await withRefusal(tables, failover);
   if (state !== 'approved') return !isFailoverOver(state);
   const run = runId === undefined ? undefined : await tables.runs.get(tenantId, runId);
   return run === undefined || !isOver(run.state);

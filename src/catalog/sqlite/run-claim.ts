@@ -5,7 +5,8 @@
 // that hold the order of claiming; SQLite is told which, since a plan that sorts 100,000 rows would still be a right answer.
 
 import { laterBy } from '../../model/instant.ts';
-import { isBeside, type Run } from '../../model/run.ts';
+import type { Run } from '../../model/run.ts';
+import { isBeside } from '../../model/run-kind.ts';
 import type { Claim } from '../catalog.ts';
 import type { Row, Sql } from './connection.ts';
 import type { Executor } from './executor.ts';

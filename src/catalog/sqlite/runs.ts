@@ -1,7 +1,9 @@
 // The queue and its history. States: queued -> running -> (queued again | succeeded | warned | failed | canceled).
 
 import { laterBy } from '../../model/instant.ts';
-import { isOver, mayTryAgain, type Run, type RunKind, type RunState } from '../../model/run.ts';
+import { mayTryAgain, type Run } from '../../model/run.ts';
+import type { RunKind } from '../../model/run-kind.ts';
+import { isOver, type RunState } from '../../model/run-state.ts';
 import type { NewRun, RunEnd, RunFilter, RunTable } from '../catalog.ts';
 import type { Row, Sql } from './connection.ts';
 import type { Executor } from './executor.ts';
