@@ -44,6 +44,12 @@ export class PageChecker {
     return (((sum ^ block) >>> 0) % 65_535) + 1 === (said & 0xffff);
   }
 
+  /** Where the first page in `bytes` [start, end) begins that is not whole, or `end`. `block`: the number of the page at `start`. */
+  firstBroken(bytes: Uint8Array, start: number, end: number, block: number): number {
+    for (let at = start, page = block; at < end; at += this.pageBytes, page++) if (!this.isWhole(bytes, at, page)) return at;
+    return end;
+  }
+
   /** The log position of the last change of the page, as it says. */
   positionOf(bytes: Uint8Array, at: number): number {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at);

@@ -3,6 +3,7 @@
 // because each load pays for a check of its bounds (both together: three times the speed of the plain loop).
 
 import { endianness } from 'node:os';
+import { PageChecker } from './page-checksum.ts';
 import type { Scanner } from './scanner.ts';
 
 /** `words`: the same bytes, four at a time, first byte lowest; empty where the machine reads them the other way round. */
@@ -20,11 +21,16 @@ export function openPlainScanner(windowBytes: number): Scanner {
   const data: Data = { bytes: window, words: endianness() === 'LE' ? new Int32Array(buffer) : new Int32Array(0) };
   const asBuffer = Buffer.from(buffer, 0, windowBytes);
   const zeros = Buffer.alloc(Math.min(ZEROS_BYTES, windowBytes));
+  let pages: PageChecker | undefined;
   return {
     kind: 'plain',
     window,
     findCandidate: (from, to, multiplier, least) => find(data, from, to, multiplier | 0, least | 0),
     isZero: (start, end) => isZero(asBuffer, zeros, start, end),
+    brokenPage: (start, end, pageBytes, block) => {
+      if (pages?.pageBytes !== pageBytes) pages = new PageChecker(pageBytes);
+      return pages.firstBroken(window, start, end, block);
+    },
   };
 }
 

@@ -17,6 +17,7 @@ declare const WebAssembly: {
 type Kernel = {
   find(from: number, to: number, multiplier: number, least: number): number;
   isZero(from: number, to: number): number;
+  brokenPage(from: number, to: number, pageBytes: number, block: number): number;
 };
 
 /** Where the window begins in the memory: behind the kernel's own room, on a page boundary so that O_DIRECT can read into it. */
@@ -42,5 +43,7 @@ export function openSimdScanner(windowBytes: number): Scanner | undefined {
     window: new Uint8Array(memory.buffer, WINDOW_AT, windowBytes),
     findCandidate: (from, to, multiplier, least) => kernel.find(WINDOW_AT + from, WINDOW_AT + to, multiplier, least) - WINDOW_AT,
     isZero: (start, end) => kernel.isZero(WINDOW_AT + start, WINDOW_AT + end) !== 0,
+    brokenPage: (start, end, pageBytes, block) =>
+      kernel.brokenPage(WINDOW_AT + start, WINDOW_AT + end, pageBytes, block) - WINDOW_AT,
   };
 }

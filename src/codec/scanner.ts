@@ -1,4 +1,4 @@
-// The two loops that look at every byte of a backup, over a window that its owner reads files into. Both implementations give the
+// The loops that look at every byte of a backup, over a window that its owner reads files into. Both implementations give the
 // same answers; the SIMD one is WebAssembly, the plain one JavaScript for a machine without it.
 
 export type Scanner = {
@@ -12,6 +12,9 @@ export type Scanner = {
   findCandidate(from: number, to: number, multiplier: number, least: number): number;
   /** Whether every byte of window[start, end) is zero. */
   isZero(start: number, end: number): boolean;
+  /** The offset of the first PostgreSQL page in [start, end) that is not as its checksum says (page-checksum.ts), or `end`. Whole pages, the
+   *  first of them number `block` of its relation. */
+  brokenPage(start: number, end: number, pageBytes: number, block: number): number;
 };
 
 export const WINDOW_BYTES_MAX = 1024 * 1024 * 1024;

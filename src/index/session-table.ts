@@ -91,18 +91,16 @@ export class SessionTable {
     out: SessionPlace,
   ): 'inserted' | 'found' | 'refused' {
     this.#id.set(id);
+    const isFull = this.isFull;
     for (let n = 0, slot = this.#firstSlot(); n < this.#slots; n++, slot = (slot + 1) & (this.#slots - 1)) {
       const at = HEADER_WORDS + slot * SLOT_WORDS;
-      let state = this.#settledState(at);
-      if (state === EMPTY) {
-        if (this.isFull) return 'refused';
-        if (Atomics.compareExchange(this.#words, at, EMPTY, BUSY) === EMPTY) {
-          this.#write(at, counter, offset, length);
-          return 'inserted';
-        }
-        state = this.#settledState(at);
+      // Without looking first: of memory that is looked at before it is written to, the system makes each page twice, and tells all processors
+      // (measured on a virtual machine: 13 us instead of 4 for each new page).
+      if (!isFull && Atomics.compareExchange(this.#words, at, EMPTY, BUSY) === EMPTY) {
+        this.#write(at, counter, offset, length);
+        return 'inserted';
       }
-      if (state !== FULL) return 'refused';
+      if (this.#settledState(at) !== FULL) return 'refused';
       if (this.#holds(at)) {
         this.#read(at, out);
         return 'found';

@@ -91,7 +91,7 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
 
   const handle = async (request: BackupRequest): Promise<void> => {
     if (request.kind === 'files') {
-      const results = request.tasks.map((task) => readFileTask(task, content, paged));
+      const results = request.tasks.map((task) => readFileTask(task, content, paged, chunker.scanner));
       for (const result of results) bytesRead += result.bytesRead;
       send({ kind: 'files', job: request.job, results });
     } else if (request.kind === 'batch') {

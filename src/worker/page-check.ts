@@ -3,6 +3,7 @@
 // is replayed can say whether it will be written anew.
 
 import { PageChecker } from '../codec/page-checksum.ts';
+import type { Scanner } from '../codec/scanner.ts';
 import type { BrokenPage, PageCheck } from './file-task.ts';
 import type { ReadAt } from './read-at.ts';
 
@@ -13,14 +14,28 @@ const WAIT_MS = 2;
 let checker: PageChecker | undefined;
 const waiting = new Int32Array(new SharedArrayBuffer(4));
 
-/** As `read`. Pages begin at multiples of their size; `broken` gets those that stay wrong. */
-export function checkedRead(read: ReadAt, { pageBytes, firstPage }: PageCheck, broken: BrokenPage[]): ReadAt {
+/** As `read`. Pages begin at multiples of their size; `broken` gets those that stay wrong. What is read into the scanner's window is looked at by
+ *  that, five times as fast. */
+export function checkedRead(
+  read: ReadAt,
+  { pageBytes, firstPage }: PageCheck,
+  broken: BrokenPage[],
+  { window, brokenPage }: Pick<Scanner, 'window' | 'brokenPage'>,
+): ReadAt {
   const pages = checkerOf(pageBytes);
   return (target, length, position) => {
     const got = read(target, length, position);
-    for (let at = -position & (pageBytes - 1); at + pageBytes <= got; at += pageBytes) {
+    const first = -position & (pageBytes - 1);
+    const end = got - ((got - first) & (pageBytes - 1));
+    const offset = target.buffer === window.buffer ? target.byteOffset - window.byteOffset : undefined;
+    for (let at = first; at < end; at += pageBytes) {
+      const block = firstPage + (position + at) / pageBytes;
+      at =
+        offset === undefined
+          ? pages.firstBroken(target, at, end, block)
+          : brokenPage(offset + at, offset + end, pageBytes, block) - offset;
+      if (at >= end) break;
       const page = (position + at) / pageBytes;
-      if (pages.isWhole(target, at, firstPage + page)) continue;
       const bytes = target.subarray(at, at + pageBytes);
       if (!readAgain(read, pages, bytes, firstPage + page, position + at))
         broken.push({ page, position: pages.positionOf(bytes, 0) });

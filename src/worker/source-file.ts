@@ -1,6 +1,7 @@
 // Reading one task's file: open, cut, look whether it changed meanwhile. What goes wrong with a file is a result, not a fault: the backup
 // goes on and reports it.
 
+import type { Scanner } from '../codec/scanner.ts';
 import { readXattrs } from '../files/attributes.ts';
 import { FileStat } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
@@ -55,7 +56,7 @@ function cutGivenBytes(task: FileTask, bytes: Uint8Array, content: ContentCutter
   return { file, offset, bytesRead, outcome: 'read', references: NO_REFERENCES, leaves };
 }
 
-export function readFileTask(task: FileTask, content: ContentCutter, paged: PagedCutter): FileTaskResult {
+export function readFileTask(task: FileTask, content: ContentCutter, paged: PagedCutter, scanner: Scanner): FileTaskResult {
   if (task.bytes !== undefined) return cutGivenBytes(task, task.bytes, content, paged);
   const posix = posixCalls();
   let fd: number;
@@ -72,7 +73,7 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
       return length;
     };
     const brokenPages: BrokenPage[] = [];
-    const read = task.pages === undefined ? plain : checkedRead(plain, task.pages, brokenPages);
+    const read = task.pages === undefined ? plain : checkedRead(plain, task.pages, brokenPages, scanner);
     let result: FileTaskResult;
     if (task.cut === 'content') {
       const { references, bytesRead } = content.cut(read, task.offset, task.length);

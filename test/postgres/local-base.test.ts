@@ -7,10 +7,12 @@ import { describe, expect, it } from 'vitest';
 import type { BaseBackupSource } from '../../agents/postgres/base-source.ts';
 import { findLocalCluster, hasBegunHere, type LocalCluster } from '../../agents/postgres/local-cluster.ts';
 import { readServerFacts } from '../../agents/postgres/server-facts.ts';
+import { openScanner } from '../../src/codec/open-scanner.ts';
 import { BackupProgress } from '../../src/engine/backup-progress.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
 import { mustParseLsn } from '../../src/model/lsn.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { BrokenPage } from '../../src/worker/file-task.ts';
 import { checkedRead } from '../../src/worker/page-check.ts';
 import { makeOwned, postgresPrograms, serverUser } from '../support/postgres.ts';
 import { column, ProtectedCluster } from '../support/protected-cluster.ts';
@@ -184,19 +186,32 @@ describe.skipIf(programs === undefined)('a base backup whose files are read here
     expect(await cluster.window()).toMatchObject([{ bases: cluster.bases.slice(0, snapshots).map(({ id }) => id) }]);
     // Asked for, it is kept as it is.
     await cluster.base(undefined, { keepCorruptPages: true });
-    // Torn when it is read, whole when it is read again.
-    let reads = 0;
-    const read = checkedRead(
-      (target, length, position) => {
-        const from = reads++ < 2 ? broken : whole;
-        return from.copy(target, 0, position, position + length);
-      },
-      { pageBytes: 8192, firstPage: 0 },
-      [],
-    );
-    const target = Buffer.alloc(8192 * 8);
-    expect(read(target, target.length, 0)).toBe(target.length);
-    expect([target.equals(whole.subarray(0, target.length)), reads]).toEqual([true, 3]);
+    // Torn when it is read, whole when it is read again; in the window of a scanner, and elsewhere.
+    const scanner = openScanner(8192 * 8);
+    for (const target of [Buffer.alloc(8192 * 8), scanner.window]) {
+      const found: BrokenPage[] = [];
+      let reads = 0;
+      const read = checkedRead(
+        (bytes, length, position) => {
+          const from = reads++ < 2 ? broken : whole;
+          return from.copy(bytes, 0, position, position + length);
+        },
+        { pageBytes: 8192, firstPage: 0 },
+        found,
+        scanner,
+      );
+      expect(read(target, target.length, 0)).toBe(target.length);
+      expect([whole.subarray(0, target.length).equals(target), reads, found]).toEqual([true, 3, []]);
+      // In the middle of a file, with a part of a page before and after, and pages beyond that stay wrong.
+      const stays = checkedRead(
+        (bytes, length, position) => broken.copy(bytes, 0, position, position + length),
+        { pageBytes: 8192, firstPage: 0 },
+        found,
+        scanner,
+      );
+      expect(stays(target.subarray(0, 8192 * 3 + 200), 8192 * 3 + 200, 8192 * 2 - 100)).toBe(8192 * 3 + 200);
+      expect(found.map(({ page }) => page)).toEqual([3]);
+    }
   });
 
   it('is of the server that was asked, or comes from the server itself', async () => {

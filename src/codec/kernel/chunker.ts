@@ -1,5 +1,6 @@
 // The hot loops of content-defined chunking, in AssemblyScript (not TypeScript: see asconfig.json; excluded from tsc and biome).
 // What is computed is specified in ../chunker.ts; this file only says how it is computed fast. It holds no state between calls.
+// The checksums of PostgreSQL's pages (specified in ../page-checksum.ts) are at the end: they are of the same window.
 //
 // The hash at an offset needs nothing but the 32 bytes before it, so a range can be scanned from many places at once: it is split
 // into 32 equal segments, one per 32-bit lane of 8 vectors, and every step advances all of them by one byte. 32 chains, because a
@@ -167,4 +168,65 @@ export function isZero(from: usize, to: usize): bool {
   }
   for (; from < to; from++) if (load<u8>(from)) return false;
   return true;
+}
+
+const PAGE_SUMS: usize = 32; // sums of a page, each over every 32nd word; see ../page-checksum.ts
+const PAGE_ROW: usize = 4 * PAGE_SUMS;
+const PRIME: u32 = 16777619;
+/** Where each sum begins. */
+const SEEDS: usize = memory.data<u32>([
+  0x5b1f36e9, 0xb8525960, 0x02ab50aa, 0x1de66d2a, 0x79ff467a, 0x9bb9f8a3, 0x217e7cd2, 0x83e13d2c,
+  0xf8d4474f, 0xe39eb970, 0x42c6ae16, 0x993216fa, 0x7b093b5d, 0x98daff3c, 0xf718902a, 0x0b1c9cdb,
+  0xe58f764b, 0x187636bc, 0x5d7b3bb1, 0xe73de7de, 0x92bec979, 0xcca6c0b2, 0x304a0979, 0x85aa43d4,
+  0x783125bb, 0x6ca8eaa2, 0xe407eac6, 0x4b5cfc3e, 0x9fbf8c76, 0x15ca20be, 0xf2ca9fd3, 0x959bd756,
+], 16);
+/** Of a page's first four words, without its checksum. */
+const HEADER_MASK: usize = memory.data<u32>([0xffffffff, 0xffffffff, 0xffff0000, 0xffffffff], 16);
+
+@inline
+function step(value: v128, prime: v128): v128 {
+  return v128.xor(i32x4.mul(value, prime), i32x4.shr_u(value, 17));
+}
+
+/** All sums of a page in one, its own checksum counted as zero. */
+function pageSum(page: usize, pageBytes: usize): u32 {
+  const prime = i32x4.splat(PRIME);
+  let a = v128.load(SEEDS), b = v128.load(SEEDS, 16), c = v128.load(SEEDS, 32), d = v128.load(SEEDS, 48);
+  let e = v128.load(SEEDS, 64), f = v128.load(SEEDS, 80), g = v128.load(SEEDS, 96), h = v128.load(SEEDS, 112);
+  let header = v128.and(v128.load(page), v128.load(HEADER_MASK));
+  for (let at = page; ; ) {
+    a = step(v128.xor(a, header), prime);
+    b = step(v128.xor(b, v128.load(at, 16)), prime);
+    c = step(v128.xor(c, v128.load(at, 32)), prime);
+    d = step(v128.xor(d, v128.load(at, 48)), prime);
+    e = step(v128.xor(e, v128.load(at, 64)), prime);
+    f = step(v128.xor(f, v128.load(at, 80)), prime);
+    g = step(v128.xor(g, v128.load(at, 96)), prime);
+    h = step(v128.xor(h, v128.load(at, 112)), prime);
+    at += PAGE_ROW;
+    if (at == page + pageBytes) break;
+    header = v128.load(at);
+  }
+  // Two rounds of zeros, so that the last words count for as much as the first.
+  const left = v128.xor(
+    v128.xor(step(step(a, prime), prime), step(step(b, prime), prime)),
+    v128.xor(step(step(c, prime), prime), step(step(d, prime), prime)),
+  );
+  const right = v128.xor(
+    v128.xor(step(step(e, prime), prime), step(step(f, prime), prime)),
+    v128.xor(step(step(g, prime), prime), step(step(h, prime), prime)),
+  );
+  const all = v128.xor(left, right);
+  return i32x4.extract_lane(all, 0) ^ i32x4.extract_lane(all, 1) ^ i32x4.extract_lane(all, 2) ^ i32x4.extract_lane(all, 3);
+}
+
+/** The address of the first page in [from, to) that is not whole, or `to`. `block`: the number of the page at `from` in its relation. */
+export function brokenPage(from: usize, to: usize, pageBytes: usize, block: u32): usize {
+  for (; from < to; from += pageBytes, block++) {
+    // A page that was never written: its free space ends nowhere.
+    if (load<u16>(from, 14) == 0) {
+      if (!isZero(from, from + pageBytes)) return from;
+    } else if (((pageSum(from, pageBytes) ^ block) % 65535) + 1 != <u32>load<u16>(from, 8)) return from;
+  }
+  return to;
 }
