@@ -71,7 +71,7 @@ export class SoakClient {
     for (const state of ['queued', 'running']) {
       const { items } = await this.#must<{ items: Run[] }>('GET', `${this.#base}/runs?limit=100&state=${state}`);
       // What is due in a minute is always there.
-      count += items.filter(({ requestedBy }) => requestedBy !== 'scheduler').length;
+      count += items.filter(({ id, requestedBy }) => requestedBy !== 'scheduler' || this.#acknowledged.queued.has(id)).length;
     }
     return count;
   }

@@ -77,9 +77,13 @@ export interface Call<Q = unknown, B = unknown> extends ApiServices {
   /** False: nobody said which version is to be changed. */
   readonly hasIfMatch: boolean;
   readonly idempotencyKey: string | undefined;
-  /** One transaction: `work`, its audit line, and the stored answer of an idempotent request. `after` runs once it is durable, and again
+  /** One transaction: `work`, its audit line (that may depend on the answer), and the stored answer of an idempotent request. `after` runs once it is durable, and again
    *  when the answer is repeated: it has to bear that. */
-  change(line: AuditLine, work: Work, after?: (answer: Answer) => Promise<void> | void): Promise<Answer>;
+  change(
+    line: AuditLine | ((answer: Answer) => AuditLine),
+    work: Work,
+    after?: (answer: Answer) => Promise<void> | void,
+  ): Promise<Answer>;
 }
 
 /** Writes a response by itself, piece by piece. */

@@ -12,7 +12,7 @@ import { nameOf } from '../trust/roles.ts';
 import type { Admission, Door } from './admit.ts';
 import { paramsSchema } from './params.ts';
 import { fieldFault } from './problem.ts';
-import type { Answer, ApiServices, AuditLine, Call, Route, Work } from './route.ts';
+import type { Answer, ApiServices, Call, Route, Work } from './route.ts';
 import { plainSchema } from './schema.ts';
 import type { EventStreams } from './streams.ts';
 
@@ -99,7 +99,7 @@ async function change(
   route: Route,
   call: Omit<Call, 'change'>,
   request: FastifyRequest,
-  line: AuditLine,
+  line: Parameters<Call['change']>[0],
   work: Work,
   after?: (answer: Answer) => Promise<void> | void,
 ): Promise<Answer> {
@@ -123,8 +123,14 @@ async function change(
   return answer;
 }
 
-async function audited(call: Omit<Call, 'change'>, tables: CatalogTables, line: AuditLine, work: Work): Promise<Answer> {
+async function audited(
+  call: Omit<Call, 'change'>,
+  tables: CatalogTables,
+  lineOf: Parameters<Call['change']>[0],
+  work: Work,
+): Promise<Answer> {
   const answer = await work(tables);
+  const line = typeof lineOf === 'function' ? lineOf(answer) : lineOf;
   invariant(answer.status < 400, 'a refusal is thrown, so that its transaction is undone');
   await appendAudit(tables, {
     at: instantOf(call.at),

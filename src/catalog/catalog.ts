@@ -249,6 +249,9 @@ export interface RunTable {
   extend(id: string, fence: number, at: Instant, leaseMs: number, progress?: Progress): Promise<Run | 'fenced'>;
   /** Ends the attempt. Saying the same twice is answered as the first time. A run that was asked to stop is not tried again. */
   end(id: string, fence: number, at: Instant, end: RunEnd): Promise<Run | 'fenced'>;
+  /** A queued run may start at `at` at the latest, whenever later, and with that priority at least; limits of host and site that came with it do not hold it up any
+   *  more. Undefined: it is not queued. */
+  hasten(tenantId: string, id: string, at: Instant, priority: number): Promise<Run | undefined>;
   /** A queued run is canceled at once, a running one is asked to stop. */
   cancel(tenantId: string, id: string, at: Instant): Promise<Run | undefined>;
   /** Runs whose lease ran out: queued again or, when they lost their holder too often, failed; and queued ones past `startBy`. Answers what changed. */

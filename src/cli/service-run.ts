@@ -1,7 +1,7 @@
 // Runs, recovery points and restores.
 
 import { formatBytes } from '../base/units.ts';
-import type { RestorePlan, Run } from '../client/generated.ts';
+import type { RestorePlan, Run, Tenant } from '../client/generated.ts';
 import { usage } from './option.ts';
 import { agentOf, assetNames, assetOf, withService } from './service-call.ts';
 import { followRun } from './service-follow.ts';
@@ -11,6 +11,8 @@ import type { Invocation } from './verb.ts';
 
 type Kind = 'backup' | 'restore-test' | 'verify' | 'forget' | 'prune';
 const RUNS_SHOWN = 50;
+/** The status when one that was queued already stands for the new one. */
+const JOINED = 200;
 
 export function runList(invocation: Invocation): Promise<number> {
   const { options, output } = invocation;
@@ -60,12 +62,25 @@ export function runStart(invocation: Invocation): Promise<number> {
       priority: options.count('priority'),
       verify: mode === undefined ? undefined : { mode },
     };
-    const { body } = await client.call('startRun', { tenant: mine.id, body: request });
+    const { status, body } = await client.call('startRun', { tenant: mine.id, body: request });
+    if (status === JOINED) output.notice(`${body.id} was queued already (due ${whenOf(body.dueAt)}): it goes now`);
+    else await tellOfRunning(client, mine, body, output);
     if (options.flag('follow')) return followRun(invocation, client, mine, body.id);
     output.record('run', body);
     output.line(`Queued ${body.id}; "holdfast run follow ${body.id}" shows how it goes`);
     return 0;
   });
+}
+
+/** One of the same that has begun is not enough: it may lack what was changed since. */
+async function tellOfRunning(client: Client, tenant: Tenant, run: Run, output: Invocation['output']): Promise<void> {
+  const query = { assetId: run.assetId, kind: run.kind, state: 'running' as const };
+  const { items } = (await client.call('listRuns', { tenant: tenant.id, query })).body;
+  const before = items.find(({ id, assetId }) => id !== run.id && assetId === run.assetId);
+  if (before === undefined) return;
+  output.notice(
+    `${before.id} is under way since ${whenOf(before.startedAt)}; ${run.id} begins when that is over, and holds what was changed since`,
+  );
 }
 
 export function runShow(invocation: Invocation): Promise<number> {

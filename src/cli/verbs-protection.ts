@@ -212,7 +212,7 @@ export const PROTECTION_VERBS: readonly Verb[] = [
   },
   {
     name: 'run start',
-    summary: 'start a run now: backup, restore-test, verify, forget or prune',
+    summary: 'start a run now (backup, restore-test, verify, forget or prune), or hasten the same that waits',
     args: [argument('KIND'), argument('ASSET', 0)],
     options: [
       ...SERVICE,

@@ -7,6 +7,9 @@ import { Instant } from './instant.ts';
 import { isDuty, RUN_KINDS, type RunKind } from './run-kind.ts';
 import { RUN_STATES, type RunState } from './run-state.ts';
 
+/** Begins the key of a run that somebody asked for. */
+export const MANUAL_KEY = 'manual:';
+
 /** A run that loses its holder so often is what kills it. */
 export const LOST_MAX = 20;
 

@@ -4,10 +4,11 @@
 // Whoever loses the swap queues nothing; whoever dies has done both or neither. A run of the same thing that still waits stands for the new one,
 // so that an agent that was away for a week finds one backup, not a hundred.
 
+import { canonicalJson } from '../base/canonical-json.ts';
 import type { CatalogTables } from '../catalog/catalog.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
-import type { Run } from '../model/run.ts';
+import { MANUAL_KEY, type Run } from '../model/run.ts';
 import type { RunKind } from '../model/run-kind.ts';
 import { isOver } from '../model/run-state.ts';
 import { catchUp, type DueTime } from '../policy/due-times.ts';
@@ -143,14 +144,17 @@ function isOfAgent(kind: RunKind): boolean {
   return kind === 'backup' || kind === 'restore-test';
 }
 
-/** One that was queued by a clock that was ahead does not count: it would make all others wait for it. */
+/** Queued by an earlier due time, or because somebody asked for the same. One that was queued by a clock that was ahead does not count: it would
+ *  make all others wait for it. */
 async function waitingRun(tables: CatalogTables, due: DueTask, now: Date): Promise<Run | undefined> {
   const { tenantId, asset, task } = due;
   const filter = { ...(asset === undefined ? {} : { assetId: asset.id }), kind: task.kind, states: ['queued'] as const };
   const { items } = await tables.runs.list(tenantId, filter, { limit: WAITING_LOOKED_AT });
-  return items.find(
-    (run) => run.key.startsWith(`${seedOf(due)}/${task.name}/`) && Date.parse(run.dueAt) <= now.getTime() + CLOCK_TOLERANCE_MS,
-  );
+  const parameters = canonicalJson(task.parameters);
+  const isSame = ({ key, assetId, parameters: own }: Run): boolean =>
+    key.startsWith(`${seedOf(due)}/${task.name}/`) ||
+    (key.startsWith(MANUAL_KEY) && assetId === asset?.id && canonicalJson(own) === parameters);
+  return items.find((run) => isSame(run) && Date.parse(run.dueAt) <= now.getTime() + CLOCK_TOLERANCE_MS);
 }
 
 /** Undefined: there is nothing to do it with yet. */

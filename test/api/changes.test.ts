@@ -289,6 +289,55 @@ describe('a run', () => {
   });
 });
 
+describe('a run that is asked for while the same is queued', () => {
+  it('is that one, and goes now', async () => {
+    const { service, tenant, things, ask } = await bureau();
+    const { catalog } = service;
+    const body = { kind: 'backup', assetId: things['asset'] };
+    const queued = { tenantId: tenant.id, kind: 'backup', assetId: things['asset']!, agentId: things['agent']! } as const;
+    const later = { dueAt: '2026-11-21T09:00:00.000Z', notBefore: '2026-11-21T09:03:00.000Z', attemptsMax: 5 };
+    const terms = { parameters: {}, priority: 50, perHostMax: 1, requestedBy: 'scheduler' };
+    await catalog.runs.add({ ...queued, ...later, ...terms, id: 'run_00000000000000000000000001', key: 'due' }, later.dueAt);
+    const joined = await ask('POST', '/runs', body);
+    expect(joined).toMatchObject({ status: 200, json: { id: 'run_00000000000000000000000001', priority: 70, state: 'queued' } });
+    expect(joined.json.notBefore < later.notBefore).toBe(true);
+    expect(joined.json.perHostMax).toBeUndefined();
+    expect(joined.headers['location']).toContain(joined.json.id);
+    expect(service.woken).toEqual([things['agent']]);
+    expect(await ask('POST', '/runs', body)).toMatchObject({ status: 200, json: { id: joined.json.id } });
+    expect((await ask('GET', '/audit')).json.items).toMatchObject([
+      { action: 'run.hasten', subject: joined.json.id, details: body },
+      { action: 'run.hasten', subject: joined.json.id },
+    ]);
+  });
+
+  it('is another when it is of something else, or when the one before has begun: that may lack what was changed since', async () => {
+    const { service, things, ask } = await bureau();
+    const body = { kind: 'backup', assetId: things['asset'] };
+    const asked = async (one: object): Promise<string> => (await ask('POST', '/runs', one)).json.id;
+    const backup = await asked(body);
+    const verify = { kind: 'verify', verify: { mode: 'full' } };
+    const others = [backup, await asked({ kind: 'forget', assetId: things['asset'] }), await asked(verify)];
+    others.push(await asked({ kind: 'verify' }), await asked({ kind: 'prune' }));
+    expect(new Set(others).size).toBe(5);
+    expect(await asked(verify)).toBe(others[2]);
+    const at = service.clock.toISOString();
+    const claim = { by: 'agent:a', kinds: ['backup'], agentId: things['agent']!, at, leaseMs: 60_000 } as const;
+    await service.catalog.runs.claim({ ...claim, perAgentMax: 9, perTenantMax: 9, totalMax: 9 });
+    const next = await ask('POST', '/runs', body);
+    expect(next.status).toBe(201);
+    expect(next.json.id).not.toBe(backup);
+    expect(await asked(body), 'one waits behind it, and no more').toBe(next.json.id);
+  });
+
+  it('is one for all who ask at once', async () => {
+    const { ask } = await bureau();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask('POST', '/runs', { kind: 'prune' })));
+    expect(new Set(answers.map(({ json }) => json.id)).size).toBe(1);
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+  });
+});
+
 describe('an agent', () => {
   it('is enrolled by a token that is shown once, and revoked', async () => {
     const { service, things, ask } = await bureau();

@@ -76,7 +76,8 @@ export async function populate(service: ServiceUnderTest, tenant: Tenant): Promi
       agentId: agent,
       kind: 'backup',
       key: `first ${run}`,
-      parameters: {},
+      // Nothing that anybody asks for is the same.
+      parameters: { of: 'world' },
       priority: 50,
       dueAt: at,
       notBefore: at,

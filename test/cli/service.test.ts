@@ -105,6 +105,20 @@ describe('the verbs of the service', () => {
     expect(started).toMatch(/^Queued run_\w+;/);
   });
 
+  it('tell of a run of the same that waits, which goes now, and of one that has begun, which is not enough', async () => {
+    const [first] = records(await ok('run', 'start', 'verify', '--json'));
+    const again = await run(['run', 'start', 'verify']);
+    expect(again).toMatchObject({ status: 0, stdout: expect.stringContaining(`Queued ${first!['id']};`) });
+    expect(again.stderr).toContain(`${first!['id']} was queued already`);
+    const limits = { leaseMs: 60_000, perAgentMax: 9, perTenantMax: 9, totalMax: 9 };
+    await service.catalog.runs.claim({ by: 'service:a', kinds: ['verify'], at: service.clock.toISOString(), ...limits });
+    const behind = await run(['run', 'start', 'verify']);
+    const id = /^Queued (run_\w+);/.exec(behind.stdout)![1]!;
+    expect(id).not.toBe(first!['id']);
+    expect(behind.stderr).toMatch(new RegExp(`^${first!['id']} is under way since .*; ${id} begins when that is over`, 'm'));
+    await ok('run', 'cancel', id);
+  });
+
   it('let a person log in and approve what somebody else has asked for', async () => {
     const file = join(directory, 'password');
     writeFileSync(file, 'correct horse battery\n', { mode: 0o600 });

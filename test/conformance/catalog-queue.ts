@@ -190,6 +190,22 @@ export function queueConformance(
       expect(await catalog.runs.cancel(tenant.id, run.id, moment(9)), 'over is over').toEqual(ended);
     });
 
+    it('hastens a queued run as far as it must, and no other', async () => {
+      const { tenant, agent, asset } = await seeded();
+      const parts = { assetId: asset.id, agentId: agent.id, priority: 50, perHostMax: 1, perSiteMax: 1 };
+      const waiting = things.run(tenant.id, { ...parts, notBefore: moment(900), startBy: moment(950) });
+      const { run } = await catalog.runs.add(waiting, moment(0));
+      const hastened = await other.runs.hasten(tenant.id, run.id, moment(10), 70);
+      const { perHostMax: _, perSiteMax: __, startBy: ___, ...kept } = run;
+      expect(hastened).toEqual({ ...kept, notBefore: moment(10), priority: 70 });
+      expect(await catalog.runs.hasten(tenant.id, run.id, moment(20), 40), 'never later, never less').toEqual(hastened);
+      const elsewhere = await seeded();
+      expect(await catalog.runs.hasten(elsewhere.tenant.id, run.id, moment(1), 99)).toBeUndefined();
+      expect((await catalog.runs.claim(claimOf(10, { agentId: agent.id })))?.id).toBe(run.id);
+      expect(await catalog.runs.hasten(tenant.id, run.id, moment(1), 99), 'it runs').toBeUndefined();
+      await clear();
+    });
+
     it('cancels a queued run at once', async () => {
       const { tenant } = await seeded();
       const { run } = await catalog.runs.add(things.run(tenant.id), moment(0));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { instantOf } from '../../src/model/instant.ts';
 import { DAY, eventsOf, HOUR, MINUTE, newScene, newScheduler, runsOf, workOff } from './scene.ts';
 
 const HOURLY = `name: plan\nschedule:\n  - cron: "0 * * * *"\n`;
@@ -55,6 +56,36 @@ describe('an asset with a schedule', () => {
     await workOff(scene, scheduler);
     await scheduler.tick();
     expect(await runsOf(scene, { kind: 'backup', states: ['queued'] })).toHaveLength(1);
+  });
+
+  it('is content with a backup that somebody asked for and that has not begun, and with none that was asked for otherwise', async () => {
+    const scene = await newScene(HOURLY);
+    const { catalog, things, tenant, asset, agent } = scene;
+    const asked = (key: string, more = {}) =>
+      catalog.runs.add(
+        things.run(tenant.id, {
+          assetId: asset.id,
+          agentId: agent.id,
+          kind: 'backup',
+          parameters: {},
+          key,
+          dueAt: instantOf(scene.clock.now()),
+          ...more,
+        }),
+        instantOf(scene.clock.now()),
+      );
+    const { run } = await asked('manual:one');
+    const scheduler = newScheduler(scene);
+    await scheduler.tick();
+    scene.clock.pass(HOUR);
+    await scheduler.tick();
+    expect(await runsOf(scene, { kind: 'backup' })).toMatchObject([{ id: run.id }]);
+    await catalog.runs.cancel(tenant.id, run.id, instantOf(scene.clock.now()));
+    await asked('manual:two', { parameters: { other: true } });
+    await asked('other:three');
+    scene.clock.pass(HOUR);
+    await scheduler.tick();
+    expect(await runsOf(scene, { kind: 'backup', states: ['queued'] })).toHaveLength(3);
   });
 
   it('that was moved to another agent is backed up by that one, though a run for the old one still waits', async () => {

@@ -5,11 +5,12 @@ import { Fault } from '../../base/faults.ts';
 import type { NewRun } from '../../catalog/catalog.ts';
 import { Id, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
-import { Run } from '../../model/run.ts';
+import { MANUAL_KEY, Run } from '../../model/run.ts';
 import { AGENT_RUN_KINDS, RUN_KINDS, type RunKind } from '../../model/run-kind.ts';
 import { isOver, RUN_STATES, type RunState } from '../../model/run-state.ts';
 import { erasureSetting } from '../../trust/erasure-certificate.ts';
 import { pauseOf } from '../event-feed.ts';
+import { joinRun } from '../join-run.ts';
 import { answerPage } from '../page.ts';
 import { fieldFault, notFound } from '../problem.ts';
 import { type Call, route } from '../route.ts';
@@ -73,10 +74,15 @@ export const RUN_ROUTES = [
     name: 'startRun',
     tag: 'runs',
     summary: 'Start a run now: a backup, a restore test, verify, forget or prune',
+    description:
+      'One of the same that is queued already is answered, and goes now: it will hold all that is there now. One that runs has begun before; the new one begins when that is over.',
     action: 'run.start',
     body: NewRunBody,
     isIdempotent: true,
-    answers: { 201: { description: 'Queued', schema: Run } },
+    answers: {
+      200: { description: 'It was queued already, and goes now', schema: Run },
+      201: { description: 'Queued', schema: Run },
+    },
     handle: async (call) => {
       const { kind, assetId, priority = PRIORITY_DEFAULT, verify } = call.body;
       if (verify !== undefined && kind !== 'verify') throw fieldFault('body/verify', 'is for runs of kind "verify"');
@@ -88,7 +94,7 @@ export const RUN_ROUTES = [
         tenantId: call.tenant.id,
         ...ofAsset.parts,
         kind,
-        key: `manual:${id}`,
+        key: `${MANUAL_KEY}${id}`,
         parameters: { ...verify, ...ofAsset.parameters },
         priority,
         dueAt: at,
@@ -96,9 +102,14 @@ export const RUN_ROUTES = [
         attemptsMax: ATTEMPTS_MAX,
         requestedBy: call.actor,
       };
+      const details = { kind, ...(assetId === undefined ? {} : { assetId }) };
       return call.change(
-        { action: 'run.start', subject: id, details: { kind, ...(assetId === undefined ? {} : { assetId }) } },
-        async ({ runs }) => ({ status: 201, body: (await runs.add(run, at)).run, headers: { location: locationOf(call, id) } }),
+        ({ status, body }) => ({ action: status === 200 ? 'run.hasten' : 'run.start', subject: (body as Run).id, details }),
+        async (tables) => {
+          const joined = await joinRun(tables, run, at);
+          const body = joined ?? (await tables.runs.add(run, at)).run;
+          return { status: joined === undefined ? 201 : 200, body, headers: { location: locationOf(call, body.id) } };
+        },
         () => call.wake(ofAsset.parts.agentId),
       );
     },

@@ -26,6 +26,8 @@ const SAID = `SELECT ${RUN.columns} FROM runs WHERE id = @id AND said_fence = @f
 const END = `UPDATE runs SET state = @state, not_before = coalesce(@notBefore, not_before), claimed_by = NULL, lease_until = NULL,
   lost = @lost, result = @result, fault = @fault, ended_at = @endedAt, said_fence = @fence, said_state = @said
   WHERE id = @id RETURNING ${RUN.columns}`;
+const HASTEN = `UPDATE runs SET priority = max(priority, @priority), not_before = min(not_before, @at), start_by = NULL,
+  per_host_max = NULL, per_site_max = NULL WHERE tenant_id = @tenantId AND id = @id AND state = 'queued' RETURNING ${RUN.columns}`;
 const CANCEL_QUEUED = `UPDATE runs SET state = 'canceled', cancel_requested_at = @at, ended_at = @at
   WHERE tenant_id = @tenantId AND id = @id AND state = 'queued'`;
 const CANCEL_RUNNING = `UPDATE runs SET cancel_requested_at = @at
@@ -59,6 +61,7 @@ export function runTable(executor: Executor): RunTable {
         return row === undefined ? 'fenced' : RUN.decode(row);
       }),
     end: (id, fence, at, end) => executor.write((sql) => endAttempt(sql, id, fence, at, end)),
+    hasten: (tenantId, id, at, priority) => executor.write((sql) => RUN.decodeOne(sql(HASTEN).get({ tenantId, id, at, priority }))),
     cancel: (tenantId, id, at) =>
       executor.write((sql) => {
         const what = { tenantId, id, at };
