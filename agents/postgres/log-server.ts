@@ -64,30 +64,39 @@ export class LogServer {
       if (end === -1) return;
       const line = text.slice(0, end);
       text = '';
-      void this.#answer(line).then((answer) => socket.end(`${JSON.stringify(answer)}\n`));
+      void this.#answer(line, () => !socket.readableEnded && !socket.destroyed).then((answer) =>
+        socket.end(`${JSON.stringify(answer)}\n`),
+      );
     });
   }
 
-  async #answer(line: string): Promise<LogAnswer> {
+  async #answer(line: string, isWaiting: () => boolean): Promise<LogAnswer> {
     let answer: LogAnswer;
     let name = '';
     try {
       const question = JSON.parse(line) as { readonly name: string; readonly path: string };
       name = question.name;
-      answer = await giveLogFile(this.#files, question.name, question.path, this.#owner);
+      answer = await giveLogFile(this.#files, question.name, question.path, this.#owner, isWaiting);
       if (answer.outcome === 'done') this.segments++;
     } catch (error) {
       answer = { outcome: 'failed', message: error instanceof Error ? error.message : String(error) };
     }
-    if (answer.outcome === 'failed') this.failure ??= answer.message;
+    if (answer.outcome === 'failed' && isWaiting()) this.failure ??= answer.message;
     this.#onAnswer(name, answer);
     return answer;
   }
 }
 
-/** Writes the file, whole or not at all. */
-export async function giveLogFile(files: LogSource, name: string, path: string, owner: FileOwner | undefined): Promise<LogAnswer> {
+/** Writes the file, whole or not at all; and not when whoever asked does not wait any more: another server may be at work in that place. */
+export async function giveLogFile(
+  files: LogSource,
+  name: string,
+  path: string,
+  owner: FileOwner | undefined,
+  isWaiting: () => boolean = () => true,
+): Promise<LogAnswer> {
   const file = await files.fetch(name);
+  if (!isWaiting()) return { outcome: 'failed', message: `Nobody waits for ${name} any more` };
   if (file.kind === 'absent')
     return { outcome: 'absent', message: `${name} is not part of the log that leads to the wanted place` };
   const draft = `${path}.holdfast`;

@@ -1,8 +1,10 @@
 // What a restored data directory is told before it starts: where its log comes from, where to stop, and nothing of what production's own
 // configuration said about recovery and archiving. Pure.
 
+import { dirname, join } from 'node:path';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
+import { ABSENT, FETCH_LOG, NOBODY } from './fetch-log.ts';
 import { literal } from './replication-client.ts';
 import { FLOOR_PARAMETERS } from './server-facts.ts';
 import type { LogNote } from './wal-reader.ts';
@@ -91,11 +93,14 @@ export function shellWord(value: string): string {
   return `'${value.replaceAll("'", "'\\''")}'`;
 }
 
-/** What the server runs for each file: it takes what lies ready, and asks the helper for the rest. Only 77 of the helper means "proven absent" (1 to the server); whatever else goes wrong, a crash of the
- *  helper included, is 255: the server stops and nothing is lost. */
-export function restoreCommandOf(program: readonly string[], planFile: string, spool: string): string {
+/** What the server runs for each file: it takes what lies ready, else asks whoever hands the log out, and when nobody does, the whole program. Only 77
+ *  means "proven absent" (1 to the server); whatever else goes wrong, a crash of a helper included, is 255: the server stops and nothing is lost. */
+export function restoreCommandOf(program: readonly string[], planFile: string, spool: string, asking = FETCH_LOG): string {
   const word = (text: string): string => shellWord(text).replaceAll('%', '%%');
-  const helper = [...program, 'pg', 'fetch-wal', '--plan', planFile].map(word).join(' ');
   const ready = `f=${word(spool)}/"%f"; if [ -f "$f" ]; then mv -- "$f" "%p" && exit 0; exit 255; fi`;
-  return `${ready}; ${helper} "%f" "%p"; rc=$?; if [ $rc -eq 0 ]; then exit 0; elif [ $rc -eq 77 ]; then exit 1; else exit 255; fi`;
+  // Beside the plan, where the server's user may write: compiled once.
+  const first = `NODE_COMPILE_CACHE=${word(join(dirname(planFile), 'code'))} ${[...asking, planFile].map(word).join(' ')} $PPID "%f" "%p"`;
+  const helper = `${[...program, 'pg', 'fetch-wal', '--plan', planFile].map(word).join(' ')} "%f" "%p"`;
+  const status = `if [ $rc -eq 0 ]; then exit 0; elif [ $rc -eq ${ABSENT} ]; then exit 1; else exit 255; fi`;
+  return `${ready}; ${first}; rc=$?; if [ $rc -eq ${NOBODY} ]; then ${helper}; rc=$?; fi; ${status}`;
 }

@@ -37,8 +37,10 @@ export type ClusterRestore = {
   /** Directory of the server's programs, of the major version that was backed up. */
   readonly programs: string;
   readonly action: 'promote' | 'pause';
-  /** What the server's helper is started by: "holdfast". */
+  /** What the server's helper is started by when this process is gone: "holdfast". */
   readonly program: readonly string[];
+  /** What asks this process for a file of log. Absent: our own (fetch-log.ts). */
+  readonly asking?: readonly string[];
   /** How the helper finds the repository when this process is gone. */
   readonly helper: Readonly<Record<string, unknown>>;
   readonly threads: number;
@@ -216,11 +218,11 @@ async function configure(
   planFile: string,
   owner: FileOwner | undefined,
 ): Promise<void> {
-  const { dataDirectory, plan, action, program } = restore;
+  const { dataDirectory, plan, action, program, asking } = restore;
   const auto = join(dataDirectory, 'postgresql.auto.conf');
   const before = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
   const settings = {
-    restoreCommand: restoreCommandOf(program, planFile, spoolOf(dataDirectory)),
+    restoreCommand: restoreCommandOf(program, planFile, spoolOf(dataDirectory), asking),
     stopAt: plan.stopAt,
     timeline: plan.timeline,
     action,

@@ -229,6 +229,7 @@ export class ProtectedCluster {
       programs: this.programs,
       action: options.action ?? 'promote',
       program: options.program ?? [PROGRAM],
+      ...(options.asking === undefined ? {} : { asking: options.asking }),
       helper: {},
       threads: 1,
       settings: { fsync: 'off' },
@@ -251,6 +252,7 @@ export class ProtectedCluster {
 export type RestoreWish = {
   readonly action?: 'pause' | 'promote';
   readonly program?: readonly string[];
+  readonly asking?: readonly string[];
   /** A new one when absent. */
   readonly dataDirectory?: string;
   readonly delta?: boolean;
