@@ -35,7 +35,7 @@ export class DatabaseReplica {
   }
 
   get lagMs(): Pick<ReplicaState, 'lagMs' | 'problem'> {
-    const seconds = this.#progress.lagSeconds(this.#options.nowMs());
+    const seconds = this.#progress.logLagSeconds(this.#options.nowMs());
     return { lagMs: seconds === undefined ? null : Math.round(seconds * 1000), problem: this.#problem ?? null };
   }
 

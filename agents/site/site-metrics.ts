@@ -43,7 +43,7 @@ const GAUGES: readonly Gauge[] = [
   { name: 'standby_lag_bytes', help: 'Log that is stored here and not replayed', of: standbyLag },
   {
     name: 'replica_lag_seconds',
-    help: 'How old the newest state is that the copy holds whole',
+    help: 'For how long the copy may lack log that the other site has',
     of: ({ replica }) => seconds(replica?.lagMs),
   },
   {

@@ -133,6 +133,7 @@ export type CaptureState = {
 export type ReplicaState = {
   readonly state: 'seeding' | 'following' | 'released';
   readonly asOf: string;
+  /** For how long it may lack log that the source has: work that would be lost with that. Null: nobody knows. */
   readonly lagMs: number | null;
   readonly problem: string | null;
 };

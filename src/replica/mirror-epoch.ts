@@ -13,6 +13,8 @@ import { type Mirror, readProven } from './mirror-object.ts';
 
 /** Sections on their way from the source while one is stored. */
 const SECTIONS_AHEAD = 3;
+/** Ranges asked for at a time, where there were as many before: one for each way there and back would be slower than a busy server writes. */
+const RANGES_AHEAD_MAX = 8;
 const DELETES_PARALLEL = 8;
 
 export class EpochMirror {
@@ -25,6 +27,8 @@ export class EpochMirror {
   /** Lost objects by the last part of their names, as the catalogue tells. */
   #lost: ReadonlySet<string> = new Set();
   #mayHaveHoles = true;
+  /** Of ranges of a section that is stored: what follows does not wait for it. */
+  #deleting = Promise.resolve();
   /** At the most: sections count in full. */
   bytesBehind = 0;
 
@@ -46,27 +50,43 @@ export class EpochMirror {
     return new EpochMirror(mirror, prefix, section, ranges);
   }
 
-  /** Until the source has no more. `epoch`: as the catalogue has it now. Answers how many objects were copied or left out. */
+  /** What was there when this began is at the replica when it ends. `epoch`: as the catalogue has it now. Answers how many objects were copied
+   *  or left out. */
   async pull(epoch: LogEpoch): Promise<number> {
     this.#lost = new Set(epoch.lost?.map(({ object }) => object));
     // Let go before it was copied.
     if (this.#section < firstSectionOf(epoch)) this.#goTo(firstSectionOf(epoch));
-    let copied = 0;
-    for (;;) {
+    // What came while sections were copied was there before only if it is in the section behind them: one more look will do, however busy it is.
+    for (let copied = 0, looksAgain = true; ; ) {
       // In this order: a range that is gone is in a section that was stored before.
-      const some = (await this.#pullRanges()) + (await this.#pullSections());
-      copied += some;
-      if (some === 0 && !(await this.#passHole())) return copied;
+      copied += await this.#pullRanges();
+      const sections = await this.#pullSections();
+      copied += sections;
+      if (sections > 0 ? looksAgain : await this.#passHole()) {
+        looksAgain = sections === 0;
+        continue;
+      }
+      await this.#deleting;
+      return copied;
     }
   }
 
   async #pullRanges(): Promise<number> {
-    for (let copied = 0; ; copied++) {
-      const key = rangeKey(this.#prefix, this.#section, this.#ranges);
-      const bytes = await this.#read(key);
-      if (bytes === undefined && !this.#lost.has(nameOf(key))) return copied;
-      if (bytes instanceof Uint8Array) await this.#store(key, bytes);
+    const ahead: { readonly key: string; readonly bytes: Promise<Uint8Array | 'damaged' | undefined> }[] = [];
+    for (let copied = 0, depth = 1; ; copied++) {
+      while (ahead.length < depth) {
+        const key = rangeKey(this.#prefix, this.#section, this.#ranges + ahead.length);
+        const bytes = this.#read(key);
+        bytes.catch(() => {});
+        ahead.push({ key, bytes });
+      }
+      const next = ahead.shift()!;
+      const bytes = await next.bytes;
+      // What was asked for behind it may have come since: it is asked for again.
+      if (bytes === undefined && !this.#lost.has(nameOf(next.key))) return copied;
+      if (bytes instanceof Uint8Array) await this.#store(next.key, bytes);
       this.#ranges++;
+      depth = Math.min(depth * 2, RANGES_AHEAD_MAX);
     }
   }
 
@@ -86,7 +106,10 @@ export class EpochMirror {
       const bytes = await ahead.shift()!;
       if (bytes instanceof Uint8Array) {
         await this.#store(keyOf(n), bytes);
-        await this.#deleteRanges();
+        await this.#deleting;
+        this.#deleting = this.#deleteRanges(this.#section, this.#ranges);
+        // Told where it is waited for.
+        this.#deleting.catch(() => {});
       }
       this.#goTo(this.#section + LOG_SECTION_BYTES);
     }
@@ -134,11 +157,11 @@ export class EpochMirror {
   }
 
   /** They are in the section now. From the last on, some at a time: a reader must not take the rest for all there is. */
-  async #deleteRanges(): Promise<void> {
+  async #deleteRanges(section: number, count: number): Promise<void> {
     const { replica, signal } = this.#mirror;
-    for (let end = this.#ranges; end > 0; end -= DELETES_PARALLEL) {
+    for (let end = count; end > 0; end -= DELETES_PARALLEL) {
       const numbers = Array.from({ length: Math.min(DELETES_PARALLEL, end) }, (_, i) => end - 1 - i);
-      await forEachBounded(numbers, DELETES_PARALLEL, (n) => replica.delete(rangeKey(this.#prefix, this.#section, n), { signal }));
+      await forEachBounded(numbers, DELETES_PARALLEL, (n) => replica.delete(rangeKey(this.#prefix, section, n), { signal }));
     }
   }
 }

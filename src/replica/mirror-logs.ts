@@ -54,20 +54,26 @@ export class LogMirror {
       this.addAssets(page.flatMap(({ key }) => key.slice(LOG_PREFIX.length).split('/').slice(0, 1)));
   }
 
-  /** Copies until the source has no more; what was there when this began is at the replica when it ends. */
-  async pull(): Promise<void> {
+  /** What was there when this began is at the replica when it ends. Answers whether something was copied. */
+  async pull(): Promise<boolean> {
     const startMs = this.#parts.nowMs();
-    await forEachBounded([...this.#assets.keys()], ASSETS_PARALLEL, (assetId) => this.#pullAsset(assetId));
+    let copied = 0;
+    await forEachBounded([...this.#assets.keys()], ASSETS_PARALLEL, async (assetId) => {
+      copied += await this.#pullAsset(assetId);
+    });
     const { progress } = this.#parts.mirror;
     progress.logCurrentAtMs = startMs;
     progress.logBytesBehind = 0;
+    return copied > 0;
   }
 
-  async #pullAsset(assetId: string): Promise<void> {
+  /** Answers how many objects of epochs were copied or left out. */
+  async #pullAsset(assetId: string): Promise<number> {
     const { catalogue, bytes } = await this.#copyCatalogue(assetId);
     const { epochs } = catalogue;
     const held = this.#assets.get(assetId)!;
     const now = this.#parts.nowMs();
+    let all = 0;
     const newest = new Map(epochs.map((epoch) => [epoch.incarnation, epoch.epoch]));
     await forEachBounded(epochs, EPOCHS_PARALLEL, async (epoch) => {
       let one = held.get(epoch.epoch);
@@ -78,13 +84,15 @@ export class LogMirror {
         held.set(epoch.epoch, one);
       }
       const copied = await this.#pullEpoch(one.mirror, epoch);
+      all += copied;
       const isNewest = newest.get(epoch.incarnation) === epoch.epoch;
       one.pauseMs = copied > 0 ? 1000 : Math.min(one.pauseMs * 2, OLD_PAUSE_MS_MAX);
       one.lookAtMs = isNewest ? 0 : now + one.pauseMs;
     });
-    if (bytes === undefined || this.#parts.keepAll || this.#swept.get(assetId) === bytes) return;
+    if (bytes === undefined || this.#parts.keepAll || this.#swept.get(assetId) === bytes) return all;
     await this.#sweep(assetId, epochs);
     this.#swept.set(assetId, bytes);
+    return all;
   }
 
   /** What the catalogue has let go is deleted here, too: epochs that are not in it, sections before `trimmed`. */

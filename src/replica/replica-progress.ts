@@ -12,6 +12,8 @@ export class ReplicaProgress {
    *  forward, milliseconds. */
   headCurrentAtMs: number | undefined;
   logCurrentAtMs: number | undefined;
+  /** Something can be restored from it: the first copy is over. */
+  isWhole = false;
   removed = 0;
   /** Objects that the source names and cannot give: by their keys, why. */
   readonly missing = new Map<string, string>();
@@ -20,6 +22,13 @@ export class ReplicaProgress {
   lagSeconds(nowMs: number): number | undefined {
     if (this.headCurrentAtMs === undefined || this.logCurrentAtMs === undefined) return undefined;
     return Math.max(0, nowMs - Math.min(this.headCurrentAtMs, this.logCurrentAtMs)) / 1000;
+  }
+
+  /** For how long it may lack log that the source has; undefined while nothing can be restored from it. A base backup that is on its way takes
+   *  nothing away from the log behind the one before. */
+  logLagSeconds(nowMs: number): number | undefined {
+    if (!this.isWhole || this.logCurrentAtMs === undefined) return undefined;
+    return Math.max(0, nowMs - this.logCurrentAtMs) / 1000;
   }
 
   get bytesBehind(): number {

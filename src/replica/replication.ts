@@ -22,6 +22,8 @@ import type { ReplicaProgress } from './replica-progress.ts';
 
 const LISTINGS_EVERY_MS = 10 * 60_000;
 const TROUBLE_PAUSE_MS_MAX = 30_000;
+/** Where there was something, more will come: the pause before the next look is that part of the usual one. */
+const BUSY_PART = 0.2;
 
 export type ReplicationOptions = {
   readonly source: OpenedRepository;
@@ -83,6 +85,7 @@ export class Replication {
     const { keyring } = source;
     const heads = await HeadMirror.open({ mirror, codec, keyring, sessionKeys, claim, parallel, nowMs, now });
     const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll, nowMs });
+    progress.isWhole = claim.state !== 'seeding';
     return new Replication({ ...options, keepAll }, { mirror, claim, heads, logs, sessionKeys });
   }
 
@@ -97,34 +100,35 @@ export class Replication {
   /** Until the signal. Trouble with either place is told and tried again; a replica that is somebody else's by now is thrown. */
   async follow(): Promise<void> {
     const lanes = new AbortController();
-    const lane = async (work: () => Promise<void>): Promise<void> => {
+    const lane = async (work: () => Promise<boolean>): Promise<void> => {
       try {
         await this.#repeat(work, lanes.signal);
       } finally {
         lanes.abort();
       }
     };
-    const head = async (): Promise<void> => {
+    const head = async (): Promise<boolean> => {
       await this.#lookAtListings();
       await this.#pullHead();
       await this.#compare();
+      return false;
     };
     const ended = await Promise.allSettled([lane(head), lane(() => this.#logs.pull())]);
     for (const one of ended) if (one.status === 'rejected' && !this.#options.signal.aborted) throw one.reason;
   }
 
-  async #repeat(work: () => Promise<void>, ended: AbortSignal): Promise<void> {
+  /** The work answers whether it had something to do. */
+  async #repeat(work: () => Promise<boolean>, ended: AbortSignal): Promise<void> {
     const { signal, intervalMs, onTrouble } = this.#options;
     const until = AbortSignal.any([signal, ended]);
     for (let pauseMs = intervalMs; !until.aborted; ) {
       try {
-        await work();
-        pauseMs = intervalMs;
+        pauseMs = intervalMs * ((await work()) ? BUSY_PART : 1);
       } catch (error) {
         if (signal.aborted) return;
         if (!isFault(error) || error.code.startsWith('REPLICA_')) throw error;
         onTrouble(error);
-        pauseMs = Math.min(pauseMs * 2, TROUBLE_PAUSE_MS_MAX);
+        pauseMs = Math.min(Math.max(pauseMs, intervalMs) * 2, TROUBLE_PAUSE_MS_MAX);
       }
       await sleep(pauseMs, undefined, { signal: until }).catch(() => {});
     }
@@ -154,6 +158,7 @@ export class Replication {
     await replica.put(REPOSITORY_OBJECT, await source.get(REPOSITORY_OBJECT, undefined, { signal }), { signal });
     await mustBeCopyOf(this.#options.source, replica, signal);
     await this.#claim.follow();
+    this.#mirror.progress.isWhole = true;
   }
 
   /** After a prune at the source, at the start, and now and then. */

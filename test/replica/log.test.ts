@@ -14,6 +14,7 @@ import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
 import { forgetSnapshots } from '../../src/repository/registry.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { listSnapshots } from '../../src/repository/snapshots.ts';
+import type { ObjectStore } from '../../src/store/object-store.ts';
 import { ASSET as MADE_UP, makeBase, newLogWriter, RECORD, SECTION, writeLog } from '../support/log-asset.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { openReplication, prove, replicaOf, replicate } from '../support/replicating.ts';
@@ -140,6 +141,39 @@ describe('the log at a replica', () => {
     await expectLog(directory, bytes);
     stopped.abort();
     await following;
+  });
+
+  it('is behind by no more than a round although its source writes a section with every look', async () => {
+    const directory = scratchDirectory();
+    const repository = await newRepository(directory);
+    const writer = newLogWriter(repository);
+    await writeLog(writer, SECTION / 2);
+    let writing: Promise<void> | undefined;
+    const busy = (store: ObjectStore): ObjectStore =>
+      new Proxy(store, {
+        get: (target, name) => {
+          const member = Reflect.get(target, name, target) as unknown;
+          if (name !== 'get') return typeof member === 'function' ? member.bind(target) : member;
+          return (async (key, range, options) => {
+            try {
+              return await target.get(key, range, options);
+            } catch (error) {
+              if (key.startsWith('log/')) {
+                writing ??= writeLog(writer, writer.end + SECTION).finally(() => {
+                  writing = undefined;
+                });
+                await writing;
+              }
+              throw error;
+            }
+          }) satisfies ObjectStore['get'];
+        },
+      });
+    await replicate(directory, { wrapSource: busy });
+    const replica = await openRepository(replicaOf(directory));
+    const view = (await LogView.open(replica, replica.keyring.assetId(MADE_UP)))!;
+    expect(view.storedTo(1, 0)).toBeGreaterThanOrEqual(SECTION / 2);
+    await replica.close();
   });
 
   it('follows what its source lets go of, also before it came, and goes on behind what its source has lost', async () => {
