@@ -28,6 +28,7 @@ import {
   promise,
   recordRead,
 } from '../../src/dr/promotion-candidate.ts';
+import type { EpochOfFailover } from '../../src/dr/site-control.ts';
 import {
   claimed,
   type Demotion,
@@ -176,10 +177,10 @@ export class StartGate {
   }
 
   /** For a planned switch: stops the server in order, while its lease is renewed, and then tells the register where its log ends. */
-  async demote(failover: string, signal: AbortSignal): Promise<Demotion> {
+  async demote({ epoch, failover }: EpochOfFailover, signal: AbortSignal): Promise<Demotion> {
     const holder = this.#holder;
     const { member, programs, dataDirectory, owner, register } = this.#options;
-    if (holder === undefined || this.#isDemoting)
+    if (holder?.epoch !== epoch || this.#isDemoting)
       throw new Fault('GATE_NOT_HOLDER', `${member} does not hold the right to write, or gives it up already`);
     this.#isDemoting = true;
     try {

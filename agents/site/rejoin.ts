@@ -38,6 +38,10 @@ export async function rejoin(
       options,
       `the register says that epoch ${record.epoch} is written at "${record.holder.site}": nobody else has taken over`,
     );
+  // Another failover has taken away what it held since: what it wrote then is for that one to export.
+  const since = record.chain.findLast((start) => start.member.name === site && start.epoch >= epoch);
+  if (since !== undefined)
+    throw refused(options, `it has held epoch ${since.epoch} since: ask for the rejoin of the later failover`);
   if (!standby.isOurs) {
     await database.withoutGate(async () => {
       await capture.stop();

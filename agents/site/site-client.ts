@@ -57,7 +57,7 @@ export class SiteClient implements SiteControl {
   }
 
   readonly status: SiteControl['status'] = (asset, call) => this.#ask('status', asset, null, call);
-  readonly demote: SiteControl['demote'] = (asset, failover, call) => this.#ask('demote', asset, { failover }, call);
+  readonly demote: SiteControl['demote'] = (asset, of, call) => this.#ask('demote', asset, of, call);
   readonly revoke: SiteControl['revoke'] = (asset, of, call) => this.#ask('revoke', asset, of, call);
   readonly seal: SiteControl['seal'] = (asset, of, call) => this.#ask('seal', asset, of, call);
   readonly unseal: SiteControl['unseal'] = (asset, of, call) => this.#ask('unseal', asset, of, call);

@@ -16,7 +16,7 @@ import type {
   Sealed,
   WriteTested,
 } from '../../src/dr/site-control.ts';
-import type { Demotion, LogEnd } from '../../src/dr/writer-record.ts';
+import type { Demotion, LogEnd, WriterRecord } from '../../src/dr/writer-record.ts';
 import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
 import { storeLogFiles } from '../postgres/store-log-files.ts';
 import { asking, beat, findHeartbeat, type ServerLook, verifySample } from './database-queries.ts';
@@ -42,11 +42,12 @@ export class SiteCommands {
     this.#now = now;
   }
 
-  async demote(failover: string, signal: AbortSignal): Promise<Demoted> {
-    const { register } = this.#database.options;
-    const { record } = await register.read({ signal });
-    const isMine = record.holder.name === this.#site && record.failover === failover;
-    const demotion = isMine && record.demotion !== null ? record.demotion : await this.#database.gate.demote(failover, signal);
+  async demote(of: EpochOfFailover, signal: AbortSignal): Promise<Demoted> {
+    const { record } = await this.#database.options.register.read({ signal });
+    // Before anything is stopped.
+    this.#mustBeOf(record, of);
+    const isMine = record.holder.name === this.#site && record.failover === of.failover;
+    const demotion = isMine && record.demotion !== null ? record.demotion : await this.#database.gate.demote(of, signal);
     return { demotion, storedTo: await this.#storeRest(demotion, signal) };
   }
 
@@ -163,13 +164,20 @@ export class SiteCommands {
   async #mustHaveSay({ epoch, failover }: EpochOfFailover, signal: AbortSignal): Promise<void> {
     const { register, seals } = this.#database.options;
     const known = await register.read({ signal }).catch(() => undefined);
-    const other = known?.record.epoch === epoch ? known.record.failover : undefined;
-    if (other !== undefined && other !== null && other !== failover)
-      throw this.#refused(`the failover "${other}" has a say over epoch ${epoch}`);
+    if (known !== undefined) this.#mustBeOf(known.record, { epoch, failover });
     const { revoked } = seals.kept;
+    if (revoked !== null && revoked.epoch > epoch)
+      throw this.#refused(`epoch ${epoch} is over: the failover "${revoked.failover}" has revoked epoch ${revoked.epoch}`);
     const isOthers = revoked?.epoch === epoch && revoked.failover !== failover;
     if (isOthers && known?.record.failover !== failover)
       throw this.#refused(`the failover "${revoked.failover}" has revoked epoch ${epoch}; undo it first`);
+  }
+
+  /** Of the epoch that is written now, and no other failover's. */
+  #mustBeOf(record: WriterRecord, { epoch, failover }: EpochOfFailover): void {
+    if (record.epoch > epoch) throw this.#refused(`epoch ${epoch} is over: ${record.holder.site} holds epoch ${record.epoch}`);
+    if (record.epoch === epoch && record.failover !== null && record.failover !== failover)
+      throw this.#refused(`the failover "${record.failover}" has a say over epoch ${epoch}`);
   }
 
   /** Waits for the copy of the other site's last log; that of a demotion is stored now at its own site, if it is not yet. */

@@ -158,7 +158,7 @@ export class SiteDaemon {
       case 'admit':
         return database.gate.admit(argument as Member, signal);
       case 'demote':
-        return commands.demote(of.failover, signal);
+        return commands.demote(of, signal);
       case 'revoke':
         return commands.revoke(of, signal);
       case 'seal':

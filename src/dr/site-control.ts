@@ -3,7 +3,8 @@
 //
 // Every call may be made again, with the same words and the same outcome: whoever was killed asks anew. A call that has to wait (demote,
 // catchUp, promoted, protect) waits until it is done or the signal ends it; what it began goes on at the site, and the same call joins it.
-// A call that names a failover is refused (SITE_REFUSED) while another failover has a say over the same epoch.
+// A call that names a failover is refused (SITE_REFUSED) while another failover has a say over the same epoch, and once a later epoch has begun:
+// whoever slept, or has kept what was signed long ago, changes nothing.
 //
 // Faults of every call: SITE_UNREACHABLE (no answer: it may have taken place), SITE_DENIED (the site does not trust who asks, or answers with
 // another key), SITE_UNKNOWN_ASSET, SITE_REFUSED (it cannot be, and will not be by waiting: the message says what to do), and what the work
@@ -27,7 +28,7 @@ export interface SiteControl {
 
   /** Planned, at the old primary: its server is stopped in order, its log stored in this site's repository to the very end, the shutdown
    *  checkpoint included, and the register told. Done only when all three are. */
-  demote(asset: string, failover: string, call: SiteCall): Promise<Demoted>;
+  demote(asset: string, of: EpochOfFailover, call: SiteCall): Promise<Demoted>;
 
   /** From its answer on this site stores no more log of that epoch, nor copies any from another site. Ends no server. */
   revoke(asset: string, of: EpochOfFailover, call: SiteCall): Promise<void>;

@@ -24,7 +24,8 @@ export function failoverSteps(ports: OrchestratorPorts): FailoverSteps {
     register: (database) => writerOf(ports, database),
     nowMs,
     sleep,
-    demote: async ({ asset }, { id, from }, signal) => void (await site(from).demote(asset, id, { signal })),
+    demote: async ({ asset, epoch }, { id, from }, signal) =>
+      void (await site(from).demote(asset, { epoch, failover: id }, { signal })),
     newest: async (signal) => (await ports.journal.read({ signal })).journal,
     powerOff: powerOffOf,
     accepts: plan.fencing.proofs,

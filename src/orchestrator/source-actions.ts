@@ -56,11 +56,12 @@ export async function checkTarget(
 
 export async function demoteOne(
   { site }: OrchestratorPorts,
-  { id, from }: FailoverJournal,
+  { id, from, databases }: FailoverJournal,
   asset: string,
   signal: AbortSignal,
 ): Promise<ActionOutcome> {
-  const { demotion, storedTo } = await site(from).demote(asset, id, { signal });
+  const { epoch } = databases.find((one) => one.asset === asset)!;
+  const { demotion, storedTo } = await site(from).demote(asset, { epoch, failover: id }, { signal });
   return { kind: 'done', facts: { demotion, storedTo } };
 }
 

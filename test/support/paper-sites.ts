@@ -104,7 +104,7 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
       await told('status', asset);
       return statusOf(asset, site, { ...standby, problem: options.notReady ?? null });
     },
-    demote: async (asset, failover) => {
+    demote: async (asset, { failover }) => {
       const registry = registryOf(options);
       const demotion = { ...PAPER_SEALED, systemId: SYSTEM_ID };
       await new WriterRegister(registry, incarnationOf(asset)).change((record) => demoted(record, record, demotion, failover));

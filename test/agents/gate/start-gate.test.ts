@@ -171,7 +171,7 @@ describe.runIf(programs !== undefined)('The start gate of a real server', () => 
       const gate = await StartGate.open({ member: 'a', register, programs: programs!, dataDirectory, tokenFile, args, owner, ask });
       const running = gate.run(over.signal);
       await until('it takes writes', () => scene.writes('a', 'kept'));
-      const demotion = await gate.demote(FAILOVER, over.signal);
+      const demotion = await gate.demote({ epoch: 1, failover: FAILOVER }, over.signal);
       expect(scene.isStopped('a')).toBe(true);
       const { record } = await register.read();
       expect(record).toMatchObject({ state: 'demoted', failover: FAILOVER, demotion });
@@ -207,7 +207,7 @@ describe.runIf(programs !== undefined)('The start gate of a real server', () => 
       expect((await register.read()).record.candidates.map(({ name }) => name)).toEqual(['b', 'c']);
       await until('it asks the new one', () => asked.has('c'));
       expect(await scene.writes('a', 'two')).toBe(true);
-      await gate.demote(FAILOVER, over.signal);
+      await gate.demote({ epoch: 1, failover: FAILOVER }, over.signal);
       await expect(gate.admit({ name: 'd', site: 'd' }, over.signal)).rejects.toMatchObject({ code: 'GATE_NOT_HOLDER' });
       over.abort();
       await running;

@@ -26,9 +26,9 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
       await sites.run();
       const { a, b } = sites.clients();
       await until('A takes writes', () => sites.writes('a', 'last'));
-      const { demotion, storedTo } = await a.demote(ASSET, FAILOVER, call());
+      const { demotion, storedTo } = await a.demote(ASSET, { epoch: 1, failover: FAILOVER }, call());
       expect(sites.isStopped('a')).toBe(true);
-      expect(await a.demote(ASSET, FAILOVER, call())).toEqual({ demotion, storedTo });
+      expect(await a.demote(ASSET, { epoch: 1, failover: FAILOVER }, call())).toEqual({ demotion, storedTo });
       const at = { timeline: demotion.timeline, lsn: demotion.lsn };
       const sealed = await b.seal(ASSET, { epoch: 1, failover: FAILOVER, at }, call());
       expect(sealed.end).toEqual(at);

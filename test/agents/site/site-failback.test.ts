@@ -42,7 +42,7 @@ describe.runIf(programs !== undefined)('A site that was lost', () => {
       // And back, planned.
       await b.admit(ASSET, { name: 'a', site: 'a' }, call());
       await until('A is a candidate again', async () => (await sites.status('a')).standby?.isHealthy);
-      const { demotion } = await b.demote(ASSET, 'f2', call());
+      const { demotion } = await b.demote(ASSET, { epoch: 2, failover: 'f2' }, call());
       const at = { timeline: demotion.timeline, lsn: demotion.lsn };
       await a.seal(ASSET, { epoch: 2, failover: 'f2', at }, call());
       expect((await a.catchUp(ASSET, at, call())).isChainVerified).toBe(true);
@@ -50,6 +50,25 @@ describe.runIf(programs !== undefined)('A site that was lost', () => {
       expect(await a.promoted(ASSET, { epoch: 3, failover: 'f2' }, call())).toMatchObject({ epoch: 3, timeline: 3 });
       await until('A takes writes again', () => sites.writes('a', 'home'));
       expect(await words('a')).toEqual(['first', 'at B', 'home']);
+      // Orders of failovers of before change nothing, whoever has slept over them.
+      const server = sites.serverOf('a');
+      const sealedNow = (await sites.status('a')).sealed;
+      const stale = [
+        a.demote(ASSET, lost, call()),
+        a.demote(ASSET, { epoch: 2, failover: 'f2' }, call()),
+        a.revoke(ASSET, lost, call()),
+        a.seal(ASSET, lost, call()),
+        b.revoke(ASSET, { epoch: 2, failover: 'f2' }, call()),
+        a.rejoin(ASSET, back, call()),
+        // B has held epoch 2 since: what it wrote then is another failover's to export.
+        b.rejoin(ASSET, back, call()),
+      ];
+      for (const order of await Promise.allSettled(stale))
+        expect(order).toMatchObject({ status: 'rejected', reason: { code: 'SITE_REFUSED' } });
+      await a.unseal(ASSET, lost, call());
+      expect((await sites.status('a')).sealed).toEqual(sealedNow);
+      expect(await sites.writes('a', 'on')).toBe(true);
+      expect(sites.serverOf('a')).toBe(server);
     },
     TIMEOUT_MS,
   );
