@@ -27,6 +27,7 @@ import { planRoutes } from './gateway/plan-routes.ts';
 import { sessionRoutes } from './gateway/session-routes.ts';
 import { newId } from './model/identifier.ts';
 import { instantOf, laterBy } from './model/instant.ts';
+import type { CopySite } from './model/replica.ts';
 import type { Tenant } from './model/tenant.ts';
 import { secretReader, writeChannels } from './notify/channel-settings.ts';
 import { DAY_MS } from './policy/duration.ts';
@@ -42,6 +43,7 @@ import { runTerms } from './scheduler/run-terms.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import { openStore } from './store/open.ts';
+import { readOnly } from './store/read-only.ts';
 import { TenantRepositories } from './tenants/tenant-repositories.ts';
 import { appendAudit } from './trust/audit-chain.ts';
 import { AuditCheckpoints, readCheckpoints } from './trust/audit-checkpoint.ts';
@@ -60,6 +62,8 @@ export type ServiceOptions = {
   readonly listen: { readonly host: string; readonly port: number };
   /** Where new tenants' repositories go; below the home when absent. */
   readonly store: string | undefined;
+  /** Where other sites keep copies of repositories. */
+  readonly copies: readonly CopySite[];
   readonly publicUrl: string | undefined;
   /** Addresses and blocks. */
   readonly trustedProxies: readonly string[];
@@ -161,6 +165,7 @@ async function compose(
     program,
     service: { home, store: options.store },
     readSecret: secretReader(join(home, 'secrets')),
+    copies: { sites: options.copies, openStore: copyOpener(options, metrics) },
     shippedPolicies,
     catalogTenant: async () => tenant.id,
     onQueued: (agentId) => waker.wake(agentId),
@@ -270,6 +275,15 @@ function storeOpener(options: ServiceOptions, metrics: ApiMetrics): OpenStore {
         : {}),
       ...(region === undefined ? {} : { region }),
     });
+}
+
+/** Read only, whatever its credentials allow: those of the repositories, unless HOLDFAST_COPY_AWS_... are given, all together. */
+function copyOpener(options: ServiceOptions, metrics: ApiMetrics): (location: string) => Promise<ObjectStore> {
+  const { variables } = options;
+  const own = STORE_VARIABLES.map((name) => [name, variables[`HOLDFAST_COPY_${name}`]] as const);
+  const hasOwn = variables['HOLDFAST_COPY_AWS_ACCESS_KEY_ID'] !== undefined;
+  const open = storeOpener({ ...options, variables: hasOwn ? Object.fromEntries(own) : variables }, metrics);
+  return async (location) => readOnly(await open(location, false));
 }
 
 /** `local`: how this process's own agent reaches it. */

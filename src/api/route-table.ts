@@ -16,6 +16,7 @@ import { PLAN_ROUTES } from './routes/plans.ts';
 import { POINT_ROUTES } from './routes/points.ts';
 import { POLICY_ROUTES } from './routes/policies.ts';
 import { PROMISE_ROUTES } from './routes/promises.ts';
+import { REPLICA_ROUTES } from './routes/replicas.ts';
 import { RESTORE_ROUTES } from './routes/restores.ts';
 import { RUN_ROUTES } from './routes/runs.ts';
 import { TENANT_ROUTES } from './routes/tenants.ts';
@@ -39,6 +40,7 @@ export const ROUTES: readonly Route[] = [
   ...RESTORE_ROUTES,
   ...APPROVAL_ROUTES,
   ...PROMISE_ROUTES,
+  ...REPLICA_ROUTES,
   ...EVENT_ROUTES,
   ...USAGE_ROUTES,
   ...AUDIT_ROUTES,

@@ -2,12 +2,15 @@
 
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { CopySite } from '../model/replica.ts';
 import { wrongBlocks } from '../trust/allowed-sources.ts';
 import { readListen } from './listen-address.ts';
 import { processFacts } from './open.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
+
+const SITE_COPY = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)=(\/.+|s3\+https?:\/\/.+)$/;
 
 export async function serve(invocation: Invocation): Promise<number> {
   const { options, environment, output, signal } = invocation;
@@ -17,6 +20,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     home,
     listen: readListen(options.text('listen') ?? environment.variables.HOLDFAST_LISTEN ?? '127.0.0.1:8480'),
     store: options.text('store') ?? environment.variables.HOLDFAST_STORE,
+    copies: copiesOf(invocation),
     publicUrl: options.text('public-url') ?? environment.variables.HOLDFAST_PUBLIC_URL,
     trustedProxies: proxiesOf(invocation),
     channelsFile: options.text('channels'),
@@ -49,6 +53,23 @@ export async function serve(invocation: Invocation): Promise<number> {
   output.notice('Stopping: runs of this process end or are left to be taken up.');
   await service.stop();
   return 0;
+}
+
+/** "second=/mnt/second": where a site keeps copies of repositories. */
+function copiesOf({ options, environment }: Invocation): readonly CopySite[] {
+  const given = options.texts('copy');
+  const texts = given.length > 0 ? given : (environment.variables.HOLDFAST_COPIES?.split(',') ?? []);
+  const copies = texts.map((text) => {
+    const [, site, location] = SITE_COPY.exec(text.trim()) ?? [];
+    if (site !== undefined && location !== undefined) return { site, location };
+    throw usage(
+      `"${text}" names no copy`,
+      'Give a site and a place, e.g. second=/mnt/second or second=s3+https://host/bucket/prefix.',
+    );
+  });
+  const twice = copies.find(({ site }, n) => copies.findIndex((one) => one.site === site) !== n);
+  if (twice !== undefined) throw usage(`The copies of the site "${twice.site}" are named twice`);
+  return copies;
 }
 
 /** Without them every request through a proxy comes from the proxy: tenants could not say from where, and one who guesses would lock out all. */

@@ -3,6 +3,7 @@
 import { EXIT } from '../base/faults.ts';
 import { formatBytes } from '../base/units.ts';
 import type { Event } from '../client/generated.ts';
+import { roughSpan } from '../policy/duration.ts';
 import { withService } from './service-call.ts';
 import { showList, showOne, whenOf } from './service-show.ts';
 import type { Invocation } from './verb.ts';
@@ -171,6 +172,32 @@ export function posture(invocation: Invocation): Promise<number> {
       `${body.kept} objectives kept, ${body.broken} broken; ${body.unpromised.length} of ${body.assets} assets without a promise`,
     );
     output.summary('posture', { kept: body.kept, broken: body.broken, assets: body.assets, unpromised: body.unpromised });
+    return 0;
+  });
+}
+
+export function replicaList(invocation: Invocation): Promise<number> {
+  const { output } = invocation;
+  return withService(invocation, async ({ client, tenant }) => {
+    const { body } = await client.call('listReplicas', { tenant: (await tenant()).id });
+    const columns = [
+      { title: 'site' },
+      { title: 'state' },
+      { title: 'holds all until' },
+      { title: 'snapshots', align: 'right' as const },
+      { title: 'locked for' },
+      { title: 'seen' },
+      { title: 'trouble' },
+    ];
+    await showList(output, 'replica', body.items, columns, (one) => [
+      one.site,
+      one.state,
+      whenOf(one.asOf),
+      one.snapshots === undefined ? '-' : String(one.snapshots),
+      one.lockedForSeconds === undefined ? '-' : roughSpan(one.lockedForSeconds * 1000),
+      whenOf(one.seenAt),
+      one.trouble ?? '-',
+    ]);
     return 0;
   });
 }

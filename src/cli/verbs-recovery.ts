@@ -215,4 +215,13 @@ export const RECOVERY_VERBS: readonly Verb[] = [
     examples: [['holdfast posture', 'The broken promises first']],
     load: async () => (await import('./service-watch.ts')).posture,
   },
+  {
+    name: 'replica list',
+    summary: 'show the copies of the repository at other sites, as the service saw them last',
+    details: 'It looks every minute where "holdfast serve --copy" says. "replica status" asks a replica itself.',
+    args: [],
+    options: SERVICE,
+    examples: [['holdfast replica list', 'Up to when each site has everything']],
+    load: async () => (await import('./service-watch.ts')).replicaList,
+  },
 ];

@@ -23,6 +23,13 @@ export const SERVICE_VERBS: readonly Verb[] = [
         value: 'LOCATION',
         help: "where new tenants' repositories go: a directory, or s3+https://host/bucket/prefix (default: below --home)",
       },
+      {
+        name: 'copy',
+        kind: 'text',
+        many: true,
+        value: 'SITE=LOCATION',
+        help: 'where a site keeps copies of the repositories ("holdfast replica run"): they are looked at every minute (or HOLDFAST_COPIES, with commas)',
+      },
       { name: 'public-url', kind: 'text', value: 'URL', help: 'how agents and people reach it (default: where it listens)' },
       {
         name: 'trusted-proxy',

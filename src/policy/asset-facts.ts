@@ -37,6 +37,10 @@ export type SiteCopy = {
   readonly site: string;
   /** `startedAt` of the newest recovery point that is there, whole, and so is everything older. */
   readonly newestPointAt?: Instant;
+  /** How many sound ones it lacks, when the facts do not have them all. */
+  readonly lackingCount?: number;
+  /** Of a log: all that was stored until then is there. Absent: unknown. */
+  readonly asOf?: Instant;
   /** For how long what arrives there cannot be deleted; absent: it can. */
   readonly immutabilityMs?: number;
 };

@@ -160,6 +160,7 @@ export function copiesExplanation(
 ): Explanation {
   const causes = broken.map(({ site, there, lagMs, maxLagMs, missing }) => {
     if (there === undefined) return `nothing is known of a copy at the site "${site}"`;
+    if (lagMs > maxLagMs && missing === 0) return `the site "${site}" is ${roughSpan(lagMs)} behind with the log`;
     if (lagMs > maxLagMs)
       return `the site "${site}" lacks ${missing} recovery point${missing === 1 ? '' : 's'} and is ${roughSpan(lagMs)} behind`;
     return `what lies at the site "${site}" can be deleted too early`;

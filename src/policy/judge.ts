@@ -9,7 +9,7 @@
 // What cannot be shown to be kept is broken: a promise is not kept by lack of facts.
 
 import type { Instant } from '../model/instant.ts';
-import type { AssetFacts, JudgedPoint } from './asset-facts.ts';
+import type { AssetFacts, JudgedPoint, SiteCopy } from './asset-facts.ts';
 import { DAY_MS, roughSpan } from './duration.ts';
 import {
   copiesExplanation,
@@ -99,9 +99,10 @@ function judgeCopies({ copies }: EffectivePolicy, facts: AssetFacts, sound: read
     const newestThere = there?.newestPointAt ?? '';
     const missing = sound.filter(({ startedAt }) => startedAt > newestThere);
     // Waiting since it was finished: before that there was nothing to copy.
-    const lagMs = missing.length === 0 ? 0 : now - Math.min(...missing.map(({ endedAt }) => Date.parse(endedAt)));
+    const pointLagMs = missing.length === 0 ? 0 : now - Math.min(...missing.map(({ endedAt }) => Date.parse(endedAt)));
+    const lagMs = Math.max(pointLagMs, logLagMs(facts, there, now));
     const isDeletable = (there?.immutabilityMs ?? 0) < immutabilityMs;
-    return { site, there, lagMs, maxLagMs, missing: missing.length, isDeletable };
+    return { site, there, lagMs, maxLagMs, missing: there?.lackingCount ?? missing.length, isDeletable };
   });
   const broken = judged.filter(({ there, lagMs, maxLagMs, isDeletable }) => there === undefined || lagMs > maxLagMs || isDeletable);
   // What is measured is the site that stands worst against its own promise.
@@ -114,6 +115,12 @@ function judgeCopies({ copies }: EffectivePolicy, facts: AssetFacts, sound: read
     promised: seconds(worst.maxLagMs),
   };
   return [broken.length === 0 ? judgement : { ...judgement, ...copiesExplanation(broken) }];
+}
+
+/** Of a database: since when the copy may lack what was stored of the log. */
+function logLagMs({ log }: AssetFacts, there: SiteCopy | undefined, now: number): number {
+  if (log?.latestAt === undefined || there?.asOf === undefined || there.asOf >= log.latestAt) return 0;
+  return Math.max(0, now - Date.parse(there.asOf));
 }
 
 /** An objective that only time breaks. */

@@ -16,6 +16,7 @@ import { roughSpan } from '../policy/duration.ts';
 import { type Judgement, judgeAsset, type Objective } from '../policy/judge.ts';
 import { tasksOf } from '../policy/policy-tasks.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
+import type { CopyWatch } from './copy-watch.ts';
 import type { LogWindows } from './log-windows.ts';
 import { eachItem } from './pages.ts';
 import type { PolicyBook } from './policy-book.ts';
@@ -43,6 +44,7 @@ export type JudgeLoopOptions = {
   readonly catalog: Catalog;
   readonly book: PolicyBook;
   readonly logs: Pick<LogWindows, 'proved'>;
+  readonly copies: Pick<CopyWatch, 'isReady' | 'copiesOf'>;
   readonly now: () => Date;
   readonly log: Pick<Logger, 'error'>;
 };
@@ -96,13 +98,15 @@ export class JudgeLoop {
   }
 
   async #judge(asset: Asset): Promise<{ readonly broken: number; readonly changed: number }> {
-    const { book, now } = this.#options;
+    const { book, copies, now } = this.#options;
     const tenant = book.tenant(asset.tenantId);
     if (tenant === undefined || tenant.state === 'closed') return { broken: 0, changed: 0 };
     const at = now();
     const { policy } = book.inForce(tenant, asset);
     const known = this.#known!.get(asset.id) ?? new Map<Objective, Known>();
     this.#known!.set(asset.id, known);
+    // Not yet seen is not missing.
+    if (policy.copies.length > 0 && !copies.isReady) return { broken: 0, changed: 0 };
     const facts = await this.#facts(asset, policy);
     let judgements = judgeAsset(policy, facts, at);
     if (judgements.some(({ objective, isKept }) => !isKept && known.get(objective)?.state.isKept !== false))
@@ -119,22 +123,24 @@ export class JudgeLoop {
 
   /** Enough to see whether promises are kept. */
   async #facts(asset: Asset, policy: EffectivePolicy): Promise<AssetFacts> {
-    const { catalog } = this.#options;
+    const { catalog, copies: watch } = this.#options;
     const { id, state, createdAt } = asset;
     const promisesNothing =
       Object.keys(policy.objectives).length === 0 && policy.recoveryWindowMs === undefined && policy.copies.length === 0;
     const points = promisesNothing ? [] : await catalog.recoveryPoints.deciding(id, DAMAGED_MAX);
     const firstBackupAt = await this.#firstBackup(id);
     const log = asset.source.kind === 'postgres' && !promisesNothing ? await this.#log(asset) : undefined;
+    const sites = policy.copies.map(({ site }) => site);
+    const { copies, lacking } = await watch.copiesOf(asset, sites, points);
     return {
       ...(log === undefined ? {} : { log }),
       assetId: id,
       state,
       createdAt,
       ...(firstBackupAt === undefined ? {} : { firstBackupAt }),
-      points,
+      points: [...points, ...lacking.filter(({ snapshot }) => points.every((one) => one.snapshot !== snapshot))],
       lastRuns: [],
-      copies: [],
+      copies,
     };
   }
 

@@ -15,6 +15,7 @@ import { routeEvents } from '../notify/event-router.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
 import { CaptureKeeper } from './capture-keeper.ts';
 import { type ClockState, ClockWatch } from './clock-watch.ts';
+import { type CopyPorts, CopyWatch } from './copy-watch.ts';
 import type { DueTask } from './due-task.ts';
 import { Executor, type ExecutorLimits } from './executor.ts';
 import { HISTORY_TERMS, type HistoryTerms, trimHistory } from './history.ts';
@@ -41,6 +42,8 @@ const LOOK_SHARE = 20;
 export type SchedulerOptions = {
   readonly catalog: Catalog;
   readonly tenants: ServiceRunPorts['tenants'];
+  /** Of repositories at other sites; absent: there are none. */
+  readonly copies?: CopyPorts | undefined;
   readonly erasure: ErasurePorts;
   readonly now: () => Date;
   /** Milliseconds that nobody can set: performance.now. */
@@ -78,6 +81,7 @@ export class Scheduler {
   readonly #planner: Planner;
   readonly #plans: PlanKeeper;
   readonly #executor: Executor;
+  readonly #copies: CopyWatch;
   readonly #judge: JudgeLoop;
   readonly #stopping = new AbortController();
   #clockState: ClockState | undefined;
@@ -89,6 +93,7 @@ export class Scheduler {
   #busy: Promise<void> = Promise.resolve();
   #telling: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
+  #lookingAtCopies: Promise<void> | undefined;
   #longTickAt = Number.NEGATIVE_INFINITY;
   #tidiedAt = Number.NEGATIVE_INFINITY;
   #told = new Set<string>();
@@ -106,7 +111,8 @@ export class Scheduler {
     const onQueued = (agentId: string): void => options.onQueued?.(agentId);
     this.onLogNote = logNotes({ ...options, keeper, windows: this.logs, onQueued });
     this.#watch = new LogWatch({ ...options, keeper, windows: this.logs, onQueued, databases: () => this.#planner.databases });
-    this.#judge = new JudgeLoop({ ...options, book: this.book, logs: this.logs });
+    this.#copies = new CopyWatch(options);
+    this.#judge = new JudgeLoop({ ...options, book: this.book, logs: this.logs, copies: this.#copies });
     this.#executor = new Executor({
       ...options,
       book: this.book,
@@ -149,6 +155,7 @@ export class Scheduler {
     await this.#busy;
     await this.#telling;
     await this.#looking;
+    await this.#lookingAtCopies;
   }
 
   /** Something was queued, or an asset or a policy was changed. What is queued begins at once; changes are looked for as often as a small share
@@ -181,6 +188,7 @@ export class Scheduler {
       await this.#shortSteps();
       await this.#step('keep plans', () => this.#keepPlans());
       this.#lookAtLogs();
+      this.#lookAtCopies();
       await this.#step('judge promises', () => this.#judge.judgeAll(this.#stopping.signal));
       await this.#step('drop what is old', () => this.#tidy());
       this.#tell();
@@ -198,6 +206,8 @@ export class Scheduler {
     await this.#executor.idle();
     await this.#busy;
     await this.#telling;
+    await this.#looking;
+    await this.#lookingAtCopies;
   }
 
   async #shortSteps(): Promise<void> {
@@ -283,6 +293,13 @@ export class Scheduler {
     if (this.#stopping.signal.aborted) return;
     this.#looking ??= this.#step('look at logs', () => this.#watch.look(this.#stopping.signal)).finally(() => {
       this.#looking = undefined;
+    });
+  }
+
+  #lookAtCopies(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#lookingAtCopies ??= this.#step('look at copies', () => this.#copies.look(this.#stopping.signal)).finally(() => {
+      this.#lookingAtCopies = undefined;
     });
   }
 

@@ -52,6 +52,7 @@ export function withLimit(inner: ObjectStore, options: LimitOptions, timing: Tim
     delete: (key, o) => pass(o?.signal, () => inner.delete(key, o)),
     probe: (o) => pass(o?.signal, () => inner.probe(o)),
     list: (prefix, o) => inner.list(prefix, o),
+    ...(inner.lockedForMs && { lockedForMs: (o) => pass(o?.signal, () => inner.lockedForMs!(o)) }),
     // Who reads an object's file by itself passes by this limit.
     ...(inner.localPath && options.downloadBytesPerSecond === undefined && { localPath: inner.localPath.bind(inner) }),
     close: () => inner.close(),

@@ -60,6 +60,7 @@ export function withMeasure(inner: ObjectStore, report: (event: StoreEvent) => v
         return { next: () => attempt('list', prefix, () => pages.next(), none) };
       },
     }),
+    ...(inner.lockedForMs && { lockedForMs: (o) => attempt('probe', '', () => inner.lockedForMs!(o), none) }),
     ...(inner.localPath && { localPath: inner.localPath.bind(inner) }),
     close: () => inner.close(),
   };

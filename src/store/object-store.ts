@@ -98,6 +98,10 @@ export interface ObjectStore {
    *  Also clears away what writers that died have left behind outside the keys. */
   probe(options?: CallOptions): Promise<StoreFacts>;
 
+  /** For how long nobody at all can delete what is put here now: Object Lock by default, in the mode that knows no exception. 0, or no such verb:
+   *  whoever may delete can. */
+  lockedForMs?(options?: CallOptions): Promise<number>;
+
   /** Where the object lies in the local file system, when it does: lets workers read it without a copy through this port. */
   localPath?(key: StoreKey): string;
 

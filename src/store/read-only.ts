@@ -15,6 +15,7 @@ export function readOnly(inner: ObjectStore): ObjectStore {
     list: (prefix, options) => inner.list(prefix, options),
     read: (key, options) => inner.read(key, options),
     close: () => inner.close(),
+    ...(inner.lockedForMs && { lockedForMs: inner.lockedForMs.bind(inner) }),
     ...(inner.localPath === undefined ? {} : { localPath: (key: string) => inner.localPath!(key) }),
     put: refuse,
     delete: refuse,

@@ -37,6 +37,7 @@ export function withRetry(inner: ObjectStore, options: RetryOptions, timing: Tim
         return { next: () => call(o?.signal, () => pages.next()) };
       },
     }),
+    ...(inner.lockedForMs && { lockedForMs: (o) => call(o?.signal, () => inner.lockedForMs!(o)) }),
     ...(inner.localPath && { localPath: inner.localPath.bind(inner) }),
     close: () => inner.close(),
   };

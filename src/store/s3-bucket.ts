@@ -51,7 +51,11 @@ export type S3Page = {
   readonly next: string | undefined;
 };
 
+/** `days`: of retention by default in compliance mode; of others somebody may be excepted. */
+export type ObjectLock = { readonly days: number };
+
 const PAGE_OBJECTS_MAX = 1_000;
+const DAYS_OF_YEAR = 365;
 
 export class S3Bucket {
   readonly #client: S3Client;
@@ -189,11 +193,15 @@ export class S3Bucket {
     }
   }
 
-  async hasObjectLock(signal: AbortSignal | undefined): Promise<boolean> {
+  /** Undefined: there is none, or nobody can count on it. */
+  async objectLock(signal: AbortSignal | undefined): Promise<ObjectLock | undefined> {
     try {
       const command = new GetObjectLockConfigurationCommand({ Bucket: this.#bucket });
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
-      return answer.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled';
+      const { ObjectLockEnabled, Rule } = answer.ObjectLockConfiguration ?? {};
+      if (ObjectLockEnabled !== 'Enabled') return undefined;
+      const { Mode, Days = 0, Years = 0 } = Rule?.DefaultRetention ?? {};
+      return { days: Mode === 'COMPLIANCE' ? Days + Years * DAYS_OF_YEAR : 0 };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const fault = s3Fault(error, this.#what('look at Object Lock of', ''));
@@ -201,7 +209,7 @@ export class S3Bucket {
       // A passing trouble is no answer. "None", "never heard of it" (501) and "you may not ask" all mean that nobody can count on
       // it.
       if (fault.retry === 'later' && (statusOf(error) ?? 0) !== 501) throw fault;
-      return false;
+      return undefined;
     }
   }
 

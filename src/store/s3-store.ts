@@ -35,6 +35,7 @@ export type S3StoreOptions = {
   readonly concurrency?: number;
 };
 
+const DAY_MS = 86_400_000;
 const CONCURRENCY = 16;
 const REGION = 'us-east-1';
 
@@ -116,13 +117,17 @@ class S3Store implements ObjectStore {
   async probe(options?: CallOptions): Promise<StoreFacts> {
     const signal = options?.signal;
     const name = `${this.#prefix}probe-${randomBytes(8).toString('hex')}~`;
-    const objectLock = (await this.#bucket.hasObjectLock(signal)) ? 'available' : 'unavailable';
+    const objectLock = (await this.#bucket.objectLock(signal)) === undefined ? 'unavailable' : 'available';
     try {
       await this.#probeConditions(name, signal);
     } finally {
       await this.#bucket.delete(name, signal).catch(() => {});
     }
     return { conditionalWrites: true, objectLock };
+  }
+
+  async lockedForMs(options?: CallOptions): Promise<number> {
+    return ((await this.#bucket.objectLock(options?.signal))?.days ?? 0) * DAY_MS;
   }
 
   async close(): Promise<void> {

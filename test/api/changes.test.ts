@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { type Replica, replicasSetting } from '../../src/model/replica.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
 import { newService } from './new-service.ts';
 import { POLICY_TEXT, populate } from './world.ts';
@@ -366,6 +367,22 @@ describe('the audit', () => {
     const admin = await service.addToken({ role: 'audit-admin' });
     expect((await service.ask('GET', '/v1/audit', { token: admin })).json.items).toHaveLength(2);
     expect((await service.ask('GET', '/v1/audit', { token: await service.tokenFor(tenant, 'auditor') })).status).toBe(403);
+  });
+});
+
+describe('copies at other sites', () => {
+  it('are told as they were seen last; none when the service knows of no site', async () => {
+    const { service, tenant, ask } = await bureau();
+    expect((await ask('GET', '/replicas')).json).toEqual({ items: [] });
+    const seen: Replica = {
+      site: 'east',
+      state: 'following',
+      asOf: '2026-11-21T07:59:58.000Z',
+      snapshots: 3,
+      seenAt: '2026-11-21T08:00:00.000Z',
+    };
+    await service.catalog.settings.set(replicasSetting(tenant.id), JSON.stringify([seen]));
+    expect((await ask('GET', '/replicas')).json).toEqual({ items: [seen] });
   });
 });
 

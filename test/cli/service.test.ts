@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { replicasSetting } from '../../src/model/replica.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
 import { decodeBase32, stepOf, totpCode } from '../../src/trust/totp.ts';
 import { ServiceUnderTest } from '../api/service-under-test.ts';
@@ -181,6 +182,15 @@ describe('the verbs of the service', () => {
     expect(await ok('agents', 'list')).toContain('host-of-bureau-a');
     expect(await ok('person', 'list')).toContain('somebody@bureau-a');
     expect(await ok('approval', 'list')).toContain('hold.release');
+    const copy = {
+      site: 'east',
+      state: 'following',
+      asOf: '2026-11-21T07:59:58.000Z',
+      snapshots: 3,
+      lockedForSeconds: 35 * 86_400,
+    };
+    await service.catalog.settings.set(replicasSetting(tenant.id), JSON.stringify([copy]));
+    expect(await ok('replica', 'list')).toMatch(/^east +following +2026-11-21 07:59:58 +3 +35d +- +-$/m);
   });
 
   it('say what is wrong before or as the service does', async () => {
@@ -195,6 +205,15 @@ describe('the verbs of the service', () => {
       status: 2,
       stderr: expect.stringContaining('no tenant "bureau-x"'),
     });
+    for (const [copies, message] of [
+      [['east'], '"east" names no copy'],
+      [['east=relative'], 'names no copy'],
+      [['east=/a', 'east=/b'], 'The copies of the site "east" are named twice'],
+    ] as const)
+      expect(await run(['serve', ...copies.flatMap((copy) => ['--copy', copy])])).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining(message),
+      });
     const wrong = await run(['whoami', '--json'], { HOLDFAST_TOKEN: `hf_${'a'.repeat(43)}` });
     expect(records(wrong.stdout)[0]).toMatchObject({ kind: 'error', code: 'REQUEST_UNAUTHENTICATED' });
   });

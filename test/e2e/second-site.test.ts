@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import type { Replica } from '../../src/model/replica.ts';
 import type { Run } from '../../src/model/run.ts';
 import { isOver } from '../../src/model/run-state.ts';
 import { CHECKOUT } from '../architecture/source-files.ts';
@@ -43,9 +44,14 @@ test('a service at the second site restores from its own replicas when the first
   const homeA = join(root, 'a/home');
   const storeA = join(root, 'a/store');
   mkdirSync(dirname(variables.SITE_B), { recursive: true });
-  const first = await Served.start(homeA, { args: ['--store', storeA] });
+  const first = await Served.start(homeA, { args: ['--store', storeA, '--copy', `b=${variables.SITE_B}`] });
   const [tenant] = (await first.get<Listed<{ id: string; name: string }>>('/v1/tenants')).items;
   const base = `/v1/tenants/${tenant!.id}`;
+  const seen = (state: string): Promise<unknown> =>
+    first.until(`the copy is ${state}`, async () =>
+      (await first.get<Listed<Replica>>(`${base}/replicas`)).items.find((one) => one.site === 'b' && one.state === state),
+    );
+  await seen('missing');
   const [agent] = (await first.get<Listed<{ id: string }>>(`${base}/agents`)).items;
   const tree = join(root, 'tree');
   mkdirSync(tree);

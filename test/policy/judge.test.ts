@@ -208,6 +208,18 @@ describe('copies', () => {
     });
   });
 
+  it('of a log may lag as well: counted from when the site had all of it', () => {
+    const log = { earliestAt: ago(20), latestAt: ago(0.1) };
+    const at = (asOf: string) => ({ log, copies: [{ ...held, newestPointAt: ago(0.5), asOf }] });
+    expect(one(COPIES, at(ago(0.05)))).toMatchObject({ isKept: true, measured: 0 });
+    expect(one(COPIES, at(ago(1)))).toMatchObject({ isKept: true, measured: 3600 });
+    expect(one(COPIES, at(ago(3)))).toMatchObject({
+      isKept: false,
+      measured: 3 * 3600,
+      cause: 'The site "east" is 3h behind with the log',
+    });
+  });
+
   it('are all needed: one of two is not enough', () => {
     const both = { copies: [...COPIES.copies, { site: 'west' }] };
     expect(one(both, { copies: [{ ...held, newestPointAt: ago(0.5) }] })).toMatchObject({

@@ -1,104 +1,18 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
-import { backUp as backUpWith } from '../../src/engine/backup.ts';
-import { BackupProgress } from '../../src/engine/backup-progress.ts';
-import { backUpStream } from '../../src/engine/backup-stream.ts';
-import type { RecoveryPoint } from '../../src/model/recovery-point.ts';
 import type { Run } from '../../src/model/run.ts';
 import type { RunKind } from '../../src/model/run-kind.ts';
-import type { Repository } from '../../src/repository/repository.ts';
 import type { Scheduler, SchedulerOptions } from '../../src/scheduler/scheduler.ts';
-import { openStore } from '../../src/store/open.ts';
-import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
 import { makeBase, newLogWriter, RECORD, writeLog } from '../support/log-asset.ts';
-import { eventsOf, MINUTE, newScene, newScheduler, type Scene } from './scene.ts';
+import { backUp, ENVIRONMENT, PROGRAM, type Repositories, withRepository } from './repository-scene.ts';
+import { eventsOf, MINUTE, newScheduler, type Scene } from './scene.ts';
 
-const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
-const ENVIRONMENT = { PATH: process.env.PATH ?? '', HOME: tmpdir(), NODE_COMPILE_CACHE: join(tmpdir(), 'holdfast-test-code') };
 const PATIENCE = { timeout: 60_000 };
 const LIMITS = { heavyMax: 2, lightMax: 2 };
 const POLICY = `name: plan\nschedule:\n  - cron: "0 * * * *"\nretention: { keepLast: 2, keepTags: [[keep]] }\n`;
-
-type Repositories = Scene & { readonly tenants: TenantRepositories; cli(...args: string[]): string };
-
-async function withRepository(policy = POLICY): Promise<Repositories> {
-  const scene = await newScene(policy);
-  const { directory, catalog, tenant, things } = scene;
-  const tenants = new TenantRepositories({
-    catalog,
-    baseLocation: join(directory, 'repositories'),
-    secretsDirectory: join(directory, 'secrets'),
-    cacheDirectory: join(directory, 'cache'),
-    environment: {},
-    openStore: (location, create) => openStore(location, { create }),
-    process: { host: 'test', processId: process.pid, bootId: 'test' },
-    random: things.random,
-  });
-  onTestFinished(() => tenants.close());
-  mkdirSync(join(directory, 'repositories'));
-  await tenants.create(tenant);
-  const place = await tenants.place(tenant.id);
-  const where = ['--repo', place.location, '--passphrase-file', place.passphraseFile, '--cache-dir', place.cacheDirectory];
-  const cli = (...args: string[]): string => {
-    const { status, stdout, stderr } = spawnSync(PROGRAM, [...args, ...where], { env: ENVIRONMENT, encoding: 'utf8' });
-    if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr}`);
-    return stdout;
-  };
-  return { ...scene, tenants, cli };
-}
-
-/** A snapshot of the asset: content that was never there before. Answers its name. */
-async function storeStream(repository: Repository, asset: string, content: Uint8Array): Promise<string> {
-  await repository.openIndex();
-  const progress = new BackupProgress();
-  const details = {
-    asset,
-    type: 'stream' as const,
-    host: 'test',
-    user: 'test',
-    paths: [asset],
-    tags: [],
-    program: 'test',
-    now: () => new Date(),
-    threads: 1,
-    level: 1,
-    signal: new AbortController().signal,
-    progress,
-    listener: { onProblem: () => {} },
-  };
-  const { id } = await backUpWith(repository, details, async ({ pipeline, parameters, keyring }) => ({
-    root: await backUpStream({
-      session: pipeline,
-      stream: (async function* () {
-        yield content;
-      })(),
-      chunking: parameters.content,
-      multiplier: keyring.multiplier,
-      progress,
-    }),
-  }));
-  return id;
-}
-
-/** A backup of the asset, as an agent's would be known. */
-async function backUp(
-  scene: Repositories,
-  more: Partial<RecoveryPoint> = {},
-  store = (repository: Repository) => storeStream(repository, scene.asset.name, scene.things.random(300_000)),
-): Promise<string> {
-  const { catalog, things, tenant, asset, clock } = scene;
-  const snapshot = await scene.tenants.use(tenant.id, store);
-  const at = clock.now().toISOString();
-  clock.pass(MINUTE);
-  const point = things.point(tenant.id, { assetId: asset.id, assetName: asset.name, snapshot, startedAt: at, endedAt: at });
-  const { provenAt: _, proof: __, ...unproved } = point;
-  await catalog.recoveryPoints.put({ ...unproved, isSound: true, isHeld: false, tags: [], hasWarnings: false, ...more });
-  return snapshot;
-}
 
 function schedulerOf(scene: Repositories, more: Partial<SchedulerOptions> = {}): Scheduler {
   const { tenants } = scene;
@@ -143,7 +57,7 @@ function packsOf(scene: Repositories): string[] {
 
 describe('a forget', () => {
   it('drops what the policy does not keep, in the repository and in the catalogue; never what is held or has a tag to keep', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const first = await backUp(scene);
     const held = await backUp(scene, { isHeld: true });
     const tagged = await backUp(scene, { tags: ['keep'] });
@@ -158,7 +72,7 @@ describe('a forget', () => {
   });
 
   it('keeps the newest sound point even when newer ones are damaged and it was asked to drop it by name', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const sound = await backUp(scene);
     const damaged = [await backUp(scene, { isSound: false }), await backUp(scene, { isSound: false })];
     await execute(scene, 'forget', { assetId: scene.asset.id });
@@ -168,7 +82,7 @@ describe('a forget', () => {
   });
 
   it('keeps the newest base of a database that can be restored, although younger ones wait for their log, and when it is named', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const base = (start: number) => backUp(scene, {}, async (repository) => (await makeBase(repository, { start })).id);
     await scene.tenants.use(scene.tenant.id, (repository) => writeLog(newLogWriter(repository), 8 * RECORD));
     const [first, second] = [await base(0), await base(2 * RECORD)];
@@ -180,7 +94,7 @@ describe('a forget', () => {
   });
 
   it('that died between catalogue and repository is finished by the next one', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const first = await backUp(scene);
     await backUp(scene);
     const third = await backUp(scene);
@@ -203,7 +117,7 @@ describe('a forget', () => {
 
 describe('a verify', () => {
   it('in full proves every recovery point that was known, and the sessions of agents', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const snapshot = await backUp(scene);
     const { catalog, tenant, agent, things } = scene;
     const at = scene.clock.now().toISOString();
@@ -218,7 +132,7 @@ describe('a verify', () => {
   });
 
   it('of a sample proves nothing of a whole recovery point, and each takes other packs', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const snapshot = await backUp(scene);
     const seeds = [];
     for (let n = 0; n < 2; n++)
@@ -228,7 +142,7 @@ describe('a verify', () => {
   });
 
   it('that finds damage fails with an event and marks what cannot be restored', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const first = await backUp(scene);
     // The largest is one of content.
     const [pack] = packsOf(scene).sort((a, b) => statSync(b).size - statSync(a).size);
@@ -248,7 +162,7 @@ describe('a verify', () => {
   });
 
   it('finds a recovery point whose snapshot somebody removed from the repository', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const [gone, there] = [await backUp(scene), await backUp(scene)];
     scene.cli('forget', gone);
     const run = await execute(scene, 'verify', { parameters: { mode: 'full' } });
@@ -259,7 +173,7 @@ describe('a verify', () => {
   });
 
   it('of sessions reads back what agents have stored, and tells which of them stored something else', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const { catalog, tenant, agent, things, clock } = scene;
     const good = await backUp(scene);
     const before = new Set(packsOf(scene));
@@ -288,7 +202,7 @@ describe('a verify', () => {
   });
 
   it('without keys (a scrub) works, too', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     await backUp(scene);
     expect(await execute(scene, 'verify', { parameters: { mode: 'scrub' } })).toMatchObject({ state: 'succeeded' });
   });
@@ -296,7 +210,7 @@ describe('a verify', () => {
 
 describe('other runs of the service', () => {
   it('a prune frees what was forgotten', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     for (let n = 0; n < 4; n++) {
       await backUp(scene);
     }
@@ -307,7 +221,7 @@ describe('other runs of the service', () => {
   });
 
   it('a backup of the catalogue lies in a repository of its own, can be restored and opened, and leaves no copy behind', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const { directory, tenant } = scene;
     const run = await execute(scene, 'catalog-backup');
     const system = join(directory, 'repositories', '_system');
@@ -324,14 +238,14 @@ describe('other runs of the service', () => {
   });
 
   it('a run whose repository does not answer fails with the fault of the program, and is tried again when that may help', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     rmSync(join(scene.directory, 'repositories'), { recursive: true });
     const run = await execute(scene, 'prune');
     expect(run).toMatchObject({ state: 'failed', fault: { code: expect.stringMatching(/^(?:STORE|FORMAT)_/) } });
   });
 
   it('a child that dies is a fault of its own, tried again until the attempts are used up', async () => {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const script = join(scene.directory, 'dies');
     writeFileSync(script, '#!/bin/sh\necho "no luck" >&2\nkill -9 $$\n', { mode: 0o755 });
     const scheduler = schedulerOf(scene, { program: { command: script, environment: ENVIRONMENT } });
@@ -351,7 +265,7 @@ describe('other runs of the service', () => {
 describe('a run that works', () => {
   /** A program that tells its process id, says how far it is and ends when it is interrupted, as ours does. */
   async function slow(): Promise<Repositories & { pid(): number; scheduler(more?: Partial<SchedulerOptions>): Scheduler }> {
-    const scene = await withRepository();
+    const scene = await withRepository(POLICY);
     const script = join(scene.directory, 'slow');
     const pidFile = join(scene.directory, 'pid');
     writeFileSync(
@@ -464,7 +378,7 @@ while :; do sleep 0.05; done
 });
 
 it('our command line ends when the process that holds its lifeline dies, and not before', async () => {
-  const scene = await withRepository();
+  const scene = await withRepository(POLICY);
   writeFileSync(join(scene.directory, 'disk.img'), Buffer.alloc(1024 * 1024, 7));
   scene.cli('backup', join(scene.directory, 'disk.img'), '--type', 'volume');
   const { location, passphraseFile, cacheDirectory } = await scene.tenants.place(scene.tenant.id);

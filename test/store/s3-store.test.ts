@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
-import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, PutObjectCommand, PutObjectLockConfigurationCommand, S3Client } from '@aws-sdk/client-s3';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { isFault } from '../../src/base/faults.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
-import { withRetry } from '../../src/store/retry.ts';
+import { RETRY, withRetry } from '../../src/store/retry.ts';
 import { openS3Store, type S3StoreOptions } from '../../src/store/s3-store.ts';
+import { systemTiming } from '../../src/store/timing.ts';
 import { objectStoreConformance } from '../conformance/object-store.ts';
 import { startS3, type TestS3 } from '../support/ceph.ts';
 import { lossyProxy, type Mischief, type PoorS3, poorS3 } from '../support/http-peer.ts';
@@ -113,6 +114,25 @@ describe.skipIf(s3 === undefined)('an S3 store, against Ceph RGW', () => {
     client.destroy();
     const facts = 'no fault but {"conditionalWrites":true,"objectLock":"available"}';
     expect(await code(open({ bucket: lockBucket }).probe())).toBe(createdTwice ? 'STORE_NO_CONDITIONAL_WRITES' : facts);
+  });
+
+  it('says for how long nobody can delete what a bucket locks, and that others lock nothing', async () => {
+    const { endpoint, region, credentials } = s3 as TestS3;
+    const client = new S3Client({ endpoint, region, credentials: { ...credentials }, forcePathStyle: true });
+    onTestFinished(() => client.destroy());
+    const Bucket = `${freshPrefix()}-locked`;
+    await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true }));
+    const lockedForMs = async (Mode?: 'COMPLIANCE' | 'GOVERNANCE'): Promise<number | undefined> => {
+      if (Mode !== undefined) {
+        const ObjectLockConfiguration = { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention: { Mode, Days: 35 } } } as const;
+        await client.send(new PutObjectLockConfigurationCommand({ Bucket, ObjectLockConfiguration }));
+      }
+      return withRetry(open({ bucket: Bucket }), RETRY, systemTiming).lockedForMs?.();
+    };
+    expect(await lockedForMs(), 'a lock that nothing gets by itself').toBe(0);
+    expect(await lockedForMs('GOVERNANCE'), 'some may delete nevertheless').toBe(0);
+    expect(await lockedForMs('COMPLIANCE')).toBe(35 * 86_400_000);
+    expect(await open().lockedForMs?.()).toBe(0);
   });
 
   it('says that a bucket has no Object Lock', async () => {

@@ -1,0 +1,34 @@
+// The copy of a tenant's repository at another site, as the service saw it last.
+
+import { type Static, Type } from 'typebox';
+import { Name } from './identifier.ts';
+import { Instant } from './instant.ts';
+
+/** missing: there is none. seeding: not whole yet. following: whole, and kept up. released: it goes its own way. unreachable: as it was seen before, if ever. */
+const REPLICA_STATES = ['missing', 'seeding', 'following', 'released', 'unreachable'] as const;
+
+export const Replica = Type.Object(
+  {
+    site: Name,
+    state: Type.Unsafe<(typeof REPLICA_STATES)[number]>(Type.Union(REPLICA_STATES.map((state) => Type.Literal(state)))),
+    asOf: Type.Optional(
+      Type.Unsafe<Instant>({ ...Instant, description: 'what the repository held then is there, by the clock of who copies' }),
+    ),
+    snapshots: Type.Optional(Type.Integer({ minimum: 0 })),
+    lockedForSeconds: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'for how long nobody can delete there what arrives; absent: it can be deleted' }),
+    ),
+    seenAt: Type.Optional(Instant),
+    trouble: Type.Optional(Type.String({ maxLength: 1000, description: 'why it could not be looked at' })),
+  },
+  { additionalProperties: false, $id: 'Replica' },
+);
+export type Replica = Static<typeof Replica>;
+
+/** Where a site keeps copies: a directory or a bucket, as of a service's own repositories. */
+export type CopySite = { readonly site: string; readonly location: string };
+
+/** JSON of a list of replicas. */
+export function replicasSetting(tenantId: string): string {
+  return `replicas:${tenantId}`;
+}
