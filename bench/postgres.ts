@@ -1,12 +1,13 @@
-// What capture of its log costs a PostgreSQL server at full speed, and how fast that log is replayed. Run: bin/node bench/postgres.ts [--scale N]
+// What capture of its log costs a PostgreSQL server at full speed, and how fast that log is replayed: beside the limit, which is the same server
+// replaying the same log from the files in production's own pg_wal, each taken with one `cp`. Run: bin/node bench/postgres.ts [--scale N]
 // [--seconds N]. Base backups: postgres-base.ts; what is lost with a host: postgres-rpo.ts. Everything lies in memory, so disks do not count.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../test/support/postgres.ts';
+import { makeOwned, postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../test/support/postgres.ts';
 
 const HOLDFAST = join(import.meta.dirname, '../bin/holdfast');
 
@@ -76,8 +77,47 @@ async function pgbenchAsync(server: TestServer, during: number): Promise<number>
   return Number(/tps = ([\d.]+)/.exec(text)?.[1] ?? 0);
 }
 
+function position(lsn: string): number {
+  const [high, low] = lsn.split('/').map((part) => Number.parseInt(part, 16)) as [number, number];
+  return high * 2 ** 32 + low;
+}
+
+const copyOfBase = join(scratch, 'limit');
+
+/** MB of log a second with nothing between the server and the files, from its start to its promotion. */
+async function replayLimit(server: TestServer, until: string): Promise<number> {
+  // A record behind the place at which the copy is to stop.
+  await server.sql("SELECT pg_create_restore_point('behind')");
+  const copy = new TestServer(programs!, copyOfBase, makeOwned(join(scratch, 'limit-socket')));
+  copy.configure({
+    restore_command: `cp ${server.directory}/pg_wal/%f %p`,
+    recovery_target_lsn: until,
+    recovery_target_action: 'promote',
+  });
+  const label = readFileSync(join(copyOfBase, 'backup_label'), 'latin1');
+  const from = position(/^START WAL LOCATION: (\S+)/m.exec(label)![1]!);
+  const [signal, user] = [join(copyOfBase, 'recovery.signal'), serverUser()];
+  writeFileSync(signal, '');
+  if (user !== undefined) chownSync(signal, user.uid, user.gid);
+  try {
+    const seconds = await timed(async () => {
+      await copy.start();
+      while ((await copy.sql('SELECT pg_is_in_recovery()'))[0]![0] === 't') await sleep(25);
+    });
+    return (position(until) - from) / 1e6 / seconds;
+  } finally {
+    await copy.stop('SIGQUIT');
+  }
+}
+
 const server = await TestServer.create(programs, scratch, 'production', {
-  settings: { shared_buffers: '256MB', max_wal_size: '4GB', checkpoint_timeout: '1h', max_prepared_transactions: '2' },
+  settings: {
+    shared_buffers: '256MB',
+    max_wal_size: '4GB',
+    wal_keep_size: '16GB',
+    checkpoint_timeout: '1h',
+    max_prepared_transactions: '2',
+  },
 });
 let capture: ReturnType<typeof spawn> | undefined;
 try {
@@ -97,18 +137,12 @@ try {
     said = (said + piece.toString()).slice(-100_000);
   });
   while (!said.includes('"kind":"base"')) await sleep(50);
+  server.run('pg_basebackup', [...connection(server), '-D', copyOfBase, '-X', 'none', '--checkpoint=fast', '--no-manifest']);
   const withCapture = await pgbenchAsync(server, seconds);
   report('pgbench beside capture', 'tps', withCapture, { 'without capture': without });
-  const flushed = (): string =>
-    execFileSync('psql', [...connection(server), '-d', 'postgres', '-qAtc', "SELECT pg_current_wal_flush_lsn() - '0/0'"], {
-      encoding: 'utf8',
-    }).trim();
-  const at = Number(flushed());
+  const end = (await server.sql('SELECT pg_current_wal_flush_lsn()'))[0]![0]!;
+  const at = position(end);
   const lag = await timed(async () => {
-    const position = (text: string): number => {
-      const [high, low] = text.split('/').map((part) => Number.parseInt(part, 16)) as [number, number];
-      return high * 2 ** 32 + low;
-    };
     for (;;) {
       const last = [...said.matchAll(/"durable":"([0-9A-F]+\/[0-9A-F]+)"/g)].at(-1)?.[1];
       if (last !== undefined && position(last) >= at) return;
@@ -125,7 +159,9 @@ try {
     readonly durationMs: number;
   };
   report('recovery to the latest instant', 's', back.durationMs / 1000, {});
-  report('log replayed in it', 'MB/s', back.logBytes / 1e6 / (back.logMs / 1000), {});
+  capture.kill('SIGKILL');
+  const limit = await replayLimit(server, end);
+  report('log replayed in it', 'MB/s', back.logBytes / 1e6 / (back.logMs / 1000), { 'taken with cp': limit });
   const results = join(import.meta.dirname, 'results');
   if (existsSync(results)) {
     mkdirSync(results, { recursive: true });
