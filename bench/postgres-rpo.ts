@@ -3,11 +3,13 @@
 //
 //   bin/node bench/postgres-rpo.ts [--trials 50] [--scale 10] [--clients 4] [--limit 2]
 //
-// Exits with 1 when the 99th percentile is above the limit (seconds). After the last trial the database is restored to the latest instant: of a
+// Prints each trial, then one line of JSON; 50 trials take five minutes. Exits with 1 when the 99th percentile is above the limit (seconds): wall time, so
+// only a quiet machine tells. After the last trial the database is restored to the latest instant: of a
 // ledger that is numbered without gaps it must hold a first part, up to that instant.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -151,7 +153,9 @@ try {
   const losses: number[] = [];
   const trials = Number(values.trials);
   for (let n = 0; n < trials; n++) {
-    losses.push(await trial(server, capture));
+    const loss = await trial(server, capture);
+    losses.push(loss);
+    console.log(`trial ${n + 1} of ${trials}: ${loss.toFixed(2)} s lost; load ${loadavg()[0]!.toFixed(1)}`);
     if (n === trials - 1) break;
     await server.start();
     capture = await startCapture(server, 'captured');

@@ -7,11 +7,12 @@ import { type CopiedObjects, copyObjects, type ObjectsWish } from '../../agents/
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
 import type { RecoveryTarget } from '../../src/engine/recovery-plan.ts';
 import { Holdfast } from '../cli/holdfast.ts';
-import { makeOwned, postgresPrograms, TestServer } from '../support/postgres.ts';
+import { hasClients, makeOwned, postgresPrograms, TestServer } from '../support/postgres.ts';
 import { PROGRAM, ProtectedCluster, serverClock } from '../support/protected-cluster.ts';
 import { PASSPHRASE } from '../support/repository.ts';
 
 const programs = postgresPrograms();
+const canCopy = hasClients(programs, 'psql', 'pg_dump');
 
 async function copy(
   cluster: ProtectedCluster,
@@ -52,7 +53,7 @@ function withPgDump(cluster: ProtectedCluster, script: string): string {
   return directory;
 }
 
-describe.skipIf(programs === undefined)('tables of an earlier time', () => {
+describe.skipIf(!canCopy)('tables of an earlier time', () => {
   it('come into the running production cluster in a schema of their own, cut loose from its tables, with all partitions and indexes', async () => {
     const cluster = await ProtectedCluster.create();
     const { server } = cluster;
@@ -148,7 +149,7 @@ describe.skipIf(programs === undefined)('tables of an earlier time', () => {
   });
 });
 
-describe.skipIf(programs === undefined)('a database of an earlier time', () => {
+describe.skipIf(!canCopy)('a database of an earlier time', () => {
   it('comes under another name, with its owners where they are known, and under an unfinished one never stays', async () => {
     const cluster = await ProtectedCluster.create();
     const { server } = cluster;

@@ -52,7 +52,7 @@ describe.skipIf(programs === undefined)('a restore that is interrupted', () => {
     if (typeof plan === 'string') throw new Error(plan);
     const lsn = formatLsn(plan.stopAt!.position);
     const repository = ['--repo', join(cluster.scratch, 'repository'), '--asset', ASSET];
-    const args = ['pg', 'restore', ...repository, '--lsn', lsn, '--target', data, '--delta'];
+    const args = ['pg', 'restore', ...repository, '--lsn', lsn, '--target', data, '--delta', '--bin-dir', cluster.programs];
     const control = join(data, 'global/pg_control');
     const mark = join(data, 'holdfast-restore.json');
     const stage = (): string =>

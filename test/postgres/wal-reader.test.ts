@@ -1,4 +1,4 @@
-// Against pg_waldump, which reads the same log with PostgreSQL's own code.
+// Against pg_waldump or pg_walinspect, which read the same log with PostgreSQL's own code.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { WalReader } from '../../agents/postgres/wal-reader.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn, mustParseLsn, segmentName } from '../../src/model/lsn.ts';
-import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
+import { hasClients, postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
 import { seededBytes, seededRandom } from '../support/seeded-random.ts';
 
 const programs = postgresPrograms();
@@ -70,18 +70,7 @@ describe.skipIf(programs === undefined)('the reader of the log', () => {
         readFileSync(join(server.directory, 'pg_wal', segmentName(1, first + i, segmentBytes))),
       );
       const bytes = Buffer.concat(segments).subarray(0, end - first * segmentBytes);
-      const theirs = transactionsOf(
-        server.run('pg_waldump', [
-          '-r',
-          'Transaction',
-          '-p',
-          join(server.directory, 'pg_wal'),
-          '-s',
-          formatLsn(start),
-          '-e',
-          formatLsn(end),
-        ]),
-      );
+      const theirs = transactionsOf(await dumpOf(server, formatLsn(start), formatLsn(end)));
       expect(theirs.length).toBeGreaterThan(65);
       const random = seededRandom(7);
       for (const pieces of [() => 1 + Math.floor(random() * 70_000), () => bytes.length, () => 8192]) {
@@ -135,6 +124,19 @@ it('computes CRC-32C as the standard says', () => {
 
 function textOf({ kind, position, id, time }: LogMark): string {
   return `${kind} ${formatLsn(position)} ${id} ${textOfMicros(time).slice(0, 26).replace('T', ' ')}`;
+}
+
+/** What PostgreSQL itself says of the log: by its program, or by the same code in its server. */
+async function dumpOf(server: TestServer, start: string, end: string): Promise<string> {
+  if (hasClients(programs, 'pg_waldump'))
+    return server.run('pg_waldump', ['-r', 'Transaction', '-p', join(server.directory, 'pg_wal'), '-s', start, '-e', end]);
+  const line =
+    "format('rmgr: Transaction x tx: %s, lsn: %s, desc: %s %s', xid, start_lsn, record_type, replace(description, '+00', ' UTC'))";
+  const records = `pg_get_wal_records_info('${start}', '${end}') WHERE resource_manager = 'Transaction'`;
+  const rows = await server.sql(
+    `CREATE EXTENSION pg_walinspect; SET TimeZone = 'UTC'; SELECT ${line} FROM ${records} ORDER BY start_lsn`,
+  );
+  return rows.map(([text]) => text).join('\n');
 }
 
 /** Lines of pg_waldump: "rmgr: Transaction len ... tx: 733, lsn: 0/0151A8C0, prev ..., desc: COMMIT 2026-11-21 09:00:00.123456 UTC; ..." */

@@ -65,6 +65,18 @@ function installedPrograms(): string | undefined {
   return newest === undefined ? undefined : join(root, newest, 'bin');
 }
 
+/** Whether that version has brought these programs along; where not that is printed. A package of a server alone has none of its clients, and those of
+ *  another version do not do. */
+export function hasClients(programs: string | undefined, ...names: readonly string[]): boolean {
+  if (programs === undefined) return false;
+  const missing = names.filter((name) => !existsSync(join(programs, name)));
+  if (missing.length === 0) return true;
+  const line = `${programs} has no ${missing.join(', ')}`;
+  if (process.env.CI === 'true' && process.env.HOLDFAST_TEST_POSTGRES === undefined) throw new Error(line);
+  console.log(`SKIPPED, what is looked at with programs of PostgreSQL itself: ${line}`);
+  return false;
+}
+
 /** Who runs the servers: this user, or "postgres" when this is root. */
 export function serverUser(): { readonly uid: number; readonly gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
@@ -219,6 +231,9 @@ export class TestServer {
     const label = await sql.value(`SELECT labelfile FROM ${isModern ? 'pg_backup_stop(false)' : 'pg_stop_backup(false, false)'}`);
     sql.close();
     for (const name of ['postmaster.pid', 'postmaster.opts']) rmSync(join(directory, name), { force: true });
+    // A slot that came along would hold the log for nobody.
+    const slots = join(directory, 'pg_replslot');
+    for (const name of readdirSync(slots)) rmSync(join(slots, name), { recursive: true });
     const user = serverUser();
     for (const [name, text] of [
       ['backup_label', label!],
