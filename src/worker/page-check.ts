@@ -15,7 +15,7 @@ let checker: PageChecker | undefined;
 const waiting = new Int32Array(new SharedArrayBuffer(4));
 
 /** As `read`. Pages begin at multiples of their size; `broken` gets those that stay wrong. What is read into the scanner's window is looked at by
- *  that, five times as fast. */
+ *  that, three times as fast. */
 export function checkedRead(
   read: ReadAt,
   { pageBytes, firstPage }: PageCheck,
