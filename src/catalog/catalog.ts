@@ -395,6 +395,8 @@ export type UsageDay = {
   readonly storedBytes: number;
   readonly egressBytes: number;
   readonly runs: number;
+  /** That drills ran on this day. */
+  readonly drillSeconds: number;
 };
 
 export interface UsageTable {

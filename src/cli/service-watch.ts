@@ -1,7 +1,7 @@
 // Approvals, audit, usage, events and the posture.
 
 import { EXIT } from '../base/faults.ts';
-import { formatBytes } from '../base/units.ts';
+import { formatBytes, formatDuration } from '../base/units.ts';
 import type { Event } from '../client/generated.ts';
 import { roughSpan } from '../policy/duration.ts';
 import { withService } from './service-call.ts';
@@ -100,6 +100,10 @@ export function showUsage(invocation: Invocation): Promise<number> {
   const { options, output } = invocation;
   return withService(invocation, async ({ client, tenant }) => {
     const query = { from: options.text('from'), to: options.text('to'), month: options.text('month') };
+    if (options.flag('all') && output.isJson) {
+      for (const one of (await client.call('getAllUsage', { query })).body.tenants) output.record('usage', one);
+      return 0;
+    }
     if (options.flag('csv') || options.flag('all')) {
       const { body } = options.flag('all')
         ? await client.call('getAllUsageCsv', { query })
@@ -109,13 +113,14 @@ export function showUsage(invocation: Invocation): Promise<number> {
     }
     const { body } = await client.call('getUsage', { tenant: (await tenant()).id, query });
     const right = (title: string) => ({ title, align: 'right' as const });
-    const columns = [{ title: 'day' }, right('protected'), right('stored'), right('egress'), right('runs')];
+    const columns = [{ title: 'day' }, right('protected'), right('stored'), right('egress'), right('runs'), right('drills')];
     await showList(output, 'usage', body.days, columns, (one) => [
       one.day,
       formatBytes(one.protectedBytes),
       formatBytes(one.storedBytes),
       formatBytes(one.egressBytes),
       String(one.runs),
+      one.drillSeconds === 0 ? '-' : formatDuration(one.drillSeconds * 1000),
     ]);
     return 0;
   });

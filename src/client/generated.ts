@@ -62,12 +62,14 @@ export type Session = { readonly secret: string; readonly expiresAt: string; rea
 export type Tenant = { readonly id: string; readonly name: string; readonly label: string; readonly city?: string | undefined; readonly district?: string | undefined; readonly quota: { readonly logicalBytesMax?: number | undefined; readonly storedBytesMax?: number | undefined }; readonly allowedSources: readonly (string)[]; readonly state: "active" | "suspended" | "closed"; readonly createdAt: string; readonly version: number };
 export type TenantChange = { readonly label?: string | undefined; readonly quota?: { readonly logicalBytesMax?: number | undefined; readonly storedBytesMax?: number | undefined } | undefined; readonly state?: "active" | "suspended" | undefined };
 export type TenantPersonChange = { readonly label?: string | undefined; readonly roles?: readonly ("viewer" | "restorer" | "operator" | "owner" | "auditor")[] | undefined; readonly state?: "active" | "disabled" | undefined; readonly password?: string | undefined };
+export type TenantUsage = { readonly tenantId: string; readonly tenant: string; readonly protectedByteDays: number; readonly storedByteDays: number; readonly protectedBytesMax: number; readonly storedBytesMax: number; readonly egressBytes: number; readonly runs: number; readonly drillSeconds: number; readonly days: readonly ({ readonly day: string; readonly protectedBytes: number; readonly storedBytes: number; readonly egressBytes: number; readonly runs: number; readonly drillSeconds: number })[] };
 export type Token = { readonly id: string; readonly label: string; readonly personId?: string | undefined; readonly grants: readonly (Grant)[]; readonly createdBy: string; readonly createdAt: string; readonly expiresAt?: string | undefined; readonly lastUsedAt?: string | undefined; readonly revokedAt?: string | undefined };
 export type TokenWithSecret = { readonly token: Token; readonly secret: string };
 export type TotpOffer = { readonly secret: string; readonly uri: string };
 export type TotpProof = { readonly secret: string; readonly code: string; readonly password: string };
 export type TotpRemoval = { readonly password: string; readonly code: string };
-export type Usage = { readonly from: string; readonly to: string; readonly days: readonly ({ readonly tenantId: string; readonly day: string; readonly protectedBytes: number; readonly storedBytes: number; readonly egressBytes: number; readonly runs: number })[] };
+export type Usage = { readonly from: string; readonly to: string; readonly days: readonly ({ readonly tenantId: string; readonly day: string; readonly protectedBytes: number; readonly storedBytes: number; readonly egressBytes: number; readonly runs: number; readonly drillSeconds: number })[] };
+export type UsageReport = { readonly from: string; readonly to: string; readonly tenants: readonly (TenantUsage)[] };
 
 export type Operations = {
   /** Begin a session of a person. */
@@ -258,6 +260,8 @@ export type Operations = {
   readonly getUsage: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: Usage };
   /** What the tenant uses, as CSV. */
   readonly getUsageCsv: { readonly input: { readonly tenant: string; readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: string };
+  /** What all tenants use: sums, and by day. */
+  readonly getAllUsage: { readonly input: { readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: UsageReport };
   /** What all tenants use, as CSV. */
   readonly getAllUsageCsv: { readonly input: { readonly query?: { readonly from?: string | undefined; readonly to?: string | undefined; readonly month?: string | undefined } | undefined }; readonly output: string };
   /** Read the audit of the tenant, the oldest first. */
@@ -371,6 +375,7 @@ export const OPERATIONS: Readonly<Record<keyof Operations, { readonly method: st
   streamEvents: { method: 'GET', path: '/v1/tenants/{tenant}/events/stream', isIdempotent: true },
   getUsage: { method: 'GET', path: '/v1/tenants/{tenant}/usage', isIdempotent: true },
   getUsageCsv: { method: 'GET', path: '/v1/tenants/{tenant}/usage.csv', isIdempotent: true },
+  getAllUsage: { method: 'GET', path: '/v1/usage', isIdempotent: true },
   getAllUsageCsv: { method: 'GET', path: '/v1/usage.csv', isIdempotent: true },
   listTenantAudit: { method: 'GET', path: '/v1/tenants/{tenant}/audit', isIdempotent: true },
   verifyTenantAudit: { method: 'GET', path: '/v1/tenants/{tenant}/audit/verify', isIdempotent: true },

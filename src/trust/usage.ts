@@ -1,12 +1,14 @@
-// What each tenant uses, a day at a time: what its assets hold, what the store holds of it, what was read out of it, how many runs there were.
-// Measured several times a day; the last measure of a day stands. Bills are made of days: a month is the sum of its byte-days.
+// What each tenant uses, a day at a time: what its assets hold, what the store holds of it, what was read out of it, how many runs there were and
+// how long drills ran. Measured several times a day; the last measure of a day stands, but for runs and drills, which are counted to the end of
+// the day on the next one. Bills are made of days: a month is the sum of its byte-days.
 
 import type { Catalog, UsageDay } from '../catalog/catalog.ts';
-import { type Instant, instantOf } from '../model/instant.ts';
+import { instantOf } from '../model/instant.ts';
 import type { Page, PageRequest } from '../model/page.ts';
 import type { Tenant } from '../model/tenant.ts';
 
 const PAGE_ITEMS = 500;
+const DAY_MS = 86_400_000;
 
 export type UsagePorts = {
   readonly catalog: Catalog;
@@ -17,16 +19,21 @@ export type UsagePorts = {
 
 /** Measures today (UTC) for every tenant that is not closed. */
 export async function meterUsage({ catalog, now, storedBytesOf }: UsagePorts): Promise<void> {
-  const day = instantOf(now()).slice(0, 10);
+  const at = now();
+  const day = dayOf(at);
+  const yesterday = dayOf(new Date(at.getTime() - DAY_MS));
   for await (const tenant of everyItem((page) => catalog.tenants.list(page))) {
     if (tenant.state === 'closed') continue;
-    const before = (await catalog.usage.list(tenant.id, day, day))[0];
+    const known = await catalog.usage.list(tenant.id, yesterday, day);
+    const before = known.find((one) => one.day === day);
+    const ended = known.find((one) => one.day === yesterday);
+    if (ended !== undefined) await catalog.usage.put({ ...ended, ...(await workOf(catalog, tenant.id, yesterday, at)) });
     await catalog.usage.put({
       tenantId: tenant.id,
       day,
       protectedBytes: await protectedBytes(catalog, tenant.id),
       storedBytes: (await storedBytesOf(tenant)) ?? before?.storedBytes ?? 0,
-      runs: await runsSince(catalog, tenant.id, `${day}T00:00:00.000Z`),
+      ...(await workOf(catalog, tenant.id, day, at)),
     });
   }
 }
@@ -39,10 +46,31 @@ async function protectedBytes(catalog: Catalog, tenantId: string): Promise<numbe
   return sum;
 }
 
-async function runsSince(catalog: Catalog, tenantId: string, since: Instant): Promise<number> {
-  let count = 0;
-  for await (const _ of everyItem((page) => catalog.runs.list(tenantId, { since }, page))) count++;
-  return count;
+/** Runs that were queued on a day, and for how long of it drills ran so far. */
+async function workOf(
+  catalog: Catalog,
+  tenantId: string,
+  day: string,
+  now: Date,
+): Promise<{ readonly runs: number; readonly drillSeconds: number }> {
+  const fromMs = Date.parse(`${day}T00:00:00.000Z`);
+  const untilMs = Math.min(fromMs + DAY_MS, now.getTime());
+  let [runs, drillMs] = [0, 0];
+  const since = instantOf(new Date(fromMs));
+  for await (const { createdAt } of everyItem((page) => catalog.runs.list(tenantId, { since }, page)))
+    if (Date.parse(createdAt) < fromMs + DAY_MS) runs++;
+  // One that still runs at midnight was queued the day before.
+  const drills = { kind: 'drill', since: instantOf(new Date(fromMs - DAY_MS)) } as const;
+  for await (const { startedAt, endedAt } of everyItem((page) => catalog.runs.list(tenantId, drills, page))) {
+    if (startedAt === undefined) continue;
+    const endMs = Math.min(untilMs, endedAt === undefined ? untilMs : Date.parse(endedAt));
+    drillMs += Math.max(0, endMs - Math.max(fromMs, Date.parse(startedAt)));
+  }
+  return { runs, drillSeconds: Math.round(drillMs / 1000) };
+}
+
+function dayOf(at: Date): string {
+  return instantOf(at).slice(0, 10);
 }
 
 export type TenantUsage = {
@@ -55,6 +83,7 @@ export type TenantUsage = {
   readonly storedBytesMax: number;
   readonly egressBytes: number;
   readonly runs: number;
+  readonly drillSeconds: number;
   readonly days: readonly Omit<UsageDay, 'tenantId'>[];
 };
 
@@ -83,6 +112,7 @@ export async function usageOf(catalog: Catalog, span: UsageSpan, tenantId?: stri
       storedBytesMax: most((day) => day.storedBytes),
       egressBytes: sum((day) => day.egressBytes),
       runs: sum((day) => day.runs),
+      drillSeconds: sum((day) => day.drillSeconds),
       days: days.map(({ tenantId: _, ...day }) => day),
     });
   }
@@ -91,10 +121,10 @@ export async function usageOf(catalog: Catalog, span: UsageSpan, tenantId?: stri
 
 /** RFC 4180: a line for each tenant and day. Ids, names, dates and numbers only: nothing that a spreadsheet takes for a formula. */
 export function usageCsv({ tenants }: UsageReport): string {
-  const lines = [['tenantId', 'tenant', 'day', 'protectedBytes', 'storedBytes', 'egressBytes', 'runs']];
+  const lines = [['tenantId', 'tenant', 'day', 'protectedBytes', 'storedBytes', 'egressBytes', 'runs', 'drillSeconds']];
   for (const { tenantId, tenant, days } of tenants)
-    for (const { day, protectedBytes, storedBytes, egressBytes, runs } of days)
-      lines.push([tenantId, tenant, day, `${protectedBytes}`, `${storedBytes}`, `${egressBytes}`, `${runs}`]);
+    for (const { day, protectedBytes, storedBytes, egressBytes, runs, drillSeconds } of days)
+      lines.push([tenantId, tenant, day, ...[protectedBytes, storedBytes, egressBytes, runs, drillSeconds].map(String)]);
   return lines.map((fields) => `${fields.map(csvField).join(',')}\r\n`).join('');
 }
 

@@ -387,21 +387,29 @@ describe('copies at other sites', () => {
 });
 
 describe('usage', () => {
-  const HEADER = 'tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs\r\n';
+  const HEADER = 'tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs,drillSeconds\r\n';
 
   it('is told by day, as JSON and as CSV', async () => {
     const { service, tenant, ask } = await bureau();
-    await service.catalog.usage.put({ tenantId: tenant.id, day: '2026-11-20', protectedBytes: 100, storedBytes: 40, runs: 3 });
+    const measured = { tenantId: tenant.id, day: '2026-11-20', protectedBytes: 100, storedBytes: 40, runs: 3, drillSeconds: 60 };
+    await service.catalog.usage.put(measured);
     await service.catalog.usage.addEgress(tenant.id, '2026-11-20', 7);
-    const day = { tenantId: tenant.id, day: '2026-11-20', protectedBytes: 100, storedBytes: 40, egressBytes: 7, runs: 3 };
+    const day = { ...measured, egressBytes: 7 };
     expect((await ask('GET', '/usage')).json).toEqual({ from: '2026-11-01', to: '2026-11-21', days: [day] });
-    expect((await ask('GET', '/usage.csv')).text).toBe(`${HEADER}${tenant.id},${tenant.name},2026-11-20,100,40,7,3\r\n`);
-    await service.catalog.usage.put({ tenantId: tenant.id, day: '2026-10-31', protectedBytes: 90, storedBytes: 30, runs: 2 });
-    const october = `${HEADER}${tenant.id},${tenant.name},2026-10-31,90,30,0,2\r\n`;
+    expect((await ask('GET', '/usage.csv')).text).toBe(`${HEADER}${tenant.id},${tenant.name},2026-11-20,100,40,7,3,60\r\n`);
+    const before = { ...measured, day: '2026-10-31', protectedBytes: 90, storedBytes: 30, runs: 2, drillSeconds: 0 };
+    await service.catalog.usage.put(before);
+    const october = `${HEADER}${tenant.id},${tenant.name},2026-10-31,90,30,0,2,0\r\n`;
     expect((await ask('GET', '/usage.csv?month=2026-10')).text).toBe(october);
     expect((await ask('GET', '/usage?month=2026-10')).json.days).toMatchObject([{ day: '2026-10-31' }]);
     const admin = await service.addToken({ role: 'system-admin' });
     expect((await service.ask('GET', '/v1/usage.csv?month=2026-10', { token: admin })).text).toBe(october);
+    expect((await service.ask('GET', '/v1/usage?month=2026-11', { token: admin })).json).toMatchObject({
+      from: '2026-11-01',
+      tenants: [{ tenant: tenant.name, storedByteDays: 40, drillSeconds: 60, days: [{ day: '2026-11-20', egressBytes: 7 }] }],
+    });
+    const owner = await service.tokenFor(tenant, 'owner');
+    expect((await service.ask('GET', '/v1/usage', { token: owner })).status).toBe(403);
     expect((await ask('GET', '/usage?month=2026-10&from=2026-10-02')).json.errors[0].field).toBe('query/month');
     expect((await ask('GET', '/usage?month=2026-13')).status).toBe(400);
     expect((await ask('GET', '/usage?from=2026-02-31')).status).toBe(400);

@@ -175,7 +175,7 @@ describe('the verbs of the service', () => {
   it('show the audit, its proof, usage, events and the posture', async () => {
     expect(await ok('audit', 'list')).toContain('asset.create');
     expect(await ok('audit', 'prove')).toContain('The audit is whole');
-    expect(await ok('usage', '--csv')).toBe('tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs\n');
+    expect(await ok('usage', '--csv')).toBe('tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs,drillSeconds\n');
     expect(await ok('usage', '--month', '2026-10', '--csv')).toBe(await ok('usage', '--csv'));
     expect(await ok('events')).toContain('something of bureau-a');
     expect(await ok('posture')).toContain('objectives kept');

@@ -605,7 +605,7 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
 
     it('measures days, and adds up egress beside it', async () => {
       const { tenant } = await things.seed(catalog);
-      const day = { tenantId: tenant.id, day: '2026-11-21', protectedBytes: 5, storedBytes: 2 ** 50, runs: 3 };
+      const day = { tenantId: tenant.id, day: '2026-11-21', protectedBytes: 5, storedBytes: 2 ** 50, runs: 3, drillSeconds: 90 };
       await Promise.all([...Array(10)].map((_, n) => (n % 2 === 0 ? catalog : other).usage.addEgress(tenant.id, '2026-11-21', 7)));
       await catalog.usage.put(day);
       await catalog.usage.put({ ...day, runs: 4 });

@@ -32,6 +32,13 @@ it('measures each tenant each day and adds up a month, as JSON and as CSV', asyn
   await meter();
   stored = undefined;
   await meter();
+  // After the last measure of the day: a drill with two hours before midnight and one after it, and one that never begins.
+  const drill = { kind: 'drill', agentId: a.agent.id, dueAt: moment(0), notBefore: moment(0) } as const;
+  for (const _ of [1, 2]) await catalog.runs.add(things.run(a.tenant.id, drill), '2026-11-21T21:59:00.000Z');
+  const limits = { leaseMs: 1000, perAgentMax: 9, perTenantMax: 9, totalMax: 9 };
+  const at = '2026-11-21T22:00:00.000Z';
+  const claimed = await catalog.runs.claim({ by: 'agent', kinds: ['drill'], agentId: a.agent.id, at, ...limits });
+  await catalog.runs.end(claimed!.id, 1, '2026-11-22T01:00:00.000Z', { state: 'succeeded' });
   now = new Date('2026-11-22T10:00:00.000Z');
   stored = 50;
   await meter();
@@ -47,17 +54,18 @@ it('measures each tenant each day and adds up a month, as JSON and as CSV', asyn
     protectedBytesMax: 123,
     storedBytesMax: 60,
     egressBytes: 5,
-    runs: 1,
+    runs: 3,
+    drillSeconds: 3 * 3600,
     days: [
-      { day: '2026-11-21', protectedBytes: 123, storedBytes: 60, egressBytes: 5, runs: 1 },
-      { day: '2026-11-22', protectedBytes: 123, storedBytes: 50, egressBytes: 0, runs: 0 },
+      { day: '2026-11-21', protectedBytes: 123, storedBytes: 60, egressBytes: 5, runs: 3, drillSeconds: 7200 },
+      { day: '2026-11-22', protectedBytes: 123, storedBytes: 50, egressBytes: 0, runs: 0, drillSeconds: 3600 },
     ],
   });
   const ofOne = await usageOf(catalog, spanOfMonth('2026-11'), a.tenant.id);
   expect(ofOne.tenants).toEqual([report.tenants[0]]);
   expect(usageCsv(ofOne)).toBe(
-    'tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs\r\n' +
-      `${a.tenant.id},${a.tenant.name},2026-11-21,123,60,5,1\r\n${a.tenant.id},${a.tenant.name},2026-11-22,123,50,0,0\r\n`,
+    'tenantId,tenant,day,protectedBytes,storedBytes,egressBytes,runs,drillSeconds\r\n' +
+      `${a.tenant.id},${a.tenant.name},2026-11-21,123,60,5,3,7200\r\n${a.tenant.id},${a.tenant.name},2026-11-22,123,50,0,0,3600\r\n`,
   );
   const odd = { ...report, tenants: [{ ...report.tenants[0]!, tenant: 'a "b", c' }] };
   expect(usageCsv(odd)).toContain(',"a ""b"", c",');

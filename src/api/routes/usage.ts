@@ -1,7 +1,7 @@
 // What tenants use, by day: for their bills and for themselves.
 
 import { Type } from 'typebox';
-import { Id } from '../../model/identifier.ts';
+import { Id, Name } from '../../model/identifier.ts';
 import { spanOfMonth, type UsageSpan, usageCsv, usageOf } from '../../trust/usage.ts';
 import { fieldFault } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
@@ -19,26 +19,35 @@ const QUERY = {
   ),
 };
 const Bytes = Type.Integer({ minimum: 0 });
+const Count = Type.Integer({ minimum: 0 });
+const closed = { additionalProperties: false } as const;
+const AMOUNTS = {
+  protectedBytes: Bytes,
+  storedBytes: Bytes,
+  egressBytes: Bytes,
+  runs: Count,
+  drillSeconds: Type.Integer({ minimum: 0, description: 'for how long drills ran' }),
+};
 const UsageList = Type.Object(
-  {
-    from: Day,
-    to: Day,
-    days: Type.Array(
-      Type.Object(
-        {
-          tenantId: Id,
-          day: Day,
-          protectedBytes: Bytes,
-          storedBytes: Bytes,
-          egressBytes: Bytes,
-          runs: Type.Integer({ minimum: 0 }),
-        },
-        { additionalProperties: false },
-      ),
-    ),
-  },
-  { additionalProperties: false, $id: 'Usage' },
+  { from: Day, to: Day, days: Type.Array(Type.Object({ tenantId: Id, day: Day, ...AMOUNTS }, closed)) },
+  { ...closed, $id: 'Usage' },
 );
+const TenantUsage = Type.Object(
+  {
+    tenantId: Id,
+    tenant: Name,
+    protectedByteDays: Bytes,
+    storedByteDays: Bytes,
+    protectedBytesMax: Bytes,
+    storedBytesMax: Bytes,
+    egressBytes: Bytes,
+    runs: Count,
+    drillSeconds: Count,
+    days: Type.Array(Type.Object({ day: Day, ...AMOUNTS }, closed)),
+  },
+  { ...closed, $id: 'TenantUsage' },
+);
+const UsageReport = Type.Object({ from: Day, to: Day, tenants: Type.Array(TenantUsage) }, { ...closed, $id: 'UsageReport' });
 const DAYS_MAX = 400;
 const DAY_MS = 86_400_000;
 const JSON_LIST = { 200: { description: 'By day', schema: UsageList } };
@@ -69,6 +78,17 @@ export const USAGE_ROUTES = [
     query: QUERY,
     answers: CSV,
     handle: async (call) => answerCsv(call, call.tenant.id),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/usage',
+    name: 'getAllUsage',
+    tag: 'usage',
+    summary: 'What all tenants use: sums, and by day',
+    action: 'provider.usage.read',
+    query: QUERY,
+    answers: { 200: { description: 'By tenant', schema: UsageReport } },
+    handle: async (call) => ({ status: 200, body: await usageOf(call.catalog, spanOf(call)) }),
   }),
   route({
     method: 'GET',

@@ -11,6 +11,7 @@ import { SQL as HISTORY } from './migrations/0005-history.ts';
 import { SQL as PLANS } from './migrations/0006-plans.ts';
 import { SQL as EVIDENCE } from './migrations/0007-evidence.ts';
 import { SQL as FAILOVERS } from './migrations/0008-failovers.ts';
+import { SQL as DRILL_HOURS } from './migrations/0009-drill-hours.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
@@ -25,6 +26,7 @@ export const MIGRATIONS: readonly string[] = [
   PLANS,
   EVIDENCE,
   FAILOVERS,
+  DRILL_HOURS,
 ];
 
 /** Each migration is one transaction; two processes that open at once do each once. */
