@@ -56,9 +56,33 @@ export function isApproval(body: object | undefined): body is Approval {
   return body !== undefined && 'requestedBy' in body && 'expiresAt' in body && 'action' in body;
 }
 
-export function runLine({ kind, state, progress, fault }: Run): string {
+export function runLine({ kind, state, progress, fault, result, dueAt, notBefore }: Run): string {
   if (fault !== undefined) return `${kind}: ${state}: ${fault.message} [${fault.code}]`;
-  if (progress === undefined || state !== 'running') return `${kind}: ${state}`;
+  if (state === 'queued' && notBefore > dueAt) return `${kind}: queued, not before ${formatTime(notBefore)}`;
+  if (progress === undefined || state !== 'running') return `${kind}: ${[state, ...amountsOf(result ?? {})].join(', ')}`;
   const { phase, bytesDone, bytesTotal } = progress;
   return `${kind}: ${phase}, ${formatBytes(bytesDone)}${bytesTotal === undefined ? '' : ` of ${formatBytes(bytesTotal)}`}`;
+}
+
+/** Of a run's result, what people look for: how much it was, and what went wrong. */
+function amountsOf(result: Readonly<Record<string, unknown>>): readonly string[] {
+  const amount = (name: string, show: (n: number) => string, isShown = (_: number): boolean => true): readonly string[] => {
+    const value = result[name];
+    return typeof value === 'number' && isShown(value) ? [show(value)] : [];
+  };
+  const forgotten = result['forgotten'];
+  return [
+    ...amount('files', (n) => `${n} ${n === 1 ? 'file' : 'files'}`),
+    ...amount('entries', (n) => `${n} ${n === 1 ? 'entry' : 'entries'}`),
+    ...amount('bytesScanned', formatBytes),
+    ...amount('bytes', formatBytes),
+    ...amount('bytesStored', (n) => `${formatBytes(n)} stored`),
+    ...amount('kept', (n) => `${n} kept`),
+    ...(Array.isArray(forgotten) ? [`${forgotten.length} forgotten`] : []),
+    ...amount(
+      'problems',
+      (n) => `${n} ${n === 1 ? 'problem' : 'problems'}`,
+      (n) => n > 0,
+    ),
+  ];
 }

@@ -10,7 +10,9 @@ import { Output } from '../../src/cli/output.ts';
 import { pathFields } from '../../src/cli/paths.ts';
 import { lineOf, Rate } from '../../src/cli/progress-line.ts';
 import { parseShare } from '../../src/cli/prune.ts';
+import { runLine } from '../../src/cli/service-show.ts';
 import { displayWidth, formatTime, tableLines } from '../../src/cli/table.ts';
+import type { Run } from '../../src/client/generated.ts';
 
 describe('numbers with units', () => {
   it.each([
@@ -136,6 +138,35 @@ describe('a table', () => {
       modeText('file', 0o7000),
       modeText('fifo', 0o111),
     ]).toEqual(['-rw-r--r--', 'drwxrwxrwt', '-rwsr-sr-x', '---S--S--T', 'p--x--x--x']);
+  });
+});
+
+describe('the line of a run', () => {
+  const run = { kind: 'backup', state: 'succeeded', dueAt: '2026-11-21T08:00:00.000Z', notBefore: '2026-11-21T08:00:00.000Z' };
+  const line = (more: object): string => runLine({ ...run, ...more } as Run);
+
+  it('says how much it was, and what went wrong', () => {
+    const result = { snapshot: 'ab', files: 54, bytesScanned: 269_377, bytesStored: 77_000, problems: 0, durationMs: 9 };
+    expect(line({ result })).toBe('backup: succeeded, 54 files, 263 KiB, 75.2 KiB stored');
+    expect(line({ state: 'warned', result: { files: 1, problems: 2 } })).toBe('backup: warned, 1 file, 2 problems');
+    expect(line({ kind: 'restore', result: { entries: 1, bytes: 1024, problems: 1 } })).toBe(
+      'restore: succeeded, 1 entry, 1.00 KiB, 1 problem',
+    );
+    expect(line({ kind: 'forget', result: { kept: 3, held: 0, forgotten: ['a', 'b'] } })).toBe(
+      'forget: succeeded, 3 kept, 2 forgotten',
+    );
+    expect(line({ state: 'failed', fault: { code: 'TARGET_FULL', message: 'No room', hint: '' } })).toBe(
+      'backup: failed: No room [TARGET_FULL]',
+    );
+  });
+
+  it('says when one that waits for its time may begin, and how far one is that runs', () => {
+    expect(line({ state: 'queued' })).toBe('backup: queued');
+    const notBefore = '2026-11-21T08:01:00.000Z';
+    expect(line({ state: 'queued', notBefore })).toBe(`backup: queued, not before ${formatTime(notBefore)}`);
+    const progress = { phase: 'reading', bytesDone: 1024, bytesTotal: 2048, at: notBefore };
+    expect(line({ state: 'running', progress })).toBe('backup: reading, 1.00 KiB of 2.00 KiB');
+    expect(line({ progress }), 'what it did last is of no interest').toBe('backup: succeeded');
   });
 });
 
