@@ -1,10 +1,12 @@
 // The process of one run: is told what to do, says how far it is, and how it ended. Without the agent it does not go on.
 
+import { resolveNeighboursFast } from '../../src/base/module-paths.ts';
 import { killGroup } from '../../src/base/process-group.ts';
-import { execute } from './execute-run.ts';
 import type { FromRun, RunProgress, ToRun } from './run-messages.ts';
 import { stopFault } from './run-outcome.ts';
 
+resolveNeighboursFast();
+const executing = import('./execute-run.ts');
 const stop = new AbortController();
 let group: number | undefined;
 
@@ -32,7 +34,8 @@ process.on('message', (message: ToRun) => {
     group = running;
     void say({ kind: 'group', group: running });
   };
-  void execute(message.claimed, message.settings, stop.signal, onProgress, onGroup)
+  void executing
+    .then(({ execute }) => execute(message.claimed, message.settings, stop.signal, onProgress, onGroup))
     .then((outcome) => say({ kind: 'end', outcome }))
     .then(() => process.exit(0));
 });

@@ -1,119 +1,137 @@
-// A backup through the service beside the same backup offline, both into fresh repositories in one bucket of a real Ceph RGW: first backups of
-// a tree and of an image, in turns, medians of the rounds. Agent and service share one process here (and so one main thread), as they do
-// not in life.
+// A backup through the service beside the same backup offline, as whole programs: `holdfast backup` from its start to its exit, and a run of
+// `holdfast serve` and its agent from the request to its end; first backups of a tree and of an image into fresh repositories in one bucket
+// of a real Ceph RGW, in turns, medians of the rounds. Server, service and agent share the machine.
 //
 //   bin/node bench/service/backup.ts [scale divisor, default 4] [rounds, default 5]
 //
-// Also prints the share of bytes that pass the service.
+// What share of the bytes passes the service is taken from an agent that counts them (test/support/data-path.ts).
 
-import { randomBytes } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { openFileSource } from '../../agents/files/source.ts';
-import { openVolume, readVolume } from '../../agents/volume/source.ts';
-import { backUp } from '../../src/engine/backup.ts';
-import { backUpFiles } from '../../src/engine/backup-files.ts';
-import { BackupProgress } from '../../src/engine/backup-progress.ts';
-import { Repository } from '../../src/repository/repository.ts';
-import { openStore } from '../../src/store/open.ts';
+import { join, resolve } from 'node:path';
+import type { Asset } from '../../src/model/asset.ts';
+import type { Run } from '../../src/model/run.ts';
 import { startS3, type TestS3 } from '../../test/support/ceph.ts';
 import { TestService } from '../../test/support/data-path.ts';
-import { processFacts } from '../../test/support/repository.ts';
 import { IMAGE_NAME, writeImage } from '../data/image.ts';
 import { writeTree } from '../data/tree.ts';
 import { median } from '../report.ts';
+import { ServiceProcess } from './service-process.ts';
 
+const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
 const SCALE = Number(process.argv[2] ?? 4);
 const ROUNDS = Number(process.argv[3] ?? 5);
 const THREADS = 2;
 
-type Measured = { readonly seconds: number; readonly cpuSeconds: number; readonly share?: number };
+type Kind = 'files' | 'volume';
 
-async function timed<T>(work: () => Promise<T>): Promise<Measured & { readonly value: T }> {
-  const startMs = performance.now();
-  const before = process.cpuUsage();
-  const value = await work();
-  const { user, system } = process.cpuUsage(before);
-  return { seconds: (performance.now() - startMs) / 1000, cpuSeconds: (user + system) / 1e6, value };
+/** Something is known already, as in life: every chunk is asked for. */
+function writeBefore(directory: string): string {
+  const before = join(directory, 'before');
+  mkdirSync(before, { recursive: true });
+  writeFileSync(join(before, 'file'), randomBytes(100_000));
+  return before;
 }
 
-async function offline(s3: TestS3, directory: string, path: string, kind: 'files' | 'volume'): Promise<Measured> {
-  const location = `s3+${s3.endpoint}/${s3.bucket}/offline-${randomBytes(6).toString('hex')}`;
-  const store = await openStore(location, { credentials: s3.credentials, region: s3.region });
-  const repository = await Repository.init({
-    store,
-    passphrase: Buffer.from('bench'),
-    cacheDirectory: join(directory, 'cache'),
-    process: processFacts(),
-    label: 'bench',
-  });
+/** Seconds of a whole process. */
+function offline(s3: TestS3, directory: string, path: string): number {
+  const home = mkdtempSync(join(directory, 'offline-'));
+  const env = {
+    ...process.env,
+    HOME: home,
+    HOLDFAST_REPO: `s3+${s3.endpoint}/${s3.bucket}/offline-${randomBytes(6).toString('hex')}`,
+    HOLDFAST_PASSPHRASE: 'bench',
+  };
+  const run = (...args: string[]): void => void execFileSync(PROGRAM, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  run('init', '--quiet');
+  run('backup', '--quiet', writeBefore(home));
+  const startMs = performance.now();
+  run('backup', '--quiet', '--threads', String(THREADS), path);
+  const seconds = (performance.now() - startMs) / 1000;
+  rmSync(home, { recursive: true, force: true });
+  return seconds;
+}
+
+/** Seconds from the request to the end of the run. */
+async function through(s3: TestS3, directory: string, path: string, kind: Kind): Promise<number> {
+  const home = mkdtempSync(join(directory, 'service-'));
+  const store = `s3+${s3.endpoint}/${s3.bucket}/service-${randomBytes(6).toString('hex')}`;
+  const service = new ServiceProcess(join(home, 'home'), ['--store', store]);
+  await service.start();
   try {
-    const progress = new BackupProgress();
-    const listener = { onProblem: () => {} };
-    const details = {
-      asset: 'bench',
-      type: kind,
-      host: 'bench',
-      user: 'bench',
-      paths: [path],
-      tags: [],
-      program: 'bench',
-      now: () => new Date(),
-      threads: THREADS,
-      level: 1,
-      signal: new AbortController().signal,
-      progress,
-      listener,
-    } as const;
-    return await timed(() =>
-      backUp(repository, details, async ({ pipeline, parent, readNode, parameters: { paged } }) =>
-        kind === 'volume'
-          ? readVolume({
-              volume: openVolume(path),
-              pipeline,
-              parent,
-              unitBytes: paged.unitBytes,
-              changedRanges: undefined,
-              rereadAll: false,
-              readNode,
-              progress,
-              listener,
-            })
-          : {
-              root: await backUpFiles({
-                session: pipeline,
-                source: openFileSource([path]),
-                paged,
-                parentRoot: undefined,
-                readNode,
-                progress,
-                listener,
-                parentStartedMs: undefined,
-              }),
-            },
-      ),
-    );
+    const client = new Client(service);
+    await client.prepare();
+    await client.backUp(await client.asset('before', 'files', writeBefore(home)));
+    const asset = await client.asset('bench', kind, path);
+    return await client.backUp(asset);
   } finally {
-    await repository.close();
+    await service.stop();
+    rmSync(home, { recursive: true, force: true });
   }
 }
 
-async function through(s3: TestS3, directory: string, path: string, kind: 'files' | 'volume'): Promise<Measured> {
-  const home = mkdtempSync(join(directory, 'service-'));
+class Client {
+  readonly #service: ServiceProcess;
+  #base = '';
+  #agentId = '';
+
+  constructor(service: ServiceProcess) {
+    this.#service = service;
+  }
+
+  async prepare(): Promise<void> {
+    const tenants = await this.#call<{ items: { id: string }[] }>('GET', '/v1/tenants');
+    this.#base = `/v1/tenants/${tenants.items[0]!.id}`;
+    while (this.#agentId === '') {
+      const { items } = await this.#call<{ items: { id: string }[] }>('GET', `${this.#base}/agents`);
+      this.#agentId = items[0]?.id ?? '';
+    }
+  }
+
+  async asset(name: string, kind: Kind, path: string): Promise<string> {
+    const source = kind === 'files' ? { kind, paths: [path] } : { kind, path };
+    return (await this.#call<Asset>('POST', `${this.#base}/assets`, { name, agentId: this.#agentId, source })).id;
+  }
+
+  async backUp(assetId: string): Promise<number> {
+    const { id } = await this.#call<Run>('POST', `${this.#base}/runs`, { kind: 'backup', assetId });
+    for (;;) {
+      const run = await this.#call<Run>('GET', `${this.#base}/runs/${id}`);
+      if (run.state === 'succeeded') return (Date.parse(run.endedAt!) - Date.parse(run.createdAt)) / 1000;
+      if (run.state !== 'queued' && run.state !== 'running')
+        throw new Error(`The run ended as ${run.state}: ${run.fault?.message}`);
+      await new Promise((later) => setTimeout(later, 200));
+    }
+  }
+
+  async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.#service.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#service.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json', 'idempotency-key': randomUUID() }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path} was answered with ${response.status}: ${text}`);
+    return JSON.parse(text) as T;
+  }
+}
+
+/** Of the bytes of a first backup, which part passes the service. */
+async function shareOf(s3: TestS3, directory: string, path: string, kind: Kind): Promise<number> {
+  const home = mkdtempSync(join(directory, 'share-'));
   const service = await TestService.start({ directory: home, s3, prefix: `service-${randomBytes(6).toString('hex')}` });
   try {
     const agent = await service.agent();
-    const asset = await agent.asset(path, kind);
-    // Something is known already, as in life: every chunk is asked for.
-    mkdirSync(join(home, 'before'));
-    writeFileSync(join(home, 'before', 'file'), randomBytes(100_000));
-    await agent.backUp(await agent.asset(join(home, 'before')));
+    await agent.backUp(await agent.asset(writeBefore(home)));
     const before = agent.traffic;
-    const measured = await timed(() => agent.backUp(asset, { threads: THREADS }));
+    await agent.backUp(await agent.asset(path, kind), { threads: THREADS });
     const control = agent.traffic.control - before.control;
-    const store = agent.traffic.store - before.store;
-    return { ...measured, share: control / (control + store) };
+    return control / (control + agent.traffic.store - before.store);
   } finally {
     await service.stop();
     rmSync(home, { recursive: true, force: true });
@@ -122,6 +140,9 @@ async function through(s3: TestS3, directory: string, path: string, kind: 'files
 
 const s3 = await startS3();
 if (s3 === undefined) throw new Error('A bucket is needed');
+process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId;
+process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey;
+process.env['AWS_REGION'] = s3.region;
 const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'holdfast-bench-service-'));
 try {
   for (const kind of ['files', 'volume'] as const) {
@@ -130,22 +151,19 @@ try {
     if (kind === 'files') writeTree(root, SCALE);
     else writeImage(root, SCALE);
     const path = kind === 'files' ? root : join(root, IMAGE_NAME);
-    const rounds: { readonly offline: Measured; readonly through: Measured }[] = [];
+    const share = await shareOf(s3, directory, path, kind);
+    const rounds: { readonly offline: number; readonly through: number }[] = [];
     // The first round warms caches up and is not counted.
     for (let round = 0; round <= ROUNDS; round++) {
-      const swapped = round % 2 === 1;
-      const a = swapped ? undefined : await offline(s3, directory, path, kind);
-      const b = await through(s3, directory, path, kind);
-      const c = a ?? (await offline(s3, directory, path, kind));
-      if (round > 0) rounds.push({ offline: c, through: b });
+      const before = round % 2 === 1 ? undefined : offline(s3, directory, path);
+      const service = await through(s3, directory, path, kind);
+      const measured = { offline: before ?? offline(s3, directory, path), through: service };
+      if (round > 0) rounds.push(measured);
     }
     const of = (pick: (round: (typeof rounds)[number]) => number): string => median(rounds.map(pick)).toFixed(2);
+    const speed = 100 * median(rounds.map((r) => r.offline / r.through));
     console.log(
-      `${kind}: offline ${of((r) => r.offline.seconds)} s (${of((r) => r.offline.cpuSeconds)} CPU s), through the service ${of(
-        (r) => r.through.seconds,
-      )} s (${of((r) => r.through.cpuSeconds)} CPU s); speed ${(
-        100 * median(rounds.map((r) => r.offline.seconds / r.through.seconds))
-      ).toFixed(0)} % of offline; ${(100 * median(rounds.map((r) => r.through.share!))).toFixed(2)} % of bytes pass the service`,
+      `${kind}: offline ${of((r) => r.offline)} s, through the service ${of((r) => r.through)} s; speed ${speed.toFixed(0)} % of offline; ${(100 * share).toFixed(2)} % of bytes pass the service`,
     );
   }
 } finally {

@@ -12,20 +12,22 @@ const START_MS_MAX = 60_000;
 export class ServiceProcess {
   readonly home: string;
   readonly logPath: string;
+  readonly #options: readonly string[];
   #child: ChildProcess | undefined;
   #port: number | undefined;
   url = '';
   token = '';
 
-  constructor(home: string) {
+  constructor(home: string, options: readonly string[] = []) {
     this.home = home;
+    this.#options = options;
     mkdirSync(home, { recursive: true });
     this.logPath = `${home}.log`;
   }
 
   async start(): Promise<void> {
     this.#port ??= await freePort();
-    const args = ['serve', '--home', this.home, '--listen', `127.0.0.1:${this.#port}`, '--json'];
+    const args = ['serve', '--home', this.home, '--listen', `127.0.0.1:${this.#port}`, '--json', ...this.#options];
     const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     child.stderr!.pipe(createWriteStream(this.logPath, { flags: 'a' }));

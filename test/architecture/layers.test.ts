@@ -125,7 +125,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'client',
     'service',
   ],
-  main: ['cli'],
+  main: ['base', 'cli'],
 };
 
 const LINES_MAX = 450;
