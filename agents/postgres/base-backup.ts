@@ -20,6 +20,7 @@ import { sinceParent } from './wal-summaries.ts';
 export function readBaseBackup(source: BaseBackupSource): ReadSource {
   return async ({ pipeline, parent, readNode, parameters }): Promise<SourceRead> => {
     const { address, signal, progress } = source;
+    pipeline.warmUp();
     const sql = await PgConnection.open({ address, signal, idleTimeoutMs: CHECKPOINT_MS });
     let connection: PgConnection | undefined;
     try {

@@ -33,6 +33,8 @@ const METADATA_WRITER_NUMBER = 255;
 const UPLOADS_PARALLEL = 4;
 /** Pack buffers beyond one for each thread. */
 const SPARE_BUFFERS = 1;
+/** A small database is done before more of them have loaded. */
+const WARM_THREADS_MAX = 2;
 /** An index object is written when this many packs wait for one: what an interrupted backup uploaded is found again. */
 const CHECKPOINT_PACKS = 64;
 /** Or when their directories are so long: of very many tiny files they would fill the memory. */
@@ -168,6 +170,13 @@ export class BackupPipeline {
   /** Bytes that reached the store so far. */
   get bytesStored(): number {
     return this.#uploads.bytesStored + this.#bytesStored;
+  }
+
+  /** Has threads loaded while there is nothing for them to do yet: for a source that will be read whole, and takes a while to be reached. An empty
+   *  job each, so that none is ended before it has loaded. */
+  warmUp(): void {
+    for (let n = 0; n < Math.min(this.#options.threads, WARM_THREADS_MAX); n++)
+      this.#pool.run({ kind: 'files', job: 0, tasks: [] }).catch(() => {}); // What went wrong is told to all.
   }
 
   /** Resolves when the workers can take another job: the brake that bounds memory. */
