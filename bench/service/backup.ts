@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Asset } from '../../src/model/asset.ts';
 import type { Run } from '../../src/model/run.ts';
+import { openStore } from '../../src/store/open.ts';
 import { startS3, type TestS3 } from '../../test/support/ceph.ts';
 import { TestService } from '../../test/support/data-path.ts';
 import { IMAGE_NAME, writeImage } from '../data/image.ts';
@@ -35,15 +36,18 @@ function writeBefore(directory: string): string {
   return before;
 }
 
+/** The server of the bench keeps everything in memory. */
+async function removeAll(s3: TestS3, location: string): Promise<void> {
+  const store = await openStore(location, { credentials: s3.credentials, region: s3.region });
+  for await (const page of store.list('')) for (const { key } of page) await store.delete(key);
+  await store.close();
+}
+
 /** Seconds of a whole process. */
-function offline(s3: TestS3, directory: string, path: string): number {
+async function offline(s3: TestS3, directory: string, path: string): Promise<number> {
   const home = mkdtempSync(join(directory, 'offline-'));
-  const env = {
-    ...process.env,
-    HOME: home,
-    HOLDFAST_REPO: `s3+${s3.endpoint}/${s3.bucket}/offline-${randomBytes(6).toString('hex')}`,
-    HOLDFAST_PASSPHRASE: 'bench',
-  };
+  const location = `s3+${s3.endpoint}/${s3.bucket}/offline-${randomBytes(6).toString('hex')}`;
+  const env = { ...process.env, HOME: home, HOLDFAST_REPO: location, HOLDFAST_PASSPHRASE: 'bench' };
   const run = (...args: string[]): void => void execFileSync(PROGRAM, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   run('init', '--quiet');
   run('backup', '--quiet', writeBefore(home));
@@ -51,6 +55,7 @@ function offline(s3: TestS3, directory: string, path: string): number {
   run('backup', '--quiet', '--threads', String(THREADS), path);
   const seconds = (performance.now() - startMs) / 1000;
   rmSync(home, { recursive: true, force: true });
+  await removeAll(s3, location);
   return seconds;
 }
 
@@ -69,6 +74,7 @@ async function through(s3: TestS3, directory: string, path: string, kind: Kind):
   } finally {
     await service.stop();
     rmSync(home, { recursive: true, force: true });
+    await removeAll(s3, store);
   }
 }
 
@@ -155,9 +161,9 @@ try {
     const rounds: { readonly offline: number; readonly through: number }[] = [];
     // The first round warms caches up and is not counted.
     for (let round = 0; round <= ROUNDS; round++) {
-      const before = round % 2 === 1 ? undefined : offline(s3, directory, path);
+      const before = round % 2 === 1 ? undefined : await offline(s3, directory, path);
       const service = await through(s3, directory, path, kind);
-      const measured = { offline: before ?? offline(s3, directory, path), through: service };
+      const measured = { offline: before ?? (await offline(s3, directory, path)), through: service };
       if (round > 0) rounds.push(measured);
     }
     const of = (pick: (round: (typeof rounds)[number]) => number): string => median(rounds.map(pick)).toFixed(2);
