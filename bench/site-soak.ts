@@ -6,7 +6,8 @@
 //
 //   seed | round | scenario | what happened | s from declaration to first write | s without writes | acknowledged | lost | told as lost
 //
-// A seed that fails is the bug report. It needs a machine that is not busy with something else, or leases end by right. Needs root, iproute2, etcd, PostgreSQL and Ceph RGW.
+// Clocks that jump are those of our own programs (their Date, test/support/stepped-clock.ts), by up to 26 hours; monotonic clocks of the sites began at
+// other times. A seed that fails is the bug report. It needs a machine that is not busy with something else, or leases end by right. Needs root, iproute2, etcd, PostgreSQL and Ceph RGW.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

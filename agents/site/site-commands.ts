@@ -111,6 +111,7 @@ export class SiteCommands {
   async promoted({ epoch }: EpochOfFailover, signal: AbortSignal): Promise<Promoted> {
     let readWriteAt: string | undefined;
     for (;;) {
+      this.#mustBeToCome(epoch);
       const server = await this.#readWrite(epoch, signal);
       if (server !== undefined) {
         readWriteAt ??= this.#now().toISOString();
@@ -145,6 +146,7 @@ export class SiteCommands {
   async protect({ epoch }: EpochOfFailover, signal: AbortSignal): Promise<Protected> {
     const { capture, repository } = this.#database.options;
     for (;;) {
+      this.#mustBeToCome(epoch);
       const { epoch: captured = 0, timeline, durable } = capture.state ?? {};
       if (captured >= epoch && timeline !== null && timeline !== undefined && durable !== null && durable !== undefined) {
         const base = capture.isMakingBase ? undefined : await repository.base(signal);
@@ -178,6 +180,13 @@ export class SiteCommands {
     if (record.epoch > epoch) throw this.#refused(`epoch ${epoch} is over: ${record.holder.site} holds epoch ${record.epoch}`);
     if (record.epoch === epoch && record.failover !== null && record.failover !== failover)
       throw this.#refused(`the failover "${record.failover}" has a say over epoch ${epoch}`);
+  }
+
+  /** Whoever has slept over another failover waits for nothing. */
+  #mustBeToCome(epoch: number): void {
+    const { record } = this.#database;
+    if (record !== undefined && record.epoch > epoch && record.holder.name !== this.#site)
+      throw this.#refused(`epoch ${epoch} is over: ${record.holder.site} holds epoch ${record.epoch}`);
   }
 
   /** Waits for the copy of the other site's last log; that of a demotion is stored now at its own site, if it is not yet. */

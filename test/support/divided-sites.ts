@@ -88,6 +88,11 @@ export class DividedSites {
     return runBeside([...this.places.within(at), PROGRAM, ...words, '--config', this.sites.file(at)], environmentOf(this.sites));
   }
 
+  /** Nothing that is stored from now on is in the listings of that site's store; or everything again. */
+  holdListings(site: SiteName, isHeld: boolean): void {
+    this.#stores.holdListings(site, isHeld ? Date.now() : undefined);
+  }
+
   /** Offline, with the key of that site. */
   verify(evidence: string, of: SiteName): Promise<Ran> {
     const key = join(this.sites.configs[of].state, 'site-key.pub');
@@ -95,7 +100,8 @@ export class DividedSites {
   }
 
   orchestrator(at: SiteName): ChildProcess {
-    const [program, ...words] = [...this.places.within(at), PROGRAM, 'failover', 'run', 'portal', '--config', this.sites.file(at)];
+    const run = [PROGRAM, 'failover', 'run', 'portal', '--config', this.sites.file(at)];
+    const [program, ...words] = [...this.places.within(at), ...steppable(this.places, at), ...run];
     return spawn(program!, words, { env: environmentOf(this.sites), stdio: 'ignore' });
   }
 

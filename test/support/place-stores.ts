@@ -1,10 +1,11 @@
 // An S3 store at each site, reached over the cables of the three places only: a port in the site's namespace, behind which lies a prefix of the
 // test's real server. What leads there is a process of its own. A port is opened by a process in the namespace and handed over: a socket stays
-// where it was made.
+// where it was made. The listings of a store may be those of an earlier moment (stale-listings.ts).
 
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { TestS3 } from './ceph.ts';
+import { StaleListings } from './stale-listings.ts';
 import type { Place, ThreePlaces } from './three-places.ts';
 
 const PORT = 9000;
@@ -38,6 +39,11 @@ export class PlaceStores {
   get variables(): Record<string, string> {
     const { credentials, region } = this.#s3;
     return { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey, AWS_REGION: region };
+  }
+
+  /** From now on nothing that is stored later is in that store's listings; undefined: everything is. Connections are broken off for it. */
+  holdListings(of: Place, fromMs: number | undefined): void {
+    this.#relay.send({ namespace: this.#places.namespaceOf(of), fromMs });
   }
 
   close(): void {
@@ -77,8 +83,16 @@ if (process.argv[1] === import.meta.filename) {
     const server = createServer();
     server.listen(PORT, '0.0.0.0', () => process.send!('listening', server));
   } else {
-    for (const server of await Promise.all(namespaces.map(listenIn)))
-      server.on('connection', (socket: Socket) => lead(socket, Number(port), host));
+    const stores = new Map(namespaces.map((namespace) => [namespace, new StaleListings(host, Number(port))]));
+    for (const [namespace, stale] of stores) {
+      const server = await listenIn(namespace);
+      server.on('connection', (socket: Socket) => {
+        if (!stale.takes(socket)) lead(socket, Number(port), host);
+      });
+    }
+    process.on('message', ({ namespace, fromMs }: { readonly namespace: string; readonly fromMs?: number }) => {
+      stores.get(namespace)!.from(fromMs);
+    });
     process.send!('ready');
   }
 }

@@ -1,6 +1,7 @@
 // Rounds of what may happen to two sites. Each begins and ends with a primary and a healthy standby, and is held against the ledger: who may
 // write is one at a time, nothing that was acknowledged is lost by a planned switch, and what an unplanned one loses is what it says.
 
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailoverJournal, type FailoverState, factsOf, isFinished } from '../../src/dr/failover-journal.ts';
@@ -25,6 +26,15 @@ export type Round = {
 };
 
 export type Told = Pick<Round, 'what' | 'seconds' | 'lost' | 'reported'>;
+export type FailingOver = {
+  /** The orchestrator is killed in these states, and followed by the next. */
+  readonly kills?: readonly FailoverState[];
+  /** It stands still instead, until the scenario wakes it. */
+  readonly sleeps?: boolean;
+  /** Before the old one is asked to rejoin. */
+  readonly afterwards?: () => Promise<void>;
+};
+
 export type Scenario = (rounds: SiteRounds, primary: SiteName) => Promise<Told>;
 export type Kind = FailoverJournal['kind'];
 
@@ -38,6 +48,7 @@ export class SiteRounds {
   readonly #random: () => number;
   /** Words of rows that an unplanned failover has lost, and said so. */
   readonly #lost = new Set<string>();
+  readonly #sleepers: { readonly orchestrator: ChildProcess; readonly ended: Promise<unknown> }[] = [];
   #failovers = 0;
   #unstopped: { readonly site: SiteName; readonly server: string } | undefined;
 
@@ -95,13 +106,16 @@ export class SiteRounds {
     await until(`${site} writes on`, () => ledger.commits.at(-1)!.site === site && ledger.commits.at(-1)!.askedAt > from);
   }
 
-  /** To the other site, while the orchestrator is killed in these states. `afterwards`: before the old one is asked to rejoin. */
-  async failOver(
-    kind: Kind,
-    from: SiteName,
-    kills: readonly FailoverState[],
-    afterwards = async (): Promise<void> => {},
-  ): Promise<Told> {
+  /** Whoever slept over a failover goes on, to the end. */
+  async wake(): Promise<void> {
+    for (const { orchestrator, ended } of this.#sleepers.splice(0)) {
+      orchestrator.kill('SIGCONT');
+      await ended;
+    }
+  }
+
+  /** To the other site. */
+  async failOver(kind: Kind, from: SiteName, { kills = [], sleeps = false, afterwards }: FailingOver = {}): Promise<Told> {
     const { scene } = this;
     const { ledger } = scene;
     const to = otherOf(from);
@@ -110,9 +124,9 @@ export class SiteRounds {
     await scene.declare(to, kind);
     this.#failovers++;
     this.#unstopped = undefined;
-    const journal = await this.#carriedOut(to, kills);
+    const journal = await this.#carriedOut(to, kills, sleeps ? 'SIGSTOP' : 'SIGKILL');
     const first = await until(`${to} writes`, () => ledger.since(place, to)[0]);
-    await afterwards();
+    await afterwards?.();
     const missing = await ledger.missingAt(
       to,
       ledger.since(0, from).filter(({ word }) => !this.#lost.has(word)),
@@ -165,7 +179,7 @@ export class SiteRounds {
     if (turns > this.#failovers) throw new Error(`Two were writable at once: ${turns} turns in ${this.#failovers} failovers`);
   }
 
-  async #carriedOut(at: SiteName, kills: readonly FailoverState[]): Promise<FailoverJournal> {
+  async #carriedOut(at: SiteName, kills: readonly FailoverState[], how: 'SIGKILL' | 'SIGSTOP'): Promise<FailoverJournal> {
     const { journal } = this.scene;
     const left = new Set(kills);
     for (;;) {
@@ -177,7 +191,11 @@ export class SiteRounds {
       });
       if (left.delete(state)) {
         await sleep(this.below(300));
-        orchestrator.kill('SIGKILL');
+        orchestrator.kill(how);
+        if (how === 'SIGSTOP') {
+          this.#sleepers.push({ orchestrator, ended });
+          continue;
+        }
       }
       await ended;
       const { journal: known } = await journal.read();

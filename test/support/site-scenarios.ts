@@ -1,15 +1,18 @@
 // What may happen to two sites, by name; see site-rounds.ts.
 
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processesIn } from '../../agents/gate/server-processes.ts';
-import type { FailoverState } from '../../src/dr/failover-journal.ts';
+import type { FailoverJournal, FailoverState } from '../../src/dr/failover-journal.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
-import { OVER_MS, otherOf } from './divided-sites.ts';
+import { type DividedSites, OVER_MS, otherOf } from './divided-sites.ts';
 import type { Kind, Scenario, SiteRounds, Told } from './site-rounds.ts';
-import { type SiteName, until } from './two-sites.ts';
+import { ASSET, type SiteName, until } from './two-sites.ts';
 
 const NOBODY = { lost: 0, reported: '-' };
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const SIGKILL_BIT = 1n << 8n;
 /** States in which a step is under way. */
 const UNDER_WAY = FAILOVER_STATES.slice(0, -1);
 
@@ -60,18 +63,19 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'clock step': async (rounds, primary) => {
     const { scene } = rounds;
     const site = rounds.pick(['a', 'b'] as const);
-    const aheadMs = Math.round((rounds.below(2) - 1) * 10 * MINUTE_MS);
+    const aheadMs = Math.round((rounds.below(2) - 1) * rounds.pick([10 * MINUTE_MS, 26 * HOUR_MS]));
     await rounds.writesOn(primary, () => scene.stepClock(site, aheadMs));
     await rounds.writesOn(primary, () => scene.stepClock(site, 0));
     return { what: `${primary} writes, the clock of ${site} by ${aheadMs} ms`, ...NOBODY };
   },
-  'planned switch': (rounds, primary) => rounds.failOver(back(primary), primary, []),
-  'planned switch, killed everywhere': (rounds, primary) => rounds.failOver(back(primary), primary, UNDER_WAY),
-  'planned switch, killed somewhere': (rounds, primary) => rounds.failOver(back(primary), primary, [rounds.pick(UNDER_WAY)]),
+  'planned switch': (rounds, primary) => rounds.failOver(back(primary), primary),
+  'planned switch, killed everywhere': (rounds, primary) => rounds.failOver(back(primary), primary, { kills: UNDER_WAY }),
+  'planned switch, killed somewhere': (rounds, primary) =>
+    rounds.failOver(back(primary), primary, { kills: [rounds.pick(UNDER_WAY)] }),
   'cut off': (rounds, primary) => cutOff(rounds, primary, []),
   'cut off, clock set wrong': async (rounds, primary) => {
     const { scene } = rounds;
-    const aheadMs = rounds.pick([-1, 1]) * (MINUTE_MS + rounds.below(9 * MINUTE_MS));
+    const aheadMs = rounds.pick([-1, 1]) * (MINUTE_MS + rounds.below(rounds.pick([9 * MINUTE_MS, 26 * HOUR_MS])));
     await rounds.writesOn(primary, () => scene.stepClock(primary, aheadMs));
     const told = await cutOff(rounds, primary, []);
     scene.stepClock(primary, 0);
@@ -103,33 +107,156 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const dead = [sites.daemon(primary).pid, ...rounds.scene.watchdogs(primary), ...processesIn(sites.data(primary))];
     for (const pid of dead) process.kill(pid, 'SIGKILL');
     await sites.daemon(primary).ended;
-    return rounds.failOver('unplanned', primary, [], async () => void sites.start(primary));
+    return rounds.failOver('unplanned', primary, { afterwards: async () => void sites.start(primary) });
   },
-  paused: async (rounds, primary) => {
-    const { sites } = rounds.scene;
-    const which = rounds.pick(['daemon', 'server', 'daemon and server'] as const);
-    const daemon = which === 'server' ? [] : [sites.daemon(primary).pid];
-    const server = which === 'daemon' ? [] : processesIn(sites.data(primary));
-    const from = performance.now();
-    for (const pid of [...daemon, ...server]) process.kill(pid, 'SIGSTOP');
-    const told = await rounds.failOver('unplanned', primary, [], async () => {
-      await sleep(Math.max(0, from + 3 * OVER_MS - performance.now()));
-      for (const pid of [...daemon, ...server]) go(pid);
-      await until('the old server is gone', () => sites.isStopped(primary));
+  paused: (rounds, primary) => standStill(rounds, primary, rounds.pick(['daemon', 'server', 'daemon and server'] as const)),
+  /** With everything on its host, the member of the quorum, too. */
+  'host paused': (rounds, primary) => standStill(rounds, primary, 'host'),
+  /** I6: it has the witness. */
+  'other host paused': async (rounds, primary) => {
+    const { sites, places } = rounds.scene;
+    const other = otherOf(primary);
+    await rounds.writesOn(primary, () => {
+      places.pauseEtcd(other);
+      sites.daemon(other).signal('SIGSTOP');
     });
-    return { ...told, what: `${which}; ${told.what}` };
+    places.resumeEtcd(other);
+    sites.daemon(other).signal('SIGCONT');
+    return { what: primary, ...NOBODY };
+  },
+  /** Across a lease nobody answers the primary, neither a majority nor the candidate: it stops by itself, and goes on when they do. */
+  'all others paused': async (rounds, primary) => {
+    const { sites, places, ledger } = rounds.scene;
+    const other = otherOf(primary);
+    for (const place of [other, 'w'] as const) places.pauseEtcd(place);
+    sites.daemon(other).signal('SIGSTOP');
+    await until('the primary has stopped', () => sites.isStopped(primary));
+    sites.daemon(other).signal('SIGCONT');
+    for (const place of [other, 'w'] as const) places.resumeEtcd(place);
+    const from = performance.now();
+    await until(`${primary} writes again`, () => ledger.commits.some(({ askedAt }) => askedAt > from));
+    return { what: primary, ...NOBODY };
+  },
+  /** Whatever the listings of a store do not say: nothing is lost for it, and nobody is kept from taking over. */
+  'stale lists': async (rounds, primary) => {
+    const { scene } = rounds;
+    const held = rounds.pick([['a'], ['b'], ['a', 'b']] as const);
+    for (const site of held) scene.holdListings(site, true);
+    await rounds.writesOn(primary, () => {});
+    const kills = [rounds.pick(UNDER_WAY)];
+    const told = rounds.pick([true, false])
+      ? await rounds.failOver(back(primary), primary, { kills })
+      : await cutOff(rounds, primary, kills);
+    for (const site of held) scene.holdListings(site, false);
+    return { ...told, what: `at ${held.join(' and ')}; ${told.what}` };
+  },
+  /** All of its orders are signed and right, and of a time that is over. */
+  'slept over': async (rounds, primary) => {
+    const { scene } = rounds;
+    const other = otherOf(primary);
+    const state = rounds.pick(UNDER_WAY);
+    const there = await rounds.failOver(back(primary), primary, { kills: [state], sleeps: true });
+    const { journal } = await scene.journal.read();
+    await scene.bothWell();
+    const again = await rounds.failOver(back(other), other);
+    await scene.bothWell();
+    await rounds.writesOn(primary, async () => {
+      await rounds.wake();
+      await mustBeRefused(scene, journal);
+    });
+    const seconds = Math.max(there.seconds ?? 0, again.seconds ?? 0);
+    return { what: `${primary}, in "${state}"; ${again.what}`, seconds, lost: 0, reported: 'none' };
+  },
+  /** Of whoever takes part, by hours, again and again. */
+  'clocks jump': async (rounds, primary) => {
+    const { scene } = rounds;
+    const over = new AbortController();
+    const jumping = (async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        scene.stepClock(rounds.pick(['a', 'b'] as const), Math.round((rounds.below(2) - 1) * 26 * HOUR_MS));
+        await sleep(rounds.below(500), undefined, { signal: over.signal }).catch(() => {});
+      }
+    })();
+    const settle = async (): Promise<void> => {
+      over.abort();
+      await jumping;
+      for (const site of ['a', 'b'] as const) scene.stepClock(site, 0);
+    };
+    try {
+      return await rounds.failOver(back(primary), primary, { afterwards: settle });
+    } finally {
+      await settle();
+    }
   },
 };
+
+type Paused = 'daemon' | 'server' | 'daemon and server' | 'host';
+
+/** Longer than any lease; somebody takes over meanwhile. */
+async function standStill(rounds: SiteRounds, primary: SiteName, which: Paused): Promise<Told> {
+  const { scene } = rounds;
+  const { sites, places } = scene;
+  const isHost = which === 'host';
+  const daemon = which === 'server' ? [] : [sites.daemon(primary).pid];
+  const watchdogs = isHost ? scene.watchdogs(primary) : [];
+  const server = which === 'daemon' ? [] : processesIn(sites.data(primary));
+  // Who goes on first is the kernel's choice on a real host; here the watchdog, since clients of this ledger follow no route.
+  const paused = [...watchdogs, ...daemon, ...server];
+  const from = performance.now();
+  if (isHost) places.pauseEtcd(primary);
+  for (const pid of paused) process.kill(pid, 'SIGSTOP');
+  const afterwards = async (): Promise<void> => {
+    await sleep(Math.max(0, from + 3 * OVER_MS - performance.now()));
+    if (isHost) places.resumeEtcd(primary);
+    for (const pid of watchdogs) go(pid);
+    if (isHost) await until('the watchdog has ended its server', () => server.every((pid) => hasEnded(pid)));
+    for (const pid of paused) go(pid);
+    await until('the old server is gone', () => sites.isStopped(primary));
+  };
+  const told = await rounds.failOver('unplanned', primary, { afterwards });
+  return { ...told, what: `${which}; ${told.what}` };
+}
+
+async function mustBeRefused({ sites }: DividedSites, journal: FailoverJournal): Promise<void> {
+  const { id, from, to, sealed, databases } = journal;
+  const { epoch } = databases[0]!;
+  const call = { signal: AbortSignal.timeout(30_000) };
+  const of = { epoch, failover: id };
+  const clients = sites.clients();
+  const orders = (['a', 'b'] as const).flatMap((site) => [
+    clients[site].demote(ASSET, of, call),
+    clients[site].revoke(ASSET, of, call),
+    clients[site].seal(ASSET, of, call),
+    clients[site].rejoin(ASSET, { ...of, epoch: epoch + 1, sealed: sealed[ASSET]! }, call),
+  ]);
+  for (const outcome of await Promise.allSettled(orders))
+    if (outcome.status === 'fulfilled' || (outcome.reason as { code?: string }).code !== 'SITE_REFUSED')
+      throw new Error(`An order of ${id}, from ${from} to ${to}, was not refused: ${JSON.stringify(outcome)}`);
+}
 
 async function cutOff(rounds: SiteRounds, primary: SiteName, kills: readonly FailoverState[]): Promise<Told> {
   const { scene } = rounds;
   const silently = rounds.pick([true, false]);
   scene.cutOff(primary, silently);
-  const told = await rounds.failOver('unplanned', primary, kills, async () => {
-    await until('the old server has stopped', () => scene.sites.isStopped(primary));
-    scene.places.heal();
+  const told = await rounds.failOver('unplanned', primary, {
+    kills,
+    afterwards: async () => {
+      await until('the old server has stopped', () => scene.sites.isStopped(primary));
+      scene.places.heal();
+    },
   });
   return { ...told, what: `${silently ? 'silently; ' : ''}${told.what}` };
+}
+
+/** Or will, as soon as it goes on: it is a zombie, or a deadly signal waits for it. */
+function hasEnded(pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const pending = [...status.matchAll(/^S[hi][dg]Pnd:\s*(\w+)$/gm)].reduce((all, [, mask]) => all | BigInt(`0x${mask}`), 0n);
+    return /^State:\s*[ZX]/m.test(status) || (pending & SIGKILL_BIT) !== 0n;
+  } catch {
+    return true;
+  }
 }
 
 function go(pid: number): void {
