@@ -8,6 +8,7 @@ import { bootMs } from '../../agents/gate/boot-clock.ts';
 import { openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { Fault } from '../base/faults.ts';
+import { steadyClock } from '../base/steady-clock.ts';
 import { JournalRegister } from '../dr/failover-journal.ts';
 import type { SiteControl } from '../dr/site-control.ts';
 import { decodePack, makePack } from '../evidence/pack.ts';
@@ -72,7 +73,7 @@ export async function orchestratorPorts(site: FailoverSite, named: string, keepE
     registry: site.registry,
     site: site.site,
     trusted: site.trusted,
-    now: () => new Date(),
+    now: steadyClock(() => new Date(), bootMs),
     nowMs: bootMs,
     sleep: (ms, signal) => sleep(ms, undefined, { signal }),
     keepEvidence,

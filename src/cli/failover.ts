@@ -59,10 +59,10 @@ export async function failoverRun(invocation: Invocation): Promise<number> {
     const telling = tellStates(ports.journal, output, AbortSignal.any([signal, over.signal]));
     let journal: FailoverJournal;
     try {
-      journal = await runFailover(ports.journal, failoverSteps(ports), now, signal);
+      journal = await runFailover(ports.journal, failoverSteps(ports), ports.now, signal);
       while (options.flag('wait') && !isFinished(journal)) {
         await untilChanged(ports.journal, journal, signal);
-        journal = await runFailover(ports.journal, failoverSteps(ports), now, signal);
+        journal = await runFailover(ports.journal, failoverSteps(ports), ports.now, signal);
       }
     } finally {
       over.abort();
@@ -93,8 +93,8 @@ export async function failoverUndo(invocation: Invocation): Promise<number> {
   if (reason === undefined) throw usage('"holdfast failover undo" needs --reason');
   return withSite(invocation, async (site) => {
     const ports = await orchestratorPorts(site, invocation.args[0]!, noEvidence);
-    await undoFailover(ports.journal, reason, now);
-    const journal = await runFailover(ports.journal, failoverSteps(ports), now, invocation.signal);
+    await undoFailover(ports.journal, reason, ports.now);
+    const journal = await runFailover(ports.journal, failoverSteps(ports), ports.now, invocation.signal);
     tell(invocation.output, ports.plan, journal);
     summarise(invocation, journal);
     return isFinished(journal) ? 0 : EXIT.warnings;

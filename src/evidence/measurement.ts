@@ -16,7 +16,8 @@ export const MEASUREMENT_KINDS = [
   'action',
   /** { newest, sequence, isSigned }: the newest heartbeat found in recovered data; `newest` is absent (null) when there was none. */
   'heartbeat',
-  /** { at, position }: the first write of an application at the target that was acknowledged. */
+  /** { at, committedAt, position }: the first write of an application at the target that was acknowledged: when the answer was there, and what the
+   *  target's own clock said of its commit. */
   'first-write',
   /** { sealed, replayed, missingBytes }: positions of the log. */
   'log-end',

@@ -122,8 +122,10 @@ function foundBy(action: PlanAction, { endedAt, outcome, facts }: ActionRecord, 
       );
     case 'write-test':
       return Object.entries(facts as Record<string, WriteTested>).map(([asset, { committedAt, sequence, timeline }]) =>
+        // When whoever declared it had the answer: one clock for both ends of the RTO.
         one('first-write', asset, 'a heartbeat row, committed', {
-          at: committedAt,
+          at: endedAt,
+          committedAt,
           position: `row ${sequence} on timeline ${timeline}`,
         }),
       );

@@ -15,6 +15,7 @@ export type OrchestratorPorts = {
   readonly site: (name: string) => SiteControl;
   /** Public keys whose heartbeats count. */
   readonly trusted: readonly Uint8Array[];
+  /** Steady while this works: see steadyClock. */
   readonly now: () => Date;
   /** A clock that never goes back, and goes on while the host sleeps. */
   readonly nowMs: () => number;

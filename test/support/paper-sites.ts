@@ -134,7 +134,8 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
     },
     writeTest: async (asset) => {
       await told('writeTest', asset);
-      return { committedAt: at(), sequence: 4712, timeline: 2 };
+      // Its clock is five hours ahead: no objective is measured by it.
+      return { committedAt: new Date(Date.now() + 5 * 3_600_000).toISOString(), sequence: 4712, timeline: 2 };
     },
     verifyPages: async (asset) => {
       await told('verifyPages', asset);
