@@ -27,7 +27,8 @@ export class EpochMirror {
   /** Lost objects by the last part of their names, as the catalogue tells. */
   #lost: ReadonlySet<string> = new Set();
   #mayHaveHoles = true;
-  /** Of ranges of a section that is stored: what follows does not wait for it. */
+  /** Ranges of sections that are stored: what follows does not wait until they are deleted. */
+  readonly #doomed: { readonly section: number; readonly ranges: number }[] = [];
   #deleting = Promise.resolve();
   /** At the most: sections count in full. */
   bytesBehind = 0;
@@ -54,6 +55,8 @@ export class EpochMirror {
    *  or left out. */
   async pull(epoch: LogEpoch): Promise<number> {
     this.#lost = new Set(epoch.lost?.map(({ object }) => object));
+    // What could not be deleted the last time.
+    this.#deleteDoomed();
     // Let go before it was copied.
     if (this.#section < firstSectionOf(epoch)) this.#goTo(firstSectionOf(epoch));
     // What came while sections were copied was there before only if it is in the section behind them: one more look will do, however busy it is.
@@ -107,9 +110,8 @@ export class EpochMirror {
       if (bytes instanceof Uint8Array) {
         await this.#store(keyOf(n), bytes);
         await this.#deleting;
-        this.#deleting = this.#deleteRanges(this.#section, this.#ranges);
-        // Told where it is waited for.
-        this.#deleting.catch(() => {});
+        this.#doomed.push({ section: this.#section, ranges: this.#ranges });
+        this.#deleteDoomed();
       }
       this.#goTo(this.#section + LOG_SECTION_BYTES);
     }
@@ -154,6 +156,18 @@ export class EpochMirror {
     await replica.put(key, bytes, { signal });
     progress.bytesCopied += bytes.length;
     progress.logObjects++;
+  }
+
+  /** In the background. Trouble is told where it is waited for, and what is left is deleted by the next pull. */
+  #deleteDoomed(): void {
+    const earlier = this.#deleting.catch(() => {});
+    this.#deleting = earlier.then(async () => {
+      for (let next = this.#doomed[0]; next !== undefined; next = this.#doomed[0]) {
+        await this.#deleteRanges(next.section, next.ranges);
+        this.#doomed.shift();
+      }
+    });
+    this.#deleting.catch(() => {});
   }
 
   /** They are in the section now. From the last on, some at a time: a reader must not take the rest for all there is. */

@@ -3,6 +3,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Fault } from '../../src/base/faults.ts';
 import { trimCluster } from '../../src/engine/cluster-retention.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { LogView } from '../../src/engine/log-view.ts';
@@ -141,6 +142,34 @@ describe('the log at a replica', () => {
     await expectLog(directory, bytes);
     stopped.abort();
     await following;
+  });
+
+  it('goes on after the replica has refused to delete what a section holds now, and deletes it then', async () => {
+    const { directory, repository } = await sample();
+    const bytes = seededBytes(2 * LOG_SECTION_BYTES, 4);
+    const writer = writerOf(repository);
+    const refusing = { count: 0 };
+    const wrap = (store: ObjectStore): ObjectStore =>
+      new Proxy(store, {
+        get: (target, name) => {
+          const member = Reflect.get(target, name, target) as unknown;
+          if (name !== 'delete') return typeof member === 'function' ? member.bind(target) : member;
+          return (async (key, options) => {
+            if (key.startsWith('log/') && refusing.count-- > 0) throw new Fault('STORE_TIMEOUT', 'Not now');
+            return target.delete(key, options);
+          }) satisfies ObjectStore['delete'];
+        },
+      });
+    const replication = await openReplication(directory, { wrap });
+    await append(writer, bytes, 0, 300_000, 100_000);
+    await replication.once();
+    await append(writer, bytes, 300_000, LOG_SECTION_BYTES + 300_000, 1_000_000);
+    refusing.count = 1;
+    await expect(replication.once()).rejects.toMatchObject({ code: 'STORE_TIMEOUT' });
+    await append(writer, bytes, LOG_SECTION_BYTES + 300_000, bytes.length, 1_000_000);
+    await replication.once();
+    expect(objectsIn(replicaOf(directory), 'log/')).toEqual(objectsIn(directory, 'log/'));
+    await expectLog(directory, bytes);
   });
 
   it('is behind by no more than a round although its source writes a section with every look', async () => {
