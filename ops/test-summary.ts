@@ -12,6 +12,17 @@ type Results = {
   readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly Test[] }[];
 };
 
+const LINES_MAX = 25;
+
+/** Of what a failed test said: what a program told last stands at the end, before the stack. */
+function lastWords(message: string): string {
+  const lines = message.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('    at '));
+  return lines
+    .slice(-LINES_MAX)
+    .map((line) => `  ${line}`)
+    .join('\n');
+}
+
 const text = readFileSync(process.argv[2]!, 'utf8');
 if (text === '') {
   console.log('0 passed, 1 failed, 0 skipped');
@@ -24,6 +35,6 @@ const broken = testResults.filter(
 const failed = numFailedTests + broken.length;
 for (const { status, fullName, failureMessages } of testResults.flatMap(({ assertionResults }) => assertionResults))
   if (status === 'passed' && failureMessages.length > 0)
-    console.log(`passed at a second try only: ${fullName}\n  ${failureMessages[0]?.split('\n')[0]}`);
+    console.log(`passed at a second try only: ${fullName}\n${lastWords(failureMessages[0]!)}`);
 console.log(`${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
 process.exit(failed === 0 && numPassedTests > 0 ? 0 : 1);
