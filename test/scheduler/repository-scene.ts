@@ -10,8 +10,8 @@ import { BackupProgress } from '../../src/engine/backup-progress.ts';
 import { backUpStream } from '../../src/engine/backup-stream.ts';
 import type { RecoveryPoint } from '../../src/model/recovery-point.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { openStore } from '../../src/store/open.ts';
-import { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
+import type { TenantRepositories } from '../../src/tenants/tenant-repositories.ts';
+import { repositoriesBelow } from '../support/control-plane.ts';
 import { MINUTE, newScene, type Scene } from './scene.ts';
 
 export const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
@@ -26,16 +26,7 @@ export type Repositories = Scene & { readonly tenants: TenantRepositories; cli(.
 export async function withRepository(policy: string): Promise<Repositories> {
   const scene = await newScene(policy);
   const { directory, catalog, tenant, things } = scene;
-  const tenants = new TenantRepositories({
-    catalog,
-    baseLocation: join(directory, 'repositories'),
-    secretsDirectory: join(directory, 'secrets'),
-    cacheDirectory: join(directory, 'cache'),
-    environment: {},
-    openStore: (location, create) => openStore(location, { create }),
-    process: { host: 'test', processId: process.pid, bootId: 'test' },
-    random: things.random,
-  });
+  const tenants = repositoriesBelow(directory, catalog, things.random);
   onTestFinished(() => tenants.close());
   mkdirSync(join(directory, 'repositories'));
   await tenants.create(tenant);

@@ -123,7 +123,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 }
 
 async function repositories(catalog: Catalog, tenant: Tenant, directory: string): Promise<TenantRepositories> {
-  const tenants = new TenantRepositories({
+  const tenants = repositoriesBelow(directory, catalog, random);
+  await tenants.create(tenant);
+  return tenants;
+}
+
+/** Of all tenants, in directories. */
+export function repositoriesBelow(directory: string, catalog: Catalog, bytes: (count: number) => Uint8Array): TenantRepositories {
+  return new TenantRepositories({
     catalog,
     baseLocation: join(directory, 'repositories'),
     secretsDirectory: join(directory, 'secrets'),
@@ -131,10 +138,8 @@ async function repositories(catalog: Catalog, tenant: Tenant, directory: string)
     environment: {},
     openStore: (location, create) => openStore(location, { create }),
     process: processFacts(),
-    random,
+    random: bytes,
   });
-  await tenants.create(tenant);
-  return tenants;
 }
 
 async function someTenant(catalog: Catalog, at: Date, details: Partial<Tenant> = {}): Promise<Tenant> {
