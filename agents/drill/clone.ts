@@ -47,7 +47,11 @@ export type ClonePlace = {
 export async function planClone(
   repository: Repository,
   asset: string,
-  { disaster, programs, signal }: { readonly disaster: Date | undefined; readonly programs?: string; readonly signal: AbortSignal },
+  {
+    disaster,
+    programs,
+    signal,
+  }: { readonly disaster: Date | undefined; readonly programs: readonly string[]; readonly signal: AbortSignal },
 ): Promise<ClonePlan> {
   const cluster = await readClusterFacts(repository, asset, signal);
   if (cluster === undefined)
@@ -62,7 +66,7 @@ export async function planClone(
   const snapshot = cluster.snapshots.get(plan.base.snapshot)!;
   const facts = baseFactsOf(snapshot);
   const server = JSON.parse(facts.server) as ServerFacts;
-  const own = programs ?? usualPrograms(server);
+  const own = usualPrograms(server, programs);
   checkPrograms(own, server);
   // The log is kept in the data directory until a checkpoint has passed.
   const bytes = snapshot.root.contentBytes + plan.legs.reduce((sum, { from, to }) => sum + to - from, 0) + SPOOL_BYTES;

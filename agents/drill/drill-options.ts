@@ -50,8 +50,8 @@ export type DrillOptions = {
   readonly evidence: string;
   /** Where the drill's directory is made and removed: clones are as large as production. */
   readonly scratch: string;
-  /** Directory of the servers' programs; absent: where Debian has them. */
-  readonly programs?: string;
+  /** Where the servers' programs are looked for before the usual places. */
+  readonly programs: readonly string[];
   readonly pair: Parameters<typeof makePack>[1];
   /** Public keys of heartbeats. */
   readonly heartbeatKeys: readonly Uint8Array[];

@@ -71,7 +71,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
 
 async function planClones({ plan, sources, disaster, programs, signal }: DrillOptions): Promise<ClonePlan[]> {
   const databases = plan.groups.flatMap(({ members }) => members.filter(({ kind }) => kind === 'postgres'));
-  const wish = { disaster, signal, ...(programs === undefined ? {} : { programs }) };
+  const wish = { disaster, programs, signal };
   return Promise.all(
     databases.map(({ asset }) => {
       const source = sources.find((one) => one.asset === asset);

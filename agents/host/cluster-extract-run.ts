@@ -34,7 +34,7 @@ export async function clusterExtractRun(context: RunContext): Promise<RunOutcome
       chosen: chosenOf(order.extract),
       into,
       directory: await sandboxPlace(context, remote, undefined),
-      programs: usualPrograms(serverFactsOf(reader.snapshot)),
+      programs: usualPrograms(serverFactsOf(reader.snapshot), settings.serverPrograms),
       program: PROGRAM,
       helper: {},
       threads: settings.threads,

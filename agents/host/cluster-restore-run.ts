@@ -99,7 +99,7 @@ export async function clusterRestoreRun(context: RunContext): Promise<RunOutcome
       dataDirectory: makeRestoreDirectory(target, settings.allowRestore),
       delta: order.delta === true,
       tablespaces,
-      programs: usualPrograms(serverFactsOf(reader.snapshot)),
+      programs: usualPrograms(serverFactsOf(reader.snapshot), settings.serverPrograms),
       action: order.handOver === 'paused' ? 'pause' : 'promote',
       progress,
       onStep: () => {},

@@ -7,6 +7,7 @@ import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import { type ClusterProof, type ProofWish, proveCluster } from '../postgres/prove.ts';
 import { RecoveryProgress } from '../postgres/recovery-progress.ts';
+import { serverFactsOf, usualPrograms } from '../postgres/server-programs.ts';
 import { gaugeOf, openRemoteBase, PROGRAM, type RemoteBase, sandboxPlace } from './cluster-restore-run.ts';
 import { postgresSourceOf } from './postgres-source.ts';
 import type { RunContext } from './run-context.ts';
@@ -25,6 +26,7 @@ export async function clusterTestRun(context: RunContext): Promise<RunOutcome> {
       instant: await instantOf(remote, claimed.run.parameters['instant']),
       queries,
       directory: await sandboxPlace(context, remote, claimed.run.parameters['target']),
+      programs: usualPrograms(serverFactsOf(remote.reader.snapshot), settings.serverPrograms),
       program: PROGRAM,
       helper: {},
       threads: settings.threads,

@@ -19,6 +19,7 @@ export async function drillRun(context: RunContext): Promise<RunOutcome> {
     const looks = settings.drillLooks.filter(({ asset }) => assets.includes(asset));
     const more = [
       ...looks.flatMap(({ at: of, asset, server }) => [`--${of}`, `${asset}=${server}`]),
+      ...settings.serverPrograms.flatMap((directory) => ['--bin-dir', directory]),
       ...(settings.drillDirectory === undefined ? [] : ['--directory', settings.drillDirectory]),
       ...(typeof at === 'string' ? ['--at', at] : []),
     ];

@@ -29,6 +29,8 @@ export type OpenAgentOptions = {
   readonly concurrency?: number;
   readonly allowRestore?: readonly string[];
   readonly allowHooks?: readonly string[];
+  /** Absolute: where programs of PostgreSQL are looked for before the usual places. */
+  readonly serverPrograms?: readonly string[];
   /** Absolute; left out of every backup, as is the home. */
   readonly neverBackUp?: readonly string[];
   /** The configuration of the site daemon of this host: then plans are looked at and carried out here. */
@@ -74,6 +76,7 @@ export function openAgent(options: OpenAgentOptions): OpenedAgent {
     program,
     allowRestore: [home.restores, ...allowRestore],
     allowHooks: [home.hooks, ...allowHooks],
+    serverPrograms: options.serverPrograms ?? [],
     neverBackUp: [options.home, ...neverBackUp],
     threads: Math.min(THREADS_MAX, availableParallelism()),
     drillLooks: options.drillLooks ?? [],

@@ -16,6 +16,8 @@ export type RunSettings = {
   readonly allowRestore: readonly string[];
   /** Hooks may be programs in these, `<home>/hooks` among them. */
   readonly allowHooks: readonly string[];
+  /** Where programs of PostgreSQL lie besides the usual places. */
+  readonly serverPrograms: readonly string[];
   /** Left out of every backup: the agent's home, a repository on this host. */
   readonly neverBackUp: readonly string[];
   readonly threads: number;

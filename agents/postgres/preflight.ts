@@ -9,6 +9,8 @@ import { identifier, identifySystem, literal } from './replication-client.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
 
 const VERSION_MIN = 13;
+/** The newest that all of this was tried with. */
+const VERSION_MAX = 18;
 
 export type PreflightCheck = {
   readonly name: string;
@@ -70,6 +72,15 @@ function check(
 }
 
 function checkVersion(version: number, { version: text }: ServerFacts): PreflightCheck {
+  if (version > VERSION_MAX)
+    return check(
+      'version',
+      false,
+      text,
+      `Nothing newer than ${VERSION_MAX} was tried: its log may be of a form in which commits are not recognised`,
+      'Prove a recovery of it (holdfast pg prove) before you rely on it, or use a newer Holdfast.',
+      'warning',
+    );
   return check(
     'version',
     version >= VERSION_MIN,

@@ -13,25 +13,37 @@ export function serverFactsOf(base: Snapshot): ServerFacts {
   return JSON.parse(baseFactsOf(base).server) as ServerFacts;
 }
 
-/** Where Debian has them. */
-export function usualPrograms({ version }: Pick<ServerFacts, 'version'>): string {
-  return `/usr/lib/postgresql/${Number.parseInt(version, 10)}/bin`;
+/** Where packages have them: Debian's, PostgreSQL's own for Red Hat's kin, those of a distribution with one version, and what is built here. */
+const USUAL = ['/usr/lib/postgresql/MAJOR/bin', '/usr/pgsql-MAJOR/bin', '/usr/bin', '/usr/local/pgsql/bin'];
+
+/** The first of `given`, then of the usual places, that has that major version. If none has, Debian's place: who uses it hears that nothing is there. */
+export function usualPrograms({ version }: Pick<ServerFacts, 'version'>, given: readonly string[] = []): string {
+  const major = Number.parseInt(version, 10);
+  const places = [...given, ...USUAL.map((place) => place.replace('MAJOR', String(major)))];
+  return places.find((place) => versionIn(place)?.major === major) ?? USUAL[0]!.replace('MAJOR', String(major));
 }
 
 /** Another major version cannot read the files, and says so only when it has been given all of them. */
 export function checkPrograms(programs: string, { version }: ServerFacts): void {
   const major = Number.parseInt(version, 10);
   const hint = `Name the directory of PostgreSQL ${major}'s programs with --bin-dir.`;
-  const postgres = join(programs, 'postgres');
-  if (!existsSync(postgres)) throw new Fault('USAGE', `There is no server program in ${programs}`, { hint });
-  const { stdout } = spawnSync(postgres, ['--version'], { encoding: 'utf8' });
-  const found = /\b(\d+)(?:\.|devel|beta|rc)/.exec(stdout ?? '')?.[1];
-  if (Number(found) !== major)
+  const found = versionIn(programs);
+  if (found === undefined) throw new Fault('USAGE', `There is no server program in ${programs}`, { hint });
+  if (found.major !== major)
     throw new Fault(
       'PG_NOT_READY',
-      `The base backup is of PostgreSQL ${version}; the programs in ${programs} are of ${(stdout ?? '').trim() || 'an unknown version'}`,
+      `The base backup is of PostgreSQL ${version}; the programs in ${programs} are of ${found.text || 'an unknown version'}`,
       { hint },
     );
+}
+
+/** Undefined: there is no server program. */
+function versionIn(programs: string): { readonly text: string; readonly major: number } | undefined {
+  const postgres = join(programs, 'postgres');
+  if (!existsSync(postgres)) return undefined;
+  const { stdout } = spawnSync(postgres, ['--version'], { encoding: 'utf8' });
+  const text = (stdout ?? '').trim();
+  return { text, major: Number(/\b(\d+)(?:\.|devel|beta|rc)/.exec(text)?.[1]) };
 }
 
 export type ProgramEnd = { readonly status: number | null; readonly text: string };

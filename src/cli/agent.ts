@@ -74,6 +74,7 @@ async function serveRuns(invocation: Invocation): Promise<number> {
     random: randomBytes,
     program: versionText(),
     allowRestore: options.texts('allow-restore').map((directory) => resolve(directory)),
+    serverPrograms: options.texts('bin-dir').map((directory) => resolve(directory)),
     ...(site === undefined ? {} : { siteConfig: resolve(site) }),
     ...(drills === undefined ? {} : { drillDirectory: resolve(drills) }),
     drillLooks: (['production', 'standby'] as const).flatMap((at) => options.texts(at).map((text) => lookOf(at, text))),

@@ -42,7 +42,7 @@ export async function drillRun(invocation: Invocation): Promise<number> {
   const id = `drl_${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '')}_${randomBytes(6).toString('hex')}`.toLowerCase();
   const evidence = join(must('evidence-dir'), id);
   const disaster = momentOf(options.text('at'));
-  const programs = options.text('bin-dir');
+  const programs = options.texts('bin-dir').map((directory) => resolve(directory));
   const file = options.text('preempt-file');
   const given = attestationsOf(options.text('attestations'));
   const site = options.text('config');
@@ -57,7 +57,7 @@ export async function drillRun(invocation: Invocation): Promise<number> {
       ...(disaster === undefined ? {} : { disaster }),
       evidence,
       scratch: resolve(options.text('directory') ?? tmpdir()),
-      ...(programs === undefined ? {} : { programs }),
+      programs,
       pair,
       heartbeatKeys: [...options.texts('heartbeat-key').map(keyIn), ...(config === undefined ? [] : keysOf(config))],
       helper: PROGRAM,

@@ -29,6 +29,13 @@ export const AGENT_VERBS: readonly Verb[] = [
         help: 'commands of policies may be programs in this one',
       },
       {
+        name: 'bin-dir',
+        kind: 'directory',
+        many: true,
+        value: 'DIR',
+        help: 'programs of PostgreSQL lie here, which are looked for in the usual places otherwise',
+      },
+      {
         name: 'site-config',
         kind: 'file',
         value: 'FILE',

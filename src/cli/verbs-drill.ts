@@ -44,8 +44,9 @@ export const DRILL_VERBS: readonly Verb[] = [
       {
         name: 'bin-dir',
         kind: 'directory',
+        many: true,
         value: 'DIR',
-        help: "the server's programs (default: /usr/lib/postgresql/<version>/bin)",
+        help: "the servers' programs lie here, which are looked for in the usual places otherwise",
       },
       { name: 'tenant', kind: 'text', value: 'NAME', help: 'whose it is (default: default)' },
       {

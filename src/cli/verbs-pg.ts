@@ -38,7 +38,7 @@ const PROGRAMS: Option = {
   name: 'bin-dir',
   kind: 'directory',
   value: 'DIR',
-  help: "the server's programs (default: /usr/lib/postgresql/<version>/bin)",
+  help: "the server's programs (default: where packages have that version's)",
 };
 const HOST: Option = { name: 'host', kind: 'text', value: 'NAME', help: 'name of this host to be recorded' };
 const LEVEL: Option = {

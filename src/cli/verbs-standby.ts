@@ -33,7 +33,7 @@ export const STANDBY_VERBS: readonly Verb[] = [
         name: 'bin-dir',
         kind: 'directory',
         value: 'DIR',
-        help: "the server's programs (default: /usr/lib/postgresql/<version>/bin)",
+        help: "the server's programs (default: where packages have that version's)",
       },
       {
         name: 'tablespace',

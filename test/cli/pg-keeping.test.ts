@@ -89,7 +89,7 @@ describe.skipIf(programs === undefined)('a protected cluster', () => {
     expect(Math.max(...missing)).toBeLessThan(64 * 1024 * 1024);
     await end();
     const target = join(scratch, 'restored');
-    const wish = ['pg', 'restore', ...ASSET, '--time', times[1]!, '--target', target, '--leave-running'];
+    const wish = ['pg', 'restore', ...ASSET, '--time', times[1]!, '--target', target, '--bin-dir', programs!, '--leave-running'];
     const restored = holdfast.summary(wish, elsewhere) as unknown as { socketDirectory: string; port: number; processId: number };
     onTestFinished(() => removeScratch(restored.socketDirectory));
     const sql = await PgConnection.open({ address: { ...server.address(), host: restored.socketDirectory, port: restored.port } });

@@ -55,7 +55,12 @@ describe.runIf(s3 !== undefined)('a cluster that is protected in a bucket', () =
     child.kill('SIGKILL');
     await server.stop('SIGKILL');
     const done = holdfast.summary(
-      ['pg', 'restore', '--time', textOfMicros(wanted), '--target', join(scratch, 'restored'), '--leave-running'],
+      [
+        ...['pg', 'restore', '--time', textOfMicros(wanted), '--bin-dir', programs!],
+        '--target',
+        join(scratch, 'restored'),
+        '--leave-running',
+      ],
       { variables },
     ) as unknown as { readonly socketDirectory: string; readonly port: number; readonly processId: number };
     onTestFinished(() => removeScratch(done.socketDirectory));

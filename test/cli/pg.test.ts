@@ -82,7 +82,8 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
     expect(await running.kill('SIGINT')).toBe(0);
     expect(holdfast.summary(['pg', 'window'])).toMatchObject({ asset: 'pg/cli', intervals: 1, gaps: 0 });
     const target = join(scratch, 'restored');
-    const done = holdfast.summary(['pg', 'restore', '--time', moments[1]!, '--target', target, '--leave-running']) as unknown as {
+    const wish = ['pg', 'restore', '--time', moments[1]!, '--target', target, '--bin-dir', programs!, '--leave-running'];
+    const done = holdfast.summary(wish) as unknown as {
       readonly socketDirectory: string;
       readonly port: number;
       readonly processId: number;
@@ -103,7 +104,8 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
       );
     await until(async () => !(await answers()));
     // Not over what is there.
-    expect(holdfast.fault(['pg', 'restore', '--latest', '--target', target])).toMatchObject({ code: 'TARGET_OCCUPIED' });
+    const again = ['pg', 'restore', '--latest', '--target', target, '--bin-dir', programs!];
+    expect(holdfast.fault(again)).toMatchObject({ code: 'TARGET_OCCUPIED' });
   });
 
   it('refuses before anything is written what cannot be restored, and says what can', async () => {

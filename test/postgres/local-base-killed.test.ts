@@ -12,7 +12,7 @@ import { column, ProtectedCluster, until } from '../support/protected-cluster.ts
 const programs = postgresPrograms();
 /** Of the connection that holds a backup open while files are read. */
 const BEGUN =
-  "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_%backup%start%''holdfast''%' AND pid <> pg_backend_pid()";
+  "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_(backup_start|start_backup).*holdfast' AND pid <> pg_backend_pid()";
 
 class Killing extends BackupProgress {
   constructor(kill: () => void) {

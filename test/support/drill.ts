@@ -73,7 +73,7 @@ export class DrillScene {
       asset: ASSET,
       incarnation: 'portal-1',
       dataDirectory: cluster.server.directory,
-      programs: cluster.programs,
+      programs: [cluster.programs],
       connection: cluster.server.connectionString,
       repository: { location: join(directory, 'repository'), passphraseFile: join(directory, 'passphrase') },
     };

@@ -4,7 +4,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { CHECKOUT } from '../architecture/source-files.ts';
-import { makeOwned } from './postgres.ts';
+import { makeOwned, postgresPrograms } from './postgres.ts';
 import type { Served } from './served.ts';
 
 const PROGRAM = join(CHECKOUT, 'bin/holdfast');
@@ -36,7 +36,8 @@ export async function enrolAgentIn(service: Served, scratch: string): Promise<st
 /** It restores to `<scratch>/restores`, which the server's user can reach. */
 export function startAgentIn(service: Served, scratch: string): ChildProcess {
   const restores = makeOwned(join(scratch, 'restores'));
-  const args = ['agent', '--home', join(scratch, 'agent'), '--allow-restore', restores, '--service', service.url];
+  const place = ['--home', join(scratch, 'agent'), '--allow-restore', restores, '--service', service.url];
+  const args = ['agent', ...place, '--bin-dir', postgresPrograms()!];
   const agent = spawn(PROGRAM, args, { stdio: 'ignore' });
   onTestFinished(() => void agent.kill('SIGKILL'));
   return agent;

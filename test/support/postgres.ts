@@ -42,7 +42,7 @@ export function postgresPrograms(): string | undefined {
 /** One that summarizes its log (17 and newer). On x86-64 ops/setup gets one as a package of npm's, of which the server's user may not be able to
  *  see the directory: answers a copy. */
 export function summarizingPrograms(scratch: string): string {
-  const given = process.env.HOLDFAST_TEST_POSTGRES;
+  const given = givenThatSummarizes();
   if (given !== undefined) return given;
   const copy = join(scratch, 'server');
   cpSync(NEWER_SERVER, copy, { recursive: true, verbatimSymlinks: true });
@@ -51,11 +51,21 @@ export function summarizingPrograms(scratch: string): string {
 
 /** Whether there is one; if not that is printed, and an error in CI. */
 export function canSummarize(): boolean {
-  if (process.env.HOLDFAST_TEST_POSTGRES !== undefined || existsSync(NEWER_SERVER)) return true;
+  if (givenThatSummarizes() !== undefined || existsSync(NEWER_SERVER)) return true;
   const line = 'A PostgreSQL of 17 or newer is not there: ops/setup gets it (x86-64)';
   if (process.env.CI === 'true') throw new Error(line);
   console.log(`SKIPPED, tests against a server that summarizes its log: ${line}`);
   return false;
+}
+
+function givenThatSummarizes(): string | undefined {
+  const given = process.env.HOLDFAST_TEST_POSTGRES;
+  return given !== undefined && majorOf(given) >= 17 ? given : undefined;
+}
+
+/** Version of these programs. */
+export function majorOf(programs: string): number {
+  return Number(/ (\d+)/.exec(execFileSync(join(programs, 'postgres'), ['--version'], { encoding: 'utf8' }))?.[1]);
 }
 
 function installedPrograms(): string | undefined {
