@@ -6,7 +6,8 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { baseFactsOf, type ClusterFacts, readClusterFacts } from '../../src/engine/cluster-facts.ts';
-import { planRecovery, type RecoveryPlan, recoveryWindow } from '../../src/engine/recovery-plan.ts';
+import { planRecovery, type RecoveryPlan, type RecoveryTarget, recoveryWindow } from '../../src/engine/recovery-plan.ts';
+import { textOfMicros } from '../../src/model/instant-text.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { PgConnection } from '../postgres/connection.ts';
 import type { ServerAddress } from '../postgres/connection-string.ts';
@@ -31,6 +32,10 @@ export type ClonePlan = {
   readonly programs: string;
   /** What it needs on the disk, about. */
   readonly bytes: number;
+  /** The restore point that it stops at; null: another place. */
+  readonly point: string | null;
+  /** Whether no commit lies between that point and the last one of its group. */
+  readonly isQuiet: boolean;
 };
 
 export type ClonePlace = {
@@ -43,24 +48,28 @@ export type ClonePlace = {
   readonly signal: AbortSignal;
 };
 
-/** To the last commit before the disaster, or to the end of the log if that comes first. RECOVERY_REFUSED, LOG_GAP. */
-export async function planClone(
-  repository: Repository,
-  asset: string,
-  {
-    disaster,
-    programs,
-    signal,
-  }: { readonly disaster: Date | undefined; readonly programs: readonly string[]; readonly signal: AbortSignal },
-): Promise<ClonePlan> {
+/** A database's stored log, looked at before it is decided where its clone ends. */
+export type CloneSource = {
+  readonly asset: string;
+  readonly repository: Repository;
+  readonly cluster: ClusterFacts;
+  /** Unix microseconds: of its last transaction that is stored. */
+  readonly endsAt: number | undefined;
+};
+
+/** RECOVERY_REFUSED: the repository holds no log of it. */
+export async function openCloneSource(repository: Repository, asset: string, signal: AbortSignal): Promise<CloneSource> {
   const cluster = await readClusterFacts(repository, asset, signal);
   if (cluster === undefined)
     throw new Fault('RECOVERY_REFUSED', `The repository ${repository.store.location} holds no log of "${asset}"`);
-  const { timeline } = cluster.view;
-  const time = disaster === undefined ? undefined : disaster.getTime() * 1000;
-  const end = (await recoveryWindow(cluster.facts, timeline)).at(-1)?.to.time;
-  const isLatest = time === undefined || (end !== undefined && time >= end);
-  const plan = await planRecovery(cluster.facts, timeline, isLatest ? { kind: 'latest' } : { kind: 'time', time });
+  const endsAt = (await recoveryWindow(cluster.facts, cluster.view.timeline)).at(-1)?.to.time;
+  return { asset, repository, cluster, endsAt };
+}
+
+/** RECOVERY_REFUSED, LOG_GAP. */
+export async function planClone(source: CloneSource, target: RecoveryTarget, programs: readonly string[]): Promise<ClonePlan> {
+  const { asset, repository, cluster } = source;
+  const plan = await planRecovery(cluster.facts, cluster.view.timeline, target);
   if (plan.kind !== 'plan')
     throw new Fault(plan.kind === 'gap' ? 'LOG_GAP' : 'RECOVERY_REFUSED', `"${asset}" cannot be cloned: ${plan.reason}`);
   const snapshot = cluster.snapshots.get(plan.base.snapshot)!;
@@ -70,7 +79,8 @@ export async function planClone(
   checkPrograms(own, server);
   // The log is kept in the data directory until a checkpoint has passed.
   const bytes = snapshot.root.contentBytes + plan.legs.reduce((sum, { from, to }) => sum + to - from, 0) + SPOOL_BYTES;
-  return { asset, repository, cluster, plan, server, systemId: facts.systemId, programs: own, bytes };
+  const point = target.kind === 'point' ? target.name : null;
+  return { asset, repository, cluster, plan, server, systemId: facts.systemId, programs: own, bytes, point, isQuiet: false };
 }
 
 export class Clone {
@@ -140,6 +150,17 @@ export class Clone {
   get ends(): { readonly sealed: number; readonly replayed: number } {
     const { legs, stopAt } = this.plan.plan;
     return { sealed: stopAt?.end ?? legs.at(-1)!.to, replayed: this.#copy.position };
+  }
+
+  /** When the newest work in it was done, by the clock of the database. The server itself does not say it of the commit that it was stopped at. */
+  get recovered(): {
+    readonly at: string;
+    readonly isWhole: boolean;
+    readonly point: string | null;
+    readonly isQuiet: boolean;
+  } {
+    const { plan, point, isQuiet } = this.plan;
+    return { at: textOfMicros(plan.stopAt?.time ?? plan.base.stoppedAt), isWhole: false, point, isQuiet };
   }
 
   /** As clients in the room reach it. */

@@ -8,7 +8,7 @@ import { Clone, type ClonePlan } from './clone.ts';
 import { newestHeartbeat, verifyPages, writeTest } from './clone-checks.ts';
 import type { DrillJournal } from './drill-journal.ts';
 import type { DrillOptions } from './drill-options.ts';
-import { ownerOf, runStep } from './drill-steps.ts';
+import { ownersOf, runStep } from './drill-steps.ts';
 import { howProbed, type Probe, placesOfProduction, probe, probesOf, probesOfStore, socketProbes } from './negative-probes.ts';
 import { programPlaces, Room } from './room.ts';
 import type { Watched } from './watched.ts';
@@ -96,7 +96,8 @@ export class DrillRun {
       this.#journal.add('probe', of, method, { address: of, method, isReached, text });
       if (isReached) reached.push(`${of} (${method}: ${text})`);
     };
-    for (const one of await probe(this.room!, wishes, ownerOf(this.clones))) note(one.of, howProbed(one), one);
+    for (const owner of ownersOf(this.clones))
+      for (const one of await probe(this.room!, wishes, owner)) note(one.of, howProbed(one), one);
     for (const { of, how, attempt } of storeWrites) note(of, how, await attempt());
     if (reached.length === 0) return DONE;
     throw new Fault('DRILL_NOT_ISOLATED', `What a drill must not reach was reached: ${reached.join(', ')}`);
@@ -118,6 +119,7 @@ export class DrillRun {
     });
     const beat = await newestHeartbeat(clone, heartbeatKeys, signal);
     this.#journal.add('heartbeat', asset, 'holdfast.heartbeat in the recovered data', beat);
+    this.#journal.add('recovered', asset, 'time in the record of the log at which its replay stands', clone.recovered);
     return DONE;
   }
 

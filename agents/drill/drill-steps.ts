@@ -40,5 +40,13 @@ export function runStep({ command }: PlanStep, { room, drill, plan, clones, sign
 
 /** Who runs what is not the drill's own: never root. */
 export function ownerOf(clones: readonly Clone[]): FileOwner | undefined {
-  return process.getuid?.() === 0 ? (clones.find(({ owner }) => owner !== undefined)?.owner ?? NOBODY) : undefined;
+  return ownersOf(clones)[0];
+}
+
+/** Every account that a clone runs as: each of them is an incarnation that must reach nothing. Undefined: this process's own. */
+export function ownersOf(clones: readonly Clone[]): readonly (FileOwner | undefined)[] {
+  if (process.getuid?.() !== 0) return [undefined];
+  const known = clones.flatMap(({ owner }) => (owner === undefined ? [] : [owner]));
+  const different = known.filter(({ uid }, i) => known.findIndex((one) => one.uid === uid) === i);
+  return different.length > 0 ? different : [NOBODY];
 }

@@ -14,7 +14,7 @@ import { digestOfBytes, verifyEvidence } from '../../src/evidence/verify-pack.ts
 import { type PlanAction, planRun } from '../../src/plan/plan-run.ts';
 import { parseDuration } from '../../src/policy/duration.ts';
 import { bootMs } from './boot-clock.ts';
-import { type ClonePlan, planClone } from './clone.ts';
+import type { ClonePlan } from './clone.ts';
 import { type Destruction, destroy } from './destroy.ts';
 import { batchesOf } from './drill-actions.ts';
 import { DrillJournal } from './drill-journal.ts';
@@ -22,6 +22,7 @@ import type { DrillOptions, DrillResult } from './drill-options.ts';
 import { makePlace, placeFor, removeAbandoned } from './drill-place.ts';
 import { writeRecord } from './drill-record.ts';
 import { DrillRun, type Outcome } from './drill-run.ts';
+import { planClones } from './plan-clones.ts';
 import { checkNamespaces } from './room.ts';
 import { type Ended, Watched } from './watched.ts';
 
@@ -67,18 +68,6 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
   });
   makePlace(work, evidence, watched.pid === undefined ? undefined : identityOf(watched.pid));
   return new Drill(options, clones, work, journal, watched).run();
-}
-
-async function planClones({ plan, sources, disaster, programs, signal }: DrillOptions): Promise<ClonePlan[]> {
-  const databases = plan.groups.flatMap(({ members }) => members.filter(({ kind }) => kind === 'postgres'));
-  const wish = { disaster, programs, signal };
-  return Promise.all(
-    databases.map(({ asset }) => {
-      const source = sources.find((one) => one.asset === asset);
-      if (source === undefined) throw new Fault('USAGE', `Nobody said from which repository "${asset}" is cloned`);
-      return planClone(source.repository, asset, wish);
-    }),
-  );
 }
 
 class Drill {

@@ -122,8 +122,13 @@ export async function drillDueOf({ args, options, output }: Invocation): Promise
 function report(output: Output, id: string, { outcome, endedBy, isDestroyed, claims, pack }: DrillResult): void {
   const value = (name: string) => claims.claims.find((one) => one.id === name)?.value;
   const words = { succeeded: 'has succeeded', failed: 'has FAILED', void: 'is VOID: it proves nothing' }[outcome];
+  const consistencies = claims.claims.flatMap((one) => (one.id === 'consistency' ? [one.value] : []));
   output.line(`The drill ${id} ${words}${endedBy === undefined ? '' : ` (${endedBy})`}`);
   output.line(`  RPO ${value('rpo')?.ms ?? 'not measured'} ms, RTO ${value('rto')?.ms ?? 'not measured'} ms`);
+  for (const { group, reached, spreadMs, declared, isKept } of consistencies)
+    output.line(
+      `  group ${group}: consistency ${reached}, ${spreadMs ?? 'not measured'} ms apart${isKept === true ? '' : `; ${declared} was declared and is NOT KEPT`}`,
+    );
   for (const { edition, level } of claims.levels) output.line(`  ${edition}: level ${level}`);
   output.line(`  ${isDestroyed ? 'everything of it is destroyed' : 'NOT everything of it is destroyed'}; evidence: ${pack}`);
   output.summary('drill run', {
@@ -134,6 +139,7 @@ function report(output: Output, id: string, { outcome, endedBy, isDestroyed, cla
     rpoMs: value('rpo')?.ms ?? null,
     rtoMs: value('rto')?.ms ?? null,
     isolation: value('isolation') ?? null,
+    consistency: consistencies,
     levels: claims.levels.map(({ edition, level }) => ({ edition, level })),
     pack,
   });

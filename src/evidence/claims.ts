@@ -1,22 +1,28 @@
 // What a pack claims, each claim a pure rule over everything that was measured: nobody chooses what goes in, and the verifier does the sums
 // again. A rule that lacks a measurement claims nothing: it says what is missing.
 //
-// RPO: from the newest heartbeat that was found in the recovered data to the declared time of the disaster, of the worst asset. RTO: from the
-// declaration to the first write of an application that was acknowledged at the target; its phases are the states of the plan.
+// RPO: from the newest heartbeat that was found in the recovered data (of files and volumes: from the beginning of the backup that was restored)
+// to the declared time of the disaster, of the worst asset of the plan. RTO: from the declaration to the first write of an application that
+// was acknowledged at the target, of the last database; its phases are the states of the plan.
+//
+// Rules have a version, and packs say theirs: those of version 1 did not ask whether every member of the plan was measured, and said nothing of
+// consistency.
 
 import type { PlanRunKind } from '../model/failover-kind.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { STATES } from '../plan/plan-run.ts';
 import { parseDuration } from '../policy/duration.ts';
+import { consistencyOf } from './consistency.ts';
 import { LEVEL_EDITIONS } from './gbt-20988.ts';
 import { type ProvenLevel, provenLevel } from './level.ts';
 import { lostWorkMs } from './lost-work.ts';
 import type { Measurement, MeasurementKind, Scalar } from './measurement.ts';
 
-export const RULES_VERSION = 1;
+export const RULES_VERSION = 2;
+export type RulesVersion = 1 | typeof RULES_VERSION;
 
 export type Claim = {
-  readonly id: 'outcome' | 'rpo' | 'rto' | 'isolation' | 'fencing' | 'pages' | 'smoke';
+  readonly id: 'outcome' | 'rpo' | 'rto' | 'isolation' | 'fencing' | 'pages' | 'smoke' | 'consistency';
   /** Ids of measurements: all that the rule looked at. */
   readonly from: readonly string[];
   readonly value: Readonly<Record<string, Scalar>>;
@@ -39,18 +45,19 @@ export type ClaimedRun = {
   readonly measurements: readonly Measurement[];
 };
 
-export function claimsOf(run: ClaimedRun): Claims {
-  const { measurements, createdAt, kind } = run;
+export function claimsOf(run: ClaimedRun, rules: RulesVersion = RULES_VERSION): Claims {
+  const { measurements, createdAt, kind, plan } = run;
   const all = (wanted: MeasurementKind): readonly Measurement[] => measurements.filter((one) => one.kind === wanted);
   const parts = [
-    rpo(all('declaration'), all('heartbeat'), run),
-    rto(all('declaration'), all('first-write'), run),
+    rpo(all('declaration'), [...all('heartbeat'), ...copiesOf(plan, all('recovered'))], run, rules),
+    rto(all('declaration'), all('first-write'), run, rules),
     smoke(all('smoke'), run),
     pages(all('pages')),
     ...(kind === 'drill' ? [isolation(run, all)] : [fencing(all('fencing'))]),
+    ...(rules === 1 ? [] : plan.groups.flatMap((group) => consistency(group, all('recovered')))),
   ];
   return {
-    rules: RULES_VERSION,
+    rules,
     claims: [outcome(run, all('action'), parts), ...parts],
     phases: phasesOf(all('action')),
     levels: LEVEL_EDITIONS.map((edition) => provenLevel(edition, measurements, createdAt)),
@@ -63,30 +70,61 @@ const ids = (...lists: readonly (readonly Measurement[])[]): string[] =>
     .map(({ id }) => id)
     .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
 
-function rpo(declarations: readonly Measurement[], heartbeats: readonly Measurement[], { plan }: ClaimedRun): Claim {
+function rpo(
+  declarations: readonly Measurement[],
+  found: readonly Measurement[],
+  { plan }: ClaimedRun,
+  rules: RulesVersion,
+): Claim {
   const disaster = momentOf(declarations.at(-1)?.value.disaster);
-  const lost = heartbeats.map(({ at, value }) => {
-    const newestMs = value.isSigned === true ? momentOf(value.newest) : undefined;
+  const lost = found.map(({ kind, at, value }) => {
+    const newestMs = kind === 'recovered' ? momentOf(value.at) : value.isSigned === true ? momentOf(value.newest) : undefined;
     if (newestMs === undefined || disaster === undefined) return null;
     return lostWorkMs({ newestMs, foundMs: Date.parse(at), disasterMs: disaster });
   });
-  // An asset without a heartbeat that can be believed has no measured loss, and then the whole has none.
-  const isMeasured = lost.length > 0 && lost.every((one) => one !== null);
+  // An asset of which nothing was found that can be believed has no measured loss, and then the whole has none.
+  const isAll = rules === 1 || everyMember(plan, found);
+  const isMeasured = isAll && lost.length > 0 && lost.every((one) => one !== null);
   const ms = isMeasured ? Math.max(...lost.map((one) => one!)) : null;
   const objectiveMs = parseDuration(plan.objectives.rpo)!;
   const value = { ms, objectiveMs, isKept: ms !== null && ms <= objectiveMs };
-  return { id: 'rpo', from: ids(declarations, heartbeats), value };
+  return { id: 'rpo', from: ids(declarations, found), value };
 }
 
-function rto(declarations: readonly Measurement[], writes: readonly Measurement[], { plan }: ClaimedRun): Claim {
+function rto(
+  declarations: readonly Measurement[],
+  writes: readonly Measurement[],
+  { plan }: ClaimedRun,
+  rules: RulesVersion,
+): Claim {
   const declared = momentOf(declarations.at(-1)?.value.declared);
   const written = writes.map(({ value }) => momentOf(value.at));
-  const isMeasured = declared !== undefined && written.length > 0 && written.every((one) => one !== undefined);
+  const isAll = rules === 1 || everyMember(plan, writes, 'postgres');
+  const isMeasured = isAll && declared !== undefined && written.length > 0 && written.every((one) => one !== undefined);
   // Of several databases the last one ends it.
   const ms = isMeasured ? Math.max(...written.map((one) => one!)) - declared : null;
   const objectiveMs = parseDuration(plan.objectives.rto)!;
   const value = { ms, objectiveMs, isKept: ms !== null && ms >= 0 && ms <= objectiveMs };
   return { id: 'rto', from: ids(declarations, writes), value };
+}
+
+/** What was brought back of files and volumes: these have no heartbeat in them. */
+function copiesOf({ groups }: PlanDocument, recovered: readonly Measurement[]): readonly Measurement[] {
+  const copies = groups.flatMap(({ members }) => members.flatMap(({ kind, asset }) => (kind === 'postgres' ? [] : [asset])));
+  return recovered.filter(({ of }) => copies.includes(of));
+}
+
+/** Whether every member, of that kind, was measured. */
+function everyMember({ groups }: PlanDocument, found: readonly Measurement[], wanted?: 'postgres'): boolean {
+  const known = new Set(found.map(({ of }) => of));
+  return groups.every(({ members }) =>
+    members.every(({ asset, kind }) => (wanted !== undefined && kind !== wanted) || known.has(asset)),
+  );
+}
+
+function consistency(group: PlanDocument['groups'][number], recovered: readonly Measurement[]): Claim[] {
+  const found = consistencyOf(group, recovered);
+  return found === undefined ? [] : [{ id: 'consistency', from: ids(found.from), value: found.value }];
 }
 
 function smoke(tests: readonly Measurement[], { plan }: ClaimedRun): Claim {
@@ -137,12 +175,14 @@ function isolation({ plan }: ClaimedRun, all: (kind: MeasurementKind) => readonl
   };
 }
 
-/** succeeded: every action was done, clients could write, the application was tested. void: a drill that proves nothing. */
+/** succeeded: every action was done, clients could write, the application was tested, and of a drill what the plan declares held between the
+ *  members of each group. void: a drill that proves nothing. */
 function outcome({ kind }: ClaimedRun, actions: readonly Measurement[], parts: readonly Claim[]): Claim {
   const value = (id: Claim['id']) => parts.find((one) => one.id === id)?.value;
   const failed = actions.filter(({ value: { outcome: how } }) => how === 'failed').length;
   const isWhole = actions.length > 0 && failed === 0 && value('rto')?.ms !== null && value('smoke')?.isPassed === true;
-  const isClean = kind !== 'drill' || value('isolation')?.isDestroyed === true;
+  const isConsistent = parts.every(({ id, value: { isKept } }) => id !== 'consistency' || isKept === true);
+  const isClean = kind !== 'drill' || (value('isolation')?.isDestroyed === true && isConsistent);
   const isVoid = value('isolation')?.isVoid === true;
   const text = isVoid ? 'void' : isWhole && isClean ? 'succeeded' : 'failed';
   return { id: 'outcome', from: ids(actions), value: { outcome: text, actions: actions.length, failed } };

@@ -16,6 +16,10 @@ export const MEASUREMENT_KINDS = [
   'action',
   /** { newest, sequence, isSigned }: the newest heartbeat found in recovered data; `newest` is absent (null) when there was none. */
   'heartbeat',
+  /** { at, isWhole, point, isQuiet }: when the newest work was done that is in what was recovered; whether nothing is missing in it; the
+   *  restore point that recovery stopped at (null: none), and whether no commit lies between that and the last such point of its group.
+   *  Of files and volumes also { snapshot, entries, bytes, bytesFetched }. */
+  'recovered',
   /** { at, committedAt, position }: the first write of an application at the target that was acknowledged: when the answer was there, and what the
    *  target's own clock said of its commit. */
   'first-write',

@@ -24,6 +24,9 @@ export type ReportTexts = {
   readonly isolationText: (probes: number, reached: number, changed: number) => string;
   readonly pages: string;
   readonly smoke: string;
+  readonly consistency: (group: string) => string;
+  readonly reached: Readonly<Record<string, string>>;
+  readonly consistencyText: (reached: string, spread: string, declared: string) => string;
   readonly counts: (good: number, bad: number) => string;
   readonly restsOn: string;
   readonly timeline: string;
@@ -64,6 +67,9 @@ const EN: ReportTexts = {
     `${probes} negative probes, ${reached} reached something; ${changed} things of production changed`,
   pages: 'Pages and indexes looked at, damaged',
   smoke: 'Tests of the application passed, failed',
+  consistency: (group) => `Consistency within the group ${group}`,
+  reached: { whole: 'nothing is missing', barrier: 'barrier', epsilon: 'within the declared time', none: 'none' },
+  consistencyText: (reached, spread, declared) => `${reached}, ${spread} apart (declared: ${declared})`,
   counts: (good, bad) => `${good}, ${bad}`,
   restsOn: 'rests on',
   timeline: 'Timeline',
@@ -104,6 +110,9 @@ const ZH: ReportTexts = {
   isolationText: (probes, reached, changed) => `反向探测 ${probes} 次，其中 ${reached} 次可达；生产中有 ${changed} 项发生变化`,
   pages: '抽查的数据页和索引数、损坏数',
   smoke: '应用测试通过数、失败数',
+  consistency: (group) => `组 ${group} 的一致性`,
+  reached: { whole: '无缺失', barrier: '屏障', epsilon: '在声明的时间差以内', none: '无' },
+  consistencyText: (reached, spread, declared) => `${reached}，相差 ${spread}（声明：${declared}）`,
   counts: (good, bad) => `${good}，${bad}`,
   restsOn: '依据',
   timeline: '时间线',

@@ -69,12 +69,16 @@ ${html.join('\n')}
 }
 
 function claimRows(body: PackBody, t: ReportTexts): string[][] {
+  const row = (what: string, { from }: Claim, text: string): string[] => [
+    what,
+    text,
+    from.length === 0 ? '' : `<span class="small">${t.restsOn} ${from.join(', ')}</span>`,
+  ];
   const rowOf = (id: Claim['id'], what: string, text: (value: Claim['value']) => string): string[][] => {
     const one = claim(body, id);
-    if (one === undefined) return [];
-    const from = one.from.length === 0 ? '' : `<span class="small">${t.restsOn} ${one.from.join(', ')}</span>`;
-    return [[what, text(one.value), from]];
+    return one === undefined ? [] : [row(what, one, text(one.value))];
   };
+  const groups = body.claims.claims.filter(({ id }) => id === 'consistency');
   const length = (value: Claim['value']): string => {
     const { ms, objectiveMs, isKept } = value;
     const measured = typeof ms === 'number' ? spanOf(ms) : t.notMeasured;
@@ -92,7 +96,14 @@ function claimRows(body: PackBody, t: ReportTexts): string[][] {
     }),
     ...rowOf('pages', t.pages, ({ checked, damaged, isSound }) => both(isSound, t.counts(Number(checked), Number(damaged)))),
     ...rowOf('smoke', t.smoke, ({ passed, failed, isPassed }) => both(isPassed, t.counts(Number(passed), Number(failed)))),
+    ...groups.map((one) => row(escapeHtml(t.consistency(String(one.value.group))), one, consistencyText(one, t))),
   ];
+}
+
+function consistencyText({ value: { reached, spreadMs, declared, epsilonMs, isKept } }: Claim, t: ReportTexts): string {
+  const spread = spreadMs === null ? t.notMeasured : spanOf(Number(spreadMs));
+  const promised = declared === 'epsilon' ? spanOf(Number(epsilonMs)) : (t.reached[String(declared)] ?? '');
+  return both(isKept, t.consistencyText(t.reached[String(reached)] ?? '', spread, promised));
 }
 
 function levelSection(proven: ProvenLevel, t: ReportTexts, language: Language): string[] {

@@ -9,7 +9,7 @@ import { checkPlan } from '../plan/plan-checks.ts';
 import { planDigest } from '../plan/plan-digest.ts';
 import { PlanDocument } from '../plan/plan-document.ts';
 import { fieldText, schemaProblems } from '../policy/schema-problems.ts';
-import { claimsOf } from './claims.ts';
+import { claimsOf, RULES_VERSION } from './claims.ts';
 import { chainProblems, digestOf } from './measurement.ts';
 import { decodePack, isSigned, keyIdOf, PACK_BYTES_MAX, type Pack, type PackBody } from './pack.ts';
 
@@ -120,12 +120,11 @@ export function digestOfBytes(bytes: Uint8Array): string {
 /** The sums are done again, over all of the measurements. */
 function claims(body: PackBody, found: readonly EvidenceProblem[]): EvidenceProblem[] {
   if (found.some(({ what }) => what === 'plan')) return [];
-  const expected = claimsOf(body);
+  const expected = claimsOf(body, body.claims?.rules === 1 ? 1 : RULES_VERSION);
   if (canonicalJson(expected) === canonicalJson(body.claims)) return [];
-  const claimed: readonly { readonly id?: unknown }[] = Array.isArray(body.claims?.claims) ? body.claims.claims : [];
-  const wrong = expected.claims.filter(
-    (claim) => canonicalJson(claimed.find(({ id }) => id === claim.id) ?? null) !== canonicalJson(claim),
-  );
+  const claimed: readonly unknown[] = Array.isArray(body.claims?.claims) ? body.claims.claims : [];
+  const said = new Set(claimed.map((claim) => canonicalJson(claim)));
+  const wrong = expected.claims.filter((claim) => !said.has(canonicalJson(claim)));
   const names = wrong.length === 0 ? ['phases, levels or the rules themselves'] : wrong.map(({ id }) => id);
   return names.map((name) => ({ what: 'claim', message: `what it claims does not follow from what was measured: ${name}` }));
 }

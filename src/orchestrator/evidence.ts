@@ -8,7 +8,7 @@ import { type Measurement, measured, type NewMeasurement, type Scalar } from '..
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { type PlanAction, planRun } from '../plan/plan-run.ts';
 import type { EvidenceOfRun } from './ports.ts';
-import { disasterOf, type Loss } from './target-actions.ts';
+import { disasterOf, type Loss, type RecoveredTo } from './target-actions.ts';
 
 const TEXT_MAX = 1000;
 
@@ -117,9 +117,14 @@ function foundBy(action: PlanAction, { endedAt, outcome, facts }: ActionRecord, 
       ];
     }
     case 'show-loss':
-      return Object.entries((facts.losses ?? {}) as Record<string, Loss>).map(([asset, { newest, sequence, isSigned, ms }]) =>
-        one('heartbeat', asset, 'SELECT from holdfast.heartbeat in the recovered data', { newest, sequence, isSigned, ms }),
-      );
+      return [
+        ...Object.entries((facts.losses ?? {}) as Record<string, Loss>).map(([asset, { newest, sequence, isSigned, ms }]) =>
+          one('heartbeat', asset, 'SELECT from holdfast.heartbeat in the recovered data', { newest, sequence, isSigned, ms }),
+        ),
+        ...Object.entries((facts.recovered ?? {}) as Record<string, RecoveredTo>).map(([asset, value]) =>
+          one('recovered', asset, 'newest transaction in the sealed log', { ...value, point: null, isQuiet: false }),
+        ),
+      ];
     case 'write-test':
       return Object.entries(facts as Record<string, WriteTested>).map(([asset, { committedAt, sequence, timeline }]) =>
         // When whoever declared it had the answer: one clock for both ends of the RTO.

@@ -2,8 +2,10 @@
 
 import type { FailoverDatabase, FailoverJournal } from '../dr/failover-journal.ts';
 import type { RecoveredHeartbeat, Sealed } from '../dr/site-control.ts';
+import { consistencyOf } from '../evidence/consistency.ts';
 import { isHeartbeatOf } from '../evidence/heartbeat.ts';
 import { lostWorkMs } from '../evidence/lost-work.ts';
+import type { PlanDocument } from '../plan/plan-document.ts';
 import type { PlanAction } from '../plan/plan-run.ts';
 import { formatSpan, parseDuration } from '../policy/duration.ts';
 import { bytesBetween } from './log-ends.ts';
@@ -35,7 +37,8 @@ export type Loss = {
   readonly missingBytes: number | null;
 };
 
-/** In an unplanned run people decide about a loss above the objective, or one that cannot be told. */
+/** In an unplanned run people decide about a loss above the objective, or one that cannot be told, and about groups whose members do not belong
+ *  together as the plan declares. */
 export async function showLoss(
   ports: OrchestratorPorts,
   journal: FailoverJournal,
@@ -44,7 +47,8 @@ export async function showLoss(
 ): Promise<ActionOutcome> {
   const { databases, kind } = journal;
   const losses = await Promise.all(databases.map((database) => lossOf(ports, journal, database, signal)));
-  const facts = { losses: Object.fromEntries(databases.map(({ asset }, i) => [asset, losses[i]!])) };
+  const recovered = Object.fromEntries(databases.map(({ asset }) => [asset, recoveredOf(journal, asset)]));
+  const facts = { losses: Object.fromEntries(databases.map(({ asset }, i) => [asset, losses[i]!])), recovered };
   if (kind !== 'unplanned') return { kind: 'done', facts };
   const rpoMs = parseDuration(ports.plan.objectives.rpo)!;
   const above = databases.flatMap(({ asset }, i) => {
@@ -54,6 +58,7 @@ export async function showLoss(
       return [`${asset}: its loss cannot be measured, the clocks of the sites differ: its newest heartbeat is of ${newest}`];
     return ms <= rpoMs ? [] : [`${asset}: work of ${(ms / 1000).toFixed(1)} s is lost, more than the RPO of ${formatSpan(rpoMs)}`];
   });
+  above.push(...apart(ports.plan, recovered));
   if (above.length === 0) return { kind: 'done', facts };
   const yes = saidYes(journal, 'show-loss');
   if (yes.length >= people) return { kind: 'done', facts: { ...facts, acceptedBy: yes } };
@@ -69,20 +74,41 @@ async function lossOf(
   const { to, sealed, kind } = journal;
   const { heartbeat, systemId }: RecoveredHeartbeat = await site(to).loss(asset, { signal });
   const isSigned = heartbeat !== null && isHeartbeatOf(heartbeat, { asset, systemId }, trusted);
-  const source = sourceSeal(journal, asset);
+  const source = sealOf(journal, 'source', asset);
   const missingBytes = kind !== 'unplanned' ? 0 : source === null ? null : bytesBetween(sealed[asset]!, source.end);
   const [foundMs, disasterMs] = [now().getTime(), Date.parse(disasterOf(journal))];
   const ms = heartbeat === null ? null : lostWorkMs({ newestMs: Date.parse(heartbeat.at), foundMs, disasterMs });
   return { newest: heartbeat?.at ?? null, sequence: heartbeat?.sequence ?? null, isSigned, ms, missingBytes };
 }
 
+/** What became of an asset: when the newest work in it was done, null when nobody knows, and whether nothing is missing in it. */
+export type RecoveredTo = { readonly at: string | null; readonly isWhole: boolean };
+
+/** A primary that stopped in order, and all of whose log was replayed, has lost nothing. */
+function recoveredOf(journal: FailoverJournal, asset: string): RecoveredTo {
+  return { at: sealOf(journal, 'target', asset)?.lastTransactionAt ?? null, isWhole: journal.kind !== 'unplanned' };
+}
+
+/** Groups between whose members less holds than the plan declares. */
+function apart({ groups }: PlanDocument, recovered: Readonly<Record<string, RecoveredTo>>): string[] {
+  const all = Object.entries(recovered).map(([of, value]) => ({ of, value }));
+  return groups.flatMap((group) => {
+    const found = consistencyOf(group, all)?.value;
+    if (found === undefined || found.isKept === true) return [];
+    const spread = found.spreadMs === null ? 'nobody knows how far apart' : `${Number(found.spreadMs) / 1000} s apart`;
+    const declared = found.declared === 'barrier' ? 'a barrier' : `at most ${group.epsilon}`;
+    return [`the members of the group "${group.name}" are ${spread}; the plan declares ${declared}`];
+  });
+}
+
 export function disasterOf({ disaster, entries }: FailoverJournal): string {
   return disaster ?? entries[0]!.at;
 }
 
-function sourceSeal({ actions }: FailoverJournal, asset: string): Sealed | null {
-  const facts = actions.find(({ id }) => id === 'seal')?.facts as { source?: Record<string, Sealed | null> } | undefined;
-  return facts?.source?.[asset] ?? null;
+type Seals = Partial<Record<'source' | 'target', Record<string, Sealed | null>>>;
+
+function sealOf({ actions }: FailoverJournal, at: 'source' | 'target', asset: string): Sealed | null {
+  return (actions.find(({ id }) => id === 'seal')?.facts as Seals | undefined)?.[at]?.[asset] ?? null;
 }
 
 export async function promoteOne(

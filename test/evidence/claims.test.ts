@@ -4,10 +4,24 @@ import { GBT_20988_2007 } from '../../src/evidence/gbt-20988.ts';
 import { provenLevel } from '../../src/evidence/level.ts';
 import { decodePack } from '../../src/evidence/pack.ts';
 import { renderReport } from '../../src/evidence/report.ts';
-import { at, chainOf, detailsOf, FAILOVER, LEVEL_FACTS, type PackOptions, PLAN, packText, type Told } from '../support/evidence.ts';
+import { verifyEvidence } from '../../src/evidence/verify-pack.ts';
+import {
+  at,
+  chainOf,
+  detailsOf,
+  FAILOVER,
+  forged,
+  LEVEL_FACTS,
+  PAIR,
+  type PackOptions,
+  PLAN,
+  packText,
+  type Told,
+} from '../support/evidence.ts';
 
 const claims = (options: PackOptions = {}): Claims => claimsOf(detailsOf(options));
 const valueIn = (made: Claims, id: Claim['id']) => made.claims.find((one) => one.id === id)!.value;
+const member = (asset: string) => ({ asset, kind: 'postgres' as const, replayLimit: '1m', startLimit: '1m' });
 const without = (kind: string): Told[] => FAILOVER.filter(([one]) => one !== kind);
 
 describe('what was lost and how long it took', () => {
@@ -21,7 +35,7 @@ describe('what was lost and how long it took', () => {
       ['sealed', 2000],
       ['promoted', 17_000],
     ]);
-    expect(made.claims.find(({ id }) => id === 'rpo')!.from).toEqual(['m2', 'm7']);
+    expect(made.claims.find(({ id }) => id === 'rpo')!.from).toEqual(['m2', 'm7', 'm9']);
   });
 
   it('is that of the worst asset, whatever the others say', () => {
@@ -43,6 +57,19 @@ describe('what was lost and how long it took', () => {
     expect(valueIn(made, 'outcome')).toMatchObject({ outcome: 'failed' });
   });
 
+  it('is not claimed of a plan while one of its members was not measured', () => {
+    const withoutFiles = FAILOVER.filter(([, of]) => of !== 'files/portal-uploads');
+    expect(valueIn(claims({ told: withoutFiles }), 'rpo')).toMatchObject({ ms: null, isKept: false });
+    const plan = { ...PLAN, groups: [{ ...PLAN.groups[0]!, members: [...PLAN.groups[0]!.members, member('pg/other')] }] };
+    expect(valueIn(claims({ plan }), 'rto')).toMatchObject({ ms: null, isKept: false });
+    // Of a pack that was made when nobody asked for it, the sums are done as they were then.
+    const then = claimsOf(detailsOf({ told: withoutFiles }), 1);
+    expect(then).toMatchObject({ rules: 1 });
+    expect(valueIn(then, 'rpo')).toMatchObject({ ms: 4000, isKept: true });
+    const text = forged(packText({ told: withoutFiles }), (pack) => Object.assign(pack.body, { claims: then }), PAIR);
+    expect(verifyEvidence({ text: Buffer.from(text), trusted: [], attachment: () => undefined }).problems).toEqual([]);
+  });
+
   it('is no success when a test of the application failed or was left out, or an action failed', () => {
     const failing: Told[] = [...FAILOVER, ['smoke', 'login', { status: 1, text: 'no' }]];
     expect(valueIn(claims({ told: failing }), 'outcome')).toMatchObject({ outcome: 'failed' });
@@ -55,6 +82,65 @@ describe('what was lost and how long it took', () => {
   it('names break-glass as what it is: no proof', () => {
     const told: Told[] = [...FAILOVER, ['fencing', 'site-a', { proof: 'break-glass', text: 'two people' }]];
     expect(valueIn(claims({ told }), 'fencing')).toEqual({ proof: 'break-glass', isProven: false });
+  });
+});
+
+describe('between the members of a group', () => {
+  const held = (declared: object, ...values: readonly Told[2][]) => {
+    const group = { ...PLAN.groups[0]!, members: ['pg/a', 'pg/b'].map(member), ...declared };
+    const told = values.map((value, i): Told => ['recovered', ['pg/a', 'pg/b'][i]!, value]);
+    return valueIn(claims({ plan: { ...PLAN, groups: [group] }, told }), 'consistency');
+  };
+  const at1 = { at: at(1), isWhole: false, point: null, isQuiet: false };
+  const at3 = { ...at1, at: at(3) };
+  const point = { ...at1, point: 'nightly', isQuiet: true };
+
+  it.each<[string, object, readonly Told[2][], object]>([
+    [
+      'their spread is told when nothing is declared',
+      { consistency: 'none' },
+      [at1, at3],
+      { reached: 'none', spreadMs: 2000, isKept: true },
+    ],
+    ['a time is kept', { consistency: 'epsilon', epsilon: '2s' }, [at1, at3], { reached: 'epsilon', isKept: true }],
+    ['a time is not kept', { consistency: 'epsilon', epsilon: '1s' }, [at1, at3], { reached: 'none', isKept: false }],
+    [
+      'an instant that nobody knows keeps nothing',
+      { consistency: 'epsilon', epsilon: '1h' },
+      [at1, { ...at1, at: null }],
+      { spreadMs: null, isKept: false },
+    ],
+    [
+      'nor one of a member that was not measured',
+      { consistency: 'epsilon', epsilon: '1h' },
+      [at1],
+      { spreadMs: null, isKept: false },
+    ],
+    [
+      'one restore point is a barrier',
+      { consistency: 'barrier' },
+      [point, point],
+      { reached: 'barrier', point: 'nightly', isKept: true },
+    ],
+    ['two of them are none', { consistency: 'barrier' }, [point, { ...point, point: 'other' }], { reached: 'none', isKept: false }],
+    [
+      'nor one with commits before the last of it',
+      { consistency: 'barrier' },
+      [point, { ...point, isQuiet: false }],
+      { isKept: false },
+    ],
+    ['closeness is no barrier', { consistency: 'barrier' }, [at1, at1], { reached: 'none', spreadMs: 0, isKept: false }],
+    [
+      'what lost nothing belongs together',
+      { consistency: 'barrier' },
+      [
+        { ...at1, isWhole: true },
+        { ...at3, isWhole: true },
+      ],
+      { reached: 'whole', spreadMs: 0, isKept: true },
+    ],
+  ])('%s', (_, declared, values, expected) => {
+    expect(held({ epsilon: undefined, ...declared }, ...values)).toMatchObject(expected);
   });
 });
 
@@ -130,7 +216,7 @@ describe('a report', () => {
   it.each(['en', 'zh'] as const)('in "%s" shows the claims with what they rest on, the timeline and the level', (language) => {
     const pack = decodePack(JSON.parse(packText({ told: [...FAILOVER, ...LEVEL_FACTS] })));
     const html = renderReport(pack, language);
-    for (const part of ['<svg', 'm2, m7', '4 s', '45 s', 'GB/T 20988-2007', language === 'zh' ? '第 5 级' : 'level 5'])
+    for (const part of ['<svg', 'm2, m7, m9', '4 s', '45 s', 'GB/T 20988-2007', language === 'zh' ? '第 5 级' : 'level 5'])
       expect(html).toContain(part);
     // Nothing comes from elsewhere, and nothing runs.
     expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:|<script|<link|@import|url\(/);

@@ -63,9 +63,9 @@ describe('a pack', () => {
       'chain: measurement m5 was changed, or another one stood between it and m6',
     ]);
     expect(told(({ body }) => body.measurements.splice(6, 1))[0]).toBe('chain: measurement m7 is missing: m8 stands in its place');
-    expect(told(({ body }) => body.measurements.reverse())[0]).toBe('chain: measurement m1 is missing: m12 stands in its place');
-    expect(told(({ body }) => body.measurements.pop())).toEqual(['chain: it holds 11 measurements; 12 were made']);
-    expect(told(({ body }) => (body.measurements[11].value.damaged = 1))).toEqual(['chain: its last measurement was changed']);
+    expect(told(({ body }) => body.measurements.reverse())[0]).toBe('chain: measurement m1 is missing: m14 stands in its place');
+    expect(told(({ body }) => body.measurements.pop())).toEqual(['chain: it holds 13 measurements; 14 were made']);
+    expect(told(({ body }) => (body.measurements[13].value.damaged = 1))).toEqual(['chain: its last measurement was changed']);
   });
 
   it('of another signer is refused, and one that nobody vouches for is told apart', () => {

@@ -176,7 +176,9 @@ describe('A planned switch', () => {
     expect({ problems, isTrusted }).toEqual({ problems: [], isTrusted: true });
     const claim = (id: string) => pack!.body.claims.claims.find((one) => one.id === id)?.value;
     expect(claim('outcome')).toMatchObject({ outcome: 'succeeded' });
-    expect(claim('rpo')).toMatchObject({ ms: 0, isKept: true });
+    // What people brought over by hand was not measured.
+    expect(claim('rpo')).toMatchObject({ ms: null, isKept: false });
+    expect(claim('consistency')).toMatchObject({ group: 'database', reached: 'whole', isKept: true });
     expect(claim('rto')).toMatchObject({ isKept: true });
     expect(claim('fencing')).toMatchObject({ proof: 'demotion', isProven: true });
     expect(claim('pages')).toMatchObject({ checked: 200, isSound: true });
@@ -187,6 +189,7 @@ describe('A planned switch', () => {
 describe('An unplanned failover', () => {
   it('of a site that does not answer waits for the end of its lease, and stops for a decision when more is lost than the objective', async () => {
     const lost = { lost: ['site-a'], heartbeatAgeMs: 60_000 };
+    plan = { ...plan, groups: plan.groups.slice(0, 1), routes: plan.routes!.slice(0, 1) };
     await declared();
     const asked = await runWithPeopleFor(['application.'], lost);
     expect(asked.state).toBe('sealed');
@@ -205,6 +208,20 @@ describe('An unplanned failover', () => {
     expect(claim('rpo')).toMatchObject({ isKept: false });
     expect(claim('rpo')?.ms).toBeGreaterThan(10_000);
     expect(pack!.body.measurements.find(({ kind }) => kind === 'log-end')?.value).toMatchObject({ missingBytes: null });
+  });
+
+  it('stops for a decision when the databases of a group are not as close together as the plan declares', async () => {
+    const [group] = plan.groups;
+    plan = { ...plan, groups: [{ ...group!, consistency: 'barrier' }], routes: plan.routes!.slice(0, 1) };
+    await declared();
+    const asked = await runOnPaper(options);
+    expect(asked.blockedBy.join()).toMatch(/the members of the group "database" are \S+ s apart; the plan declares a barrier/);
+    for (const by of ['wei', 'lin']) await decide(journal, plan, { action: 'show-loss', answer: 'yes', by }, now);
+    expect((await runWithPeople()).state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    const found = pack!.body.claims.claims.find(({ id }) => id === 'consistency')?.value;
+    expect(found).toMatchObject({ group: 'database', declared: 'barrier', reached: 'none', isKept: false });
   });
 
   it('tells how much log the source has stored that could not be brought over', async () => {

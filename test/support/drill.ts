@@ -31,6 +31,7 @@ export class DrillScene {
   readonly evidence: string;
   readonly clones: string;
   readonly keys: string;
+  readonly #beats: ChildProcess[] = [];
 
   private constructor(cluster: ProtectedCluster) {
     this.cluster = cluster;
@@ -45,15 +46,45 @@ export class DrillScene {
   /** With a table of 1000 orders, a heartbeat every second, and a base backup. */
   static async create(): Promise<DrillScene> {
     const scene = new DrillScene(await ProtectedCluster.create());
-    const { server } = scene.cluster;
+    await scene.#fill(scene.cluster);
+    return scene;
+  }
+
+  /** Another production with the same in it, in a repository of its own. */
+  async another(asset: string): Promise<ProtectedCluster> {
+    const cluster = await ProtectedCluster.create({ asset });
+    await this.#fill(cluster);
+    return cluster;
+  }
+
+  async #fill(cluster: ProtectedCluster): Promise<void> {
+    const { server, asset } = cluster;
     await server.sql('CREATE TABLE orders AS SELECT g AS n FROM generate_series(1, 1000) g; CREATE INDEX ON orders (n)');
-    const beats = scene.spawn(['pg', 'heartbeat', server.connectionString, '--asset', ASSET, '--key-dir', scene.keys]);
-    onTestFinished(() => void beats.kill('SIGKILL'));
-    await scene.cluster.start();
+    const beats = this.spawn(['pg', 'heartbeat', server.connectionString, '--asset', asset, '--key-dir', this.keys]);
+    this.#beats.push(beats);
+    await cluster.start();
     await until(async () => (await server.sql("SELECT to_regclass('holdfast.heartbeat') IS NOT NULL"))[0]![0] === 't');
     await until(async () => (await server.sql('SELECT count(*) FROM holdfast.heartbeat'))[0]![0] === '1');
-    await scene.cluster.caughtUp();
-    return scene;
+    await cluster.caughtUp();
+  }
+
+  /** From its answer on nobody but the test writes. */
+  async stopWriters(clusters: readonly ProtectedCluster[]): Promise<void> {
+    const ended = this.#beats.map((child) => new Promise((resolve) => child.once('exit', resolve)));
+    for (const child of this.#beats) child.kill('SIGKILL');
+    await Promise.all(ended);
+    for (const { server } of clusters) {
+      await server.sql('ALTER SYSTEM SET autovacuum = off');
+      await server.sql('SELECT pg_reload_conf()');
+      await until(
+        async () =>
+          (
+            await server.sql(
+              "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type = 'autovacuum worker'",
+            )
+          )[0]![0] === '1',
+      );
+    }
   }
 
   /** A file with a plan of one database; `change` says what is different in it. */

@@ -35,6 +35,8 @@ export const FAILOVER: readonly Told[] = [
   ['action', 'seal', { action: 'seal', state: 'sealed', startedAt: at(40), endedAt: at(42), outcome: 'done' }],
   ['log-end', 'pg/portal', { sealed: '0/3000000', replayed: '0/3000000', missingBytes: 0 }],
   ['heartbeat', 'pg/portal', { newest: at(-4), sequence: 4711, isSigned: true }],
+  ['recovered', 'pg/portal', { at: at(-4), isWhole: false, point: null, isQuiet: false }],
+  ['recovered', 'files/portal-uploads', { at: at(-2), isWhole: false, point: null, isQuiet: false, snapshot: 'abc' }],
   [
     'action',
     'database.promote',

@@ -36,6 +36,7 @@ export class ProtectedCluster {
   readonly programs: string;
   readonly scratch: string;
   readonly repository: Repository;
+  readonly asset: string;
   readonly #patience: CapturePatience | undefined;
   server: TestServer;
   status: CaptureStatus | undefined;
@@ -55,7 +56,9 @@ export class ProtectedCluster {
     server: TestServer,
     repository: Repository,
     patience: CapturePatience | undefined,
+    asset: string,
   ) {
+    this.asset = asset;
     this.#patience = patience;
     this.programs = programs;
     this.scratch = scratch;
@@ -69,6 +72,7 @@ export class ProtectedCluster {
       readonly programs?: (scratch: string) => string;
       readonly wrap?: (store: ObjectStore) => ObjectStore;
       readonly patience?: CapturePatience;
+      readonly asset?: string;
     } = {},
   ): Promise<ProtectedCluster> {
     const scratch = serverScratch();
@@ -79,7 +83,7 @@ export class ProtectedCluster {
     const wrap = options.wrap;
     const repository = await openRepository(scratch, { init: true, ...(wrap === undefined ? {} : { wrap }) });
     chmodSync(join(scratch, 'repository'), 0o755);
-    const cluster = new ProtectedCluster(programs, scratch, server, repository, options.patience);
+    const cluster = new ProtectedCluster(programs, scratch, server, repository, options.patience, options.asset ?? ASSET);
     onTestFinished(async () => {
       await cluster.stop();
       await repository.close();
@@ -104,7 +108,7 @@ export class ProtectedCluster {
     this.#running = protectCluster({
       address: this.server.address(),
       repository: this.repository,
-      asset: ASSET,
+      asset: this.asset,
       slot: 'holdfast',
       host: 'test',
       policy: { bytes: 64 * 1024, ms: 100 },
@@ -146,7 +150,7 @@ export class ProtectedCluster {
   base(signal: AbortSignal = new AbortController().signal, wish: Partial<BaseBackupSource> = {}): Promise<Snapshot> {
     const progress = new BackupProgress();
     const details = {
-      asset: ASSET,
+      asset: this.asset,
       type: 'files' as const,
       host: 'test',
       user: 'test',
@@ -191,7 +195,7 @@ export class ProtectedCluster {
   }
 
   async facts(): Promise<ClusterFacts> {
-    const facts = await readClusterFacts(this.repository, ASSET);
+    const facts = await readClusterFacts(this.repository, this.asset);
     if (facts === undefined) throw new Error('There is no log');
     return facts;
   }
