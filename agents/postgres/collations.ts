@@ -6,13 +6,21 @@ import { PgConnection } from './connection.ts';
 import type { RestoredServer } from './restored-server.ts';
 
 const DATABASES = 'SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1';
-const COLLATIONS = `SELECT format('collation %I.%I', n.nspname, c.collname), c.collversion, pg_collation_actual_version(c.oid)
+// Each answers a name, the version then and the one now, and how the version is noted anew.
+const REFRESH = "format('ALTER COLLATION %I.%I REFRESH VERSION;', n.nspname, c.collname)";
+const COLLATIONS = `SELECT format('collation %I.%I', n.nspname, c.collname), c.collversion, pg_collation_actual_version(c.oid), ${REFRESH}
   FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
   WHERE c.collversion IS NOT NULL AND EXISTS
     (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid = c.oid AND d.deptype = 'n')`;
-const DEFAULT = `SELECT 'default', datcollversion, pg_database_collation_actual_version(oid)
+const DEFAULT = `SELECT '', datcollversion, pg_database_collation_actual_version(oid),
+  format('ALTER DATABASE %I REFRESH COLLATION VERSION;', datname)
   FROM pg_database WHERE datname = current_database() AND datcollversion IS NOT NULL`;
 const VERSION_WITH_DEFAULT = 15;
+/** Before that none is noted beside a database: but one beside each locale that its host had when it was made. */
+const DEFAULT_OF_OLDER = `SELECT '', c.collversion, pg_collation_actual_version(c.oid), string_agg(${REFRESH}, ' ')
+  FROM pg_database d JOIN pg_collation c ON c.collprovider = 'c' AND c.collversion IS NOT NULL
+    AND lower(replace(c.collcollate, '-', '')) = lower(replace(d.datcollate, '-', ''))
+  JOIN pg_namespace n ON n.oid = c.collnamespace WHERE d.datname = current_database() GROUP BY 2, 3`;
 
 /** One line for each that differs, with the remedy. */
 export async function differingCollations(server: RestoredServer): Promise<string[]> {
@@ -21,11 +29,11 @@ export async function differingCollations(server: RestoredServer): Promise<strin
     let sql: PgConnection | undefined;
     try {
       sql = await PgConnection.open({ address: await server.addressOf(database) });
-      const query = sql.version >= VERSION_WITH_DEFAULT ? `${DEFAULT} UNION ALL ${COLLATIONS}` : COLLATIONS;
-      for (const [name, then, now] of (await sql.query(query)).rows) {
+      const own = sql.version >= VERSION_WITH_DEFAULT ? DEFAULT : DEFAULT_OF_OLDER;
+      for (const [name, then, now, refresh] of (await sql.query(`${own} UNION ${COLLATIONS}`)).rows) {
         if (then === now) continue;
-        const what = name === 'default' ? `Text in the database "${database}"` : `Text with the ${name} in "${database}"`;
-        const remedy = `REINDEX DATABASE "${database}"; ALTER ${name === 'default' ? `DATABASE "${database}"` : name} REFRESH ${name === 'default' ? 'COLLATION ' : ''}VERSION;`;
+        const what = name === '' ? `Text in the database "${database}"` : `Text with the ${name} in "${database}"`;
+        const remedy = `REINDEX DATABASE "${database}"; ${refresh}`;
         found.push(`${what} was sorted by version ${then}, and this host has ${now ?? 'none'}. Run: ${remedy}`);
       }
     } catch (error) {

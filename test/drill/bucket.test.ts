@@ -60,7 +60,16 @@ describe.runIf(s3 !== undefined)('a drill from a bucket', () => {
     const plan = join(scratch, 'plan.yaml');
     writeFileSync(plan, stringify(portalPlan({ name: 'alive', command: ['/bin/true'], limit: '10s' })));
     const clones = makeOwned(join(scratch, 'c'));
-    const places = ['--evidence-dir', join(scratch, 'evidence'), '--key-dir', join(scratch, 'key'), '--directory', clones];
+    const places = [
+      '--evidence-dir',
+      join(scratch, 'evidence'),
+      '--key-dir',
+      join(scratch, 'key'),
+      '--directory',
+      clones,
+      '--bin-dir',
+      programs!,
+    ];
     const drill = (key: TestS3['credentials']): { status: number | null; body: PackBody } => {
       const { status, stdout, stderr } = holdfast.run(['drill', 'run', plan, ...places, '--json'], { variables: variablesOf(key) });
       const pack = linesOf(stdout).at(-1)?.pack;

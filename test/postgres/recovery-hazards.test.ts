@@ -4,10 +4,11 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
-import { makeOwned, postgresPrograms } from '../support/postgres.ts';
+import { majorOf, makeOwned, postgresPrograms } from '../support/postgres.ts';
 import { ProtectedCluster, type Restored, serverClock } from '../support/protected-cluster.ts';
 
 const programs = postgresPrograms();
+const major = programs === undefined ? 0 : majorOf(programs);
 const column = async (restored: Restored, query: string): Promise<(string | null | undefined)[]> =>
   (await restored.sql.query(query)).rows.map(([value]) => value);
 
@@ -52,7 +53,7 @@ describe.skipIf(programs === undefined)('a recovery over', () => {
     await server.sql('INSERT INTO t VALUES (3)');
     const before = await serverClock(server);
     await server.sql('DROP DATABASE old');
-    await server.sql('CREATE DATABASE fresh STRATEGY file_copy');
+    await server.sql(`CREATE DATABASE fresh ${major >= 15 ? 'STRATEGY file_copy' : ''}`);
     await server.sql('CREATE TABLE inside AS SELECT 2 AS n', 'fresh');
     const between = await serverClock(server);
     await server.sql('DROP DATABASE fresh');
@@ -109,13 +110,15 @@ describe.skipIf(programs === undefined)('on a host where text sorts otherwise', 
   it('a restored cluster is handed over with a warning for each collation, also for one that is not there at all', async () => {
     const cluster = await ProtectedCluster.create();
     const { server } = cluster;
-    await server.sql("CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'und'");
+    const sorting = major >= 15 ? "LOCALE_PROVIDER icu ICU_LOCALE 'und'" : "LC_COLLATE 'C.UTF-8'";
+    await server.sql(`CREATE DATABASE sorted TEMPLATE template0 ${sorting}`);
     await server.sql('CREATE TABLE t (a text COLLATE "de-x-icu")', 'sorted');
     await server.sql('CREATE DATABASE elsewhere');
     await cluster.start();
     // As if all of it had been written with other libraries.
     await server.sql(`UPDATE pg_collation SET collversion = '0.1' WHERE collname = 'de-x-icu'`, 'sorted');
-    await server.sql(`UPDATE pg_database SET datcollversion = '0.2' WHERE datname = 'sorted'`);
+    if (major >= 15) await server.sql(`UPDATE pg_database SET datcollversion = '0.2' WHERE datname = 'sorted'`);
+    else await server.sql(`UPDATE pg_collation SET collversion = '0.2' WHERE collcollate ILIKE 'c.utf%8'`, 'sorted');
     await server.sql(`UPDATE pg_database SET datcollate = 'xx_XX.UTF-8', datctype = 'xx_XX.UTF-8' WHERE datname = 'elsewhere'`);
     await cluster.caughtUp();
     const { collations, close } = await cluster.restore({ kind: 'latest' });

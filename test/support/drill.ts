@@ -104,7 +104,7 @@ export class DrillScene {
       asset: ASSET,
       incarnation: 'portal-1',
       dataDirectory: cluster.server.directory,
-      programs: [cluster.programs],
+      programs: cluster.programs,
       connection: cluster.server.connectionString,
       repository: { location: join(directory, 'repository'), passphraseFile: join(directory, 'passphrase') },
     };
@@ -132,8 +132,8 @@ export class DrillScene {
   beginWith(plan: string, own: readonly string[], user?: { readonly uid: number; readonly gid: number }): ChildProcess {
     const { directory, evidence, clones, keys } = this;
     const place = ['--passphrase-file', join(directory, 'passphrase'), '--evidence-dir', evidence, '--directory', clones];
-    const key = ['--heartbeat-key', join(keys, 'heartbeat-key.pub')];
-    return this.spawn(['drill', 'run', plan, ...own, ...place, ...key, '--threads', '1', '--json'], user);
+    const more = ['--heartbeat-key', join(keys, 'heartbeat-key.pub'), '--bin-dir', this.cluster.programs];
+    return this.spawn(['drill', 'run', plan, ...own, ...place, ...more, '--threads', '1', '--json'], user);
   }
 
   /** To its end. */
