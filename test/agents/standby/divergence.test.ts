@@ -4,14 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readControlData } from '../../../agents/gate/control-data.ts';
-import { serverIn } from '../../../agents/postgres/running-servers.ts';
 import { listDivergentRows } from '../../../agents/standby/divergent-rows.ts';
 import { type Divergence, exportDivergence } from '../../../agents/standby/export-divergence.ts';
 import type { LogEnd } from '../../../src/dr/writer-record.ts';
 import { readClusterFacts } from '../../../src/engine/cluster-facts.ts';
 import { formatLsn } from '../../../src/model/lsn.ts';
 import { postgresPrograms, serverUser } from '../../support/postgres.ts';
-import { ASSET, PROGRAM, ProtectedCluster, until } from '../../support/protected-cluster.ts';
+import { ASSET, PROGRAM, ProtectedCluster } from '../../support/protected-cluster.ts';
 import { NEVER } from '../../support/standby-scene.ts';
 
 const programs = postgresPrograms();
@@ -85,7 +84,6 @@ describe.skipIf(programs === undefined)('the divergent log of an old primary', (
     await server.sql('VACUUM account');
     await server.sql("INSERT INTO note VALUES ('in the next segment')");
     await server.stop('SIGKILL');
-    await until(() => serverIn(server.directory) === undefined);
 
     const { directory, divergence } = (await exportOf(cluster, sealed))!;
     expect(divergence).toMatchObject({ timeline: 1, from: sealed.lsn, aborted: 1, open: 0 });
