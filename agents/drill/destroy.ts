@@ -1,6 +1,7 @@
 // The end of a drill: its processes, its namespaces, its directory. Looks afterwards whether anything is left, and says what. May be called any
 // number of times, by the drill and by its watcher; needs nobody to be alive.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identityOf, isAlive, type ProcessIdentity } from '../../src/base/process-identity.ts';
@@ -64,6 +65,8 @@ function removed(work: string, until: number): string[] {
       rmSync(work, { recursive: true, force: true });
       if (!existsSync(work)) return [];
     } catch (error) {
+      // Restored files may say that their owner must not change a directory.
+      spawnSync('chmod', ['-R', 'u+rwX', work]);
       if (Date.now() > until) return [`${work} (${(error as Error).message})`];
     }
     if (Date.now() > until) return [work];

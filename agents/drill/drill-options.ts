@@ -8,7 +8,7 @@ import type { PlanDocument } from '../../src/plan/plan-document.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { ProbeResult } from './probe.ts';
 
-/** Where a database of the plan is cloned from. */
+/** Where a member of the plan is restored from. */
 export type DrillSource = {
   readonly asset: string;
   /** Over a store that refuses to be written to. */
@@ -42,7 +42,7 @@ export type DrillOptions = {
   readonly plan: PlanDocument;
   readonly tenant: string;
   readonly program: string;
-  /** Of every database of the plan. */
+  /** Of every member of the plan. */
   readonly sources: readonly DrillSource[];
   /** When the disaster is said to have happened; absent: now. */
   readonly disaster?: Date;

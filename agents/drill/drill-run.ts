@@ -6,6 +6,7 @@ import { formatLsn } from '../../src/model/lsn.ts';
 import type { PlanAction } from '../../src/plan/plan-run.ts';
 import { Clone, type ClonePlan } from './clone.ts';
 import { newestHeartbeat, verifyPages, writeTest } from './clone-checks.ts';
+import { type CopyPlan, DrillCopy } from './drill-copy.ts';
 import type { DrillJournal } from './drill-journal.ts';
 import type { DrillOptions } from './drill-options.ts';
 import { ownersOf, runStep } from './drill-steps.ts';
@@ -19,11 +20,15 @@ const STANDBY_LOOK_MS = 250;
 export type Outcome = { readonly outcome: 'done' | 'skipped' | 'failed'; readonly text: string };
 const DONE: Outcome = { outcome: 'done', text: '' };
 
+/** What is brought back: databases, and files and volumes. */
+export type DrillPlans = { readonly clones: readonly ClonePlan[]; readonly copies: readonly CopyPlan[] };
+
 export class DrillRun {
   readonly clones: Clone[] = [];
+  readonly copies: DrillCopy[] = [];
   room: Room | undefined;
   readonly #options: DrillOptions;
-  readonly #plans: readonly ClonePlan[];
+  readonly #plans: DrillPlans;
   readonly #work: string;
   readonly #journal: DrillJournal;
   readonly #watched: Watched;
@@ -31,7 +36,7 @@ export class DrillRun {
   readonly #positions = new Map<string, number>();
   readonly stepTexts: string[] = [];
 
-  constructor(options: DrillOptions, plans: readonly ClonePlan[], work: string, journal: DrillJournal, watched: Watched) {
+  constructor(options: DrillOptions, plans: DrillPlans, work: string, journal: DrillJournal, watched: Watched) {
     this.#options = options;
     this.#plans = plans;
     this.#work = work;
@@ -48,11 +53,12 @@ export class DrillRun {
     if (action.action === 'isolate') return this.#isolate();
     if (action.action === 'probe') return this.#probe();
     if (action.action === 'clone') return this.#clone(action.asset!, signal);
+    if (action.action === 'bring-up') return this.#bringUp(action.asset!, signal);
     if (action.action === 'promote') return this.#each(action.asset, (clone) => clone.promote(signal));
     if (action.action === 'write-test') return this.#writeTest(signal);
     if (action.action === 'verify-pages') return this.#verifyPages(signal);
     if (action.action === 'commit') return this.#lookAtProduction(signal);
-    return { outcome: 'skipped', text: 'only databases are cloned in a drill' };
+    throw new Fault('INTERNAL', `"${action.action}" belongs to failovers`);
   }
 
   /** What production looks like, before anything is done. */
@@ -68,7 +74,7 @@ export class DrillRun {
   }
 
   async #isolate(): Promise<Outcome> {
-    const programs = [...new Set(this.#plans.map((plan) => plan.programs))];
+    const programs = [...new Set(this.#plans.clones.map((plan) => plan.programs))];
     const { secrets, directories } = this.#options;
     const own = [...secrets, ...directories].filter((path) => !`${this.#work}/`.startsWith(`${path}/`));
     const covered = [...new Set([...placesOfProduction(this.#work), ...own])];
@@ -104,10 +110,10 @@ export class DrillRun {
   }
 
   async #clone(asset: string, signal: AbortSignal): Promise<Outcome> {
-    const plan = this.#plans.find((one) => one.asset === asset);
-    if (plan === undefined) return { outcome: 'skipped', text: 'only databases are cloned in a drill' };
+    const plan = this.#plans.clones.find((one) => one.asset === asset);
+    if (plan === undefined) return this.#copy(asset, signal);
     const { helper, threads, heartbeatKeys } = this.#options;
-    const number = this.#plans.indexOf(plan);
+    const number = this.#plans.clones.indexOf(plan);
     const clone = await Clone.make(plan, { room: this.room!, work: this.#work, number, helper, threads, signal });
     this.clones.push(clone);
     const { sealed, replayed } = clone.ends;
@@ -123,13 +129,34 @@ export class DrillRun {
     return DONE;
   }
 
+  async #copy(asset: string, signal: AbortSignal): Promise<Outcome> {
+    const { copies } = this.#plans;
+    const number = copies.findIndex((one) => one.asset === asset);
+    const copy = new DrillCopy(copies[number]!, this.#work, number, this.#options.threads);
+    const recovered = await copy.make(ownersOf(this.clones)[0], signal);
+    this.copies.push(copy);
+    this.#journal.add('recovered', asset, 'the beginning of the backup that was restored', recovered);
+    return DONE;
+  }
+
+  async #bringUp(asset: string, signal: AbortSignal): Promise<Outcome> {
+    const copy = this.copies.find((one) => one.asset === asset)!;
+    const found = await copy.verify(signal);
+    this.#journal.add('pages', asset, 'everything read again and compared with the backup', found);
+    copy.write();
+    const at = this.#options.now().toISOString();
+    this.#journal.add('first-write', asset, 'written to, and taken back', { at, position: copy.path });
+    return found.damaged === 0 ? DONE : { outcome: 'failed', text: `${found.damaged} entries differ: ${found.text}` };
+  }
+
   async #step(action: PlanAction & { readonly kind: 'step' }, signal: AbortSignal): Promise<Outcome> {
     const { step, group } = action;
     if (action.at === 'source') return { outcome: 'skipped', text: 'the source is production' };
     const own = this.#options.plan.groups.find(({ name }) => name === group)?.members.map(({ asset }) => asset);
     const clones = this.clones.filter(({ asset }) => own === undefined || own.includes(asset));
     const { plan, id } = this.#options;
-    const place = { room: this.room!, drill: id, plan, clones: clones.length > 0 ? clones : this.clones, signal };
+    const of = clones.length > 0 ? clones : this.clones;
+    const place = { room: this.room!, drill: id, plan, clones: of, copies: this.copies, signal };
     const { status, text } = await runStep(step, place);
     this.stepTexts.push(`== ${action.id}: ${signal.aborted ? 'ended' : `status ${status}`}\n${text}\n`);
     if (action.state === 'verified')

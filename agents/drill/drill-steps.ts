@@ -5,6 +5,7 @@ import { Fault } from '../../src/base/faults.ts';
 import type { PlanDocument, PlanStep } from '../../src/plan/plan-document.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
 import type { Clone } from './clone.ts';
+import type { DrillCopy } from './drill-copy.ts';
 import { ROOM_ENVIRONMENT, type Room, type RoomEnd } from './room.ts';
 
 /** Of nobody: for a plan without databases. */
@@ -16,11 +17,12 @@ export type StepPlace = {
   readonly plan: PlanDocument;
   /** Of the step's group; all of them for a smoke test. The first one is what PGHOST and its like lead to. */
   readonly clones: readonly Clone[];
+  readonly copies: readonly DrillCopy[];
   readonly signal: AbortSignal;
 };
 
 /** A status that is not 0 is the caller's to judge; null: it was killed, or could not be started. */
-export function runStep({ command }: PlanStep, { room, drill, plan, clones, signal }: StepPlace): Promise<RoomEnd> {
+export function runStep({ command }: PlanStep, { room, drill, plan, clones, copies, signal }: StepPlace): Promise<RoomEnd> {
   const words = command ?? [];
   if (words[0]?.startsWith('/') !== true)
     throw new Fault('PLAN_INVALID', `The program "${words[0] ?? ''}" is not named by its absolute path`);
@@ -33,6 +35,7 @@ export function runStep({ command }: PlanStep, { room, drill, plan, clones, sign
     HOLDFAST_PLAN: plan.name,
     HOLDFAST_SITE: plan.sites.target,
     HOLDFAST_CLONES: JSON.stringify(Object.fromEntries(clones.map(({ asset, address }) => [asset, address]))),
+    HOLDFAST_COPIES: JSON.stringify(Object.fromEntries(copies.map(({ asset, path }) => [asset, path]))),
     ...(first === undefined ? {} : { PGHOST: first.host, PGPORT: `${first.port}`, PGUSER: first.user, PGDATABASE: first.database }),
   };
   return room.run({ words, environment, ...(owner === undefined ? {} : { owner }) }, signal);

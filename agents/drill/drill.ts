@@ -14,14 +14,14 @@ import { digestOfBytes, verifyEvidence } from '../../src/evidence/verify-pack.ts
 import { type PlanAction, planRun } from '../../src/plan/plan-run.ts';
 import { parseDuration } from '../../src/policy/duration.ts';
 import { bootMs } from './boot-clock.ts';
-import type { ClonePlan } from './clone.ts';
 import { type Destruction, destroy } from './destroy.ts';
 import { batchesOf } from './drill-actions.ts';
+import { planCopies } from './drill-copy.ts';
 import { DrillJournal } from './drill-journal.ts';
 import type { DrillOptions, DrillResult } from './drill-options.ts';
 import { makePlace, placeFor, removeAbandoned } from './drill-place.ts';
 import { writeRecord } from './drill-record.ts';
-import { DrillRun, type Outcome } from './drill-run.ts';
+import { type DrillPlans, DrillRun, type Outcome } from './drill-run.ts';
 import { planClones } from './plan-clones.ts';
 import { checkNamespaces } from './room.ts';
 import { type Ended, Watched } from './watched.ts';
@@ -43,12 +43,12 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
   if (plan.drill === undefined)
     throw new Fault('PLAN_INVALID', `The plan "${plan.name}" says nothing of drills: it has no "drill"`);
   checkNamespaces();
-  const clones = await planClones(options);
+  const [clones, copies] = await Promise.all([planClones(options), planCopies(options)]);
   removeAbandoned(scratch, declared);
   const { work, freeBytesMin } = placeFor(
     scratch,
     id,
-    clones.reduce((sum, { bytes }) => sum + bytes, 0),
+    [...clones, ...copies].reduce((sum, { bytes }) => sum + bytes, 0),
   );
   mkdirSync(evidence, { recursive: true });
   const watched = await Watched.begin(options.watcher, {
@@ -67,12 +67,12 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
     disaster: (options.disaster ?? declared).toISOString(),
   });
   makePlace(work, evidence, watched.pid === undefined ? undefined : identityOf(watched.pid));
-  return new Drill(options, clones, work, journal, watched).run();
+  return new Drill(options, { clones, copies }, work, journal, watched).run();
 }
 
 class Drill {
   readonly #options: DrillOptions;
-  readonly #clones: readonly ClonePlan[];
+  readonly #plans: DrillPlans;
   readonly #work: string;
   readonly #journal: DrillJournal;
   readonly #watched: Watched;
@@ -81,13 +81,13 @@ class Drill {
   /** Actions of the plan that a drill cannot do; but questions to people. */
   #leftOut = 0;
 
-  constructor(options: DrillOptions, clones: readonly ClonePlan[], work: string, journal: DrillJournal, watched: Watched) {
+  constructor(options: DrillOptions, plans: DrillPlans, work: string, journal: DrillJournal, watched: Watched) {
     this.#options = options;
-    this.#clones = clones;
+    this.#plans = plans;
     this.#work = work;
     this.#journal = journal;
     this.#watched = watched;
-    this.#run = new DrillRun(options, clones, work, journal, watched);
+    this.#run = new DrillRun(options, plans, work, journal, watched);
   }
 
   async run(): Promise<DrillResult> {
@@ -183,11 +183,13 @@ class Drill {
   /** What levels are judged by: the worst of all databases. */
   #facts(): void {
     const { now, plan, given, id } = this.#options;
-    const ages = this.#clones.map((one) => Math.round((now().getTime() - one.plan.base.stoppedAt / 1000) / 1000));
+    const { clones, copies } = this.#plans;
+    const made = [...clones.map((one) => one.plan.base.stoppedAt / 1000), ...copies.map((one) => Date.parse(one.snapshot.endedAt))];
+    const ages = made.map((ms) => Math.round((now().getTime() - ms) / 1000));
     const fact = (name: string, value: number | boolean, how: string): void =>
       this.#journal.add('fact', plan.name, how, { name, value });
     fact('hasPlan', true, 'the plan of this pack');
-    if (ages.length > 0) fact('fullBackupAgeSeconds', Math.max(...ages), 'age of the base backups that were cloned');
+    if (ages.length > 0) fact('fullBackupAgeSeconds', Math.max(...ages), 'age of the backups that were restored');
     if (this.#failed === undefined && this.#endedBy() === undefined) {
       fact('proofAgeSeconds', 0, `the drill ${id}`);
       // What was left out was not rehearsed, and a plan counts as a whole.

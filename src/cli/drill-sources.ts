@@ -1,4 +1,4 @@
-// Where a drill reads from: the repository of each database, over a store that can only be read, and what tries that it cannot be written to.
+// Where a drill reads from: the repository of each member of the plan, over a store that can only be read, and what tries that it cannot be written to.
 
 import type { DrillSource, StoreWrite } from '../../agents/drill/drill-options.ts';
 import type { SiteConfig } from '../../agents/site/site-config.ts';
@@ -63,9 +63,9 @@ export async function withSources<T>(
 }
 
 function placesOf({ options, environment }: Invocation, plan: PlanDocument, config: SiteConfig | undefined): Place[] {
-  const assets = plan.groups.flatMap(({ members }) => members.flatMap(({ kind, asset }) => (kind === 'postgres' ? [asset] : [])));
+  const assets = plan.groups.flatMap(({ members }) => members.map(({ asset }) => asset));
   const named = new Map(options.texts('for').map((text) => pairOf('for', text)));
-  for (const asset of named.keys()) if (!assets.includes(asset)) throw usage(`The plan has no database "${asset}"`);
+  for (const asset of named.keys()) if (!assets.includes(asset)) throw usage(`The plan has no member "${asset}"`);
   const passphraseFile = options.text('passphrase-file');
   return assets.map((asset) => {
     const location = named.get(asset) ?? options.text('repo');

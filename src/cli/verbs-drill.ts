@@ -8,7 +8,7 @@ export const DRILL_VERBS: readonly Verb[] = [
     name: 'drill run',
     summary: 'rehearse a plan of disaster recovery where nothing of production can be reached, and sign what was measured',
     details:
-      'Every database of the plan is cloned from its repository, which is only read, into a room with a network of its own; the steps and tests of the plan run in there. Before and after, what the drill must not reach is tried. At the end, at the limit of the plan, or when a failover is declared, everything is destroyed by a process of its own.\nExit status 1 when it has failed, 4 when it is void: something of production could be reached or has changed.',
+      'Every database of the plan is cloned from its repository, which is only read, into a room with a network of its own, files and volumes are restored beside it; the steps and tests of the plan run in there. Before and after, what the drill must not reach is tried. At the end, at the limit of the plan, or when a failover is declared, everything is destroyed by a process of its own.\nExit status 1 when it has failed, 4 when it is void: something of production could be reached or has changed.',
     args: [{ name: 'PLAN', min: 1, max: 1, kind: 'path' }],
     options: [
       ...REPOSITORY,
@@ -17,7 +17,7 @@ export const DRILL_VERBS: readonly Verb[] = [
         kind: 'text',
         many: true,
         value: 'ASSET=LOCATION',
-        help: 'from which repository a database is cloned (default: --repo)',
+        help: 'from which repository a member of the plan is restored (default: --repo)',
       },
       {
         name: 'config',

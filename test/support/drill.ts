@@ -68,6 +68,14 @@ export class DrillScene {
     await cluster.caughtUp();
   }
 
+  /** Into the repository of the first production. */
+  async backUp(asset: string, path: string, type = 'files'): Promise<void> {
+    const { directory } = this;
+    const own = ['--repo', join(directory, 'repository'), '--passphrase-file', join(directory, 'passphrase')];
+    const { status, stderr } = await ended(this.spawn(['backup', path, '--asset', asset, '--type', type, '--json', ...own]));
+    if (status !== 0) throw new Error(stderr);
+  }
+
   /** From its answer on nobody but the test writes. */
   async stopWriters(clusters: readonly ProtectedCluster[]): Promise<void> {
     const ended = this.#beats.map((child) => new Promise((resolve) => child.once('exit', resolve)));

@@ -1,0 +1,89 @@
+// What lies where something is to be restored, moved out of the way: by renames within one file system, so nothing is copied and nothing lost.
+// A block device cannot be moved: what is on one is left alone.
+
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Fault } from '../../src/base/faults.ts';
+import type { ReadNode } from '../../src/engine/content-map.ts';
+import { entriesOf } from '../../src/engine/entries-reader.ts';
+import type { RestoreProblem } from '../../src/engine/restore-progress.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+
+type Occupied = { readonly repository: { readonly readNode: ReadNode }; readonly snapshot: Snapshot; readonly path: string };
+
+export function isThere(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return false;
+  return !stat.isDirectory() || readdirSync(path).length > 0;
+}
+
+/** A directory for a tree, made when it is not there. TARGET_OCCUPIED. */
+export function prepareTree(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) mkdirSync(path, { recursive: true });
+  else if (!stat.isDirectory()) throw new Fault('TARGET_OCCUPIED', `"${path}" is in the way: it is not a directory`);
+}
+
+/** The name, or the name with a number: an attempt before may have been here, and what it moved is kept. */
+export function freeName(path: string): string {
+  for (let n = 1; ; n++) {
+    const name = n === 1 ? path : `${path}.${n}`;
+    if (!existsSync(name)) return name;
+  }
+}
+
+/** Moves what differs from the recovery point, and what is not in it, from the place to `aside`. Answers how many entries. TARGET_OCCUPIED,
+ *  TARGET_DENIED. */
+export async function setAside(wish: Occupied, differing: readonly RestoreProblem[], aside: string): Promise<number> {
+  const { snapshot, path } = wish;
+  if (snapshot.type !== 'files') {
+    if (differing.length === 0) return 0;
+    if (!lstatSync(path).isFile())
+      throw new Fault(
+        'TARGET_OCCUPIED',
+        `"${path}" holds something else, which cannot be moved away: empty it, or restore it by hand`,
+      );
+    move(path, join(aside, 'volume'));
+    return 1;
+  }
+  // Latin1: names are bytes.
+  const there = differing.filter(({ code, path: at }) => code !== 'MISSING' && isEntry(path, at)).map(({ path: at }) => at);
+  const moved = [...there, ...(await others(wish))];
+  for (const at of moved) move(bytes(path, at), bytes(aside, at));
+  return moved.length;
+}
+
+/** Directories stay: what differs of them is what is in them, or their attributes. */
+function isEntry(path: string, at: string): boolean {
+  return lstatSync(bytes(path, at), { throwIfNoEntry: false })?.isDirectory() === false;
+}
+
+/** What the place has and the recovery point does not, as far up as possible. */
+async function others({ repository, snapshot, path }: Occupied): Promise<string[]> {
+  const kinds = new Map<string, string>();
+  for await (const entry of entriesOf(snapshot.root.reference, repository.readNode, '')) kinds.set(entry.path, entry.kind);
+  const found: string[] = [];
+  const walk = (at: string): void => {
+    for (const name of readdirSync(bytes(path, at), { encoding: 'latin1', withFileTypes: true })) {
+      const below = at === '' ? name.name : `${at}/${name.name}`;
+      const wanted = kinds.get(below);
+      if (wanted === undefined || (name.isDirectory() && wanted !== 'directory')) found.push(below);
+      else if (name.isDirectory()) walk(below);
+    }
+  };
+  walk('');
+  return found;
+}
+
+function move(from: string | Buffer, to: string | Buffer): void {
+  const parent = Buffer.from(dirname(Buffer.from(to).toString('latin1')), 'latin1');
+  try {
+    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    renameSync(from, to);
+  } catch (cause) {
+    const [what, where] = [from, to].map((one) => Buffer.from(one).toString());
+    throw new Fault('TARGET_DENIED', `${what} cannot be set aside as ${where}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+const bytes = (directory: string, at: string): Buffer => Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(at, 'latin1')]);

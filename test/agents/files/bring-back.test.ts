@@ -1,0 +1,77 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { bringBack, differences, newestPoint } from '../../../agents/files/bring-back.ts';
+import { backUpTree, objectPath, objectsIn, openRepository } from '../../support/repository.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+const signal = new AbortController().signal;
+
+/** A tree that was backed up, and a place for it. */
+async function scene() {
+  const directory = scratchDirectory();
+  const repository = await openRepository(directory, { init: true });
+  const source = join(directory, 'source');
+  mkdirSync(join(source, 'a/b'), { recursive: true });
+  for (const name of ['kept', 'a/changed', 'a/b/gone']) writeFileSync(join(source, name), `${name} as it was`);
+  const snapshot = await backUpTree(repository, source, { asset: 'files/uploads' });
+  const path = join(directory, 'target');
+  const aside = join(directory, 'target.before');
+  return { directory, repository, source, snapshot, path, aside, wish: { repository, snapshot, path, threads: 1, signal } };
+}
+
+describe('files of a plan', () => {
+  it('are brought to a new place, and to one that is there without writing over anything that is not in the backup', async () => {
+    const { path, aside, wish, directory } = await scene();
+    const first = await bringBack(wish, aside);
+    expect(first).toMatchObject({ entries: 6, setAside: 0, aside: null, bytesKept: 0 });
+    expect(await differences(wish)).toEqual([]);
+    // Somebody went on writing there.
+    writeFileSync(join(path, 'a/changed'), 'the only copy of this');
+    mkdirSync(join(path, 'new/below'), { recursive: true });
+    writeFileSync(join(path, 'new/below/file'), 'and of this');
+    rmSync(join(path, 'a/b/gone'));
+    expect((await differences(wish)).map((one) => one.path).sort()).toContain('a/b/gone');
+    const second = await bringBack(wish, aside);
+    expect(second).toMatchObject({ setAside: 2, aside });
+    expect(second.bytesKept).toBeGreaterThan(0);
+    expect(await differences(wish)).toEqual([]);
+    expect(existsSync(join(path, 'new'))).toBe(false);
+    expect(readFileSync(join(aside, 'a/changed'), 'utf8')).toBe('the only copy of this');
+    expect(readFileSync(join(aside, 'new/below/file'), 'utf8')).toBe('and of this');
+    // What was set aside once stays; the next time has another place.
+    rmSync(join(path, 'a'), { recursive: true });
+    writeFileSync(join(path, 'a'), 'a file in the way of a directory');
+    renameSync(join(path, 'kept'), join(directory, 'moved'));
+    mkdirSync(join(path, 'kept'));
+    expect(await bringBack(wish, aside)).toMatchObject({ setAside: 2, aside: `${aside}.2` });
+    expect(await differences(wish)).toEqual([]);
+    expect(readFileSync(join(`${aside}.2`, 'a'), 'utf8')).toBe('a file in the way of a directory');
+  });
+
+  it('come from the newest backup that was complete in time, of the kind that the plan says', async () => {
+    const { repository, source, snapshot } = await scene();
+    const before = new Date();
+    writeFileSync(join(source, 'later'), 'later');
+    const later = await backUpTree(repository, source, { asset: 'files/uploads' });
+    const wanted = { asset: 'files/uploads', kind: 'files' } as const;
+    expect((await newestPoint(repository, wanted, undefined, signal)).id).toBe(later.id);
+    expect((await newestPoint(repository, wanted, before, signal)).id).toBe(snapshot.id);
+    const refused = (wish: object, until: Date | undefined) => newestPoint(repository, { ...wanted, ...wish }, until, signal);
+    await expect(refused({ kind: 'volume' }, undefined)).rejects.toMatchObject({ code: 'PLAN_INVALID' });
+    await expect(refused({ asset: 'files/other' }, undefined)).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
+    await expect(refused({}, new Date(0))).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
+  });
+
+  it('that are damaged in the repository are no success', async () => {
+    const { wish, path, aside, directory } = await scene();
+    const packs = [...objectsIn(directory, 'packs')];
+    expect(packs.length).toBeGreaterThan(0);
+    for (const [key, bytes] of packs) {
+      rmSync(objectPath(directory, key));
+      writeFileSync(objectPath(directory, key), Buffer.alloc(bytes, 7));
+    }
+    await expect(bringBack(wish, aside)).rejects.toThrow();
+    expect(existsSync(join(path, 'kept'))).toBe(false);
+  });
+});
