@@ -30,8 +30,9 @@ export const FAULTS = {
   STORE_FULL: never('The store has no room left. Free space (forget and prune do), then run the command again.'),
   STORE_CORRUPT_ANSWER: later('The store answered with other bytes than it should have. Run "holdfast verify --full".'),
   STORE_NO_CONDITIONAL_WRITES: never(
-    'Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, or a directory.',
+    'Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, a bucket with versions, or a directory.',
   ),
+  STORE_NO_OBJECT_LOCK: never('Locks need a bucket that was made with Object Lock. Make one, and copy the repository there.'),
   STORE_BAD_LOCATION: never('Give a directory, or s3+http(s)://host:port/bucket/prefix.', EXIT.usage),
   STORE_BUCKET_MISSING: never('Create the bucket or directory first, or correct its name.'),
   STORE_BAD_KEY: never(

@@ -48,7 +48,7 @@ export class UploadQueue {
     this.#queue.push(async () => {
       try {
         await this.#before(pack);
-        await this.#store.put(packKey(pack.packId), bytes, { signal: this.#signal });
+        await this.#store.put(packKey(pack.packId), bytes, { signal: this.#signal, isNamed: true });
       } finally {
         free();
       }

@@ -55,7 +55,7 @@ export async function copyObject(
 ): Promise<number | undefined> {
   const bytes = await readProven(source, key, proof, signal);
   if (bytes === undefined) return undefined;
-  await replica.put(key, bytes, { signal });
+  await replica.put(key, bytes, { signal, isNamed: proof === 'named' });
   progress.bytesCopied += bytes.length;
   return bytes.length;
 }

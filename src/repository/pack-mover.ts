@@ -293,7 +293,7 @@ export class PackMover {
     const packLength = appendDirectory(target.bytes, target.length, details);
     const bytes = target.bytes.subarray(0, packLength);
     const packId = objectId(bytes);
-    await store.put(packKey(packId), bytes, signal === undefined ? undefined : { signal });
+    await store.put(packKey(packId), bytes, { isNamed: true, ...(signal && { signal }) });
     this.#spares.set(kind, target.bytes);
     this.packs.push({ packId, kind, packLength, session, directory });
     this.bytesWritten += packLength;

@@ -52,6 +52,9 @@ export type CallOptions = { readonly signal?: AbortSignal };
 export type PutOptions = CallOptions & {
   /** SHA-256 of the bytes (32 bytes), when the caller has it already: saves the S3 driver 0.5 CPU seconds a GiB. */
   readonly sha256?: Uint8Array;
+  /** The key stands for the bytes: whoever puts it puts the same. Saves a request in a bucket with versions, where 'created' may then be
+   *  said of what was there. */
+  readonly isNamed?: boolean;
 };
 
 /** A slice of an object. `offset` below zero counts from the end, and from the start when the object is shorter than that. */

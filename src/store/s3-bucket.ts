@@ -10,7 +10,6 @@ import { hash } from 'node:crypto';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
-  GetObjectLockConfigurationCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -34,11 +33,14 @@ export type S3BucketOptions = {
   readonly concurrency: number;
 };
 
-export type S3Condition = { readonly absent: true } | { readonly etag: string };
+/** `quotes`: HTTP wants ETags in quotes, and so do AWS and newer Ceph; older Ceph RGW compares them without. */
+export type S3Condition = { readonly absent: true } | { readonly etag: string; readonly quotes: boolean };
 
 export type S3Object = {
   readonly bytes: Uint8Array;
   readonly etag: string;
+  /** Only in a bucket that keeps versions. */
+  readonly versionId: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
   /** Size of the whole object. */
   readonly sizeBytes: number;
@@ -51,19 +53,15 @@ export type S3Page = {
   readonly next: string | undefined;
 };
 
-/** `days`: of retention by default in compliance mode; of others somebody may be excepted. */
-export type ObjectLock = { readonly days: number };
-
 const PAGE_OBJECTS_MAX = 1_000;
-const DAYS_OF_YEAR = 365;
+/** What a bucket answers whose versions were switched off again: there is one version. */
+const NO_VERSION = 'null';
 
 export class S3Bucket {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #gate: Gate;
   readonly #transport: S3Transport;
-  /** HTTP wants ETags in quotes; Ceph RGW compares them without, and AWS takes both. */
-  #quotesEtags = false;
 
   constructor(options: S3BucketOptions) {
     this.#bucket = options.bucket;
@@ -84,14 +82,14 @@ export class S3Bucket {
     );
   }
 
-  /** Writes an object in one request if the condition holds; 'refused' when it does not. */
+  /** Writes an object in one request if the condition holds, if there is one; 'refused' when it does not. */
   async put(
     name: string,
     bytes: Uint8Array,
-    condition: S3Condition,
+    condition: S3Condition | undefined,
     extra: { readonly sha256?: Uint8Array | undefined; readonly metadata?: Record<string, string> },
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly etag: string } | 'refused'> {
+  ): Promise<{ readonly etag: string; readonly versionId: string | undefined } | 'refused'> {
     const what = this.#what('put', name);
     const digest = extra.sha256 === undefined ? hash('sha256', bytes, 'base64') : Buffer.from(extra.sha256).toString('base64');
     const command = new PutObjectCommand({
@@ -100,20 +98,18 @@ export class S3Bucket {
       Body: bytes,
       ContentLength: bytes.length,
       ChecksumSHA256: digest,
-      ...('etag' in condition
-        ? { IfMatch: this.#quotesEtags ? condition.etag : condition.etag.replaceAll('"', '') }
-        : { IfNoneMatch: '*' }),
+      ...headersOf(condition),
       ...(extra.metadata && { Metadata: extra.metadata }),
     });
     try {
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
       // A 200 without ETag is somebody's page or an error that came too late for the status.
       if (!answer.ETag) throw new Fault('STORE_CORRUPT_ANSWER', `${what}: the store answered 200 without an ETag`);
-      return { etag: answer.ETag };
+      return { etag: answer.ETag, versionId: versionOf(answer.VersionId) };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (statusOf(error) === 412) return 'refused';
-      if ('etag' in condition && s3ErrorCode(error) === 'NoSuchKey') return 'refused';
+      if (condition !== undefined && 'etag' in condition && s3ErrorCode(error) === 'NoSuchKey') return 'refused';
       if (statusOf(error) === 501)
         throw new Fault('STORE_NO_CONDITIONAL_WRITES', `${what}: the store does not know conditions`, { cause: error });
       throw s3Fault(error, what);
@@ -121,13 +117,19 @@ export class S3Bucket {
   }
 
   /** Reads an object, or the range of it that is given in HTTP's words ("0-99", "-100"). An empty answer when the range lies past the
-   *  end, undefined when the store definitely has no object of that name. */
-  async get(name: string, range: string | undefined, signal: AbortSignal | undefined): Promise<S3Object | undefined> {
+   *  end, undefined when the store definitely has no object of that name. Without `versionId`: the newest version. */
+  async get(
+    name: string,
+    range: string | undefined,
+    signal: AbortSignal | undefined,
+    versionId?: string,
+  ): Promise<S3Object | undefined> {
     const what = this.#what('get', name);
     const command = new GetObjectCommand({
       Bucket: this.#bucket,
       Key: name,
       ...(range !== undefined && { Range: `bytes=${range}` }),
+      ...(versionId !== undefined && { VersionId: versionId }),
     });
     try {
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
@@ -146,19 +148,31 @@ export class S3Bucket {
           `${what}: asked for ${range ?? 'all'}, got ${bytes.length} bytes (${answer.ContentRange ?? 'no range'})`,
         );
       }
-      return { bytes, etag: answer.ETag, metadata: answer.Metadata ?? {}, sizeBytes, start };
+      return {
+        bytes,
+        etag: answer.ETag,
+        versionId: versionOf(answer.VersionId),
+        metadata: answer.Metadata ?? {},
+        sizeBytes,
+        start,
+      };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (s3ErrorCode(error) === 'NoSuchKey') return undefined;
+      if (s3ErrorCode(error) === 'NoSuchKey' || s3ErrorCode(error) === 'NoSuchVersion') return undefined;
       if (s3ErrorCode(error) === 'InvalidRange')
-        return { bytes: new Uint8Array(0), etag: '', metadata: {}, sizeBytes: 0, start: 0 };
+        return { bytes: new Uint8Array(0), etag: '', versionId: undefined, metadata: {}, sizeBytes: 0, start: 0 };
       throw s3Fault(error, what);
     }
   }
 
-  async delete(name: string, signal: AbortSignal | undefined): Promise<void> {
+  /** In a bucket that keeps versions this only hides them; one that is named is deleted for good. */
+  async delete(name: string, signal: AbortSignal | undefined, versionId?: string): Promise<void> {
     try {
-      const command = new DeleteObjectCommand({ Bucket: this.#bucket, Key: name });
+      const command = new DeleteObjectCommand({
+        Bucket: this.#bucket,
+        Key: name,
+        ...(versionId !== undefined && { VersionId: versionId }),
+      });
       await this.#send(signal, () => this.#client.send(command, abort(signal)));
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
@@ -193,28 +207,9 @@ export class S3Bucket {
     }
   }
 
-  /** Undefined: there is none, or nobody can count on it. */
-  async objectLock(signal: AbortSignal | undefined): Promise<ObjectLock | undefined> {
-    try {
-      const command = new GetObjectLockConfigurationCommand({ Bucket: this.#bucket });
-      const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
-      const { ObjectLockEnabled, Rule } = answer.ObjectLockConfiguration ?? {};
-      if (ObjectLockEnabled !== 'Enabled') return undefined;
-      const { Mode, Days = 0, Years = 0 } = Rule?.DefaultRetention ?? {};
-      return { days: Mode === 'COMPLIANCE' ? Days + Years * DAYS_OF_YEAR : 0 };
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      const fault = s3Fault(error, this.#what('look at Object Lock of', ''));
-      if (statusOf(error) === undefined || fault.code === 'STORE_BUCKET_MISSING') throw fault;
-      // A passing trouble is no answer. "None", "never heard of it" (501) and "you may not ask" all mean that nobody can count on
-      // it.
-      if (fault.retry === 'later' && (statusOf(error) ?? 0) !== 501) throw fault;
-      return undefined;
-    }
-  }
-
-  quoteEtags(quotes: boolean): void {
-    this.#quotesEtags = quotes;
+  /** A request of another module; what it throws is an error of the SDK, or of the signal. */
+  run<T>(signal: AbortSignal | undefined, request: (client: S3Client, bucket: string) => Promise<T>): Promise<T> {
+    return this.#send(signal, () => request(this.#client, this.#bucket));
   }
 
   destroy(): void {
@@ -240,7 +235,17 @@ export class S3Bucket {
   }
 }
 
-function abort(signal: AbortSignal | undefined): { readonly abortSignal: AbortSignal } | undefined {
+function headersOf(condition: S3Condition | undefined): { readonly IfNoneMatch?: string; readonly IfMatch?: string } {
+  if (condition === undefined) return {};
+  if ('absent' in condition) return { IfNoneMatch: '*' };
+  return { IfMatch: condition.quotes ? condition.etag : condition.etag.replaceAll('"', '') };
+}
+
+function versionOf(versionId: string | undefined): string | undefined {
+  return versionId === NO_VERSION ? undefined : versionId;
+}
+
+export function abort(signal: AbortSignal | undefined): { readonly abortSignal: AbortSignal } | undefined {
   return signal && { abortSignal: signal };
 }
 

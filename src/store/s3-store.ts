@@ -22,8 +22,10 @@ import {
   type SwapResult,
 } from './object-store.ts';
 import { S3Bucket, type S3Credentials } from './s3-bucket.ts';
+import { probeConditions } from './s3-probe.ts';
 import { S3Registers } from './s3-register.ts';
 import { S3_TIMEOUTS, type S3Timeouts } from './s3-timeouts.ts';
+import { objectLockOf, type S3Version, versionsOf } from './s3-versions.ts';
 import { checkKey, isStoreKey, splitPrefix } from './store-key.ts';
 
 export type S3StoreOptions = {
@@ -68,7 +70,33 @@ class S3Store implements ObjectStore {
     const name = this.#object(key);
     if (bytes.length > OBJECT_BYTES_MAX) throw new Fault('STORE_TOO_LARGE', `an object of ${bytes.length} bytes as ${key}`);
     const result = await this.#bucket.put(name, bytes, { absent: true }, { sha256: options?.sha256 }, options?.signal);
-    return result === 'refused' ? 'exists' : 'created';
+    if (result === 'refused') return 'exists';
+    if (result.versionId === undefined || options?.isNamed === true) return 'created';
+    return this.#first(name, { versionId: result.versionId, etag: result.etag }, options?.signal);
+  }
+
+  /** In a bucket with versions a condition that held proves nothing (register-order.ts): the object is the oldest version. */
+  async #first(
+    name: string,
+    mine: { readonly versionId: string; readonly etag: string },
+    signal: AbortSignal | undefined,
+  ): Promise<'created' | 'exists'> {
+    let first: S3Version | undefined;
+    for await (const version of versionsOf(this.#bucket, name, signal)) {
+      if (version.isMarker) break;
+      first = version;
+    }
+    if (first === undefined || first.versionId === mine.versionId) return 'created';
+    if (first.etag === mine.etag) return 'exists';
+    try {
+      await this.#bucket.delete(name, signal, mine.versionId);
+    } catch (error) {
+      if (!isFault(error, 'STORE_DENIED')) throw error;
+      // Locked: what was there is said once more, on top of it.
+      const object = await this.#bucket.get(name, undefined, signal, first.versionId);
+      if (object !== undefined) await this.#bucket.put(name, object.bytes, undefined, {}, signal);
+    }
+    return 'exists';
   }
 
   async get(key: StoreKey, range?: ByteRange, options?: CallOptions): Promise<Uint8Array> {
@@ -117,17 +145,13 @@ class S3Store implements ObjectStore {
   async probe(options?: CallOptions): Promise<StoreFacts> {
     const signal = options?.signal;
     const name = `${this.#prefix}probe-${randomBytes(8).toString('hex')}~`;
-    const objectLock = (await this.#bucket.objectLock(signal)) === undefined ? 'unavailable' : 'available';
-    try {
-      await this.#probeConditions(name, signal);
-    } finally {
-      await this.#bucket.delete(name, signal).catch(() => {});
-    }
+    const objectLock = (await objectLockOf(this.#bucket, signal)) === undefined ? 'unavailable' : 'available';
+    await probeConditions({ bucket: this.#bucket, registers: this.#registers, location: this.location }, name, signal);
     return { conditionalWrites: true, objectLock };
   }
 
   async lockedForMs(options?: CallOptions): Promise<number> {
-    return ((await this.#bucket.objectLock(options?.signal))?.days ?? 0) * DAY_MS;
+    return ((await objectLockOf(this.#bucket, options?.signal))?.days ?? 0) * DAY_MS;
   }
 
   async close(): Promise<void> {
@@ -162,60 +186,6 @@ class S3Store implements ObjectStore {
       },
     };
   }
-
-  async #probeConditions(name: string, signal: AbortSignal | undefined): Promise<void> {
-    const bucket = this.#bucket;
-    const first = await bucket.put(name, probeValue(name, 0), { absent: true }, {}, signal);
-    if (first === 'refused') throw this.#unconditional('a new object was refused as if it were there');
-    if ((await bucket.put(name, probeValue(name, 1), { absent: true }, {}, signal)) !== 'refused') {
-      throw this.#unconditional('If-None-Match: * overwrote an object');
-    }
-    for (const quotes of [false, true]) {
-      bucket.quoteEtags(quotes);
-      if (await this.#probeIfMatch(name, first.etag, signal)) return;
-    }
-    throw this.#unconditional('If-Match is refused though the ETag is right');
-  }
-
-  /** True when one of several concurrent swaps wins, false when all are refused: the store may want the ETag in the other form. */
-  async #probeIfMatch(name: string, etag: string, signal: AbortSignal | undefined): Promise<boolean> {
-    const wrong = `"${'0'.repeat(32)}"`;
-    if ((await this.#bucket.put(name, probeValue(name, 2), { etag: wrong }, {}, signal)) !== 'refused') {
-      throw this.#unconditional('If-Match with another ETag overwrote an object');
-    }
-    const numbers = [3, 4, 5];
-    const race = await Promise.all(
-      numbers.map((n) => this.#raced(this.#bucket.put(name, probeValue(name, n), { etag }, {}, signal))),
-    );
-    const now = await this.#bucket.get(name, undefined, signal);
-    const value = numbers.findIndex((n) => probeValue(name, n).equals(now?.bytes ?? new Uint8Array(0)));
-    const winners = race.filter((result) => result === 'won').length;
-    if (value === -1 && winners === 0) return false;
-    if (winners > 1 || (winners === 1 && race[value] !== 'won') || race[value] === 'refused') {
-      throw this.#unconditional(`${winners} of 3 concurrent PUTs with the same If-Match succeeded`);
-    }
-    return true;
-  }
-
-  #unconditional(why: string): Fault {
-    return new Fault('STORE_NO_CONDITIONAL_WRITES', `${this.location} does not keep conditions: ${why}`, {
-      hint: 'Use a store with If-None-Match and If-Match, or a directory. Ceph RGW 16 has both, but not in buckets with versions or Object Lock.',
-    });
-  }
-
-  /** Stores answer the losers of a race with 412, AWS also with 409, and Ceph RGW 16 now and then with a 500 that says nothing. */
-  async #raced(put: Promise<unknown>): Promise<'won' | 'refused' | 'unknown'> {
-    try {
-      return (await put) === 'refused' ? 'refused' : 'won';
-    } catch (error) {
-      if (isFault(error) && error.retry === 'later') return 'unknown';
-      throw error;
-    }
-  }
-}
-
-function probeValue(name: string, n: number): Buffer {
-  return Buffer.from(`${name} ${n}`);
 }
 
 /** A range in HTTP's words. HTTP has no empty range; one byte is asked for then, so that a missing object is noticed. */

@@ -25,6 +25,8 @@ export type Conformance = {
   readonly open: () => Promise<StoreUnderTest>;
   /** The store under test throws faults by chance, which is why counts are smaller and some tests have no meaning. */
   readonly faulty?: boolean;
+  /** Another suite has tried the same with larger counts. */
+  readonly brief?: boolean;
   readonly skip?: boolean;
 };
 
@@ -59,8 +61,8 @@ export function objectStoreConformance(name: string, options: Conformance): void
     objects(stores, options.faulty === true);
     ranges(stores);
     keys(stores);
-    listings(stores, options.faulty === true);
-    registers(stores, options.faulty === true);
+    listings(stores, options.faulty === true || options.brief === true);
+    registers(stores, options.faulty === true || options.brief === true);
     aborting(stores);
   });
 }
@@ -220,8 +222,8 @@ function keys({ one }: Stores): void {
   });
 }
 
-function listings({ one, other }: Stores, faulty: boolean): void {
-  const count = faulty ? 120 : 2_100;
+function listings({ one, other }: Stores, brief: boolean): void {
+  const count = brief ? 120 : 2_100;
   it(`lists ${count} objects with their sizes, once each, by prefix`, async () => {
     const names = Array.from({ length: count }, (_, i) => `list/${String(i % 7)}/${String(i).padStart(5, '0')}`);
     await eachOf(names, 8, async (key, i) => void (await one().put(key, new Uint8Array(i % 5))));
@@ -250,7 +252,7 @@ function listings({ one, other }: Stores, faulty: boolean): void {
   });
 }
 
-function registers({ one, other }: Stores, faulty: boolean): void {
+function registers({ one, other }: Stores, brief: boolean): void {
   it('has no value before the first swap', async () => {
     expect(await one().read('registers/none')).toBeUndefined();
   });
@@ -292,7 +294,7 @@ function registers({ one, other }: Stores, faulty: boolean): void {
 
   it('counts right when eight count at once', async () => {
     const key = 'registers/counter';
-    const times = faulty ? 5 : 20;
+    const times = brief ? 5 : 20;
     const count = async (store: ObjectStore) => {
       for (let done = 0; done < times; ) {
         const now = await store.read(key);

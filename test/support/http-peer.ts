@@ -78,7 +78,7 @@ export function poorS3(options: PoorS3): Promise<Peer> {
     }
     if (options.ifNoneMatch === 'unknown') return s3Error(outgoing, 501, 'NotImplemented');
     // The others of a race arrive while this one waits.
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, options.ifMatch === 'checked-too-early' ? 100 : 5));
     const checked = options.ifMatch === 'checked-too-early' ? object : objects.get(name);
     if (allows(incoming, checked?.etag)) {
       const etag = createHash('md5').update(body).digest('hex');
