@@ -7,6 +7,14 @@ import { killGroup } from '../../src/base/process-group.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { FromRun, RunOutcome, RunProgress, RunSettings, StopCode, ToRun } from './run-messages.ts';
 
+/** Of V8, as bin/holdfast gives them to a backup; the agent may be the service's, which has others. */
+const RUN_FLAGS = [
+  '--max-semi-space-size=2',
+  '--heap-growing-percent=30',
+  '--initial-old-space-size=24',
+  '--invocation-count-for-maglev=2000',
+  '--invocation-count-for-turbofan=100000',
+];
 /** After it was told to stop. */
 const STOP_GRACE_MS = 30_000;
 /** Of what it wrote to standard error: for the message when it crashes. */
@@ -44,7 +52,10 @@ class RunProcess implements RunningRun {
     // What was frozen before is thawed by the hooks after, which have times of their own.
     const after = claimed.terms.hooks?.after ?? [];
     this.#stopGraceMs = stopGraceMs + after.reduce((sum, { timeoutMs }) => sum + timeoutMs, 0);
-    this.#child = fork(new URL('./run-child.ts', import.meta.url), [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    this.#child = fork(new URL('./run-child.ts', import.meta.url), [], {
+      execArgv: RUN_FLAGS,
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_CHARS);
     });

@@ -19,6 +19,7 @@ import { TestService } from '../../test/support/data-path.ts';
 import { IMAGE_NAME, writeImage } from '../data/image.ts';
 import { writeTree } from '../data/tree.ts';
 import { median } from '../report.ts';
+import { cpuSeconds, processesOf } from './cpu-seconds.ts';
 import { ServiceProcess } from './service-process.ts';
 
 const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
@@ -27,6 +28,9 @@ const ROUNDS = Number(process.argv[3] ?? 5);
 const THREADS = 2;
 
 type Kind = 'files' | 'volume';
+
+/** Seconds; of CPU, those of our processes and those of the store's. */
+type Measured = { readonly wall: number; readonly cpu: number; readonly store: number };
 
 /** Something is known already, as in life: every chunk is asked for. */
 function writeBefore(directory: string): string {
@@ -43,24 +47,32 @@ async function removeAll(s3: TestS3, location: string): Promise<void> {
   await store.close();
 }
 
-/** Seconds of a whole process. */
-async function offline(s3: TestS3, directory: string, path: string): Promise<number> {
+function cpuOf(s3: TestS3, pid: number | 'self'): { readonly ours: number; readonly store: number } {
+  const { own, children } = cpuSeconds(pid);
+  const store = processesOf(s3.directory).reduce((sum, one) => sum + cpuSeconds(one).own, 0);
+  return { ours: pid === 'self' ? children : own + children, store };
+}
+
+/** Of a whole process. */
+async function offline(s3: TestS3, directory: string, path: string): Promise<Measured> {
   const home = mkdtempSync(join(directory, 'offline-'));
   const location = `s3+${s3.endpoint}/${s3.bucket}/offline-${randomBytes(6).toString('hex')}`;
   const env = { ...process.env, HOME: home, HOLDFAST_REPO: location, HOLDFAST_PASSPHRASE: 'bench' };
   const run = (...args: string[]): void => void execFileSync(PROGRAM, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   run('init', '--quiet');
   run('backup', '--quiet', writeBefore(home));
+  const before = cpuOf(s3, 'self');
   const startMs = performance.now();
   run('backup', '--quiet', '--threads', String(THREADS), path);
-  const seconds = (performance.now() - startMs) / 1000;
+  const wall = (performance.now() - startMs) / 1000;
+  const after = cpuOf(s3, 'self');
   rmSync(home, { recursive: true, force: true });
   await removeAll(s3, location);
-  return seconds;
+  return { wall, cpu: after.ours - before.ours, store: after.store - before.store };
 }
 
-/** Seconds from the request to the end of the run. */
-async function through(s3: TestS3, directory: string, path: string, kind: Kind): Promise<number> {
+/** From the request to the end of the run. */
+async function through(s3: TestS3, directory: string, path: string, kind: Kind): Promise<Measured> {
   const home = mkdtempSync(join(directory, 'service-'));
   const store = `s3+${s3.endpoint}/${s3.bucket}/service-${randomBytes(6).toString('hex')}`;
   const service = new ServiceProcess(join(home, 'home'), ['--store', store]);
@@ -70,7 +82,10 @@ async function through(s3: TestS3, directory: string, path: string, kind: Kind):
     await client.prepare();
     await client.backUp(await client.asset('before', 'files', writeBefore(home)));
     const asset = await client.asset('bench', kind, path);
-    return await client.backUp(asset);
+    const before = cpuOf(s3, service.pid);
+    const wall = await client.backUp(asset);
+    const after = cpuOf(s3, service.pid);
+    return { wall, cpu: after.ours - before.ours, store: after.store - before.store };
   } finally {
     await service.stop();
     rmSync(home, { recursive: true, force: true });
@@ -158,7 +173,7 @@ try {
     else writeImage(root, SCALE);
     const path = kind === 'files' ? root : join(root, IMAGE_NAME);
     const share = await shareOf(s3, directory, path, kind);
-    const rounds: { readonly offline: number; readonly through: number }[] = [];
+    const rounds: { readonly offline: Measured; readonly through: Measured }[] = [];
     // The first round warms caches up and is not counted.
     for (let round = 0; round <= ROUNDS; round++) {
       const before = round % 2 === 1 ? undefined : await offline(s3, directory, path);
@@ -166,10 +181,13 @@ try {
       const measured = { offline: before ?? (await offline(s3, directory, path)), through: service };
       if (round > 0) rounds.push(measured);
     }
-    const of = (pick: (round: (typeof rounds)[number]) => number): string => median(rounds.map(pick)).toFixed(2);
-    const speed = 100 * median(rounds.map((r) => r.offline / r.through));
+    const told = (which: 'offline' | 'through'): string => {
+      const of = (pick: (one: Measured) => number): string => median(rounds.map((round) => pick(round[which]))).toFixed(2);
+      return `${of((m) => m.wall)} s (CPU ${of((m) => m.cpu)}, store ${of((m) => m.store)})`;
+    };
+    const speed = 100 * median(rounds.map((round) => round.offline.wall / round.through.wall));
     console.log(
-      `${kind}: offline ${of((r) => r.offline)} s, through the service ${of((r) => r.through)} s; speed ${speed.toFixed(0)} % of offline; ${(100 * share).toFixed(2)} % of bytes pass the service`,
+      `${kind}: offline ${told('offline')}, through the service ${told('through')}; speed ${speed.toFixed(0)} % of offline; ${(100 * share).toFixed(2)} % of bytes pass the service`,
     );
   }
 } finally {

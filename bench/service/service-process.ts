@@ -25,6 +25,10 @@ export class ServiceProcess {
     this.logPath = `${home}.log`;
   }
 
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
   async start(): Promise<void> {
     this.#port ??= await freePort();
     const args = ['serve', '--home', this.home, '--listen', `127.0.0.1:${this.#port}`, '--json', ...this.#options];

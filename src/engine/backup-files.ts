@@ -28,10 +28,7 @@ import { ParentCursor } from './parent-cursor.ts';
 import { RunningWork } from './running-work.ts';
 import { isSettled } from './settled.ts';
 
-/** Small files travel to the workers in batches of about this size. */
-const BATCH_BYTES = 2 * 1024 * 1024;
-const BATCH_FILES_MAX = 512;
-/** What a file costs beside its bytes, for the size of a batch. */
+/** What a file costs beside its bytes, for the size of a batch (`BackupPipeline.batchBytes`). */
 const FILE_COST_BYTES = 8 * 1024;
 /** Content above this is split among workers. */
 const LARGE_BYTES = 16 * 1024 * 1024;
@@ -229,8 +226,7 @@ class FilesRun {
     this.#batchPaths.push(path);
     this.#batchSlots.push(slot);
     this.#batchCost += slot.entry.sizeBytes + FILE_COST_BYTES;
-    const isFull = this.#batchCost >= BATCH_BYTES || this.#batchPaths.length >= BATCH_FILES_MAX;
-    return isFull ? this.#sendBatch() : undefined;
+    return this.#batchCost >= this.#backup.session.batchBytes ? this.#sendBatch() : undefined;
   }
 
   async #sendBatch(): Promise<void> {
@@ -297,7 +293,7 @@ class FilesRun {
     });
     this.#taskSlots.push(slot);
     this.#taskCost += entry.sizeBytes + FILE_COST_BYTES;
-    if (this.#taskCost >= BATCH_BYTES) await this.#sendTasks();
+    if (this.#taskCost >= this.#backup.session.batchBytes) await this.#sendTasks();
   }
 
   async #sendTasks(): Promise<void> {

@@ -21,6 +21,7 @@ import { writeCounter } from '../worker/dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
 import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';
 import { type FinishedPack, PackWriter, type PackWriterSpec, packBufferBytes } from '../worker/pack-writer.ts';
+import { STAGE_BYTES } from '../worker/stage.ts';
 import { SMALL_JOBS_WAITING_MAX, ThreadPool } from '../worker/thread-pool.ts';
 import { SessionTables } from './session-tables.ts';
 import { type StoredPack, UploadQueue } from './upload-queue.ts';
@@ -33,8 +34,12 @@ const METADATA_WRITER_NUMBER = 255;
 const UPLOADS_PARALLEL = 4;
 /** Pack buffers beyond one for each thread. */
 const SPARE_BUFFERS = 1;
+/** Where the index is somewhere else, a pack needs leave to be stored as well. */
+const ASKED_SPARE_BUFFERS = 2;
 /** A small database is done before more of them have loaded. */
 const WARM_THREADS_MAX = 2;
+/** Of small files. */
+const BATCH_BYTES = 2 * 1024 * 1024;
 /** An index object is written when this many packs wait for one: what an interrupted backup uploaded is found again. */
 const CHECKPOINT_PACKS = 64;
 /** Or when their directories are so long: of very many tiny files they would fill the memory. */
@@ -117,7 +122,10 @@ export class BackupPipeline {
       blockBytes: parameters.blockBytes,
       packBytes: parameters.packBytes,
     };
-    const buffers = newPackBuffers(threads + SPARE_BUFFERS, packBufferBytes(parameters.packBytes, parameters.blockBytes));
+    const buffers = newPackBuffers(
+      threads + (options.ask === undefined ? SPARE_BUFFERS : ASKED_SPARE_BUFFERS),
+      packBufferBytes(parameters.packBytes, parameters.blockBytes),
+    );
     this.#buffers = new PackBuffers(buffers);
     const anySignal = AbortSignal.any([signal, this.#aborted.signal]);
     // The session's key before its first pack: no block may exist that nobody can open.
@@ -162,6 +170,11 @@ export class BackupPipeline {
     this.#pool.onFailure((error) => this.#fail(error));
     this.#metadata = this.#newMetadataWriter({ ...packs, kind: 'metadata', key: keys.metadataKey });
     signal.addEventListener('abort', () => this.#fail(signal.reason), { once: true });
+  }
+
+  /** About as many bytes of small files are worth a job: where the index must be asked, each asks once. */
+  get batchBytes(): number {
+    return this.#options.ask === undefined ? BATCH_BYTES : STAGE_BYTES;
   }
 
   /** Bytes of a stream that a thread takes at a time at the most. */

@@ -6,10 +6,8 @@
 
 import { invariant } from '../base/invariant.ts';
 import { CHUNKS, readPlace } from '../index/tables.ts';
-import type { Asked, Found, KnownChunks } from './dedup.ts';
+import { ASK_IDS_MAX, type Asked, type Found, type KnownChunks } from './dedup.ts';
 
-/** Ids of one question. */
-export const ASK_IDS_MAX = 2048;
 /** Answers that are remembered, at least half of these. */
 const REMEMBERED_MAX = 32 * 1024;
 
@@ -29,8 +27,8 @@ export type PresenceAnswer = { readonly found: Uint8Array; readonly places: Uint
 /** Questions of one worker, in shared memory; of each: state, ids, found, places. */
 export type QuestionMemory = readonly SharedArrayBuffer[];
 
-/** More than a worker can have on their way: one for each of its jobs, one that is awaited in the job at hand, one that blocks. */
-const QUESTIONS = 8;
+/** More than a worker can have on their way: four for each of its jobs (`ContentCutter`), and one that blocks. */
+const QUESTIONS = 16;
 
 export function newQuestionMemory(): QuestionMemory {
   return Array.from({ length: QUESTIONS }, () => new SharedArrayBuffer(4 + ASK_IDS_MAX * (ID_BYTES + 1 + ANSWER_BYTES)));

@@ -18,6 +18,8 @@ import { readFileBatch, readFileTask } from './source-file.ts';
 import { encodeThreadFault } from './thread-fault.ts';
 
 export const CHUNKER_WINDOW_BYTES = 4 * 1024 * 1024;
+/** Where the index must be asked: one question for what stands in the window, and a thread does nothing else until it is answered. */
+const ASKED_WINDOW_BYTES = 16 * 1024 * 1024;
 
 export type BackupThreadSpec = {
   readonly packs: PackWriterSpec;
@@ -33,8 +35,9 @@ export type BackupThreadSpec = {
 type WaitingBatch = {
   readonly job: number;
   readonly result: FileBatchResult;
-  readonly sent: SentStage;
-  isAnswered: boolean;
+  readonly sent: readonly SentStage[];
+  /** Of these, questions without an answer. */
+  readonly open: Set<number>;
 };
 
 export type BackupRequest =
@@ -74,7 +77,7 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   });
   const { session } = spec.packs;
   const ids = new IdHasher(spec.idKey);
-  const chunker = new Chunker(spec.chunker, CHUNKER_WINDOW_BYTES);
+  const chunker = new Chunker(spec.chunker, spec.question === undefined ? CHUNKER_WINDOW_BYTES : ASKED_WINDOW_BYTES);
   const asked = spec.question === undefined ? undefined : askedChunks(spec.question, send);
   const dedup = new Dedup(session, openSessionChunks(spec.tables.made), await openKnownChunks(spec.tables.known, asked));
   const content = new ContentCutter(chunker, spec.chunker.minBytes, session, ids, dedup, packs);
@@ -83,7 +86,7 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   let bytesRead = 0;
   /** Batches that were read and wait to learn what of them is known, in order. */
   const waiting: WaitingBatch[] = [];
-  const answerBatch = (job: number, batch: FileBatchResult, sent: SentStage | undefined): void => {
+  const answerBatch = (job: number, batch: FileBatchResult, sent: readonly SentStage[] | undefined): void => {
     const result = sent === undefined ? batch : { ...batch, references: content.takeSent(sent) };
     const transfer = [result.references.buffer as ArrayBuffer, result.referenceCounts.buffer as ArrayBuffer];
     port.postMessage({ kind: 'batch', job, result } satisfies BackupAnswer, transfer);
@@ -98,13 +101,14 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
       const { sent, ...result } = readFileBatch(request.batch, content);
       bytesRead += result.bytesRead;
       // With an answer that is there already, or none to wait for, nobody will tell.
-      if (sent === undefined || sent.asked.question === undefined) answerBatch(request.job, result, sent);
-      else waiting.push({ job: request.job, result, sent, isAnswered: false });
+      const open = new Set((sent ?? []).flatMap(({ asked: { question } }) => (question === undefined ? [] : [question])));
+      if (open.size === 0) answerBatch(request.job, result, sent);
+      else waiting.push({ job: request.job, result, sent: sent!, open });
     } else if (request.kind === 'answered') {
-      const one = waiting.find(({ sent }) => sent.asked.question === request.question);
-      if (one !== undefined) one.isAnswered = true;
+      // Of a question that was waited for in the meantime nobody needs to hear; where its number stands for another one by now, that is waited for.
+      waiting.find(({ open }) => open.delete(request.question));
       // In order: a later one may count on what an earlier one has asked.
-      while (waiting[0]?.isAnswered === true) {
+      while (waiting[0]?.open.size === 0) {
         const { job, result, sent } = waiting.shift()!;
         answerBatch(job, result, sent);
       }

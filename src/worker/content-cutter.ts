@@ -44,6 +44,11 @@ export class ReferenceList {
 /** Chunks that are asked for. */
 export type SentStage = { readonly stage: Stage; readonly asked: Asked };
 
+/** Read at a time: more would not be in the processor's cache when it is cut. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+/** A batch of small files does not fill more than one beyond these. */
+const SENT_MAX = 3;
+
 export class ContentCutter {
   readonly #chunker: Chunker;
   readonly #smallBytesMax: number;
@@ -56,8 +61,8 @@ export class ContentCutter {
   readonly #references = new ReferenceList();
   /** Where chunks wait, if many must be asked for at once. Each becomes one reference, in order. */
   #stage: Stage | undefined;
-  /** The one before, on its way to be asked for. */
-  #sent: SentStage | undefined;
+  /** Those before, on their way to be asked for. */
+  #sent: SentStage[] = [];
   readonly #spareStages: Stage[] = [];
   chunks = 0;
   newChunks = 0;
@@ -72,7 +77,7 @@ export class ContentCutter {
     this.#cuts = new Uint32Array(Math.ceil(chunker.window.length / 64) + 1);
     this.#ownBlock = new Uint8Array(16);
     this.#ownBlock.set(session);
-    this.#stage = dedup.isAsked ? new Stage(chunker.window.length) : undefined;
+    this.#stage = dedup.isAsked ? this.#newStage() : undefined;
   }
 
   /** Cuts `length` bytes from `offset` on. Answers the references and how many bytes there were (fewer when the file is shorter). */
@@ -84,7 +89,7 @@ export class ContentCutter {
   /** As `cut`, but leaves the references to `takeReferences`. */
   cutInto(read: ReadAt, offset: number, length: number): number {
     if (length <= this.#smallBytesMax) return this.#cutSmall(read, offset, length);
-    const { window } = this.#chunker;
+    const window = this.#chunker.window.subarray(0, Math.max(WINDOW_BYTES, this.#chunker.parameters.maxBytes));
     let position = offset;
     let have = 0;
     for (let last = false; !last; ) {
@@ -115,8 +120,13 @@ export class ContentCutter {
   /** Adds one chunk from anywhere to the references. */
   addChunk(chunk: Uint8Array): void {
     const id = this.#ids.id(chunk);
-    if (this.#stage === undefined) this.#addNamed(chunk, id);
-    else this.#addToStage(this.#stage, chunk, id);
+    if (this.#stage === undefined) {
+      this.#addNamed(chunk, id);
+      return;
+    }
+    const stage = this.#stageFor(this.#stage, chunk.length);
+    stage.room(chunk.length).set(chunk);
+    stage.keep(chunk.length, id);
   }
 
   #addNamed(chunk: Uint8Array, id: Uint8Array): void {
@@ -126,20 +136,21 @@ export class ContentCutter {
     this.#packs.keep(chunk.length, EXTENT_CHUNK, id);
   }
 
-  #addToStage(stage: Stage, chunk: Uint8Array, id: Uint8Array): void {
-    if (stage.hasRoom(chunk.length)) {
-      stage.add(chunk, id);
-      return;
-    }
-    // The one before was asked for while this one was filled.
-    this.#settleSent();
-    this.#sent = this.#send(stage, false);
-    this.#stage = this.#spareStages.pop() ?? new Stage(this.#chunker.window.length);
-    this.#stage.add(chunk, id);
+  /** One with room for a chunk. */
+  #stageFor(stage: Stage, length: number): Stage {
+    if (stage.hasRoom(length)) return stage;
+    if (this.#sent.length === SENT_MAX) this.#settle(this.#sent.shift()!);
+    this.#sent.push(this.#send(stage));
+    this.#stage = this.#newStage();
+    return this.#stage;
   }
 
-  #send(stage: Stage, isAwaited: boolean): SentStage {
-    return { stage, asked: this.#dedup.begin(stage.ids, stage.count, isAwaited) };
+  #newStage(): Stage {
+    return this.#spareStages.pop() ?? new Stage(this.#chunker.parameters.maxBytes);
+  }
+
+  #send(stage: Stage): SentStage {
+    return { stage, asked: this.#dedup.begin(stage.ids, stage.count, true) };
   }
 
   /** Keeps what is not known of chunks that were asked for. */
@@ -151,29 +162,29 @@ export class ContentCutter {
   }
 
   #settleSent(): void {
-    const sent = this.#sent;
-    this.#sent = undefined;
-    if (sent !== undefined) this.#settle(sent);
+    for (const sent of this.#sent.splice(0)) this.#settle(sent);
   }
 
   /** Instead of `takeReferences`, when all that was added waits to be asked for: it is asked for, and `takeSent` answers the references
    *  later. Undefined when it is not so. */
-  sendAll(): SentStage | undefined {
+  sendAll(): readonly SentStage[] | undefined {
     const stage = this.#stage;
-    if (stage === undefined || stage.count === 0 || this.#sent !== undefined || this.#references.count > 0) return undefined;
-    this.#stage = this.#spareStages.pop() ?? new Stage(this.#chunker.window.length);
-    return this.#send(stage, true);
+    if (stage === undefined || stage.count === 0 || this.#references.count > 0) return undefined;
+    const sent = [...this.#sent.splice(0), this.#send(stage)];
+    this.#stage = this.#newStage();
+    return sent;
   }
 
   /** Between other contents, not within one. */
-  takeSent(sent: SentStage): References {
-    this.#settle(sent);
+  takeSent(sent: readonly SentStage[]): References {
+    for (const one of sent) this.#settle(one);
     return this.#references.take();
   }
 
   /** References that wait to be taken. */
   get referenceCount(): number {
-    return this.#references.count + (this.#sent?.stage.count ?? 0) + (this.#stage?.count ?? 0);
+    const sent = this.#sent.reduce((sum, { stage }) => sum + stage.count, 0);
+    return this.#references.count + sent + (this.#stage?.count ?? 0);
   }
 
   dropReferences(count: number): void {
@@ -189,7 +200,7 @@ export class ContentCutter {
     const stage = this.#stage;
     if (stage !== undefined && stage.count > 0) {
       this.#stage = undefined;
-      this.#settle(this.#send(stage, false));
+      this.#settle(this.#send(stage));
       this.#stage = this.#spareStages.pop();
     }
     return this.#references.take();
@@ -212,12 +223,12 @@ export class ContentCutter {
   }
 
   #cutSmall(read: ReadAt, offset: number, length: number): number {
-    const room = this.#stage === undefined ? this.#packs.room(length) : this.#chunker.window.subarray(0, length);
+    const stage = this.#stage === undefined ? undefined : this.#stageFor(this.#stage, length);
+    const room = (stage ?? this.#packs).room(length);
     const got = read(room, length, offset);
     if (got === 0) return 0;
-    const chunk = room.subarray(0, got);
-    const id = this.#ids.id(chunk);
-    if (this.#stage !== undefined) this.#addToStage(this.#stage, chunk, id);
+    const id = this.#ids.id(room.subarray(0, got));
+    if (stage !== undefined) stage.keep(got, id);
     else if (!this.#refer(id, got)) this.#packs.keep(got, EXTENT_CHUNK, id);
     return got;
   }

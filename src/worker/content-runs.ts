@@ -27,9 +27,10 @@ export class ContentRuns {
   readonly #packs: PackWriter;
   readonly #session: Uint8Array;
   readonly #cuts: Uint32Array;
-  readonly #pieceIds: Uint8Array;
+  #pieceIds: Uint8Array;
   readonly #digests: Uint8Array;
   readonly #pieces: Piece[] = [];
+  #count = 0;
   readonly #found = newFound();
   #at = 0;
   foundBlock: Uint8Array = new Uint8Array(BLOCK_BYTES);
@@ -55,24 +56,35 @@ export class ContentRuns {
     return this.#chunker.parameters.averageBytes;
   }
 
-  /** Stores what is new of the bytes [begin, end) of the chunker's window, up to the last cut; to the end when the run ends there. Answers up
-   *  to where. */
-  store(begin: number, end: number, isLast: boolean): number {
-    let count = this.#chunker.cutRange(begin, end, isLast, this.#cuts);
+  /** Cuts and names the bytes [begin, end) of the chunker's window, up to the last cut; to the end when the run ends there. Answers up to
+   *  where. Behind the runs that are planned already. */
+  plan(begin: number, end: number, isLast: boolean): number {
+    let cuts = this.#chunker.cutRange(begin, end, isLast, this.#cuts);
     // A window that holds no cut is cut where it ends.
-    if (count === 0) this.#cuts[count++] = end;
+    if (cuts === 0) this.#cuts[cuts++] = end;
     let from = begin;
-    for (let i = 0; i < count; i++) {
-      const piece = (this.#pieces[i] ??= { begin: 0, end: 0, block: new Uint8Array(BLOCK_BYTES), offset: 0 });
+    for (let i = 0; i < cuts; i++) {
+      const piece = (this.#pieces[this.#count] ??= { begin: 0, end: 0, block: new Uint8Array(BLOCK_BYTES), offset: 0 });
       piece.begin = from;
       piece.end = this.#cuts[i]!;
       from = piece.end;
-      this.#pieceIds.set(this.#idOf(piece), i * ID_BYTES);
+      this.#keepId(this.#idOf(piece));
     }
-    if (this.#dedup.isAsked) this.#dedup.ask(this.#pieceIds, count);
-    for (let i = 0; i < count; i++) this.#place(this.#pieces[i]!, this.#pieceIds.subarray(i * ID_BYTES, (i + 1) * ID_BYTES));
-    this.#at = 0;
     return from;
+  }
+
+  /** Those of what is planned. */
+  plannedIds(): Uint8Array {
+    return this.#pieceIds.subarray(0, this.#count * ID_BYTES);
+  }
+
+  /** Stores what is new of all that is planned. */
+  store(): void {
+    const count = this.#count;
+    if (this.#dedup.isAsked && count > 0) this.#dedup.ask(this.#pieceIds, count);
+    for (let i = 0; i < count; i++) this.#place(this.#pieces[i]!, this.#pieceIds.subarray(i * ID_BYTES, (i + 1) * ID_BYTES));
+    this.#count = 0;
+    this.#at = 0;
   }
 
   /** Whether the bytes [begin, end) of what was stored last lie in one place: then `foundBlock` and `foundOffset` say where. To be asked from
@@ -99,6 +111,16 @@ export class ContentRuns {
       n += DIGEST_BYTES;
     }
     return this.#ids.idOf(GROUP_CONTEXT, this.#digests.subarray(0, n));
+  }
+
+  /** There may be more than one window can be cut into: of each run, the last piece is as short as it comes. */
+  #keepId(id: Uint8Array): void {
+    if ((this.#count + 1) * ID_BYTES > this.#pieceIds.length) {
+      const grown = new Uint8Array(this.#pieceIds.length * 2);
+      grown.set(this.#pieceIds);
+      this.#pieceIds = grown;
+    }
+    this.#pieceIds.set(id, this.#count++ * ID_BYTES);
   }
 
   #place(piece: Piece, id: Uint8Array): void {

@@ -1,7 +1,11 @@
 // Which chunks are in the repository already: those that this backup made (a table shared by its workers) and those of the index as it
 // was when the backup began (files on local disk). Best effort: a miss costs room, never data.
 
+import { ID_BYTES } from '../codec/chunk-id.ts';
 import { SESSION_BYTES } from '../format/pack.ts';
+
+/** Ids of one question. */
+export const ASK_IDS_MAX = 2048;
 
 /** Where a known chunk lies. Filled by `find`. */
 export type Found = { readonly block: Uint8Array; offset: number; length: number };
@@ -52,7 +56,10 @@ export class Dedup {
   }
 
   ask(ids: Uint8Array, count: number): void {
-    this.finish(this.begin(ids, count, false));
+    for (let from = 0; from < count; from += ASK_IDS_MAX) {
+      const some = Math.min(ASK_IDS_MAX, count - from);
+      this.finish(this.begin(ids.subarray(from * ID_BYTES, (from + some) * ID_BYTES), some, false));
+    }
   }
 
   /** As `ask`, but leaves waiting to `finish`. */

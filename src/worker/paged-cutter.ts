@@ -29,6 +29,8 @@ export class PagedCutter {
   readonly #volume: VolumeCutter;
   readonly #isAsked: boolean;
   #zeroBytes = 0;
+  /** Of the buffer: what planned groups stand in. */
+  #filled = 0;
 
   /** The chunker's window is lent: at least one group long, a multiple of the group's length. */
   constructor(
@@ -94,21 +96,34 @@ export class PagedCutter {
           ? this.#cutWhole(builder, read, offset, length)
           : this.#cutChanged(builder, read, offset, length, changed);
     }
+    this.#groups.store();
+    this.#filled = 0;
     return bytes;
+  }
+
+  /** Where `length` bytes can be read to. Where the index must be asked, groups gather in the buffer before that is done. */
+  #roomFor(length: number): number {
+    if (!this.#isAsked) return 0;
+    if (this.#filled + length > this.#buffer.length) {
+      this.#groups.store();
+      this.#filled = 0;
+    }
+    const at = this.#filled;
+    this.#filled += length;
+    return at;
   }
 
   #cutWhole(builder: LeafBuilder, read: ReadAt, offset: number, length: number): number {
     const groupBytes = this.#paged.groupUnits * this.#paged.unitBytes;
-    const most = this.#isAsked ? this.#buffer.length : Math.min(READ_BYTES, this.#buffer.length);
-    const readBytes = Math.max(groupBytes, Math.floor(most / groupBytes) * groupBytes);
+    const readBytes = Math.max(groupBytes, Math.floor(Math.min(READ_BYTES, this.#buffer.length) / groupBytes) * groupBytes);
     let bytes = 0;
     for (let from = 0; from < length; from += readBytes) {
       const want = Math.min(readBytes, length - from);
-      bytes += readZeroed(read, this.#buffer.subarray(0, want), offset + from);
+      const slot = this.#roomFor(readBytes);
+      bytes += readZeroed(read, this.#buffer.subarray(slot, slot + want), offset + from);
       for (let at = 0; at < want; at += groupBytes) {
-        this.#cutGroup(builder, (from + at) / this.#paged.unitBytes, at, Math.min(groupBytes, want - at), undefined);
+        this.#cutGroup(builder, (from + at) / this.#paged.unitBytes, slot + at, Math.min(groupBytes, want - at), undefined);
       }
-      this.#groups.store(builder);
     }
     return bytes;
   }
@@ -118,7 +133,6 @@ export class PagedCutter {
     const { unitBytes, groupUnits } = this.#paged;
     let bytes = 0;
     for (let unit = 0; unit < changed.length; unit += groupUnits) {
-      const slot = this.#groups.plannedCount * groupUnits * unitBytes;
       const end = Math.min(unit + groupUnits, changed.length);
       const first = changed.indexOf(1, unit);
       if (first === -1 || first >= end) {
@@ -126,13 +140,13 @@ export class PagedCutter {
         continue;
       }
       const last = changed.lastIndexOf(1, end - 1);
+      const slot = this.#roomFor(groupUnits * unitBytes);
       const at = slot + (first - unit) * unitBytes;
       const groupLength = Math.min(end * unitBytes, length) - unit * unitBytes;
       const want = Math.min((last + 1) * unitBytes, length) - first * unitBytes;
       bytes += readZeroed(read, this.#buffer.subarray(at, at + want), offset + first * unitBytes);
       this.#cutGroup(builder, unit, slot, groupLength, changed);
     }
-    this.#groups.store(builder);
     return bytes;
   }
 

@@ -102,7 +102,7 @@ export function readFileTask(task: FileTask, content: ContentCutter, paged: Page
 }
 
 /** A batch that was read; with `sent`, its references are there when the answer is (`ContentCutter.takeSent`). */
-export type ReadBatch = FileBatchResult & { readonly sent?: SentStage };
+export type ReadBatch = FileBatchResult & { readonly sent?: readonly SentStage[] };
 
 /** Reads a batch of small files. Their extended attributes are read on the way: an open file gives them at a third of the cost. */
 export function readFileBatch(batch: FileBatch, content: ContentCutter): ReadBatch {

@@ -1,8 +1,9 @@
 // Chunks that wait until it is known which of them are stored already: where asking takes a while, many are asked for at once.
 
-import { ASK_IDS_MAX } from './asked-chunks.ts';
+import { ASK_IDS_MAX } from './dedup.ts';
 
-const STAGE_BYTES = 4 * 1024 * 1024;
+/** A request costs both sides as much as a thousand ids: of small files, one for so many bytes. */
+export const STAGE_BYTES = 8 * 1024 * 1024;
 const ID_BYTES = 32;
 
 export class Stage {
@@ -20,11 +21,16 @@ export class Stage {
     return this.count < ASK_IDS_MAX && this.#end + length <= this.#bytes.length;
   }
 
-  add(chunk: Uint8Array, id: Uint8Array): void {
+  /** Where the next chunk goes, if it has room. What is written there is kept only by `keep`. */
+  room(length: number): Uint8Array {
+    return this.#bytes.subarray(this.#end, this.#end + length);
+  }
+
+  /** Keeps the first `length` bytes of the last `room`. */
+  keep(length: number, id: Uint8Array): void {
     const begin = this.#end;
-    this.#bytes.set(chunk, begin);
     this.ids.set(id, this.count * ID_BYTES);
-    this.#ends[this.count++] = begin + chunk.length;
+    this.#ends[this.count++] = begin + length;
   }
 
   chunk(i: number): Uint8Array {

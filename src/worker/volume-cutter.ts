@@ -2,7 +2,7 @@
 // that what stands elsewhere at another offset is found. A run that reaches the end of the window goes on in the next one: that begins with
 // the unit in which the last cut lies, whose bytes are read again.
 
-import { DIGEST_BYTES, type IdHasher } from '../codec/chunk-id.ts';
+import { DIGEST_BYTES, ID_BYTES, type IdHasher } from '../codec/chunk-id.ts';
 import type { Chunker } from '../codec/chunker.ts';
 import type { PagedChunking } from '../format/repository-object.ts';
 import { UNITS_PER_LEAF } from '../format/units-node.ts';
@@ -25,6 +25,9 @@ export type VolumeCutterParts = {
   /** Share the chunker's window. */
   readonly groups: UnitGroups;
 };
+
+/** Units [first, end) of the window, stored up to its byte `stored`. */
+type Run = { readonly first: number; readonly end: number; readonly stored: number };
 
 /** What stands in the window: `units` from `firstUnit` of the task on. `begin`: where in it the run that came from the window before goes on. */
 type Window = {
@@ -68,14 +71,28 @@ export class VolumeCutter {
       const units = Math.ceil(bytes / paged.unitBytes);
       const window = { firstUnit: from / paged.unitBytes, units, bytes, begin, isLast };
       for (let u = 0; u < units; u++) this.#isNew[u] = this.#look(window, u, leaves) ? 1 : 0;
-      const next = this.#storeRuns(window, sink);
+      const planned: Run[] = [];
+      const next = this.#planRuns(window, planned);
+      this.#askForAll();
+      groups.store();
+      this.runs.store();
+      for (const run of planned) this.#setRun(window, run, sink);
       this.#groupRest(window, sink);
-      groups.store(sink);
+      groups.leaveBuffer();
       if (isLast) break;
       begin = next % paged.unitBytes;
       from += next - begin;
     }
+    groups.store();
     return bytesRead;
+  }
+
+  /** One question for what stands in the window and what was put aside of the one before. Who asks for a part of it has the answer then. */
+  #askForAll(): void {
+    const { dedup, groups } = this.#parts;
+    if (!dedup.isAsked) return;
+    const ids = Buffer.concat([groups.plannedIds(), this.runs.plannedIds()]);
+    if (ids.length > 0) dedup.ask(ids, ids.length / ID_BYTES);
   }
 
   /** Whether unit `u` of the window is new; its digest is noted. */
@@ -94,7 +111,7 @@ export class VolumeCutter {
   }
 
   /** Answers up to where the window is done: its end, or the last cut of a run that goes on behind it. */
-  #storeRuns({ firstUnit, units, bytes, begin, isLast }: Window, sink: UnitSink): number {
+  #planRuns({ units, bytes, begin, isLast }: Window, planned: Run[]): number {
     const { unitBytes } = this.#parts.paged;
     const isNew = this.#isNew;
     let done = bytes;
@@ -107,20 +124,26 @@ export class VolumeCutter {
       // Where it began in the window before, it is long.
       const isLong = to - from >= this.runs.runBytesMin || from % unitBytes !== 0;
       if (isLong || (goesOn && first > 0)) {
-        const stored = isLong ? this.runs.store(from, to, !goesOn) : from;
-        isNew.fill(0, Math.ceil(from / unitBytes), end);
-        for (let u = Math.ceil(from / unitBytes); u < end && Math.min((u + 1) * unitBytes, bytes) <= stored; u++) {
-          const at = u * unitBytes;
-          const length = Math.min(unitBytes, bytes - at);
-          if (this.runs.find(at, at + length))
-            sink.set(firstUnit + u, this.runs.foundBlock, this.#digestOf(u), this.runs.foundOffset, length);
-          else isNew[u] = 1;
-        }
+        const stored = isLong ? this.runs.plan(from, to, !goesOn) : from;
+        planned.push({ first: Math.ceil(from / unitBytes), end, stored });
         if (goesOn) done = stored;
       }
       first = nextNew(isNew, end, units);
     }
     return done;
+  }
+
+  /** Of what was stored of a run: units that lie in one place. The others remain new; those behind it are looked at again. */
+  #setRun({ firstUnit, bytes }: Window, { first, end, stored }: Run, sink: UnitSink): void {
+    const { unitBytes } = this.#parts.paged;
+    this.#isNew.fill(0, first, end);
+    for (let u = first; u < end && Math.min((u + 1) * unitBytes, bytes) <= stored; u++) {
+      const at = u * unitBytes;
+      const length = Math.min(unitBytes, bytes - at);
+      if (this.runs.find(at, at + length))
+        sink.set(firstUnit + u, this.runs.foundBlock, this.#digestOf(u), this.runs.foundOffset, length);
+      else this.#isNew[u] = 1;
+    }
   }
 
   /** New units that lie in no run, or in a run but in no one place. */
