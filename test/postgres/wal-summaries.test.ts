@@ -10,7 +10,8 @@ import { BackupProgress } from '../../src/engine/backup-progress.ts';
 import { unitsLeaves } from '../../src/engine/content-map.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { canSummarize, makeOwned, summarizingPrograms } from '../support/postgres.ts';
+import { canSummarize, summarizingPrograms } from '../support/packaged-postgres.ts';
+import { makeOwned } from '../support/postgres.ts';
 import { column, ProtectedCluster, until } from '../support/protected-cluster.ts';
 
 const SETTINGS = { summarize_wal: 'on', autovacuum: 'off', max_connections: '30' };

