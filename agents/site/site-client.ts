@@ -68,6 +68,10 @@ export class SiteClient implements SiteControl {
   readonly verifyPages: SiteControl['verifyPages'] = (asset, call) => this.#ask('verifyPages', asset, null, call);
   readonly protect: SiteControl['protect'] = (asset, of, call) => this.#ask('protect', asset, of, call);
   readonly rejoin: SiteControl['rejoin'] = (asset, of, call) => this.#ask('rejoin', asset, of, call);
+  readonly point: SiteControl['point'] = (asset, wish, call) => this.#ask('point', asset, wish, call);
+  readonly keep: SiteControl['keep'] = (asset, of, call) => this.#ask('keep', asset, of, call);
+  readonly bring: SiteControl['bring'] = (asset, of, call) => this.#ask('bring', asset, of, call);
+  readonly compare: SiteControl['compare'] = (asset, of, call) => this.#ask('compare', asset, of, call);
   readonly admit: SiteControl['admit'] = (asset, candidate, call) => this.#ask('admit', asset, candidate, call);
   readonly promise: SiteControl['promise'] = (asset, request, call) => this.#ask('promise', asset, request, call);
 

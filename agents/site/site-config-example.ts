@@ -42,5 +42,9 @@ databases:
     # candidates: [b]
     # lease: { ttl: 10s, margin: 10s }
     # onLeaseLoss: stop
+
+# Files and volumes that plans move together with a database; their backups are made into its repository.
+# files:
+#   - { asset: files/uploads, kind: files, path: /srv/uploads, with: pg/portal }
 `;
 }

@@ -61,6 +61,16 @@ const Database = closed(
   'a database, with asset, incarnation, dataDirectory, programs, connection, repository',
 );
 
+const Files = closed(
+  {
+    asset: text('the asset, as plans and policies name it'),
+    kind: Type.Unsafe<'files' | 'volume'>(Type.String({ enum: ['files', 'volume'], description: 'what it is: files, volume' })),
+    path: path('the directory of the files, or the image or device of the volume, here'),
+    with: text('the database that it moves with: its backups lie in the repository of that'),
+  },
+  'files or a volume, with asset, kind, path and with',
+);
+
 export const SiteConfig = closed(
   {
     site: name('the name of this site, as plans name it'),
@@ -92,12 +102,14 @@ export const SiteConfig = closed(
       ),
     ),
     databases: list(Database, 'a list of databases', { minItems: 1 }),
+    files: may(list(Files, 'files and volumes that plans move')),
   },
-  'the configuration, with site, listen, state, runtime, registry, peers and databases',
+  'the configuration, with site, listen, state, runtime, registry, peers, databases and files',
 );
 
 export type SiteConfig = Static<typeof SiteConfig>;
 export type DatabaseConfig = SiteConfig['databases'][number];
+export type FilesConfig = NonNullable<SiteConfig['files']>[number];
 export type PlaceConfig = Static<typeof Place>;
 export type PeerConfig = NonNullable<SiteConfig['peers']>[number];
 
@@ -131,7 +143,7 @@ export function readSiteConfig(source: string, name: string): SiteConfig {
 }
 
 /** What the schema cannot say. */
-function findingsOf({ site, registry, peers = [], databases }: SiteConfig): (readonly [Path, string])[] {
+function findingsOf({ site, registry, peers = [], databases, files = [] }: SiteConfig): (readonly [Path, string])[] {
   const found: (readonly [Path, string])[] = [];
   if ((registry.embedded === undefined) === (registry.etcd === undefined))
     found.push([['registry'], 'say either embedded or etcd']);
@@ -146,6 +158,12 @@ function findingsOf({ site, registry, peers = [], databases }: SiteConfig): (rea
     for (const [n, candidate] of candidates.entries())
       if (!peers.some((peer) => peer.site === candidate))
         found.push([['databases', i, 'candidates', n], `"${candidate}" is none of the peers`]);
+  const assets = [...databases, ...files].map(({ asset }) => asset);
+  for (const [i, { asset, path: place, with: database }] of files.entries()) {
+    if (assets.indexOf(asset) !== databases.length + i) found.push([['files', i, 'asset'], `there are two assets "${asset}"`]);
+    if (files.findIndex((other) => other.path === place) !== i) found.push([['files', i, 'path'], 'something else lies there']);
+    if (!databases.some((one) => one.asset === database)) found.push([['files', i, 'with'], `there is no database "${database}"`]);
+  }
   return found;
 }
 

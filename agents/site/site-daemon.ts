@@ -29,6 +29,7 @@ import { listenAddress, openSiteRegistry, siteClients } from './site-clients.ts'
 import { SiteCommands } from './site-commands.ts';
 import type { DatabaseConfig, PlaceConfig, SiteConfig } from './site-config.ts';
 import { SiteDatabase } from './site-database.ts';
+import { SiteFiles } from './site-files.ts';
 import { type CallMessage, decodeKey } from './site-message.ts';
 import { siteMetrics } from './site-metrics.ts';
 import { type OpenPlace, SiteRepository } from './site-repository.ts';
@@ -36,7 +37,7 @@ import { SiteServer } from './site-server.ts';
 
 const SLOT = 'holdfast_site';
 /** Asked all the time, and changes nothing: not in the audit. */
-const QUIET = new Set(['status', 'promise', 'loss']);
+const QUIET = new Set(['status', 'promise', 'loss', 'point', 'compare']);
 
 export type SiteDaemonOptions = {
   readonly config: SiteConfig;
@@ -61,6 +62,7 @@ export class SiteDaemon {
   readonly #registry: Registry;
   readonly #clients: ReadonlyMap<string, SiteClient>;
   readonly #databases: ReadonlyMap<string, { readonly database: SiteDatabase; readonly commands: SiteCommands }>;
+  readonly #files: ReadonlyMap<string, SiteFiles>;
   readonly #audit: SiteAudit;
   readonly #server: SiteServer;
   #metrics: Server | undefined;
@@ -77,6 +79,14 @@ export class SiteDaemon {
     const databases = config.databases.map((one) => this.#databaseOf(one));
     this.#databases = new Map(
       databases.map((database) => [database.options.config.asset, { database, commands: new SiteCommands(database, pair, now) }]),
+    );
+    const { program, threads } = options;
+    const more = { state: config.state, program, threads, now };
+    this.#files = new Map(
+      (config.files ?? []).map((one) => {
+        const { database } = this.#databases.get(one.with)!;
+        return [one.asset, new SiteFiles({ config: one, database, ...more })];
+      }),
     );
     const peers = (config.peers ?? []).map(({ site, key }) => [site, decodeKey(key)] as const);
     this.#server = new SiteServer({
@@ -146,8 +156,10 @@ export class SiteDaemon {
   /** What is signed comes from one of our own programs: its arguments are trusted to be of their types. */
   #obey({ verb, asset, argument }: CallMessage, signal: AbortSignal): Promise<unknown> | unknown {
     const known = this.#databases.get(asset);
+    const files = this.#files.get(asset);
+    if (files !== undefined) return this.#obeyFiles(files, verb, argument, signal);
     if (known === undefined)
-      throw new Fault('SITE_UNKNOWN_ASSET', `The daemon of the site "${this.#options.config.site}" has no database "${asset}"`);
+      throw new Fault('SITE_UNKNOWN_ASSET', `The daemon of the site "${this.#options.config.site}" has no asset "${asset}"`);
     const { database, commands } = known;
     const of = argument as EpochOfFailover & { readonly at?: LogEnd };
     switch (verb) {
@@ -184,6 +196,21 @@ export class SiteDaemon {
       }
       default:
         throw new Fault('MESSAGE_INVALID', `A site daemon of this version knows no "${verb}"`);
+    }
+  }
+
+  #obeyFiles(files: SiteFiles, verb: string, argument: unknown, signal: AbortSignal): Promise<unknown> {
+    switch (verb) {
+      case 'point':
+        return files.point(argument as Parameters<SiteFiles['point']>[0], signal);
+      case 'keep':
+        return files.keep(signal);
+      case 'bring':
+        return files.bring(argument as Parameters<SiteFiles['bring']>[0], signal);
+      case 'compare':
+        return files.compare(argument as Parameters<SiteFiles['compare']>[0], signal);
+      default:
+        throw new Fault('MESSAGE_INVALID', `A site daemon of this version knows no "${verb}" of files`);
     }
   }
 

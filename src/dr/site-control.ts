@@ -63,6 +63,19 @@ export interface SiteControl {
    *  the epoch that it wrote was sealed. Waits until its standby runs. */
   rejoin(asset: string, of: EpochOfFailover & { readonly sealed: LogEnd }, call: SiteCall): Promise<Rejoined>;
 
+  /** Of files and volumes, in the repository of their database: the recovery point with that name, waited for; null: the newest that is there. */
+  point(asset: string, wish: { readonly snapshot: string | null }, call: SiteCall): Promise<PointOfFiles>;
+
+  /** Backs files or a volume up as they are here now, into this site's own repository. */
+  keep(asset: string, of: { readonly failover: string }, call: SiteCall): Promise<PointOfFiles>;
+
+  /** Brings files or a volume here to a recovery point, before the grant. What is there and is not in it is set aside, never written over.
+   *  SITE_REFUSED while their database is written here. */
+  bring(asset: string, of: EpochOfFailover & { readonly snapshot: string | null }, call: SiteCall): Promise<FilesBrought>;
+
+  /** Reads what lies here again, and compares it with a recovery point. */
+  compare(asset: string, of: { readonly snapshot: string }, call: SiteCall): Promise<FilesCompared>;
+
   /** At the primary: that instance may be granted the right from now on; done when the register says so. */
   admit(asset: string, candidate: Member, call: SiteCall): Promise<void>;
 
@@ -181,6 +194,24 @@ export type Promoted = {
   readonly begins: LogEnd;
   readonly storedTo: LogEnd;
   readonly readWriteAt: string;
+};
+
+/** A backup. What was written after it began is not sure to be in it. */
+export type PointOfFiles = { readonly snapshot: string; readonly at: string; readonly endedAt: string };
+
+export type FilesBrought = PointOfFiles & {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly bytesFetched: number;
+  /** How many entries lie in `aside` now. */
+  readonly setAside: number;
+  readonly aside: string | null;
+};
+
+export type FilesCompared = {
+  readonly entries: number;
+  /** Path and what is wrong with it, of some. */
+  readonly differing: readonly string[];
 };
 
 export type WriteTested = { readonly committedAt: string; readonly sequence: number; readonly timeline: number };

@@ -2,7 +2,7 @@
 
 import type { ActionRecord, FailoverJournal } from '../dr/failover-journal.ts';
 import { factsOf } from '../dr/failover-journal.ts';
-import type { CaughtUp, PagesVerified, WriteTested } from '../dr/site-control.ts';
+import type { CaughtUp, FilesBrought, FilesCompared, PagesVerified, WriteTested } from '../dr/site-control.ts';
 import type { FencedFacts } from '../dr/writer-steps.ts';
 import { type Measurement, measured, type NewMeasurement, type Scalar } from '../evidence/measurement.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
@@ -125,6 +125,19 @@ function foundBy(action: PlanAction, { endedAt, outcome, facts }: ActionRecord, 
           one('recovered', asset, 'newest transaction in the sealed log', { ...value, point: null, isQuiet: false }),
         ),
       ];
+    case 'refresh': {
+      const { snapshot, at, entries, bytes, bytesFetched, setAside, aside } = facts as Partial<FilesBrought>;
+      if (snapshot === undefined) return [];
+      const told = { snapshot, entries: entries!, bytes: bytes!, bytesFetched: bytesFetched!, setAside: setAside!, aside: aside! };
+      const value = { at: at!, isWhole: false, point: null, isQuiet: false, ...told };
+      return [one('recovered', action.asset!, 'the beginning of the backup that was restored', value)];
+    }
+    case 'bring-up': {
+      const { entries, differing } = facts as Partial<FilesCompared>;
+      if (entries === undefined) return [];
+      const value = { checked: entries, damaged: differing!.length };
+      return [one('pages', action.asset!, 'everything read again and compared with the backup', value)];
+    }
     case 'write-test':
       return Object.entries(facts as Record<string, WriteTested>).map(([asset, { committedAt, sequence, timeline }]) =>
         // When whoever declared it had the answer: one clock for both ends of the RTO.

@@ -9,11 +9,12 @@ import type { PlanDocument, PlanRoute } from '../plan/plan-document.ts';
 import { type PlanAction, planRun } from '../plan/plan-run.ts';
 import { writeRoute } from './apply-route.ts';
 import { evidenceOf } from './evidence.ts';
+import { bringFiles, compareFiles, keepFiles } from './files-actions.ts';
 import { outcomeOfCommand, runCommand } from './plan-command.ts';
 import { type OrchestratorPorts, writerOf } from './ports.ts';
 import { type ActionOutcome, runActions } from './run-actions.ts';
 import { checkTarget, cutOff, demoteOne, powerOffOf, revokeAtSource, sealAll } from './source-actions.ts';
-import { byPeople, catchUpOne, promoteOne, protect, showLoss, testWrites, verifyPages } from './target-actions.ts';
+import { catchUpOne, promoteOne, protect, showLoss, testWrites, verifyPages } from './target-actions.ts';
 import { unsealAll } from './unseal.ts';
 
 type Context = { readonly ports: OrchestratorPorts; readonly writer: WriterSteps };
@@ -133,9 +134,12 @@ async function builtin(
       return showLoss(ports, journal, action.people ?? 1, signal);
     case 'promote':
       return promoteOne(ports, journal, asset, signal);
+    case 'last-backup':
+      return keepFiles(ports, journal, { id: action.id, asset, group: action.group! }, signal);
     case 'refresh':
+      return bringFiles(ports, journal, { id: action.id, asset, group: action.group! }, signal);
     case 'bring-up':
-      return byPeople(action, asset, journal);
+      return compareFiles(ports, journal, { id: action.id, asset, group: action.group! }, signal);
     case 'write-test':
       return testWrites(ports, journal, signal);
     case 'verify-pages':

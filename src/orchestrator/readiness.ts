@@ -15,6 +15,7 @@ import { formatSpan, parseDuration } from '../policy/duration.ts';
 import type { Registry } from '../registry/registry.ts';
 import { readRoute } from './apply-route.ts';
 import { writersOf } from './declare.ts';
+import { filesOf } from './files-actions.ts';
 
 const SITE_TIMEOUT_MS = 10_000;
 const STALLED_MS = 60_000;
@@ -46,7 +47,9 @@ export async function checkReadiness(options: ReadinessOptions): Promise<readonl
   const records = await asked('writer', () => writersOf(options));
   if ('isReady' in records) return [...checks, records];
   const databases = await Promise.all([...records].map(([asset, record]) => databaseChecks(options, asset, record)));
-  return [...checks, ...databases.flat(), ...routeChecks(plan, [...records.values()])];
+  const holders = [...new Set([...records.values()].map(({ holder }) => holder.site))];
+  const files = await Promise.all(filesOf(plan).map((asset) => filesCheck(options, asset, holders[0]!)));
+  return [...checks, ...databases.flat(), ...files, ...routeChecks(plan, [...records.values()])];
 }
 
 function planCheck({ plan, digest }: ReadinessOptions): ReadinessCheck {
@@ -155,6 +158,20 @@ function lagCheck({ objectives }: PlanDocument, asset: string, { replica }: Data
     ...(isLate ? [`it is ${lagMs === null ? 'nobody knows how far' : `${lagMs} ms`} behind; the RPO is ${objectives.rpo}`] : []),
   ];
   return check(what, wrong, `${lagMs} ms behind`);
+}
+
+/** Of files and volumes: what would be brought to the other side now. */
+async function filesCheck({ plan, site, now, signal }: ReadinessOptions, asset: string, from: string): Promise<ReadinessCheck> {
+  const to = from === plan.sites.source ? plan.sites.target : plan.sites.source;
+  const what = `recovery point of ${asset}`;
+  const found = await asked(what, () =>
+    site(to).point(asset, { snapshot: null }, { signal: AbortSignal.any([signal, AbortSignal.timeout(SITE_TIMEOUT_MS)]) }),
+  );
+  if ('isReady' in found) return found;
+  const ageMs = Math.max(0, now().getTime() - Date.parse(found.at));
+  const text = `${found.snapshot} at ${to}, ${formatSpan(ageMs)} old`;
+  const isReady = ageMs <= parseDuration(plan.objectives.rpo)!;
+  return { what, isReady, text: isReady ? text : `${text}; the RPO is ${plan.objectives.rpo}` };
 }
 
 /** Of the files that are on this host. */

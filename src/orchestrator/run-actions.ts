@@ -103,9 +103,12 @@ export function saidYes({ decisions }: FailoverJournal, action: string): readonl
   return [...last.values()].includes('no') ? [] : [...last.keys()];
 }
 
+/** Files that are damaged in the only copy there is must not keep the databases from coming up. */
+const LEFT: ReadonlySet<string> = new Set(['verify-pages', 'protect', 'refresh', 'bring-up']);
+
 /** Whether people may say that it goes on although this failed. What decides who may write, and where its log ends, is not theirs. */
 export function mayBeLeft(action: PlanAction): boolean {
-  return action.kind !== 'builtin' || action.action === 'verify-pages' || action.action === 'protect';
+  return action.kind !== 'builtin' || LEFT.has(action.action);
 }
 
 function goesOn(action: PlanAction): boolean {

@@ -6,8 +6,8 @@ import { consistencyOf } from '../evidence/consistency.ts';
 import { isHeartbeatOf } from '../evidence/heartbeat.ts';
 import { lostWorkMs } from '../evidence/lost-work.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
-import type { PlanAction } from '../plan/plan-run.ts';
 import { formatSpan, parseDuration } from '../policy/duration.ts';
+import { broughtOf, filesOf, lossOfFiles, protectFiles } from './files-actions.ts';
 import { bytesBetween } from './log-ends.ts';
 import type { OrchestratorPorts } from './ports.ts';
 import { type ActionOutcome, saidYes } from './run-actions.ts';
@@ -48,6 +48,7 @@ export async function showLoss(
   const { databases, kind } = journal;
   const losses = await Promise.all(databases.map((database) => lossOf(ports, journal, database, signal)));
   const recovered = Object.fromEntries(databases.map(({ asset }) => [asset, recoveredOf(journal, asset)]));
+  const files = filesOf(ports.plan);
   const facts = { losses: Object.fromEntries(databases.map(({ asset }, i) => [asset, losses[i]!])), recovered };
   if (kind !== 'unplanned') return { kind: 'done', facts };
   const rpoMs = parseDuration(ports.plan.objectives.rpo)!;
@@ -58,7 +59,13 @@ export async function showLoss(
       return [`${asset}: its loss cannot be measured, the clocks of the sites differ: its newest heartbeat is of ${newest}`];
     return ms <= rpoMs ? [] : [`${asset}: work of ${(ms / 1000).toFixed(1)} s is lost, more than the RPO of ${formatSpan(rpoMs)}`];
   });
-  above.push(...apart(ports.plan, recovered));
+  const lost = new Map(files.map((asset) => [asset, lossOfFiles(journal, asset, disasterOf(journal), ports.now())]));
+  for (const [asset, ms] of lost)
+    if (ms === null) above.push(`${asset}: its loss cannot be measured, nobody knows from which recovery point it came`);
+    else if (ms > rpoMs)
+      above.push(`${asset}: work of ${(ms / 1000).toFixed(1)} s is lost, more than the RPO of ${formatSpan(rpoMs)}`);
+  const copies = files.map((asset) => [asset, { at: broughtOf(journal, asset)?.at ?? null, isWhole: false }] as const);
+  above.push(...apart(ports.plan, { ...recovered, ...Object.fromEntries(copies) }));
   if (above.length === 0) return { kind: 'done', facts };
   const yes = saidYes(journal, 'show-loss');
   if (yes.length >= people) return { kind: 'done', facts: { ...facts, acceptedBy: yes } };
@@ -149,21 +156,11 @@ export async function verifyPages(
   return { kind: 'failed', why: `damage was found: ${damaged.slice(0, 5).join('; ')}`, facts };
 }
 
-export async function protect({ site }: OrchestratorPorts, journal: FailoverJournal, signal: AbortSignal): Promise<ActionOutcome> {
+export async function protect(ports: OrchestratorPorts, journal: FailoverJournal, signal: AbortSignal): Promise<ActionOutcome> {
+  const { site } = ports;
   const { id, to } = journal;
   const facts = await ofEach(journal, ({ asset, epoch }) =>
     site(to).protect(asset, { epoch: epoch + 1, failover: id }, { signal }),
   );
-  return { kind: 'done', facts };
-}
-
-/** What no site does by itself: people do it, and say so. */
-export function byPeople(action: PlanAction, asset: string, journal: FailoverJournal): ActionOutcome {
-  const what =
-    action.kind === 'builtin' && action.action === 'refresh'
-      ? 'brought to the newest recovery point of the replica'
-      : 'made writable';
-  const by = saidYes(journal, action.id);
-  if (by.length > 0) return { kind: 'done', facts: { by } };
-  return { kind: 'blocked', by: [`decide "${action.id}": ${asset} has to be ${what} at ${journal.to} by hand`] };
+  return { kind: 'done', facts: { ...facts, ...(await protectFiles(ports, journal, signal)) } };
 }

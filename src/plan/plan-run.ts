@@ -24,6 +24,7 @@ export type BuiltinAction =
   | 'fence-power-off'
   | 'fence-wait'
   | 'seal'
+  | 'last-backup'
   | 'catch-up'
   | 'refresh'
   | 'show-loss'
@@ -136,6 +137,7 @@ function drillActions(plan: PlanDocument, waves: readonly (readonly PlanGroup[])
 }
 
 function drainActions(group: PlanGroup, run: PlanRunKind, wave: number): Draft[] {
+  const at = { state: 'fenced', group: group.name, wave, kind: 'builtin' } as const;
   return [
     ...stepActions(group.drain ?? [], run, {
       prefix: `${group.name}.drain`,
@@ -144,20 +146,17 @@ function drainActions(group: PlanGroup, run: PlanRunKind, wave: number): Draft[]
       wave,
       at: 'source',
     }),
-    ...group.members
-      .filter(({ kind }) => kind === 'postgres')
-      .map(
-        ({ asset, startLimit }): Draft => ({
-          id: `${group.name}.stop.${asset}`,
-          state: 'fenced',
-          group: group.name,
-          wave,
-          kind: 'builtin',
-          action: 'drain-database',
-          asset,
-          limitMs: ms(startLimit),
-        }),
-      ),
+    // First, while the log still goes over: what a failover seals is copied no more.
+    ...group.members.flatMap(({ asset, kind, replayLimit }): Draft[] =>
+      kind === 'postgres'
+        ? []
+        : [{ ...at, id: `${group.name}.backup.${asset}`, action: 'last-backup', asset, limitMs: ms(replayLimit) }],
+    ),
+    ...group.members.flatMap(({ asset, kind, startLimit }): Draft[] =>
+      kind === 'postgres'
+        ? [{ ...at, id: `${group.name}.stop.${asset}`, action: 'drain-database', asset, limitMs: ms(startLimit) }]
+        : [],
+    ),
   ];
 }
 

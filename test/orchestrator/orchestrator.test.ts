@@ -150,10 +150,9 @@ function verified() {
 describe('A planned switch', () => {
   it('does what the plan says in its order, asks people where it says so, and leaves evidence that verifies', async () => {
     await declared({ kind: 'planned', reason: 'works on the power', approvers: [] });
-    expect((await runOnPaper(options)).blockedBy).toEqual([
-      'decide "application.catch-up.files/uploads": files/uploads has to be brought to the newest recovery point of the replica at site-b by hand',
-    ]);
-    const done = await runWithPeople();
+    const files = { filesAgeMs: 3_600_000 };
+    expect((await runOnPaper({ ...options, ...files })).blockedBy.join()).toContain('decide "application.before.confirm"');
+    const done = await runWithPeople(files);
     expect(done.state).toBe('normal');
     expect(done.entries.map(({ state }) => state)).toEqual(FAILOVER_STATES);
     expect(done.sealed).toEqual({ 'pg/portal': PAPER_SEALED, 'pg/ledger': PAPER_SEALED });
@@ -176,17 +175,55 @@ describe('A planned switch', () => {
     expect({ problems, isTrusted }).toEqual({ problems: [], isTrusted: true });
     const claim = (id: string) => pack!.body.claims.claims.find((one) => one.id === id)?.value;
     expect(claim('outcome')).toMatchObject({ outcome: 'succeeded' });
-    // What people brought over by hand was not measured.
-    expect(claim('rpo')).toMatchObject({ ms: null, isKept: false });
+    // Files are backed up once more when nobody writes to them, whatever the age of the backup before; then that one is brought over.
+    expect(claim('rpo')).toMatchObject({ ms: 0, isKept: true });
+    const moved = effectsOf(options).filter((line) => line.includes('files/uploads'));
+    expect(moved).toEqual(
+      ['site-a keep', 'site-b point', 'site-b bring', 'site-b compare', 'site-b keep'].map((one) => `${one} files/uploads`),
+    );
+    expect(effectsOf(options).indexOf(moved[1]!)).toBeLessThan(effectsOf(options).indexOf('site-a demote pg/portal'));
+    const recovered = pack!.body.measurements
+      .filter(({ kind }) => kind === 'recovered')
+      .map(({ of, value }) => [of, value.snapshot]);
+    expect(recovered).toContainEqual(['files/uploads', 'kept']);
     expect(claim('consistency')).toMatchObject({ group: 'database', reached: 'whole', isKept: true });
     expect(claim('rto')).toMatchObject({ isKept: true });
     expect(claim('fencing')).toMatchObject({ proof: 'demotion', isProven: true });
-    expect(claim('pages')).toMatchObject({ checked: 200, isSound: true });
+    expect(claim('pages')).toMatchObject({ checked: 207, isSound: true });
     expect(pack!.body.claims.levels).toHaveLength(1);
   });
 });
 
+describe('Files that no site knows', () => {
+  it('are moved by people, who say that they have; nothing of it is claimed', async () => {
+    await declared({ kind: 'planned', approvers: [] });
+    expect((await runOnPaper(options)).blockedBy).toEqual([
+      'decide "application.backup.files/uploads": files/uploads has to be backed up at site-a, and its backup copied to site-b by hand (The daemon of the site "site-a" has no asset "files/uploads")',
+    ]);
+    expect((await runWithPeople()).state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    const claim = (id: string) => pack!.body.claims.claims.find((one) => one.id === id)?.value;
+    expect(claim('outcome')).toMatchObject({ outcome: 'succeeded' });
+    expect(claim('rpo')).toMatchObject({ ms: null, isKept: false });
+  });
+});
+
 describe('An unplanned failover', () => {
+  it('brings files to the newest backup that has come over, and people decide about what is older than the objective', async () => {
+    await declared();
+    const lost = { lost: ['site-a'], filesAgeMs: 3_700_000 };
+    const asked = await runOnPaper({ ...options, ...lost });
+    expect(asked).toMatchObject({ state: 'sealed' });
+    expect(asked.blockedBy.join()).toMatch(/files\/uploads: work of 3[67]\d\d\.\d s is lost, more than the RPO of 10s/);
+    expect((await runWithPeople(lost)).state).toBe('normal');
+    const { problems, pack } = verified();
+    expect(problems).toEqual([]);
+    const rpo = pack!.body.claims.claims.find(({ id }) => id === 'rpo')!.value;
+    expect(rpo.ms).toBeGreaterThanOrEqual(3_600_000);
+    expect(effectsOf(options)).not.toContain('site-a keep files/uploads');
+  });
+
   it('of a site that does not answer waits for the end of its lease, and stops for a decision when more is lost than the objective', async () => {
     const lost = { lost: ['site-a'], heartbeatAgeMs: 60_000 };
     plan = { ...plan, groups: plan.groups.slice(0, 1), routes: plan.routes!.slice(0, 1) };
@@ -386,7 +423,7 @@ describe('An orchestrator', () => {
 describe('An undo', () => {
   it('gives the right back to the old primary and has both sites take log again', async () => {
     await declared({ kind: 'planned' });
-    expect((await runWithPeopleFor([])).state).toBe('sealed');
+    expect((await runWithPeopleFor(['application.backup'])).state).toBe('sealed');
     await undoFailover(journal, 'the works are put off', now);
     expect((await runOnPaper(options)).state).toBe('undone');
     expect([...new Set(effectsOf(options).filter((line) => line.includes('unseal')))].sort()).toEqual(

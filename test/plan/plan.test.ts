@@ -79,10 +79,11 @@ describe('a run', () => {
   const ids = (kind: 'planned' | 'unplanned' | 'failback' | 'drill') => planRun(PLAN, kind).map(({ id }) => id);
 
   it('drains in the reverse order of starting, and only when the source answers', () => {
-    expect(ids('planned').slice(0, 5)).toEqual([
+    expect(ids('planned').slice(0, 6)).toEqual([
       'declare',
       'check-target',
       'application.drain.show-notice',
+      'application.backup.files/portal-uploads',
       'database.stop.pg/portal',
       'fence.demote',
     ]);
@@ -105,8 +106,8 @@ describe('a run', () => {
   it('may take as long as its limits add up to: groups of one wave at once', () => {
     const both = parsePlan(changed('    after: [database]\n', ''));
     const saved = longestMs(planRun(PLAN, 'unplanned')) - longestMs(planRun(both, 'unplanned'));
-    // Catching up with 5 minutes each, and 2 minutes of the database beside 3 of the application.
-    expect(saved).toBe((5 + 2) * 60_000);
+    // The files with 2 minutes beside the log with 5, and 2 minutes of the database beside 3 of the application.
+    expect(saved).toBe((2 + 2) * 60_000);
   });
 
   it('that may take longer than promised is warned of', () => {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import { runFailover } from '../../src/dr/failover.ts';
 import { type FailoverJournal, JournalRegister } from '../../src/dr/failover-journal.ts';
-import type { DatabaseStatus, RecoveredHeartbeat, SiteControl } from '../../src/dr/site-control.ts';
+import type { DatabaseStatus, PointOfFiles, RecoveredHeartbeat, SiteControl } from '../../src/dr/site-control.ts';
 import { demoted, type LogEnd } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { signHeartbeat } from '../../src/evidence/heartbeat.ts';
@@ -32,6 +32,8 @@ export type PaperOptions = {
   /** What the source's store has beyond the place where the target's log ends. */
   readonly sourceEnd?: string;
   readonly notReady?: string;
+  /** Age in ms of the newest backup of files; absent: no site knows any, and people move them. */
+  readonly filesAgeMs?: number;
   /** Kills the process before or after this line is written. */
   readonly dieAt?: string;
   readonly dieWhen?: 'before' | 'after';
@@ -149,9 +151,36 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
       await told('rejoin', asset);
       return { divergence: null, standby: { ...standby, problem: null } };
     },
+    point: async (asset, { snapshot }) => {
+      const point = pointOf(options, asset, site);
+      if (snapshot !== null) await told('point', asset);
+      return { ...point, snapshot: snapshot ?? point.snapshot };
+    },
+    keep: async (asset) => {
+      const point = pointOf({ ...options, ...(options.filesAgeMs === undefined ? {} : { filesAgeMs: 0 }) }, asset, site);
+      await told('keep', asset);
+      return { ...point, snapshot: 'kept' };
+    },
+    bring: async (asset, { snapshot }) => {
+      const point = pointOf({ ...options, ...(snapshot === null ? {} : { filesAgeMs: 0 }) }, asset, site);
+      await told('bring', asset);
+      const counts = { entries: 7, bytes: 7000, bytesFetched: 500, setAside: 0, aside: null };
+      return { ...point, ...counts, snapshot: snapshot ?? point.snapshot };
+    },
+    compare: async (asset) => {
+      pointOf(options, asset, site);
+      await told('compare', asset);
+      return { entries: 7, differing: [] };
+    },
     admit: (asset) => told('admit', asset),
     promise: async () => false,
   };
+}
+
+function pointOf({ filesAgeMs }: PaperOptions, asset: string, site: string): PointOfFiles {
+  if (filesAgeMs === undefined) throw new Fault('SITE_UNKNOWN_ASSET', `The daemon of the site "${site}" has no asset "${asset}"`);
+  const at = new Date(Date.now() - filesAgeMs).toISOString();
+  return { snapshot: 'newest', at, endedAt: at };
 }
 
 /** "pg/portal" -> "portal" */

@@ -27,6 +27,7 @@ const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
 const CONDITION_TIMEOUT_MS = 150_000;
 export const ASSET = 'pg/portal';
 export const INCARNATION = 'portal-1';
+export const FILES = 'files/uploads';
 
 export type SiteName = 'a' | 'b';
 
@@ -42,6 +43,8 @@ export type TwoSitesOptions = {
   /** Where the repository of a site is (absent: a directory), and the variables that lead into it. */
   readonly location?: (of: SiteName) => string;
   readonly variables?: Readonly<Record<string, string>>;
+  /** With a directory of files at each site that moves with the database: FILES. */
+  readonly files?: boolean;
   /** The peer's key in the configuration of a site is another one. */
   readonly strangers?: boolean;
 };
@@ -300,7 +303,7 @@ export class SiteProcess {
 
 function textsOf(
   scratch: string,
-  { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false, location }: TwoSitesOptions,
+  { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false, location, files = false }: TwoSitesOptions,
   listen: (site: SiteName) => string,
   url: (of: SiteName, from: SiteName) => string,
 ): Record<SiteName, string> {
@@ -333,6 +336,7 @@ databases:
     copyFrom: ${place(peer)}
     candidates: [${peer}]
     lease: { ttl: ${lease.ttl}, margin: ${lease.margin} }
+${files ? `files: [{ asset: ${FILES}, kind: files, path: ${join(scratch, `${site}-files`)}, with: ${ASSET} }]` : ''}
 `;
   return { a: text('a', 'b'), b: text('b', 'a') };
 }

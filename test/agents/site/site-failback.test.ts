@@ -1,11 +1,11 @@
 // A site is lost with work that nobody else has, the other goes on, and the first comes back.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { endSites } from '../../support/end-sites.ts';
 import { postgresPrograms } from '../../support/postgres.ts';
-import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
+import { ASSET, FILES, TwoSites, until } from '../../support/two-sites.ts';
 
 const TIMEOUT_MS = 180_000;
 const programs = postgresPrograms();
@@ -18,18 +18,32 @@ describe.runIf(programs !== undefined)('A site that was lost', () => {
   it(
     'keeps what only it had, becomes a standby of the other by what differs, and takes over again without a loss',
     async () => {
-      sites = await TwoSites.create({ programs: programs! });
+      sites = await TwoSites.create({ programs: programs!, files: true });
       await sites.run();
       const { a, b } = sites.clients();
+      const file = (site: 'a' | 'b', name: string) => join(sites.scratch, `${site}-files`, name);
+      mkdirSync(file('a', ''));
+      writeFileSync(file('a', 'form'), 'a form');
+      const kept = await a.keep(FILES, { failover: 'none' }, call());
+      await b.point(FILES, { snapshot: kept.snapshot }, call());
+      writeFileSync(file('a', 'only-at-a'), 'not backed up when A was lost');
+      const here = { epoch: 1, failover: 'none', snapshot: null };
+      await expect(a.bring(FILES, here, call()), 'where it is written').rejects.toMatchObject({ code: 'SITE_REFUSED' });
       const lost = { epoch: 1, failover: 'f1' };
       const { end: sealed } = await b.seal(ASSET, lost, call());
       await until('A takes writes', () => sites.writes('a', 'only at A'));
       await sites.daemon('a').kill();
       await until('the watchdog has stopped its server', () => sites.isStopped('a'));
       await b.catchUp(ASSET, sealed, call());
+      const brought = await b.bring(FILES, { ...lost, snapshot: null }, call());
+      expect(brought).toMatchObject({ snapshot: kept.snapshot, at: kept.at, entries: 2, setAside: 0 });
+      expect(await b.compare(FILES, brought, call())).toEqual({ entries: 2, differing: [] });
       await sites.grant('b', 'f1', sealed, 'expiry');
       await b.promoted(ASSET, { epoch: 2, failover: 'f1' }, call());
       await until('B takes writes', () => sites.writes('b', 'at B'));
+      writeFileSync(file('b', 'form'), 'a form, filled in at B');
+      expect((await b.compare(FILES, brought, call())).differing).toHaveLength(1);
+      await expect(b.bring(FILES, { ...lost, snapshot: null }, call())).rejects.toMatchObject({ code: 'SITE_REFUSED' });
       sites.start('a');
       await until('A knows that it is not the primary', async () => (await sites.status('a')).gate.role === 'closed');
       const back = { epoch: 2, failover: 'f1', sealed };
@@ -42,10 +56,19 @@ describe.runIf(programs !== undefined)('A site that was lost', () => {
       // And back, planned.
       await b.admit(ASSET, { name: 'a', site: 'a' }, call());
       await until('A is a candidate again', async () => (await sites.status('a')).standby?.isHealthy);
+      const last = await b.keep(FILES, { failover: 'f2' }, call());
+      await a.point(FILES, { snapshot: last.snapshot }, call());
       const { demotion } = await b.demote(ASSET, { epoch: 2, failover: 'f2' }, call());
       const at = { timeline: demotion.timeline, lsn: demotion.lsn };
       await a.seal(ASSET, { epoch: 2, failover: 'f2', at }, call());
       expect((await a.catchUp(ASSET, at, call())).isChainVerified).toBe(true);
+      // What only A had is kept aside, and nothing is written over.
+      const home = await a.bring(FILES, { epoch: 2, failover: 'f2', snapshot: last.snapshot }, call());
+      expect(home).toMatchObject({ snapshot: last.snapshot, setAside: 2, aside: `${file('a', '')}.before-f2` });
+      expect(readdirSync(file('a', ''))).toEqual(['form']);
+      expect(readFileSync(file('a', 'form'), 'utf8')).toBe('a form, filled in at B');
+      expect(readFileSync(join(home.aside!, 'only-at-a'), 'utf8')).toBe('not backed up when A was lost');
+      expect(readFileSync(join(home.aside!, 'form'), 'utf8')).toBe('a form');
       await sites.grant('a', 'f2', at, 'demotion');
       expect(await a.promoted(ASSET, { epoch: 3, failover: 'f2' }, call())).toMatchObject({ epoch: 3, timeline: 3 });
       await until('A takes writes again', () => sites.writes('a', 'home'));
