@@ -6,6 +6,7 @@ import { type Catalog, JUDGED_SETTING, type PromiseState } from '../catalog/cata
 import type { Asset } from '../model/asset.ts';
 import { PAGE_ITEMS_MAX } from '../model/page.ts';
 import { type LogWindows, latestOf } from '../scheduler/log-windows.ts';
+import { CopyMetrics } from './copy-metrics.ts';
 import { PlanMetrics } from './plan-metrics.ts';
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
@@ -27,6 +28,7 @@ export class ApiMetrics {
   #logs: Pick<LogWindows, 'proved'> | undefined;
   readonly #gauges: ReturnType<typeof makeGauges>;
   readonly #plans: PlanMetrics;
+  readonly #copies: CopyMetrics;
 
   constructor(options: MetricsOptions) {
     this.#options = options;
@@ -46,6 +48,7 @@ export class ApiMetrics {
     });
     this.#gauges = makeGauges(registers);
     this.#plans = new PlanMetrics(registers);
+    this.#copies = new CopyMetrics(registers);
     new Gauge({ name: 'holdfast_build_info', help: 'Always 1', labelNames: ['version'], registers }).set(
       { version: options.version },
       1,
@@ -142,10 +145,12 @@ export class ApiMetrics {
     const today = now().toISOString().slice(0, 10);
     const from = new Date(now().getTime() - 7 * DAY_MS).toISOString().slice(0, 10);
     let [queued, oldest, agents] = [0, Number.POSITIVE_INFINITY, 0];
+    this.#copies.reset();
     let after: string | undefined;
     do {
       const page = await catalog.tenants.list({ limit: PAGE_ITEMS_MAX, ...(after === undefined ? {} : { after }) });
       for (const { id } of page.items) {
+        await this.#copies.readTenant(catalog, id, now());
         const usage = (await catalog.usage.list(id, from, today)).at(-1);
         if (usage !== undefined) {
           protectedBytes.set({ tenant: id }, usage.protectedBytes);

@@ -2,7 +2,7 @@
 
 import { EXIT } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
-import type { Event } from '../client/generated.ts';
+import type { Event, Replica } from '../client/generated.ts';
 import { roughSpan } from '../policy/duration.ts';
 import { withService } from './service-call.ts';
 import { showList, showOne, whenOf } from './service-show.ts';
@@ -181,6 +181,11 @@ export function posture(invocation: Invocation): Promise<number> {
   });
 }
 
+function lacksOf({ lackingSnapshots: count, lackingBytes = 0 }: Replica): string {
+  if (count === undefined || count === 0) return count === undefined ? '-' : '0';
+  return `${count} (${formatBytes(lackingBytes)})`;
+}
+
 export function replicaList(invocation: Invocation): Promise<number> {
   const { output } = invocation;
   return withService(invocation, async ({ client, tenant }) => {
@@ -190,6 +195,7 @@ export function replicaList(invocation: Invocation): Promise<number> {
       { title: 'state' },
       { title: 'holds all until' },
       { title: 'snapshots', align: 'right' as const },
+      { title: 'lacks', align: 'right' as const },
       { title: 'locked for' },
       { title: 'seen' },
       { title: 'trouble' },
@@ -199,6 +205,7 @@ export function replicaList(invocation: Invocation): Promise<number> {
       one.state,
       whenOf(one.asOf),
       one.snapshots === undefined ? '-' : String(one.snapshots),
+      lacksOf(one),
       one.lockedForSeconds === undefined ? '-' : roughSpan(one.lockedForSeconds * 1000),
       whenOf(one.seenAt),
       one.trouble ?? '-',

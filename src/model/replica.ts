@@ -15,6 +15,13 @@ export const Replica = Type.Object(
       Type.Unsafe<Instant>({ ...Instant, description: 'what the repository held then is there, by the clock of who copies' }),
     ),
     snapshots: Type.Optional(Type.Integer({ minimum: 0 })),
+    lackingSnapshots: Type.Optional(Type.Integer({ minimum: 0, description: 'snapshots of the repository that are not there' })),
+    lackingBytes: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'what these have stored, as far as they are in the catalogue' }),
+    ),
+    lackingSince: Type.Optional(
+      Type.Unsafe<Instant>({ ...Instant, description: 'when the oldest of them was finished; absent when none is lacking' }),
+    ),
     lockedForSeconds: Type.Optional(
       Type.Integer({ minimum: 0, description: 'for how long nobody can delete there what arrives; absent: it can be deleted' }),
     ),

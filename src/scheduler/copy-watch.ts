@@ -6,7 +6,7 @@ import { isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
-import { type CopySite, replicasSetting } from '../model/replica.ts';
+import { type CopySite, type Replica, replicasSetting } from '../model/replica.ts';
 import type { Tenant } from '../model/tenant.ts';
 import type { SiteCopy } from '../policy/asset-facts.ts';
 import { type CopyStores, lookAtCopy, type SeenCopy } from '../tenants/look-at-copy.ts';
@@ -16,7 +16,7 @@ import { eachItem } from './pages.ts';
 const LOOKS_PARALLEL = 4;
 /** A site that does not answer is looked at again a minute later. */
 const LOOK_MS_MAX = 20_000;
-/** Points that are looked through for the newest one that a copy holds. */
+/** Points that are looked through for the newest one that a copy holds, or for what it lacks. */
 const POINTS_MAX = 5_000;
 
 export type CopyPorts = CopyStores & { readonly sites: readonly CopySite[] };
@@ -114,17 +114,33 @@ export class CopyWatch {
     return { oldestLacking, count };
   }
 
+  /** What a copy lacks, as the catalogue knows it. */
+  async #lag(
+    tenantId: string,
+    lacking: readonly string[],
+  ): Promise<Pick<Replica, 'lackingSnapshots' | 'lackingBytes' | 'lackingSince'>> {
+    let [bytes, since] = [0, ''];
+    for (const snapshot of lacking.slice(0, POINTS_MAX)) {
+      const point = await this.#options.catalog.recoveryPoints.get(tenantId, snapshot);
+      if (point === undefined) continue;
+      bytes += point.bytesStored;
+      if (since === '' || point.endedAt < since) since = point.endedAt;
+    }
+    return { lackingSnapshots: lacking.length, lackingBytes: bytes, ...(since === '' ? {} : { lackingSince: since }) };
+  }
+
   async #lookAt({ tenant, at }: Task, signal: AbortSignal): Promise<void> {
     const { copies, log } = this.#options;
     const key = keyOf(tenant.id, at.site);
     try {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS_MAX)]);
-      this.#seen.set(key, await lookAtCopy({ ...this.#options, ...copies! }, tenant.id, at, limited));
+      const seen = await lookAtCopy({ ...this.#options, ...copies! }, tenant.id, at, limited);
+      this.#seen.set(key, { ...seen, replica: { ...seen.replica, ...(await this.#lag(tenant.id, seen.lacking)) } });
     } catch (error) {
       if (signal.aborted) return;
-      const { replica = { site: at.site }, snapshots = new Set<string>() } = this.#seen.get(key) ?? {};
+      const { replica = { site: at.site }, snapshots = new Set<string>(), lacking = [] } = this.#seen.get(key) ?? {};
       const trouble = (isFault(error) ? `${error.message} [${error.code}]` : 'It did not answer in time').slice(0, 1000);
-      this.#seen.set(key, { replica: { ...replica, state: 'unreachable', trouble }, snapshots });
+      this.#seen.set(key, { replica: { ...replica, state: 'unreachable', trouble }, snapshots, lacking });
       log.warn({ err: error, tenant: tenant.name, site: at.site }, 'a copy could not be looked at');
     }
   }

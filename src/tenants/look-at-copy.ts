@@ -21,7 +21,12 @@ export type CopyLookPorts = CopyStores & {
   readonly random: (bytes: number) => Uint8Array;
 };
 
-export type SeenCopy = { readonly replica: Replica; readonly snapshots: ReadonlySet<string> };
+export type SeenCopy = {
+  readonly replica: Replica;
+  readonly snapshots: ReadonlySet<string>;
+  /** Of the repository, and not there. */
+  readonly lacking: readonly string[];
+};
 
 /** Throws what kept it from looking. */
 export async function lookAtCopy(
@@ -32,7 +37,12 @@ export async function lookAtCopy(
 ): Promise<SeenCopy> {
   const name = (await tenants.place(tenantId)).location.split('/').at(-1)!;
   const seenAt = instantOf(now());
-  const none: SeenCopy = { replica: { site, state: 'missing', seenAt }, snapshots: new Set() };
+  // Before the copy: what is lacking is never more than was copied until then.
+  const { keyring, source } = await tenants.use(tenantId, async (repository) => ({
+    keyring: repository.keyring,
+    source: (await repository.heads.read()).snapshots.map(({ session }) => session),
+  }));
+  const none: SeenCopy = { replica: { site, state: 'missing', seenAt }, snapshots: new Set(), lacking: source };
   let store: ObjectStore;
   try {
     store = await openStore(`${location.replace(/\/+$/, '')}/${name}`);
@@ -41,7 +51,7 @@ export async function lookAtCopy(
     throw error;
   }
   try {
-    const codec = registerCodec(await tenants.use(tenantId, async ({ keyring }) => keyring), random);
+    const codec = registerCodec(keyring, random);
     const mark = (await readReplicaMark(store, codec, { signal }))?.value;
     if (mark === undefined) return none;
     const head = await new Registers(store, codec, random).readHead({ signal });
@@ -55,7 +65,8 @@ export async function lookAtCopy(
       ...(lockedMs === 0 ? {} : { lockedForSeconds: lockedMs / 1000 }),
       seenAt,
     };
-    return { replica, snapshots: new Set(snapshots.map(({ session }) => session)) };
+    const there = new Set(snapshots.map(({ session }) => session));
+    return { replica, snapshots: there, lacking: source.filter((session) => !there.has(session)) };
   } finally {
     await store.close();
   }

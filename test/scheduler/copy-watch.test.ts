@@ -3,6 +3,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ApiMetrics } from '../../src/api/metrics.ts';
 import { Fault } from '../../src/base/faults.ts';
 import { replicasSetting } from '../../src/model/replica.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -42,6 +43,12 @@ async function withCopy() {
       const [promise] = (await catalog.promises.list(tenant.id)).filter(({ objective }) => objective === 'copies');
       return { replica, promise };
     },
+    /** What Prometheus reads of the copy, by the end of the series' name. */
+    series: async (): Promise<Record<string, number>> => {
+      const metrics = new ApiMetrics({ catalog, now: scene.clock.now, version: '0', assetsMax: 10 });
+      const lines = (await metrics.text()).matchAll(/^holdfast_copy_(\w+)\{tenant="([^"]+)",site="east"\} (\S+)$/gm);
+      return Object.fromEntries([...lines].map(([, name, of, value]) => [of === tenant.id ? name : 'another', Number(value)]));
+    },
   };
 }
 
@@ -49,6 +56,43 @@ const broken = async (scene: Repositories): Promise<readonly (string | undefined
   (await eventsOf(scene, 'objective.broken')).map(({ cause }) => cause);
 
 describe('a copy that is promised at another site', () => {
+  it('has a lag in seconds and bytes, and the instant as of which it is whole, for Prometheus', async () => {
+    const scene = await withCopy();
+    const { judged, copy, cut, clock, catalog, tenant, series } = scene;
+    const first = (await catalog.recoveryPoints.get(tenant.id, await backUp(scene)))!;
+    await judged();
+    const seenAt = clock.now().getTime() / 1000;
+    const lag = (point: typeof first): number => (clock.now().getTime() - Date.parse(point.endedAt)) / 1000;
+    expect(await series()).toEqual({
+      lag_seconds: lag(first),
+      lag_bytes: first.bytesStored,
+      lag_snapshots: 1,
+      seen_timestamp_seconds: seenAt,
+    });
+    copy();
+    const { replica } = await judged();
+    expect(await series()).toMatchObject({
+      lag_seconds: 0,
+      lag_bytes: 0,
+      lag_snapshots: 0,
+      verified_timestamp_seconds: Date.parse(replica.asOf) / 1000,
+    });
+    const second = (await catalog.recoveryPoints.get(tenant.id, await backUp(scene)))!;
+    const third = (await catalog.recoveryPoints.get(tenant.id, await backUp(scene)))!;
+    await judged();
+    cut();
+    clock.pass(HOUR);
+    await judged();
+    expect(await series()).toMatchObject({
+      lag_seconds: lag(second),
+      lag_bytes: second.bytesStored + third.bytesStored,
+      lag_snapshots: 2,
+      verified_timestamp_seconds: Date.parse(replica.asOf) / 1000,
+    });
+    expect(lag(second)).toBeGreaterThan(3600);
+    expect(clock.now().getTime() / 1000 - (await series())['seen_timestamp_seconds']!).toBeGreaterThanOrEqual(3600);
+  });
+
   it('is seen when it is there, and its lag is told from what it lacks', async () => {
     const scene = await withCopy();
     const { judged, copy, clock } = scene;
