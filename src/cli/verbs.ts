@@ -20,6 +20,7 @@ import { SERVICE_FAILOVER_VERBS } from './verbs-service-failover.ts';
 import { SITE_VERBS } from './verbs-site.ts';
 import { STANDBY_VERBS } from './verbs-standby.ts';
 import { TENANCY_VERBS } from './verbs-tenancy.ts';
+import { VAULT_VERBS } from './verbs-vault.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
 const ENTRY_KINDS = ['file', 'directory', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
@@ -350,6 +351,7 @@ export const VERBS: readonly Verb[] = [
   },
   ...KEY_VERBS,
   ...PG_VERBS,
+  ...VAULT_VERBS,
   ...REPLICA_VERBS,
   ...STANDBY_VERBS,
   ...SITE_VERBS,

@@ -6,6 +6,7 @@
 import { Gate } from './gate.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { Timing } from './timing.ts';
+import { wrapVault } from './wrap-vault.ts';
 
 export type LimitOptions = {
   /** Calls at a time (a listing is not counted). */
@@ -52,6 +53,7 @@ export function withLimit(inner: ObjectStore, options: LimitOptions, timing: Tim
     delete: (key, o) => pass(o?.signal, () => inner.delete(key, o)),
     probe: (o) => pass(o?.signal, () => inner.probe(o)),
     list: (prefix, o) => inner.list(prefix, o),
+    ...wrapVault(inner.vault, (_, o, work) => pass(o?.signal, work)),
     ...(inner.lockedForMs && { lockedForMs: (o) => pass(o?.signal, () => inner.lockedForMs!(o)) }),
     // Who reads an object's file by itself passes by this limit.
     ...(inner.localPath && options.downloadBytesPerSecond === undefined && { localPath: inner.localPath.bind(inner) }),

@@ -3,6 +3,7 @@
 import { isFault } from '../base/faults.ts';
 import type { ObjectStore, StoreEvent, StoreKey, StoreVerb } from './object-store.ts';
 import type { Timing } from './timing.ts';
+import { wrapVault } from './wrap-vault.ts';
 
 /** `report` must not throw. An attempt that the caller's signal ended is reported without a fault. */
 export function withMeasure(inner: ObjectStore, report: (event: StoreEvent) => void, timing: Timing): ObjectStore {
@@ -60,6 +61,7 @@ export function withMeasure(inner: ObjectStore, report: (event: StoreEvent) => v
         return { next: () => attempt('list', prefix, () => pages.next(), none) };
       },
     }),
+    ...wrapVault(inner.vault, (key, _, work) => attempt('probe', key, work, none)),
     ...(inner.lockedForMs && { lockedForMs: (o) => attempt('probe', '', () => inner.lockedForMs!(o), none) }),
     ...(inner.localPath && { localPath: inner.localPath.bind(inner) }),
     close: () => inner.close(),

@@ -105,12 +105,41 @@ export interface ObjectStore {
    *  whoever may delete can. */
   lockedForMs?(options?: CallOptions): Promise<number>;
 
+  /** Only where what is overwritten or deleted can be kept. */
+  readonly vault?: StoreVault;
+
   /** Where the object lies in the local file system, when it does: lets workers read it without a copy through this port. */
   localPath?(key: StoreKey): string;
 
   /** Waits until calls that were given up (aborted, timed out) are really over, and frees sockets. */
   close(): Promise<void>;
 }
+
+export type KeyKind = 'object' | 'register';
+
+/** `isMarker`: no version, but the word that what is older was deleted. */
+export type KeptVersion = {
+  readonly key: StoreKey;
+  readonly kind: KeyKind;
+  readonly versionId: string;
+  readonly isMarker: boolean;
+  readonly sizeBytes: number;
+};
+
+/** What a bucket with versions can do besides, and one with Object Lock. */
+export type StoreVault = {
+  /** All that is kept below a prefix, key by key, the newest first. */
+  versions(prefix: StoreKey, options?: CallOptions): AsyncIterable<KeptVersion>;
+  /** Of one key, the newest first. Empty: the store keeps no versions, or never had it. */
+  versionsOf(key: StoreKey, kind: KeyKind, options?: CallOptions): Promise<readonly KeptVersion[]>;
+  /** Undefined when the store definitely does not have it any more. */
+  getVersion(version: KeptVersion, options?: CallOptions): Promise<Uint8Array | undefined>;
+  /** Nobody at all can delete the bytes of an object or the value of a register before that moment, in milliseconds; a lock that is longer
+   *  stays. 'missing': there is none. STORE_NO_OBJECT_LOCK. */
+  lock(key: StoreKey, kind: KeyKind, untilMs: number, options?: CallOptions): Promise<'locked' | 'missing'>;
+  /** The latest end of the locks of its versions; undefined when somebody can delete all of them. */
+  lockedUntilMs(key: StoreKey, kind: KeyKind, options?: CallOptions): Promise<number | undefined>;
+};
 
 export type StoreFacts = {
   readonly conditionalWrites: true;

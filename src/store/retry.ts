@@ -9,6 +9,7 @@
 import { type Fault, isFault } from '../base/faults.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { Timing } from './timing.ts';
+import { wrapVault } from './wrap-vault.ts';
 
 export type RetryOptions = {
   readonly attemptsMax: number;
@@ -37,6 +38,7 @@ export function withRetry(inner: ObjectStore, options: RetryOptions, timing: Tim
         return { next: () => call(o?.signal, () => pages.next()) };
       },
     }),
+    ...wrapVault(inner.vault, (_, o, work) => call(o?.signal, work)),
     ...(inner.lockedForMs && { lockedForMs: (o) => call(o?.signal, () => inner.lockedForMs!(o)) }),
     ...(inner.localPath && { localPath: inner.localPath.bind(inner) }),
     close: () => inner.close(),

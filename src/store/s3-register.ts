@@ -82,6 +82,12 @@ export class S3Registers {
     return (await this.#bucket.get(name, '0-0', signal)) !== undefined;
   }
 
+  /** Of the version that is the value; empty when there is none. */
+  async versionIds(name: string, signal: AbortSignal | undefined): Promise<string[]> {
+    const valid = await this.#valid(name, signal);
+    return valid === undefined ? [] : [valid.versionId];
+  }
+
   async #offer(swap: Swap): Promise<SwapResult> {
     const { name, id, base, from, signal } = swap;
     const tried = new Set<Form>();

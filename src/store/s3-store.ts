@@ -19,12 +19,14 @@ import {
   type RegisterValue,
   type StoreFacts,
   type StoreKey,
+  type StoreVault,
   type SwapResult,
 } from './object-store.ts';
 import { S3Bucket, type S3Credentials } from './s3-bucket.ts';
 import { probeConditions } from './s3-probe.ts';
 import { S3Registers } from './s3-register.ts';
 import { S3_TIMEOUTS, type S3Timeouts } from './s3-timeouts.ts';
+import { S3Vault } from './s3-vault.ts';
 import { objectLockOf, type S3Version, versionsOf } from './s3-versions.ts';
 import { checkKey, isStoreKey, splitPrefix } from './store-key.ts';
 
@@ -47,6 +49,7 @@ export function openS3Store(options: S3StoreOptions): ObjectStore {
 
 class S3Store implements ObjectStore {
   readonly location: string;
+  readonly vault: StoreVault;
   readonly #bucket: S3Bucket;
   readonly #registers: S3Registers;
   readonly #prefix: string;
@@ -64,6 +67,7 @@ class S3Store implements ObjectStore {
       concurrency: options.concurrency ?? CONCURRENCY,
     });
     this.#registers = new S3Registers(this.#bucket);
+    this.vault = new S3Vault(this.#bucket, this.#registers, this.#prefix);
   }
 
   async put(key: StoreKey, bytes: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'> {

@@ -64,6 +64,20 @@ export async function* versionsOf(bucket: S3Bucket, name: string, signal: AbortS
   } while (after !== undefined);
 }
 
+/** All below a prefix, in the order of their names. */
+export async function* versionsBelow(
+  bucket: S3Bucket,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<S3Version & { readonly key: string }> {
+  let after: Place | undefined;
+  do {
+    const page: Page = await versionPage(bucket, prefix, after, signal);
+    yield* page.entries;
+    after = page.next;
+  } while (after !== undefined);
+}
+
 type Place = { readonly key: string; readonly versionId: string };
 type Entry = S3Version & { readonly key: string };
 type Page = { readonly entries: readonly Entry[]; readonly next: Place | undefined };
