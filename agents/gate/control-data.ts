@@ -16,13 +16,13 @@ export type ControlData = {
 
 export function readControlData(programs: string, dataDirectory: string, owner: FileOwner | undefined): ControlData {
   const program = join(programs, 'pg_controldata');
-  const { status, stdout, stderr } = spawnSync(program, ['-D', dataDirectory], {
+  const { status, stdout, stderr, error } = spawnSync(program, ['-D', dataDirectory], {
     ...owner,
     encoding: 'utf8',
     env: { LC_ALL: 'C' },
     cwd: '/',
   });
-  if (status !== 0) throw new Fault('GATE_SERVER_FAILED', `${program} failed: ${(stderr ?? '').trim()}`);
+  if (status !== 0) throw new Fault('GATE_SERVER_FAILED', `${program} failed: ${error?.message ?? stderr.trim()}`);
   const line = (name: string): string => {
     const found = stdout.split('\n').find((one) => one.startsWith(`${name}:`));
     if (found === undefined) throw new Fault('GATE_SERVER_FAILED', `${program} does not say "${name}"`);

@@ -13,6 +13,7 @@ import { dumpAndLoad } from './dump-and-load.ts';
 import { identifier, literal } from './replication-client.ts';
 import type { RestoredCluster } from './restore.ts';
 import { inSandbox, type SandboxRestore } from './sandbox.ts';
+import { mustHaveClients } from './server-programs.ts';
 
 const ENDINGS_MAX = 300;
 const ENDING_MS = 100;
@@ -50,8 +51,9 @@ export type CopiedObjects = {
   readonly loadMs: number;
 };
 
-/** TARGET_OCCUPIED, before anything is read, when the new name is taken. */
+/** Before anything is read: TARGET_OCCUPIED when the new name is taken, USAGE when there is no pg_dump. */
 export async function copyObjects(wish: ObjectsWish): Promise<CopiedObjects> {
+  mustHaveClients(wish.programs, 'pg_dump', 'psql');
   await mustBeFree(wish);
   return inSandbox({ ...wish, settings: {} }, async (copy) => {
     const began = performance.now();

@@ -37,6 +37,14 @@ export function checkPrograms(programs: string, { version }: ServerFacts): void 
     );
 }
 
+/** The clients beside the server's programs: some packages bring the server alone, and others the clients apart. */
+export function mustHaveClients(programs: string, ...names: readonly string[]): void {
+  const missing = names.filter((name) => !existsSync(join(programs, name)));
+  if (missing.length === 0) return;
+  const hint = "Install PostgreSQL's clients of that version as well, or name a directory that has both with --bin-dir.";
+  throw new Fault('USAGE', `There is no ${missing.join(' and no ')} in ${programs}`, { hint });
+}
+
 /** Undefined: there is no server program. */
 function versionIn(programs: string): { readonly text: string; readonly major: number } | undefined {
   const postgres = join(programs, 'postgres');

@@ -123,6 +123,9 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
     const breaking = copy(cluster, { kind: 'latest' }, { chosen, into: server.address(), programs: broken });
     await expect(breaking).rejects.toThrow(/could not be read: disk on fire/);
     expect(await schemas('postgres')).toEqual([]);
+    rmSync(join(broken, 'pg_dump'));
+    const without = copy(cluster, { kind: 'latest' }, { chosen, into: server.address(), programs: broken });
+    await expect(without).rejects.toMatchObject({ code: 'USAGE', message: `There is no pg_dump in ${broken}` });
     const whole = await copy(cluster, { kind: 'latest' }, { chosen, into: server.address() });
     expect([...whole.rows.values()]).toEqual([20001]);
     // As a person does it.
