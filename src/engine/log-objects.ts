@@ -3,13 +3,14 @@
 // Each object is sealed with keys of its own, derived from its epoch's and its name: so a nonce is never used twice, and an object in the
 // place of another one does not open.
 
-import zlib from 'node:zlib';
+import { setImmediate } from 'node:timers/promises';
 import { Fault, isFault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import { openOnce, sealOnce, TAG_BYTES } from '../codec/aead.ts';
 import { objectId } from '../codec/chunk-id.ts';
 import { deriveKey } from '../codec/derive.ts';
-import { announcedLength, compressFrame, decompressFrame } from '../codec/zstd-frame.ts';
+import { Compressor, compressBound } from '../codec/zstd.ts';
+import { compressFrame, decompressFrame } from '../codec/zstd-frame.ts';
 import type { RetiredEpoch } from '../format/log-catalogue.ts';
 import {
   decodeLogData,
@@ -164,19 +165,19 @@ function openIndex({ parameters }: OpenedRepository, keys: EpochKeys, key: strin
   return decodeLogIndex(plain, what);
 }
 
-/** Off the main thread, several at a time. */
+/** As frames that say how long their content is, or nobody reads them. Others have their turn between two. */
 async function compressPieces(bytes: Uint8Array): Promise<Uint8Array[]> {
-  const pieces: Promise<Uint8Array>[] = [];
-  for (let at = 0; at < bytes.length; at += LOG_PIECE_BYTES) pieces.push(compress(bytes.subarray(at, at + LOG_PIECE_BYTES)));
-  return Promise.all(pieces);
-}
-
-function compress(piece: Uint8Array): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const params = { [zlib.constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL };
-    zlib.zstdCompress(piece, { params }, (error, frame) => {
-      if (error !== null) reject(error);
-      else resolve(announcedLength(frame) === piece.length ? frame : compressFrame(piece));
-    });
-  });
+  const pieces: Uint8Array[] = [];
+  const compressor = new Compressor(ZSTD_LEVEL);
+  const target = Buffer.allocUnsafeSlow(compressBound(Math.min(bytes.length, LOG_PIECE_BYTES)));
+  try {
+    for (let at = 0; at < bytes.length; at += LOG_PIECE_BYTES) {
+      if (at > 0) await setImmediate();
+      const length = compressor.compress(target, bytes.subarray(at, at + LOG_PIECE_BYTES));
+      pieces.push(Buffer.from(target.subarray(0, length)));
+    }
+  } finally {
+    compressor.close();
+  }
+  return pieces;
 }
