@@ -31,7 +31,7 @@ import { openSnapshot } from '../repository/snapshots.ts';
 import { sessionOfBlock } from './block-set.ts';
 import { KnownSessions } from './known-sessions.ts';
 import { ReadableBlocks } from './readable-blocks.ts';
-import { checkIndexedPacks, type GrantedPack, isOwn } from './session-checks.ts';
+import { checkIndexedPacks, type GrantedPack, isOwn, UnseenPacks } from './session-checks.ts';
 import type { StoreDoor } from './session-door.ts';
 import type { HeldIndex, SessionIndex } from './session-index.ts';
 import { SessionMap } from './session-map.ts';
@@ -72,6 +72,7 @@ export class OpenSession {
   readonly #session: Uint8Array;
   readonly #assetId: Uint8Array;
   readonly #granted = new Map<string, GrantedPack>();
+  readonly #unseen: UnseenPacks;
   readonly #indexes = new Map<string, IndexRef>();
   readonly #sessions: KnownSessions;
   readonly #map: SessionMap;
@@ -89,6 +90,7 @@ export class OpenSession {
     this.#signMs = parts.now().getTime();
     this.#session = unhex(parts.session.name);
     this.#assetId = parts.repository.keyring.assetId(parts.asset.name);
+    this.#unseen = new UnseenPacks(parts.repository.store, this.#stop.signal);
     this.#sessions = new KnownSessions(parts.catalog, parts.agent);
     this.#map = new SessionMap({
       repository: parts.repository,
@@ -172,8 +174,11 @@ export class OpenSession {
       if (this.#granted.size >= PACKS_MAX) throw new Fault('SESSION_REFUSED', `The session ${this.name} has ${PACKS_MAX} packs`);
       quota.take(tenant, lengthBytes);
       journal.addLine({ id: pack, firstBlock, kind });
-      this.#granted.set(pack, { kind, lengthBytes, isStored: false, isIndexed: false });
+      const granted: GrantedPack = { kind, lengthBytes, isStored: false, isIndexed: false };
+      this.#granted.set(pack, granted);
+      this.#unseen.add(pack, granted);
     }
+    this.#unseen.look();
     const grants = packs.map(({ pack, lengthBytes, sha256 }) =>
       door.put({ session: this.name, key: packKey(unhex(pack)), lengthBytes, sha256 }),
     );

@@ -10,10 +10,13 @@ import { Fault } from '../base/faults.ts';
 import { directoryOf, type IndexedPack } from '../format/index-object.ts';
 import { type PackDirectory, type PackKind, SESSION_BYTES } from '../format/pack.ts';
 import { bytesEqual } from '../model/reference.ts';
-import { hex, packKey } from '../repository/layout.ts';
+import { hex, packKey, unhex } from '../repository/layout.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 
 const SIZES_IN_FLIGHT_MAX = 16;
+/** An agent stores some packs at a time. */
+const ON_THEIR_WAY_MAX = 6;
+const LOOKS_MAX = 2;
 
 export type GrantedPack = {
   readonly kind: PackKind;
@@ -25,6 +28,38 @@ export type GrantedPack = {
 };
 
 export type PackOwner = { readonly session: Uint8Array; readonly assetId: Uint8Array };
+
+/** Packs that were granted and may be on their way. Those that were granted a while ago are looked for while others come, so that an index object
+ *  waits for the last ones only. What is not seen here is looked for then. */
+export class UnseenPacks {
+  readonly #store: ObjectStore;
+  readonly #signal: AbortSignal;
+  /** In the order of their grants. */
+  readonly #packs: { readonly id: string; readonly granted: GrantedPack }[] = [];
+
+  constructor(store: ObjectStore, signal: AbortSignal) {
+    this.#store = store;
+    this.#signal = signal;
+  }
+
+  add(id: string, granted: GrantedPack): void {
+    this.#packs.push({ id, granted });
+  }
+
+  /** Does not wait. Few at a time, whatever an agent asks for. */
+  look(): void {
+    for (let n = 0; n < LOOKS_MAX && this.#packs.length > ON_THEIR_WAY_MAX; n++) {
+      const { id, granted } = this.#packs.shift()!;
+      if (granted.isStored) continue;
+      this.#store.size(packKey(unhex(id)), { signal: this.#signal }).then(
+        (bytes) => {
+          granted.isStored ||= bytes === granted.lengthBytes;
+        },
+        () => {}, // Whoever needs to know asks again.
+      );
+    }
+  }
+}
 
 /** SESSION_REFUSED. */
 export async function checkIndexedPacks(
