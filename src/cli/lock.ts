@@ -43,7 +43,8 @@ export async function lock(invocation: Invocation): Promise<number> {
     const { locked, skipped, missing, until } = await lockContents({
       store,
       keyring,
-      lockMs: days * DAY_MS,
+      // The next run is a day away.
+      lockMs: (days + 1) * DAY_MS,
       slackMs: slackDays * DAY_MS,
       now: new Date(),
       marks,

@@ -171,6 +171,6 @@ export function copiesExplanation(
       ? 'Set up the site and its replication, or take the copy out of the policy.'
       : lagMs > maxLagMs
         ? 'Check the link and the replication to the site.'
-        : 'Turn on object lock there, for at least as long as the policy says.';
+        : 'Turn on object lock there, by default for at least as long as the policy says, and run "holdfast lock" there daily.';
   return { cause: `${causes[0]!.charAt(0).toUpperCase()}${causes.join('; ').slice(1)}`, action };
 }

@@ -178,7 +178,7 @@ class EraseWork {
         order: run.parameters['order'] as ErasureOrder,
         run: run.id,
         destroyed,
-        remains: [...remainsOf({ location, sites, hasObjectLock: facts.hasObjectLock })],
+        remains: [...remainsOf({ location, sites, ...facts })],
         at: this.#at,
         program: erasure.program,
       },

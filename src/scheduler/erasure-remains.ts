@@ -2,15 +2,20 @@
 
 import type { Remaining } from '../model/erasure.ts';
 
-export type RemainsOf = { readonly location: string; readonly sites: readonly string[]; readonly hasObjectLock: boolean };
+export type RemainsOf = {
+  readonly location: string;
+  readonly sites: readonly string[];
+  readonly hasObjectLock: boolean;
+  readonly lockedUntil?: string | undefined;
+};
 
-export function remainsOf({ location, sites, hasObjectLock }: RemainsOf): readonly Remaining[] {
+export function remainsOf({ location, sites, hasObjectLock, lockedUntil }: RemainsOf): readonly Remaining[] {
   const replicas =
     sites.length === 0
       ? 'wherever one was made'
       : `at the sites that policies name (${sites.join(', ')}), and wherever else one was made`;
   return [
-    ...(hasObjectLock ? locked(location) : []),
+    ...(hasObjectLock ? locked(location, lockedUntil) : []),
     {
       what: 'replicas',
       where: replicas,
@@ -38,12 +43,16 @@ export function remainsOf({ location, sites, hasObjectLock }: RemainsOf): readon
   ];
 }
 
-function locked(location: string): readonly Remaining[] {
+function locked(location: string, until: string | undefined): readonly Remaining[] {
   return [
     {
       what: 'locked-ciphertext',
       where: location,
-      means: 'The store keeps versions of deleted objects to the end of their lock. They are ciphertext, and its key is destroyed.',
+      means: `The store keeps versions of deleted objects ${
+        until === undefined
+          ? 'until a rule of it drops them; none was locked'
+          : `to the end of their locks, the last of which ends on ${until}`
+      }. They are ciphertext, and its key is destroyed.`,
     },
     {
       what: 'locked-backups',

@@ -137,6 +137,8 @@ export type StoreVault = {
   /** Nobody at all can delete the bytes of an object or the value of a register before that moment, in milliseconds; a lock that is longer
    *  stays. 'missing': there is none. STORE_NO_OBJECT_LOCK. */
   lock(key: StoreKey, kind: KeyKind, untilMs: number, options?: CallOptions): Promise<'locked' | 'missing'>;
+  /** Until when nobody can delete this version, in milliseconds; undefined when somebody can. */
+  lockOf(version: KeptVersion, options?: CallOptions): Promise<number | undefined>;
   /** The latest end of the locks of its versions; undefined when somebody can delete all of them. */
   lockedUntilMs(key: StoreKey, kind: KeyKind, options?: CallOptions): Promise<number | undefined>;
 };

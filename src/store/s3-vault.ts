@@ -50,6 +50,10 @@ export class S3Vault implements StoreVault {
     return ids.length === 0 ? 'missing' : 'locked';
   }
 
+  async lockOf({ key, kind, versionId, isMarker }: KeptVersion, options?: CallOptions): Promise<number | undefined> {
+    return isMarker ? undefined : lockedUntil(this.#bucket, this.#name(key, kind), versionId, options?.signal);
+  }
+
   async lockedUntilMs(key: StoreKey, kind: KeyKind, options?: CallOptions): Promise<number | undefined> {
     const name = this.#name(key, kind);
     let latest: number | undefined;

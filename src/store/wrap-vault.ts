@@ -14,6 +14,7 @@ export function wrapVault(
       versionsOf: (key, kind, o) => pass(key, o, () => vault.versionsOf(key, kind, o)),
       getVersion: (version, o) => pass(version.key, o, () => vault.getVersion(version, o)),
       lock: (key, kind, untilMs, o) => pass(key, o, () => vault.lock(key, kind, untilMs, o)),
+      lockOf: (version, o) => pass(version.key, o, () => vault.lockOf(version, o)),
       lockedUntilMs: (key, kind, o) => pass(key, o, () => vault.lockedUntilMs(key, kind, o)),
     },
   };

@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { forEachBounded } from '../base/bounded.ts';
 import { isFault } from '../base/faults.ts';
+import { type Instant, instantOf } from '../model/instant.ts';
 import {
   CONDEMNED_PREFIX,
   HEAD_REGISTER,
@@ -22,9 +23,10 @@ import {
 import { keyIds, readParameters } from '../repository/open.ts';
 import { REPLICA_REGISTER } from '../repository/replica-mark.ts';
 import { UNSOUND_PREFIX } from '../repository/unsound.ts';
-import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { CallOptions, KeptVersion, ObjectStore } from '../store/object-store.ts';
 
 const DELETES_IN_FLIGHT_MAX = 16;
+const LOCKS_ASKED_WINDOW = 256;
 /** Of a repository; see "Objects" in src/format/README.md. */
 const PREFIXES = [PACKS_PREFIX, INDEX_PREFIX, CONDEMNED_PREFIX, UNSOUND_PREFIX, 'log/', SESSION_KEYS_PREFIX, KEYS_PREFIX];
 const LOGS_PREFIX = 'logs/';
@@ -37,11 +39,19 @@ export type RepositoryFacts = {
   readonly keys: readonly string[];
   /** The store keeps what is deleted until a lock ends. */
   readonly hasObjectLock: boolean;
+  /** The last of its locks ends then: every version that there is was asked. */
+  readonly lockedUntil?: Instant;
 };
 
 export async function factsOf(store: ObjectStore, options?: CallOptions): Promise<RepositoryFacts> {
   const { objectLock } = await store.probe(options);
-  const facts = { keys: await keyIds(store, options), hasObjectLock: objectLock === 'available' };
+  const hasObjectLock = objectLock === 'available';
+  const lastMs = hasObjectLock ? await lastLockMs(store, options) : undefined;
+  const facts = {
+    keys: await keyIds(store, options),
+    hasObjectLock,
+    ...(lastMs !== undefined && { lockedUntil: instantOf(new Date(lastMs)) }),
+  };
   try {
     const { parameters } = await readParameters(store, options);
     return { ...facts, id: hex(parameters.id) };
@@ -49,6 +59,23 @@ export async function factsOf(store: ObjectStore, options?: CallOptions): Promis
     if (!isFault(error, 'FORMAT_NOT_A_REPOSITORY')) throw error;
     return { ...facts, id: undefined };
   }
+}
+
+/** Of all versions that are kept, under a deletion too. */
+async function lastLockMs({ vault }: ObjectStore, options?: CallOptions): Promise<number | undefined> {
+  let lastMs: number | undefined;
+  let window: KeptVersion[] = [];
+  const ask = async (): Promise<void> => {
+    await forEachBounded(window, DELETES_IN_FLIGHT_MAX, async (version) => {
+      const untilMs = await vault!.lockOf(version, options);
+      if (untilMs !== undefined && untilMs > (lastMs ?? 0)) lastMs = untilMs;
+    });
+    window = [];
+  };
+  if (vault === undefined) return undefined;
+  for await (const version of vault.versions('', options)) if (window.push(version) === LOCKS_ASKED_WINDOW) await ask();
+  await ask();
+  return lastMs;
 }
 
 /** Answers the ids of those that were there. */

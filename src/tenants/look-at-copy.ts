@@ -7,6 +7,7 @@
 import { isFault } from '../base/faults.ts';
 import { instantOf } from '../model/instant.ts';
 import type { CopySite, Replica } from '../model/replica.ts';
+import { REPOSITORY_OBJECT } from '../repository/layout.ts';
 import { registerCodec } from '../repository/register-codec.ts';
 import { Registers } from '../repository/registers.ts';
 import { readReplicaMark } from '../repository/replica-mark.ts';
@@ -56,7 +57,7 @@ export async function lookAtCopy(
     if (mark === undefined) return none;
     const head = await new Registers(store, codec, random).readHead({ signal });
     const snapshots = head?.value.snapshots ?? [];
-    const lockedMs = (await store.lockedForMs?.({ signal })) ?? 0;
+    const lockedMs = await lockedForMs(store, now(), signal);
     const replica: Replica = {
       site,
       state: mark.state,
@@ -70,4 +71,12 @@ export async function lookAtCopy(
   } finally {
     await store.close();
   }
+}
+
+/** What arrives is locked by the bucket, what is there by "holdfast lock", which locks the object `repository` last: the shorter of both. */
+export async function lockedForMs(store: ObjectStore, now: Date, signal: AbortSignal): Promise<number> {
+  const arrivingMs = (await store.lockedForMs?.({ signal })) ?? 0;
+  if (arrivingMs === 0 || store.vault === undefined) return arrivingMs;
+  const untilMs = (await store.vault.lockedUntilMs(REPOSITORY_OBJECT, 'object', { signal })) ?? 0;
+  return Math.floor(Math.max(0, Math.min(arrivingMs, untilMs - now.getTime())) / 1000) * 1000;
 }

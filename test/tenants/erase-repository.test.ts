@@ -12,7 +12,9 @@ import { markUnsound } from '../../src/repository/unsound.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { openStore } from '../../src/store/open.ts';
 import { deleteContent, deleteKeys, factsOf } from '../../src/tenants/erase-repository.ts';
+import { lockedForMs } from '../../src/tenants/look-at-copy.ts';
 import { startS3 } from '../support/ceph.ts';
+import { LockedBucket } from '../support/locked-bucket.ts';
 import { newLogWriter, RECORD, writeLog } from '../support/log-asset.ts';
 import { backUpTree, PASSPHRASE, processFacts, writeSampleTree } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -119,4 +121,31 @@ describe.each([
     await repository.close();
     await gone.close();
   });
+});
+
+it.runIf(s3 !== undefined)('names the day on which the last lock ends, and the store keeps it', async () => {
+  const { endpoint, credentials, region } = s3!;
+  const bucket = await LockedBucket.create(s3!, 'erase-locked', 2);
+  onTestFinished(() => bucket.close());
+  const store = await openStore(`s3+${endpoint}/${bucket.name}/bureau`, { credentials, region });
+  const before = Date.now();
+  const options = { store, passphrase: PASSPHRASE, cacheDirectory: scratchDirectory(), process: processFacts() };
+  const repository = await Repository.init({ ...options, label: 'bureau' });
+  const signal = new AbortController().signal;
+  const day = 86_400_000;
+  // As long as the bucket locks what arrives, less what has passed since the object was put: never more.
+  expect(await lockedForMs(store, new Date(before + day / 2), signal)).toBeLessThan(2 * day);
+  expect(await lockedForMs(store, new Date(before + 3 * day), signal)).toBe(0);
+  await store.vault!.lock('repository', 'object', before + 5 * day, { signal });
+  expect(await lockedForMs(store, new Date(before), signal)).toBe(2 * day);
+  const { lockedUntil } = await factsOf(store);
+  expect(Math.abs(Date.parse(lockedUntil!) - (before + 5 * day))).toBeLessThan(1000);
+  await deleteKeys(store);
+  await deleteContent(store, { objects: 0, bytes: 0 });
+  expect((await factsOf(store)).id).toBeUndefined();
+  const kept = await bucket.versions('bureau/');
+  expect(kept.some(({ key }) => key.startsWith('bureau/keys/'))).toBe(true);
+  for (const { key, versionId } of kept) expect(await bucket.delete(key, versionId), key).toBe(false);
+  expect((await factsOf(store)).lockedUntil, 'also of what is deleted').toBe(lockedUntil);
+  await repository.close();
 });
