@@ -12,7 +12,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { AgentHome } from '../agents/host/agent-home.ts';
 import { enrolAgent } from '../agents/host/host-agent.ts';
-import { openAgent } from '../agents/host/open-agent.ts';
+import { type OpenAgentOptions, openAgent } from '../agents/host/open-agent.ts';
 import { buildApi } from './api/app.ts';
 import { API_CONFIG_DEFAULT } from './api/config.ts';
 import { LOG_OPTIONS } from './api/log.ts';
@@ -69,6 +69,8 @@ export type ServiceOptions = {
   readonly trustedProxies: readonly string[];
   readonly channelsFile: string | undefined;
   readonly hasLocalAgent: boolean;
+  /** The local agent looks at plans, rehearses them and carries them out; undefined: it does not. */
+  readonly localPlans: Pick<OpenAgentOptions, 'siteConfig' | 'drillDirectory' | 'variables'> | undefined;
   readonly hasScheduler: boolean;
   readonly logLevel: string;
   /** How long runs and events that are over are remembered; undefined: as src/scheduler/history.ts says. */
@@ -336,6 +338,7 @@ async function startLocalAgent(
     service: url.local,
     // Never its own repository, catalogue and keys.
     neverBackUp: [options.home],
+    ...options.localPlans,
   });
   const stopping = new AbortController();
   const running = run(stopping.signal).catch((error: unknown) => log.error({ err: error }, 'the local agent ended'));

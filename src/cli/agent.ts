@@ -4,25 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { DrillLook } from '../../agents/host/run-messages.ts';
-import type { Environment } from './environment.ts';
+import { agentVariables } from './agent-variables.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
-
-/** To the programs that carry out plans: where to find programs, and how stores are reached. */
-const PASSED_ON = [
-  'PATH',
-  'HOME',
-  'LANG',
-  'TZ',
-  'TMPDIR',
-  'NODE_EXTRA_CA_CERTS',
-  'AWS_ACCESS_KEY_ID',
-  'AWS_SECRET_ACCESS_KEY',
-  'AWS_SESSION_TOKEN',
-  'AWS_REGION',
-  'AWS_DEFAULT_REGION',
-];
 
 export async function agent(invocation: Invocation): Promise<number> {
   const { options } = invocation;
@@ -78,7 +63,7 @@ async function serveRuns(invocation: Invocation): Promise<number> {
     ...(site === undefined ? {} : { siteConfig: resolve(site) }),
     ...(drills === undefined ? {} : { drillDirectory: resolve(drills) }),
     drillLooks: (['production', 'standby'] as const).flatMap((at) => options.texts(at).map((text) => lookOf(at, text))),
-    variables: chosen(environment.variables),
+    variables: agentVariables(environment.variables),
     allowHooks: options.texts('allow-hooks').map((directory) => resolve(directory)),
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(service === undefined ? {} : { service }),
@@ -94,11 +79,6 @@ function lookOf(at: DrillLook['at'], text: string): DrillLook {
   const cut = text.indexOf('=');
   if (cut < 1) throw usage(`--${at} must be ASSET=SERVER; "${text}" is not`);
   return { at, asset: text.slice(0, cut), server: text.slice(cut + 1) };
-}
-
-function chosen(variables: Environment['variables']): Record<string, string> {
-  const found = PASSED_ON.flatMap((name) => (variables[name] === undefined ? [] : [[name, variables[name]] as const]));
-  return Object.fromEntries(found);
 }
 
 function homeOf({ options, environment }: Invocation): string {

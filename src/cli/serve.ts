@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { CopySite } from '../model/replica.ts';
 import { wrongBlocks } from '../trust/allowed-sources.ts';
+import { agentVariables } from './agent-variables.ts';
 import { readListen } from './listen-address.ts';
 import { processFacts } from './open.ts';
 import { usage } from './option.ts';
@@ -25,6 +26,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     trustedProxies: proxiesOf(invocation),
     channelsFile: options.text('channels'),
     hasLocalAgent: !options.flag('no-local-agent'),
+    localPlans: plansOf(invocation),
     hasScheduler: !options.flag('no-scheduler'),
     hasNewAdminToken: options.flag('new-admin-token'),
     traceEndpoint: options.text('trace-endpoint') ?? environment.variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
@@ -53,6 +55,17 @@ export async function serve(invocation: Invocation): Promise<number> {
   output.notice('Stopping: runs of this process end or are left to be taken up.');
   await service.stop();
   return 0;
+}
+
+/** What the local agent needs for plans: as "holdfast agent" is told. */
+function plansOf({ options, environment }: Invocation) {
+  const [site, drills] = [options.text('site-config'), options.text('drill-dir')];
+  const isUseless = options.flag('no-local-agent') || site === undefined;
+  if (isUseless && (site ?? drills) !== undefined)
+    throw usage('--site-config and --drill-dir are for the local agent, --drill-dir for one with a site');
+  if (site === undefined) return undefined;
+  const variables = agentVariables(environment.variables);
+  return { siteConfig: resolve(site), drillDirectory: drills === undefined ? undefined : resolve(drills), variables };
 }
 
 /** "second=/mnt/second": where a site keeps copies of repositories. */

@@ -45,6 +45,18 @@ export const SERVICE_VERBS: readonly Verb[] = [
         help: 'where events are sent to: webhook, mail, syslog; see ops/channels.example.yaml',
       },
       { name: 'no-local-agent', kind: 'flag', help: 'do not run an agent for this host' },
+      {
+        name: 'site-config',
+        kind: 'file',
+        value: 'FILE',
+        help: "the configuration of this host's site daemon: that agent looks at plans of its site, rehearses them and carries them out",
+      },
+      {
+        name: 'drill-dir',
+        kind: 'directory',
+        value: 'DIR',
+        help: 'where the clones of drills lie while there are any (default: temporary files)',
+      },
       { name: 'no-scheduler', kind: 'flag', help: 'answer requests only; another process schedules' },
       {
         name: 'keep-history',

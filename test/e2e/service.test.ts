@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { siteConfigExample } from '../../agents/site/site-config-example.ts';
 import type { Run } from '../../src/model/run.ts';
 import { isOver } from '../../src/model/run-state.ts';
 import { CHECKOUT } from '../architecture/source-files.ts';
@@ -109,15 +110,20 @@ test('a second agent is enrolled, protects a directory and an image with the gol
 test('the local agent backs up a directory of this host right after the first start, and a copy of the home is a service of its own', async () => {
   const root = scratchDirectory();
   const home = join(root, 'service');
-  const service = await Served.start(home);
+  const site = join(root, 'site.yaml');
+  writeFileSync(site, siteConfigExample({ site: 'west', state: join(root, 'state') }));
+  const service = await Served.start(home, { args: ['--site-config', site] });
   const { base } = await tenantOf(service);
-  const [local] = (await service.get<Listed<{ id: string }>>(`${base}/agents`)).items;
+  const agents = async () => (await service.get<Listed<{ id: string; host: { planSite?: string } }>>(`${base}/agents`)).items;
+  const [local] = await agents();
   const tree = join(root, 'tree');
   mkdirSync(tree);
   writeFileSync(join(tree, 'a'), 'hello');
   const source = { kind: 'files', paths: [tree] };
   const asset = await service.post<{ id: string }>(`${base}/assets`, { name: 'here/tree', agentId: local!.id, source });
   expect((await backUp(service, base, asset.id)).state).toBe('succeeded');
+  // Plans of its site are its own to carry out.
+  expect((await agents())[0]!.host.planSite).toBe('west');
   expect(await service.stop()).toBe(0);
   const copy = join(root, 'copy');
   cpSync(home, copy, { recursive: true });
