@@ -16,6 +16,7 @@ import { openStoreOf } from './open.ts';
 import { usage } from './option.ts';
 import { REPOSITORY_PASSPHRASE, readPassphrase } from './passphrase.ts';
 import { hostOf, userOf } from './person.ts';
+import { keepLocked, lockReplica } from './replica-lock.ts';
 import type { Invocation } from './verb.ts';
 
 const PARALLEL = 8;
@@ -62,8 +63,15 @@ export async function replicaRun(invocation: Invocation): Promise<number> {
         nowMs: () => performance.now(),
         now: () => new Date(),
       });
-      if (options.flag('once')) await replication.once();
-      else await replication.follow();
+      if (options.flag('once')) {
+        await replication.once();
+        await lockReplica(invocation, source!, replica);
+      } else {
+        const ended = new AbortController();
+        const locks = { replica, isWhole: () => progress.isWhole, signal: AbortSignal.any([signal, ended.signal]) };
+        const locking = keepLocked(invocation, source!, locks);
+        await Promise.all([replication.follow().finally(() => ended.abort()), locking]);
+      }
     } finally {
       clearInterval(timer);
       output.status('');

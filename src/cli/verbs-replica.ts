@@ -31,6 +31,13 @@ export const REPLICA_VERBS: readonly Verb[] = [
         kind: 'flag',
         help: 'the place was the repository before a failover: it becomes a replica, and keeps what only it has',
       },
+      {
+        name: 'lock-days',
+        kind: 'count',
+        min: 1,
+        value: 'N',
+        help: 'lock what the replica holds for so many days from now, twice a day: see "holdfast lock"',
+      },
       PARALLEL,
     ],
     examples: [

@@ -23,7 +23,10 @@ export const Replica = Type.Object(
       Type.Unsafe<Instant>({ ...Instant, description: 'when the oldest of them was finished; absent when none is lacking' }),
     ),
     lockedForSeconds: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'for how long nobody can delete there what arrives and what is there; absent: it can be deleted' }),
+      Type.Integer({
+        minimum: 0,
+        description: 'for how long nobody can delete there what arrives and what is there; absent: it can be deleted',
+      }),
     ),
     seenAt: Type.Optional(Instant),
     trouble: Type.Optional(Type.String({ maxLength: 1000, description: 'why it could not be looked at' })),

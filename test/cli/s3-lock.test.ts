@@ -112,4 +112,24 @@ describe.runIf(s3 !== undefined)('a repository in a bucket with Object Lock', ()
     expect(holdfast.summary(['lock', '--days', '1'], options)).toMatchObject({ missing: 0 });
     bucket.close();
   });
+
+  it('keeps a replica that is locked by itself, whatever lies at the source', async () => {
+    const bucket = await LockedBucket.create(s3!, 'lock-replica', 1);
+    const holdfast = newHoldfast();
+    const { HOLDFAST_REPO: replica, ...credentialsOnly } = at(bucket.name).variables;
+    holdfast.ok(['init']);
+    holdfast.file('tree/f', seededBytes(200_000, 1));
+    holdfast.ok(['backup', holdfast.path('tree')]);
+    const copied = holdfast.lines(['replica', 'run', '--once', '--to', replica, '--lock-days', '2'], {
+      variables: credentialsOnly,
+    });
+    const lock = copied.find(({ kind }) => kind === 'lock');
+    expect(lock).toMatchObject({ missing: 0 });
+    expect(lock?.locked).toBeGreaterThan(4);
+    expect(holdfast.summary(['lock', '--days', '2', '--all'], at(bucket.name))).toMatchObject({ missing: 0 });
+    const packs = await bucket.versions('r/packs/');
+    expect(packs.length).toBeGreaterThan(0);
+    for (const { key, versionId } of packs) expect(await bucket.delete(key, versionId)).toBe(false);
+    bucket.close();
+  });
 });
