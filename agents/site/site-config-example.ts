@@ -34,6 +34,8 @@ databases:
     repository:
       location: /srv/holdfast/repository
       passphraseFile: /etc/holdfast/passphrase
+    # Where its bucket has Object Lock: whatever can be restored from it is kept locked for so long from now on, by this daemon.
+    # immutability: 30d
     # The repository of the other site. While this site is not the one that writes, the daemon keeps a copy of it in "repository".
     # copyFrom:
     #   location: s3+https://s3.site-b.example.org/bucket/repository

@@ -57,6 +57,9 @@ const Database = closed(
       ),
     ),
     baseEvery: may(duration('how old the newest base backup may become (absent: 24h)')),
+    immutability: may(
+      duration('for how long nobody shall be able to delete what "repository" holds: it is kept locked (absent: not)'),
+    ),
   },
   'a database, with asset, incarnation, dataDirectory, programs, connection, repository',
 );

@@ -13,6 +13,7 @@ import type { LogEnd, Member } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { DAY_MS, parseDuration } from '../../src/policy/duration.ts';
 import type { Registry } from '../../src/registry/registry.ts';
+import { KeptLocks } from '../../src/replica/kept-locks.ts';
 import type { OpenedRepository } from '../../src/repository/open.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { bootMs } from '../gate/boot-clock.ts';
@@ -116,7 +117,7 @@ export class SiteDaemon {
 
   #databaseOf(database: DatabaseConfig): SiteDatabase {
     const { config, pair, openPlace, openCopy, program, helper, threads, now } = this.#options;
-    const { asset, incarnation, connection, slot = SLOT, repository: place, copyFrom, baseEvery } = database;
+    const { asset, incarnation, connection, slot = SLOT, repository: place, copyFrom, baseEvery, immutability } = database;
     const address = parseServerAddress(connection, {}, accountName());
     const repository = new SiteRepository(place, asset, openPlace);
     const baseEveryMs = baseEvery === undefined ? DAY_MS : parseDuration(baseEvery)!;
@@ -131,6 +132,15 @@ export class SiteDaemon {
       capture: new DatabaseCapture(capture),
       replica:
         copyFrom === undefined ? undefined : new DatabaseReplica({ open: () => openCopy(copyFrom, place), nowMs: bootMs, now }),
+      locks:
+        immutability === undefined
+          ? undefined
+          : new KeptLocks({
+              promisedMs: parseDuration(immutability)!,
+              directory: join(config.state, 'locks'),
+              nowMs: bootMs,
+              now,
+            }),
       standby: new DatabaseStandby({ dataDirectory: database.dataDirectory, address, repository, program: helper, now }),
       seals: new SealFile(join(config.state, 'seals', `${incarnation}.json`)),
       ask: async (candidate, request, signal) => (await this.#clients.get(candidate)?.promise(asset, request, { signal })) ?? false,

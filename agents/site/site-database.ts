@@ -12,6 +12,7 @@ import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { DatabaseStatus, ReplicaState, StandbyState } from '../../src/dr/site-control.ts';
 import type { WriterRecord } from '../../src/dr/writer-record.ts';
 import type { WriterRegister } from '../../src/dr/writer-register.ts';
+import type { KeptLocks } from '../../src/replica/kept-locks.ts';
 import { type GateOptions, StartGate } from '../gate/start-gate.ts';
 import type { ServerAddress } from '../postgres/connection-string.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
@@ -28,6 +29,7 @@ const LOOK_MS = 500;
 const STORED_LOOK_MS = 5_000;
 const STANDBY_LOOK_MS = 2_000;
 const RETRY_MS = 1_000;
+const LOCKS_LOOK_MS = 5_000;
 
 /** It may be well; who promotes it has to know. */
 const FOREIGN_STANDBY: StandbyState = {
@@ -49,6 +51,8 @@ export type SiteDatabaseOptions = {
   /** Undefined: nothing is copied here by this daemon. */
   readonly replica: DatabaseReplica | undefined;
   readonly standby: DatabaseStandby;
+  /** Undefined: nothing is locked by this daemon. */
+  readonly locks: KeptLocks | undefined;
   readonly seals: SealFile;
   readonly ask: GateOptions['ask'];
   readonly now: () => Date;
@@ -108,6 +112,7 @@ export class SiteDatabase {
       this.#repeat('protection', TEND_MS, over.signal, () => this.#tend(over.signal)),
       this.#repeat('server', LOOK_MS, over.signal, () => this.#look(over.signal)),
       this.#repeat('repository', STORED_LOOK_MS, over.signal, () => this.#lookAtStored(over.signal)),
+      this.#repeat('locks', LOCKS_LOOK_MS, over.signal, () => this.#keepLocked(over.signal)),
       this.#repeat('standby', STANDBY_LOOK_MS, over.signal, () => this.options.standby.look(over.signal)),
     ];
     await this.#repeat('gate', RETRY_MS, signal, () => this.#guard(signal));
@@ -256,6 +261,20 @@ export class SiteDatabase {
     this.#log = await repository.log(signal);
     this.#base = await repository.base(signal);
     this.#replicaState = await repository.replica(now(), signal);
+  }
+
+  /** What stands here, this site's own or a replica; not before the first copy is whole. */
+  async #keepLocked(signal: AbortSignal): Promise<void> {
+    const { locks, repository, config } = this.options;
+    if (locks === undefined || this.#replicaState?.state === 'seeding') return;
+    const { store, keyring } = await repository.open();
+    await locks.tend(store, keyring, signal);
+    const { length } = locks.missing;
+    if (length > 0)
+      throw new Fault(
+        'REPOSITORY_DAMAGED',
+        `${length} objects that are needed were deleted from ${config.repository.location}; run "holdfast undelete"`,
+      );
   }
 
   async #repeat(what: string, everyMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

@@ -3,43 +3,20 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isFault } from '../base/faults.ts';
-import { LockProgress, lockContents } from '../replica/lock-contents.ts';
-import { LockMarks } from '../replica/lock-marks.ts';
+import { KeptLocks } from '../replica/kept-locks.ts';
 import { hex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import type { ObjectStore } from '../store/object-store.ts';
-import { systemTiming } from '../store/timing.ts';
 import { cacheDirectoryOf } from './open.ts';
 import type { Invocation } from './verb.ts';
 
 const DAY_MS = 86_400_000;
-const EVERY_MS = DAY_MS / 2;
-const NOT_YET_MS = 60_000;
-const PARALLEL = 8;
-const SLACK_SHARE = 1 / 3;
+const LOOK_MS = 60_000;
 
 /** Nothing without --lock-days. */
-export async function lockReplica(invocation: Invocation, { keyring, parameters }: OpenedRepository, replica: ObjectStore) {
-  const { options, output, signal } = invocation;
-  const days = options.count('lock-days');
-  if (days === undefined) return;
-  const { locked, skipped, missing, until } = await lockContents({
-    store: replica,
-    keyring,
-    lockMs: (days + 1) * DAY_MS,
-    slackMs: Math.max(1, Math.round(days * SLACK_SHARE)) * DAY_MS,
-    now: new Date(),
-    marks: new LockMarks(join(cacheDirectoryOf(invocation), hex(parameters.id)), replica.location, {
-      nowMs: () => performance.now(),
-      forget: false,
-    }),
-    parallel: PARALLEL,
-    timing: systemTiming,
-    signal,
-    progress: new LockProgress(),
-  });
-  output.record('lock', { locked, skipped, missing: missing.length, until: until.toISOString() });
-  for (const key of missing) output.warning(`${key} was deleted at the replica`, { key });
+export async function lockReplica(invocation: Invocation, source: OpenedRepository, replica: ObjectStore): Promise<void> {
+  const locks = keptLocks(invocation, source);
+  if (locks !== undefined) await tend(locks, invocation, source, replica);
 }
 
 /** Until the signal. Trouble is told, and it is tried again. */
@@ -48,19 +25,39 @@ export async function keepLocked(
   source: OpenedRepository,
   { replica, isWhole, signal }: { readonly replica: ObjectStore; readonly isWhole: () => boolean; readonly signal: AbortSignal },
 ): Promise<void> {
-  if (invocation.options.count('lock-days') === undefined) return;
-  while (!signal.aborted) {
-    let pauseMs = NOT_YET_MS;
+  const locks = keptLocks(invocation, source);
+  while (locks !== undefined && !signal.aborted) {
     try {
-      if (isWhole()) {
-        await lockReplica(invocation, source, replica);
-        pauseMs = EVERY_MS;
-      }
+      if (isWhole()) await tend(locks, { ...invocation, signal }, source, replica);
     } catch (error) {
       if (signal.aborted) return;
       if (!isFault(error)) throw error;
       invocation.output.warning(error.message, { code: error.code });
     }
-    await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
   }
+}
+
+function keptLocks(invocation: Invocation, { parameters }: OpenedRepository): KeptLocks | undefined {
+  const days = invocation.options.count('lock-days');
+  if (days === undefined) return undefined;
+  return new KeptLocks({
+    promisedMs: days * DAY_MS,
+    directory: join(cacheDirectoryOf(invocation), hex(parameters.id)),
+    nowMs: () => performance.now(),
+    now: () => new Date(),
+  });
+}
+
+async function tend(
+  locks: KeptLocks,
+  { output, signal }: Invocation,
+  { keyring }: OpenedRepository,
+  replica: ObjectStore,
+): Promise<void> {
+  const report = await locks.tend(replica, keyring, signal);
+  if (report === undefined) return;
+  const { locked, skipped, missing, until } = report;
+  output.record('lock', { locked, skipped, missing: missing.length, until: until.toISOString() });
+  for (const key of missing) output.warning(`${key} was deleted at the replica`, { key });
 }

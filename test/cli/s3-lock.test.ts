@@ -1,10 +1,12 @@
 // A repository in a bucket with Object Lock, on a real S3 server that keeps no condition in such a bucket.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { startS3, type TestS3 } from '../support/ceph.ts';
 import { LockedBucket } from '../support/locked-bucket.ts';
 import { seededBytes } from '../support/seeded-random.ts';
+import { until } from '../support/two-sites.ts';
 import { newHoldfast } from './holdfast.ts';
 
 const s3 = await startS3();
@@ -130,6 +132,42 @@ describe.runIf(s3 !== undefined)('a repository in a bucket with Object Lock', ()
     const packs = await bucket.versions('r/packs/');
     expect(packs.length).toBeGreaterThan(0);
     for (const { key, versionId } of packs) expect(await bucket.delete(key, versionId)).toBe(false);
+    bucket.close();
+  });
+
+  it('is kept locked by the daemon of its site', async () => {
+    const bucket = await LockedBucket.create(s3!, 'lock-site');
+    const holdfast = newHoldfast();
+    const options = at(bucket.name);
+    holdfast.ok(['init'], options);
+    holdfast.file('tree/f', seededBytes(200_000, 1));
+    holdfast.ok(['backup', holdfast.path('tree')], options);
+    const state = holdfast.path('state');
+    const config = holdfast.path('site.yaml');
+    holdfast.ok(['site', 'init', '--site', 'a', '--config', holdfast.path('example.yaml'), '--state', state]);
+    const database = {
+      asset: 'pg/portal',
+      incarnation: 'portal-1',
+      dataDirectory: holdfast.path('none yet'),
+      programs: holdfast.path('bin'),
+      connection: 'host=/nowhere user=postgres',
+      repository: { location: options.variables.HOLDFAST_REPO, passphraseFile: holdfast.path('secrets/passphrase') },
+      immutability: '2d',
+    };
+    const registry = { embedded: holdfast.path('registry.db') };
+    const site = { site: 'a', listen: '127.0.0.1:0', state, runtime: holdfast.path('run'), registry, databases: [database] };
+    holdfast.file('site.yaml', JSON.stringify(site));
+    holdfast.start(['site', 'run', '--config', config], options);
+    const marks = holdfast.path('state/locks');
+    const file = (): string | undefined =>
+      existsSync(marks) ? readdirSync(marks).find((name) => name.endsWith('.json')) : undefined;
+    // Last of all.
+    const isWhole = (): boolean => file() !== undefined && readFileSync(join(marks, file()!), 'utf8').includes('"repository"');
+    await until('a whole run of locks', isWhole);
+    const live = (await bucket.versions('r/')).filter(({ key, isLatest }) => isLatest && !key.includes('probe'));
+    expect(live.length).toBeGreaterThan(4);
+    for (const { key, versionId } of live)
+      expect({ key, isDeleted: await bucket.delete(key, versionId) }).toEqual({ key, isDeleted: false });
     bucket.close();
   });
 });
