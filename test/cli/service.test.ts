@@ -190,7 +190,7 @@ describe('the verbs of the service', () => {
       lockedForSeconds: 35 * 86_400,
     };
     await service.catalog.settings.set(replicasSetting(tenant.id), JSON.stringify([copy]));
-    expect(await ok('replica', 'list')).toMatch(/^east +following +2026-11-21 07:59:58 +3 +35d +- +-$/m);
+    expect(await ok('replica', 'list')).toMatch(/^east +following +2026-11-21 07:59:58 +3 +- +35d +- +-$/m);
   });
 
   it('say what is wrong before or as the service does', async () => {
