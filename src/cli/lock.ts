@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { EXIT } from '../base/faults.ts';
 import { formatDuration } from '../base/units.ts';
-import { LockProgress, lockContents } from '../replica/lock-contents.ts';
+import { LockProgress, lockContents, usualSlackMs } from '../replica/lock-contents.ts';
 import { LockMarks } from '../replica/lock-marks.ts';
 import { hex } from '../repository/layout.ts';
 import { openRepository } from '../repository/open.ts';
@@ -16,14 +16,12 @@ import type { Invocation } from './verb.ts';
 
 const DAY_MS = 86_400_000;
 const PARALLEL = 8;
-/** Of the days, when no slack is given: each object takes a request in so many days. */
-const SLACK_SHARE = 1 / 3;
 
 export async function lock(invocation: Invocation): Promise<number> {
   const { options, environment, output, signal } = invocation;
   const days = options.count('days');
   if (days === undefined) throw usage('"holdfast lock" needs --days N');
-  const slackDays = options.count('slack') ?? Math.max(1, Math.round(days * SLACK_SHARE));
+  const slackDays = options.count('slack');
   const file = options.text('passphrase-file');
   const passphrase = await readPassphrase({ ...REPOSITORY_PASSPHRASE, file, isNew: false }, environment, output);
   const store = await openStoreOf(invocation, locationOf(options, environment), false);
@@ -45,7 +43,7 @@ export async function lock(invocation: Invocation): Promise<number> {
       keyring,
       // The next run is a day away.
       lockMs: (days + 1) * DAY_MS,
-      slackMs: slackDays * DAY_MS,
+      slackMs: slackDays === undefined ? usualSlackMs(days * DAY_MS) : slackDays * DAY_MS,
       now: new Date(),
       marks,
       parallel: options.count('parallel') ?? PARALLEL,

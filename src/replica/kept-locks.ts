@@ -4,12 +4,11 @@
 import type { Keyring } from '../repository/keyring.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { systemTiming } from '../store/timing.ts';
-import { LockProgress, type LockReport, lockContents } from './lock-contents.ts';
+import { LockProgress, type LockReport, lockContents, usualSlackMs } from './lock-contents.ts';
 import { LockMarks } from './lock-marks.ts';
 
 const DAY_MS = 86_400_000;
 const EVERY_MS = DAY_MS / 2;
-const SLACK_SHARE = 1 / 3;
 const PARALLEL = 8;
 
 export type KeptLocksOptions = {
@@ -44,7 +43,7 @@ export class KeptLocks {
       store,
       keyring,
       lockMs: promisedMs + DAY_MS,
-      slackMs: Math.max(DAY_MS, promisedMs * SLACK_SHARE),
+      slackMs: usualSlackMs(promisedMs),
       now: now(),
       marks: new LockMarks(directory, store.location, { nowMs, forget: false }),
       parallel: PARALLEL,

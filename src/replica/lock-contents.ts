@@ -25,6 +25,14 @@ const MISSING_MAX = 1_000;
 /** While a prune deletes, the head that was read names what goes. */
 const ROUNDS_MAX = 3;
 
+const DAY_MS = 86_400_000;
+const SLACK_SHARE = 1 / 3;
+
+/** When nobody says otherwise: each object takes a request in a third of the days. */
+export function usualSlackMs(promisedMs: number): number {
+  return Math.max(DAY_MS, promisedMs * SLACK_SHARE);
+}
+
 export type LockOptions = {
   readonly store: ObjectStore;
   readonly keyring: Keyring;
