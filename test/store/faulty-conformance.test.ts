@@ -65,10 +65,11 @@ objectStoreConformance('a bucket of Ceph RGW, under faults and retries', {
 });
 
 describe('the faults of the runs above', () => {
+  // Over all stores: one alone meets ten storms or one, as its seed has it (a run of CI was red because one met none).
   it('were many, and of every kind', () => {
-    for (const { injected } of faulty) {
-      for (const kind of Object.keys(CHANCES) as (keyof Chances)[])
-        expect([kind, injected[kind] ?? 0, seed]).not.toEqual([kind, 0, seed]);
+    for (const kind of Object.keys(CHANCES) as (keyof Chances)[]) {
+      const count = faulty.reduce((sum, { injected }) => sum + (injected[kind] ?? 0), 0);
+      expect(count, `${kind}, seed ${seed}`).toBeGreaterThan(0);
     }
   });
 });
