@@ -7,6 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { type ProcessIdentity, identityOf as processOf } from '../../src/base/process-identity.ts';
 import type { ServerProcess, StartServer } from '../postgres/server-process.ts';
+import { installedWith } from '../postgres/server-programs.ts';
 import type { FromRoom, RoomCommand, RoomLayout, ToRoom } from './room-messages.ts';
 
 const KEEPER = join(import.meta.dirname, 'room-keeper.ts');
@@ -186,7 +187,8 @@ function identityOf(pid: number): RoomIdentity | undefined {
   }
 }
 
-/** What has to be seen in a room for our own programs to run there. */
+/** What has to be seen in a room for our own programs and servers to run there. */
 export function programPlaces(serverPrograms: readonly string[]): string[] {
-  return [PROGRAM_DIRECTORY, dirname(process.execPath), ...serverPrograms];
+  const servers = serverPrograms.flatMap((programs) => [programs, ...installedWith(programs)]);
+  return [...new Set([PROGRAM_DIRECTORY, dirname(process.execPath), ...servers])];
 }

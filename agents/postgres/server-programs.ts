@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -35,6 +35,14 @@ export function checkPrograms(programs: string, { version }: ServerFacts): void 
       `The base backup is of PostgreSQL ${version}; the programs in ${programs} are of ${found.text || 'an unknown version'}`,
       { hint },
     );
+}
+
+/** Where they find what was installed with them (libraries, time zones, templates of a cluster): as their own pg_config says, else beside them. */
+export function installedWith(programs: string): string[] {
+  const { status, stdout } = spawnSync(join(programs, 'pg_config'), ['--libdir', '--pkglibdir', '--sharedir'], {
+    encoding: 'utf8',
+  });
+  return status === 0 ? stdout.trim().split('\n') : [resolve(programs, '../lib'), resolve(programs, '../share')];
 }
 
 /** The clients beside the server's programs: some packages bring the server alone, and others the clients apart. */

@@ -1,14 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Probe, placesOfProduction, probe, socketProbes } from '../../agents/drill/negative-probes.ts';
 import { withoutGrowth } from '../../agents/drill/repository-fingerprint.ts';
 import { programPlaces, Room } from '../../agents/drill/room.ts';
+import { installedWith } from '../../agents/postgres/server-programs.ts';
 import { CHECKOUT } from '../architecture/source-files.ts';
 import { DrillScene, ended, step } from '../support/drill.ts';
-import { postgresPrograms, serverUser } from '../support/postgres.ts';
+import { makeOwned, postgresPrograms, serverUser } from '../support/postgres.ts';
 import { ASSET, PROGRAM, until } from '../support/protected-cluster.ts';
 
 /** A socket of a service of this host, in the directory. */
@@ -19,6 +20,17 @@ async function listening(directory: string, name: string): Promise<string> {
   chmodSync(path, 0o777);
   onTestFinished(() => void server.close());
   return path;
+}
+
+/** A copy of a server below another root; answers where its programs are. Debian's finds its parts by where it lies. */
+function movedInstallation(programs: string, root: string): string {
+  const parts = programs.startsWith('/usr/lib/postgresql/')
+    ? [programs, ...installedWith(programs).slice(1)]
+    : [programs, ...installedWith(programs)];
+  const top = programs.startsWith('/usr/') ? '/usr' : dirname(programs);
+  const options = { recursive: true, verbatimSymlinks: true, filter: (path: string) => basename(path) !== 'bitcode' };
+  for (const part of parts) cpSync(part, join(root, relative(top, part)), options);
+  return join(root, relative(top, programs));
 }
 
 describe('the room of a drill', () => {
@@ -52,6 +64,27 @@ describe('the room of a drill', () => {
         [later, true],
       ]),
     );
+  });
+});
+
+/** Both as a package of one directory has them, and as Debian lays them out. */
+describe.skipIf(postgresPrograms() === undefined)('a server that was installed where a room covers everything', () => {
+  it('has its libraries and templates in the room', async () => {
+    const scratch = mkdtempSync('/tmp/holdfast-room-');
+    onTestFinished(() => rmSync(scratch, { recursive: true, force: true }));
+    const programs = movedInstallation(postgresPrograms()!, join(scratch, 'usr'));
+    const owner = serverUser();
+    const work = makeOwned(join(scratch, 'work'));
+    for (const path of [scratch, join(scratch, 'usr')]) chmodSync(path, 0o755);
+    const room = await Room.open({ work, shown: programPlaces([programs]), covered: [] });
+    onTestFinished(() => room.close());
+    const words = [join(programs, 'initdb'), '-D', join(work, 'data'), '-U', 'postgres', '-A', 'trust', '-N', '--locale=C'];
+    expect(await room.run({ words, environment: {}, ...(owner === undefined ? {} : { owner }) })).toMatchObject({ status: 0 });
+    expect(existsSync(join(work, 'data/global/pg_control'))).toBe(true);
+  });
+
+  it('is looked for beside its programs when it has no pg_config', () => {
+    expect(installedWith('/opt/server/bin')).toEqual(['/opt/server/lib', '/opt/server/share']);
   });
 });
 
