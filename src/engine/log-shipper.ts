@@ -48,10 +48,10 @@ export class LogShipper {
     this.#isKeyStored = true;
   }
 
-  /** Stores the section, or what was added to it since the last range. `recordFrom`: where the first record begins that is not complete
-   *  at `to`. */
-  async ship(section: LogSection, kind: 'section' | 'range', to: number, recordFrom: number, signal: AbortSignal): Promise<void> {
+  /** Stores the section, or what was added to it since the last range. What is added meanwhile is not part of it, bytes and marks alike. */
+  async ship(section: LogSection, kind: 'section' | 'range', signal: AbortSignal): Promise<void> {
     const { repository, persist } = this.#options;
+    const { filled: to, recordFrom } = section;
     const isWhole = kind === 'section' || section.ranges % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1;
     const from = isWhole ? section.from : section.shipped;
     const firstMark = isWhole ? 0 : section.shippedMarks;

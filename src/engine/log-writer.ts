@@ -308,7 +308,7 @@ export class LogWriter {
   }
 
   async #sealSection(section: LogSection): Promise<void> {
-    await this.#ship(section, 'section', LOG_SECTION_BYTES, section.recordFrom);
+    await this.#ship(section, 'section');
     this.#sections.shift();
     this.#wakeAll();
     if (this.#sections.length === 1 && this.#sections[0]!.filled === this.#sections[0]!.from) this.#waitingSince = undefined;
@@ -317,11 +317,10 @@ export class LogWriter {
   }
 
   async #shipRange(section: LogSection): Promise<void> {
-    const { filled, recordFrom } = section;
     this.#shippedAt = performance.now();
     this.#waitingSince = undefined;
-    await this.#ship(section, 'range', filled, recordFrom);
-    if (section.filled > filled) this.#waitingSince ??= performance.now();
+    const to = await this.#ship(section, 'range');
+    if (section.filled > to) this.#waitingSince ??= performance.now();
   }
 
   /** Retention lets an epoch go only when it is old and another one of this host goes on; who slept through that begins anew. */
@@ -334,17 +333,20 @@ export class LogWriter {
     this.#listedAt = performance.now();
   }
 
-  async #ship(section: LogSection, kind: 'section' | 'range', to: number, recordFrom: number): Promise<void> {
+  /** Answers up to where in the section: as far as it was filled when its turn came. */
+  async #ship(section: LogSection, kind: 'section' | 'range'): Promise<number> {
     const { policy, onDurable, signal } = this.#options;
     await this.#mustBeListed();
     const began = performance.now();
-    await this.#shipper.ship(section, kind, to, recordFrom, signal);
+    const { filled: to, recordFrom } = section;
+    await this.#shipper.ship(section, kind, signal);
     this.#durable = section.start + to;
     this.#movedAt = performance.now();
     this.#durableRecord = recordFrom;
     onDurable(this.#durable);
     // Others were patient for longer than this before they began.
     if (kind === 'range' && this.#movedAt - began > policy.ms) await this.#giveWay();
+    return to;
   }
 
   /** LOG_TAKEN_OVER when another epoch of the timeline has begun since. */

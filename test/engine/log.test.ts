@@ -1,6 +1,6 @@
 // Logs written by the real writer, killed and broken at every place, read by the real reader.
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import type { KnownStretch } from '../../src/engine/log-coverage.ts';
@@ -176,6 +176,35 @@ describe('a stored log', () => {
     const view = await viewOf(repository);
     expect(view.epochs).toHaveLength(2);
     await checkView(view, bytes, 0, 400_000);
+  });
+
+  it('marks in a range only what the range holds, although log comes while it is on its way', async () => {
+    const repository = await newRepository(scratchDirectory());
+    const { store } = repository;
+    const bytes = seededBytes(10 * RECORD, 9);
+    const { writer } = writerOf(repository);
+    await write(writer, bytes, 0, 2 * RECORD, () => RECORD);
+    await writer.flush();
+    // A minute later it asks first whether its epoch is still listed.
+    const now = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 61_000);
+    const read = store.read.bind(store);
+    const answer = Promise.withResolvers<void>();
+    const asked = new Promise<void>((resolve) => {
+      store.read = async (key, options) => {
+        resolve();
+        await answer.promise;
+        return read(key, options);
+      };
+    });
+    await write(writer, bytes, 2 * RECORD, 4 * RECORD, () => 2 * RECORD);
+    await asked;
+    await write(writer, bytes, 4 * RECORD, bytes.length, () => RECORD);
+    store.read = read;
+    answer.resolve();
+    await writer.flush();
+    clock.mockRestore();
+    await checkView(await viewOf(repository), bytes, 0, bytes.length);
   });
 
   it('waits for a store that comes back, and holds memory meanwhile', async () => {
