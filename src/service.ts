@@ -44,6 +44,7 @@ import { Scheduler } from './scheduler/scheduler.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import { openStore } from './store/open.ts';
 import { readOnly } from './store/read-only.ts';
+import { settleHome } from './tenants/settle-home.ts';
 import { TenantRepositories } from './tenants/tenant-repositories.ts';
 import { appendAudit } from './trust/audit-chain.ts';
 import { AuditCheckpoints, readCheckpoints } from './trust/audit-checkpoint.ts';
@@ -144,6 +145,7 @@ async function compose(
   });
   await storeShippedPolicies(catalog, shippedPolicies);
   if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
+  await settleHome(catalog, home);
   // Closed, it may be erased: nothing of it is made again.
   if (tenant.state !== 'closed') await tenants.create(tenant);
 
@@ -244,6 +246,7 @@ function openTenants(options: ServiceOptions, catalog: Catalog, openStore: OpenS
   const { home } = options;
   return new TenantRepositories({
     catalog,
+    home,
     baseLocation: baseLocationOf(options),
     secretsDirectory: join(home, 'secrets'),
     cacheDirectory: join(home, 'cache'),

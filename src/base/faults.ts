@@ -180,10 +180,16 @@ export const FAULTS = {
 
   // Service
   SERVICE_CANNOT_LISTEN: never('Choose another --listen: something else is there, or this user may not listen there.'),
+  SERVICE_HOME_COPIED: never(
+    'Two services on one repository would each forget what the other keeps. For a service of its own, on the repositories that were copied with it: "holdfast catalog rebuild --home HOME".',
+  ),
   SERVICE_STOPPING: later('The service is being stopped or restarted. Try again in a moment.'),
   TENANT_NOT_FOUND: never('Check the id or name of the tenant.'),
   TENANT_SUSPENDED: later(
     'An administrator suspended the tenant: nothing of it is backed up or restored until it is active again.',
+  ),
+  TENANT_REPOSITORY_GONE: later(
+    'See that its store is mounted and is the right one. Nothing is made anew there. If it was moved, tell the service: "holdfast catalog rebuild --at PLACE".',
   ),
   TENANT_KEY_GONE: never(
     'Its key is not among the secrets of the service: it was destroyed ("holdfast tenant certificate" tells when), or the secrets have to come back with "holdfast catalog restore".',

@@ -7,7 +7,7 @@ import { EXIT, isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
 import { Repository } from '../repository/repository.ts';
-import { parseLocation } from '../store/location.ts';
+import { absoluteLocation, parseLocation } from '../store/location.ts';
 import { cacheDirectoryOf, closing, locationOf, openStoreOf, processFacts, repositoryOptions } from './open.ts';
 import { usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
@@ -158,17 +158,22 @@ function notThere(error: unknown): undefined {
 
 export async function rebuild(invocation: Invocation): Promise<number> {
   const { output, signal } = invocation;
-  const { rebuildTenant } = await import('../recovery/rebuild.ts');
+  const [{ rebuildTenant }, { RepositoryNotes }] = await Promise.all([
+    import('../recovery/rebuild.ts'),
+    import('../catalog/tenant-repository.ts'),
+  ]);
   const home = serviceHome(invocation);
   const passphrases = passphrasesOf(home);
   if (passphrases.size === 0)
     throw usage(`There are no passphrases of tenants in "${home.secrets}"`, 'Bring them back first: "holdfast catalog restore".');
   const waiting = new Map(passphrases);
-  const named = [...invocation.options.texts('at'), ...locationsBelow(serviceStore(invocation, home))];
+  const named = [...invocation.options.texts('at').map(absoluteLocation), ...locationsBelow(serviceStore(invocation, home))];
   return withCatalog(home, async (catalog) => {
+    const repositories = new RepositoryNotes(home.home);
+    const ports = { catalog, repositories, now, random: randomBytes };
     let points = 0;
     const known = new Set<string>();
-    for (const id of passphrases.keys()) known.add((await catalog.settings.get(`repository:${id}`)) ?? '');
+    for (const id of passphrases.keys()) known.add((await repositories.location(catalog.settings, id)) ?? '');
     // Where it was, if that place is among those that are named; then what is named, which may be a replica; then where it was.
     const locations = new Set([...named.filter((location) => known.has(location)), ...named, ...known]);
     locations.delete('');
@@ -177,7 +182,7 @@ export async function rebuild(invocation: Invocation): Promise<number> {
       if (found === undefined) continue;
       try {
         waiting.delete(found.tenant.id);
-        const rebuilt = await rebuildTenant({ catalog, now, random: randomBytes }, found.tenant, found.repository, signal);
+        const rebuilt = await rebuildTenant(ports, found.tenant, found.repository, signal);
         points += rebuilt.points;
         output.record('tenant', { ...rebuilt, tenant: rebuilt.tenant.name, tenantId: rebuilt.tenant.id, location });
         output.line(

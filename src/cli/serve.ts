@@ -3,6 +3,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { CopySite } from '../model/replica.ts';
+import { absoluteLocation } from '../store/location.ts';
 import { wrongBlocks } from '../trust/allowed-sources.ts';
 import { agentVariables } from './agent-variables.ts';
 import { readListen } from './listen-address.ts';
@@ -17,10 +18,11 @@ export async function serve(invocation: Invocation): Promise<number> {
   const { options, environment, output, signal } = invocation;
   const { startService } = await import('../service.ts');
   const home = resolve(options.text('home') ?? environment.variables.HOLDFAST_HOME ?? join(homedir(), '.local/share/holdfast'));
+  const store = options.text('store') ?? environment.variables.HOLDFAST_STORE;
   const service = await startService({
     home,
     listen: readListen(options.text('listen') ?? environment.variables.HOLDFAST_LISTEN ?? '127.0.0.1:8480'),
-    store: options.text('store') ?? environment.variables.HOLDFAST_STORE,
+    store: store === undefined ? undefined : absoluteLocation(store),
     copies: copiesOf(invocation),
     publicUrl: options.text('public-url') ?? environment.variables.HOLDFAST_PUBLIC_URL,
     trustedProxies: proxiesOf(invocation),

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
+import { absoluteLocation } from '../store/location.ts';
 import type { Invocation } from './verb.ts';
 
 export type ServiceHome = {
@@ -25,7 +26,8 @@ export function serviceHome({ options, environment: { variables } }: Invocation)
 
 /** Where repositories of tenants lie; of verbs with --store. */
 export function serviceStore({ options, environment: { variables } }: Invocation, { home }: ServiceHome): string {
-  return options.text('store') ?? variables.HOLDFAST_STORE ?? join(home, 'repositories');
+  const given = options.text('store') ?? variables.HOLDFAST_STORE;
+  return given === undefined ? join(home, 'repositories') : absoluteLocation(given);
 }
 
 /** CATALOG_DENIED when there is none: opening would make one. */

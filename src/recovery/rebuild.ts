@@ -6,12 +6,14 @@
 
 import { createHash } from 'node:crypto';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
+import type { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Asset, AssetSource } from '../model/asset.ts';
 import { newId } from '../model/identifier.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
 import { recoveryPointOf } from '../model/recovery-point.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { hex } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
 import { appendAudit } from '../trust/audit-chain.ts';
@@ -25,6 +27,7 @@ export type FoundTenant = { readonly id: string; readonly name: string; readonly
 
 export type RebuildPorts = {
   readonly catalog: Catalog;
+  readonly repositories: RepositoryNotes;
   readonly now: () => Date;
   readonly random: (bytes: number) => Uint8Array;
 };
@@ -50,7 +53,7 @@ export async function rebuildTenant(
   const { catalog } = ports;
   const head = await repository.heads.read({ signal });
   const snapshots = await listSnapshots(repository, head, { signal });
-  const isNewTenant = await addTenant(ports, tenant, snapshots);
+  const isNewTenant = await addTenant(ports, tenant, hex(repository.parameters.id), snapshots);
   const assets = await addAssets(ports, tenant, snapshots);
   let pointsAdded = 0;
   for (let from = 0; from < snapshots.length; from += POINTS_AT_ONCE) {
@@ -74,19 +77,19 @@ export async function rebuildTenant(
 
 /** True when nobody knew it. A rebuild that was interrupted is remembered, so that its second half is as careful as its first. */
 async function addTenant(
-  { catalog, now }: RebuildPorts,
+  { catalog, repositories, now }: RebuildPorts,
   { id, name, location }: FoundTenant,
+  repositoryId: string,
   snapshots: readonly Snapshot[],
 ): Promise<boolean> {
   const remembered = `rebuilding:${id}`;
   return catalog.transaction(async (tables) => {
     const isKnown = (await tables.tenants.get(id)) !== undefined;
-    // Found elsewhere than it was: at a site's replica, or in a store that was moved. From now on it is used there.
-    if (isKnown && (await tables.settings.get(`repository:${id}`)) !== location)
-      await tables.settings.set(`repository:${id}`, location);
+    // It may be elsewhere than it was: at a site's replica, in a store that was moved, in a copy of the home. From now on it is used there.
+    await repositories.setLocation(tables.settings, id, location);
+    await repositories.setId(tables.settings, id, repositoryId);
     if (isKnown && (await tables.settings.get(remembered)) !== 'new') return false;
     await tables.settings.set(remembered, 'new');
-    await tables.settings.set(`repository:${id}`, location);
     const createdAt = snapshots[0]?.startedAt ?? instantOf(now());
     await tables.tenants.add({ id, name, label: name, quota: {}, allowedSources: [], state: 'active', createdAt, version: 1 });
     return true;

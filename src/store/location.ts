@@ -1,6 +1,7 @@
 // Where a repository lies, as a person writes it: a directory, or s3+http(s)://host[:port]/bucket[/prefix].
 // Credentials have no place in it: locations are printed, logged and seen in process lists.
 
+import { resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
 
 export type StoreLocation =
@@ -51,4 +52,10 @@ function parseS3(text: string, secure: boolean): StoreLocation {
 export function formatLocation(location: StoreLocation): string {
   if (location.kind === 'directory') return location.path;
   return `s3+${location.endpoint}/${location.bucket}${location.prefix === '' ? '' : `/${location.prefix}`}`;
+}
+
+/** For who remembers it: the same place wherever the program is started next. STORE_BAD_LOCATION. */
+export function absoluteLocation(text: string): string {
+  const location = parseLocation(text);
+  return location.kind === 'directory' ? resolve(location.path) : text;
 }

@@ -8,9 +8,11 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { destroyFile } from '../base/destroy-file.ts';
-import { Fault, isFault } from '../base/faults.ts';
+import { Fault, type FaultCode, isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import type { Tenant } from '../model/tenant.ts';
+import { hex } from '../repository/layout.ts';
 import { Repository, type RepositoryOptions } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 
@@ -24,6 +26,8 @@ export type TenantPlace = {
 
 export type TenantRepositoriesOptions = {
   readonly catalog: Catalog;
+  /** Of the service: absolute. */
+  readonly home: string;
   /** Where new tenants' repositories go: a directory, or s3+http(s)://host/bucket/prefix. Each gets its own below it. */
   readonly baseLocation: string;
   /** Mode 0700; holds passphrases. */
@@ -38,6 +42,7 @@ export type TenantRepositoriesOptions = {
 
 export class TenantRepositories {
   readonly #options: TenantRepositoriesOptions;
+  readonly #notes: RepositoryNotes;
   readonly #opened = new Map<string, Promise<Repository>>();
   /** By what they do: whose repository they use. */
   readonly #users = new Map<Promise<unknown>, string>();
@@ -45,14 +50,18 @@ export class TenantRepositories {
 
   constructor(options: TenantRepositoriesOptions) {
     this.#options = options;
+    this.#notes = new RepositoryNotes(options.home);
     mkdirSync(options.secretsDirectory, { recursive: true, mode: 0o700 });
   }
 
-  /** Makes the tenant's repository. Interrupted, it is taken up by the next call. */
+  /** Makes the tenant's repository, or proves that it is there: one that was there once is never made anew, since what should be in it would be
+   *  missing without a word. Interrupted, it is taken up by the next call. */
   async create(tenant: Tenant): Promise<void> {
     const { catalog, baseLocation } = this.#options;
-    const location = (await catalog.settings.get(settingOf(tenant.id))) ?? `${baseLocation.replace(/\/+$/, '')}/${tenant.name}`;
-    await catalog.settings.set(settingOf(tenant.id), location);
+    if (await this.#wasThere(tenant.id)) return this.use(tenant.id, async () => {});
+    const known = await this.#notes.location(catalog.settings, tenant.id);
+    const location = known ?? `${baseLocation.replace(/\/+$/, '')}/${tenant.name}`;
+    await this.#notes.setLocation(catalog.settings, tenant.id, location);
     this.#makePassphrase(tenant.id);
     const place = await this.place(tenant.id);
     const store = await this.#options.openStore(location, true);
@@ -66,12 +75,20 @@ export class TenantRepositories {
     } finally {
       await (repository ?? store).close();
     }
+    await this.#notes.setId(catalog.settings, tenant.id, hex(repository.parameters.id));
+  }
+
+  /** A catalogue of an older program does not know the id, but what is in the repository. */
+  async #wasThere(tenantId: string): Promise<boolean> {
+    const { settings, recoveryPoints } = this.#options.catalog;
+    if ((await this.#notes.id(settings, tenantId)) !== undefined) return true;
+    return (await recoveryPoints.list(tenantId, undefined, { limit: 1 })).items.length > 0;
   }
 
   /** TENANT_NOT_FOUND when it has no repository. */
   async place(tenantId: string): Promise<TenantPlace> {
     const { catalog, cacheDirectory, environment } = this.#options;
-    const location = await catalog.settings.get(settingOf(tenantId));
+    const location = await this.#notes.location(catalog.settings, tenantId);
     if (location === undefined) throw new Fault('TENANT_NOT_FOUND', `The tenant ${tenantId} has no repository`);
     return { location, passphraseFile: this.#passphraseFile(tenantId), cacheDirectory, environment };
   }
@@ -100,7 +117,7 @@ export class TenantRepositories {
   /** Runs `work` with the bare store of the tenant's repository: without keys. */
   async useStore<T>(tenantId: string, work: (store: ObjectStore, place: TenantPlace) => Promise<T>): Promise<T> {
     const place = await this.place(tenantId);
-    const store = await this.#options.openStore(place.location, false);
+    const store = await this.#openStore(tenantId, place);
     try {
       return await work(store, place);
     } finally {
@@ -130,13 +147,30 @@ export class TenantRepositories {
     const place = await this.place(tenantId);
     if (!existsSync(place.passphraseFile))
       throw new Fault('TENANT_KEY_GONE', `There is no passphrase of the repository of ${tenantId}`);
-    const store = await this.#options.openStore(place.location, false);
+    const store = await this.#openStore(tenantId, place);
     try {
-      return await Repository.open(this.#optionsOf(place, store));
+      const repository = await Repository.open(this.#optionsOf(place, store)).catch(
+        gone(tenantId, place, 'FORMAT_NOT_A_REPOSITORY'),
+      );
+      await this.#recognise(tenantId, place, hex(repository.parameters.id));
+      return repository;
     } catch (error) {
       await store.close();
       throw error;
     }
+  }
+
+  #openStore(tenantId: string, place: TenantPlace): Promise<ObjectStore> {
+    return this.#options.openStore(place.location, false).catch(gone(tenantId, place, 'STORE_BUCKET_MISSING'));
+  }
+
+  /** What lies there is what lay there. */
+  async #recognise(tenantId: string, { location }: TenantPlace, id: string): Promise<void> {
+    const { settings } = this.#options.catalog;
+    const known = await this.#notes.id(settings, tenantId);
+    if (known === undefined) return this.#notes.setId(settings, tenantId, id);
+    if (known !== id)
+      throw new Fault('TENANT_REPOSITORY_GONE', `At ${location} is the repository ${id}, and that of ${tenantId} was ${known}`);
   }
 
   #optionsOf({ passphraseFile, cacheDirectory }: TenantPlace, store: ObjectStore): RepositoryOptions {
@@ -172,6 +206,9 @@ export class TenantRepositories {
   }
 }
 
-function settingOf(tenantId: string): string {
-  return `repository:${tenantId}`;
+function gone(tenantId: string, { location }: TenantPlace, code: FaultCode): (error: unknown) => never {
+  return (error) => {
+    if (!isFault(error, code)) throw error;
+    throw new Fault('TENANT_REPOSITORY_GONE', `The repository of ${tenantId} is not at ${location}`, { cause: error });
+  };
 }

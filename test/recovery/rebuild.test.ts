@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { Catalog } from '../../src/catalog/catalog.ts';
 import { type FoundTenant, rebuildTenant } from '../../src/recovery/rebuild.ts';
 import { forgetSnapshots } from '../../src/repository/registry.ts';
 import { verifyAudit } from '../../src/trust/audit-chain.ts';
@@ -13,22 +12,22 @@ import { scratchDirectory } from '../support/scratch.ts';
 import { type Home, openHome } from '../support/service-home.ts';
 
 const signal = new AbortController().signal;
-const ports = (catalog: Catalog) => ({ catalog, now: () => START, random: randomBytes });
+const ports = ({ catalog, notes: repositories }: Home) => ({ catalog, repositories, now: () => START, random: randomBytes });
 
-async function foundIn({ catalog }: Home, id: string): Promise<FoundTenant> {
+async function foundIn({ catalog, notes }: Home, id: string): Promise<FoundTenant> {
   const { name } = (await catalog.tenants.get(id))!;
-  return { id, name, location: (await catalog.settings.get(`repository:${id}`))! };
+  return { id, name, location: (await notes.location(catalog.settings, id))! };
 }
 
 /** What a repository can tell, without what only the service knew. */
-async function known(catalog: Catalog, tenantId: string) {
+async function known({ catalog, notes }: Home, tenantId: string) {
   const tenant = (await catalog.tenants.get(tenantId))!;
   const assets = (await catalog.assets.list(tenantId, { limit: 500 })).items;
   const points = (await catalog.recoveryPoints.list(tenantId, undefined, { limit: 500 })).items;
   const nameOf = new Map(assets.map(({ id, name }) => [id, name]));
   return {
     tenant: { id: tenant.id, name: tenant.name, state: tenant.state },
-    location: await catalog.settings.get(`repository:${tenantId}`),
+    location: await notes.location(catalog.settings, tenantId),
     assets: assets.map(({ name, source }) => ({ name, source })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     points: points.map(({ assetId, isHeld: _, ...point }) => ({
       ...point,
@@ -49,13 +48,11 @@ it('a catalogue that was lost comes back out of the repositories as it was', asy
   const again = await openHome(join(directory, 'two'), 2);
   for (const { tenant } of tenants) {
     const found = await foundIn(original, tenant.id);
-    const rebuilt = await original.tenants.use(tenant.id, (repository) =>
-      rebuildTenant(ports(again.catalog), found, repository, signal),
-    );
+    const rebuilt = await original.tenants.use(tenant.id, (repository) => rebuildTenant(ports(again), found, repository, signal));
     expect(rebuilt).toMatchObject({ isNewTenant: true, pointsRemoved: 0, pointsWithoutAsset: 0 });
-    const expected = await known(original.catalog, tenant.id);
+    const expected = await known(original, tenant.id);
     expect(expected.points).toHaveLength(expected.assets.length * 2);
-    expect(await known(again.catalog, tenant.id)).toEqual(expected);
+    expect(await known(again, tenant.id)).toEqual(expected);
     // Careful with what nobody decided yet.
     for (const { state, agentId } of (await again.catalog.assets.list(tenant.id, { limit: 9 })).items) {
       expect(state).toBe('paused');
@@ -63,16 +60,14 @@ it('a catalogue that was lost comes back out of the repositories as it was', asy
     }
     for (const { isHeld } of (await again.catalog.recoveryPoints.list(tenant.id, undefined, { limit: 99 })).items)
       expect(isHeld).toBe(true);
-    const repeated = await original.tenants.use(tenant.id, (repository) =>
-      rebuildTenant(ports(again.catalog), found, repository, signal),
-    );
+    const repeated = await original.tenants.use(tenant.id, (repository) => rebuildTenant(ports(again), found, repository, signal));
     expect(repeated, 'nothing is left to do').toMatchObject({
       isNewTenant: false,
       pointsAdded: 0,
       pointsRemoved: 0,
       assetsAdded: 0,
     });
-    expect(await known(again.catalog, tenant.id)).toEqual(expected);
+    expect(await known(again, tenant.id)).toEqual(expected);
   }
   const audit = await verifyAudit(auditEntries(again.catalog), []);
   expect(audit).toMatchObject({ kind: 'whole', entries: 6 });
@@ -94,7 +89,7 @@ it('a catalogue out of an older backup learns what was made and what was forgott
   const third = await home.backUp(asset, false);
   await home.tenants.use(tenant.id, (repository) => forgetSnapshots(repository.heads, new Set([first]), { signal }));
   const found = await foundIn(home, tenant.id);
-  const rebuilt = await home.tenants.use(tenant.id, (repository) => rebuildTenant(ports(home.catalog), found, repository, signal));
+  const rebuilt = await home.tenants.use(tenant.id, (repository) => rebuildTenant(ports(home), found, repository, signal));
   expect(rebuilt).toMatchObject({ isNewTenant: false, assetsAdded: 0, pointsAdded: 1, pointsRemoved: 1, points: 2 });
   expect(await home.catalog.recoveryPoints.get(tenant.id, first)).toBeUndefined();
   expect(await home.catalog.recoveryPoints.get(tenant.id, second)).toEqual(held);
@@ -109,7 +104,7 @@ it('a snapshot of something that the service has no name for stays a recovery po
   await home.backUp({ ...assets[0]!, name: 'host:/srv with a space' }, false);
   const again = await openHome(join(scratchDirectory(), 'two'), 2);
   const found = await foundIn(home, tenant.id);
-  const rebuilt = await home.tenants.use(tenant.id, (repository) => rebuildTenant(ports(again.catalog), found, repository, signal));
+  const rebuilt = await home.tenants.use(tenant.id, (repository) => rebuildTenant(ports(again), found, repository, signal));
   expect(rebuilt).toMatchObject({ pointsAdded: 1, pointsWithoutAsset: 1, assetsAdded: 0 });
   const [point] = (await again.catalog.recoveryPoints.list(tenant.id, undefined, { limit: 9 })).items;
   expect(point).toMatchObject({ assetName: 'host:/srv with a space', isHeld: true });

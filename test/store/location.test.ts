@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { formatLocation, parseLocation } from '../../src/store/location.ts';
+import { absoluteLocation, formatLocation, parseLocation } from '../../src/store/location.ts';
 
 describe('a location', () => {
   it.each([['/var/backup'], ['relative/dir'], ['.'], ['./s3'], ['a b'], ['C:x']])('%j is a directory', (path) => {
@@ -52,4 +53,10 @@ describe('a location', () => {
       );
     }
   });
+});
+
+it('a directory that is remembered is the same wherever the program is started next', () => {
+  expect(absoluteLocation('store/a')).toBe(join(process.cwd(), 'store/a'));
+  expect(absoluteLocation('/srv/store')).toBe('/srv/store');
+  expect(absoluteLocation('s3+https://host/bucket/prefix')).toBe('s3+https://host/bucket/prefix');
 });

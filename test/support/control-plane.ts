@@ -132,6 +132,7 @@ async function repositories(catalog: Catalog, tenant: Tenant, directory: string)
 export function repositoriesBelow(directory: string, catalog: Catalog, bytes: (count: number) => Uint8Array): TenantRepositories {
   return new TenantRepositories({
     catalog,
+    home: directory,
     baseLocation: join(directory, 'repositories'),
     secretsDirectory: join(directory, 'secrets'),
     cacheDirectory: join(directory, 'cache'),

@@ -89,6 +89,7 @@ export class TestService {
           };
     const tenants = new TenantRepositories({
       catalog,
+      home: directory,
       baseLocation: s3 === undefined ? join(directory, 'repositories') : `s3+${s3.endpoint}/${s3.bucket}/${prefix}`,
       secretsDirectory: join(directory, 'secrets'),
       cacheDirectory: join(directory, 'cache'),

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
+import { RepositoryNotes } from '../../src/catalog/tenant-repository.ts';
 import type { Asset } from '../../src/model/asset.ts';
 import type { Tenant } from '../../src/model/tenant.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -25,6 +26,7 @@ export async function openHome(home: string, seed = 1) {
   const catalog: Catalog = await openSqliteCatalog({ path: join(home, 'catalog.sqlite'), now: () => START, random: things.random });
   const tenants = new TenantRepositories({
     catalog,
+    home,
     baseLocation: store,
     secretsDirectory: secrets,
     cacheDirectory: cache,
@@ -49,6 +51,7 @@ export async function openHome(home: string, seed = 1) {
     things,
     catalog,
     tenants,
+    notes: new RepositoryNotes(home),
     close,
     /** A tenant with a repository, an agent and assets. */
     tenant: async (assetCount: number): Promise<{ readonly tenant: Tenant; readonly assets: readonly Asset[] }> => {

@@ -12,6 +12,7 @@ import { SQL as PLANS } from './migrations/0006-plans.ts';
 import { SQL as EVIDENCE } from './migrations/0007-evidence.ts';
 import { SQL as FAILOVERS } from './migrations/0008-failovers.ts';
 import { SQL as DRILL_HOURS } from './migrations/0009-drill-hours.ts';
+import { SQL as PLACES_IN_THE_HOME } from './migrations/0010-places-in-the-home.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
@@ -27,6 +28,7 @@ export const MIGRATIONS: readonly string[] = [
   EVIDENCE,
   FAILOVERS,
   DRILL_HOURS,
+  PLACES_IN_THE_HOME,
 ];
 
 /** Each migration is one transaction; two processes that open at once do each once. */

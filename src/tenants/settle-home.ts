@@ -1,0 +1,49 @@
+// Before a service uses the repositories that its catalogue names: are they its own?
+//
+// Older programs kept absolute places. Those inside of this home become relative to it. One inside of another home says that this one was copied
+// or moved: a copy would write into the repositories of the original, and forget there by its own policies and holds what the original keeps.
+
+import { existsSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import { Fault } from '../base/faults.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import { RepositoryNotes } from '../catalog/tenant-repository.ts';
+import type { Tenant } from '../model/tenant.ts';
+
+const CATALOG = 'catalog.sqlite';
+const TENANTS_AT_ONCE = 500;
+
+/** SERVICE_HOME_COPIED. */
+export async function settleHome(catalog: Catalog, home: string): Promise<void> {
+  const notes = new RepositoryNotes(home);
+  for await (const { id, name } of allTenants(catalog)) {
+    const location = await notes.location(catalog.settings, id);
+    if (location === undefined || !isAbsolute(location)) continue;
+    const other = dirname(dirname(location));
+    if (notes.isInside(location)) await notes.setLocation(catalog.settings, id, location);
+    else if (isSameFile(join(other, CATALOG), join(home, CATALOG)))
+      await notes.setLocation(catalog.settings, id, join(home, location.slice(other.length)));
+    else if (existsSync(join(other, CATALOG)))
+      throw new Fault(
+        'SERVICE_HOME_COPIED',
+        `The home "${home}" is a copy: the repository of the tenant "${name}" lies in the home "${other}"`,
+      );
+  }
+}
+
+async function* allTenants({ tenants }: Catalog): AsyncGenerator<Tenant> {
+  for (let after: string | undefined; ; ) {
+    const { items, next } = await tenants.list(
+      after === undefined ? { limit: TENANTS_AT_ONCE } : { limit: TENANTS_AT_ONCE, after },
+    );
+    yield* items;
+    if (next === undefined) return;
+    after = next;
+  }
+}
+
+/** The home may have two names. */
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
+}
