@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
+import { LOST_MAX } from '../../src/model/run.ts';
 import type { Acknowledged } from './kill-soak-client.ts';
 import type { ServiceProcess } from './service-process.ts';
 
@@ -18,6 +19,7 @@ type RunRow = {
   due_at: string;
   fence: number;
   attempt: number;
+  lost: number | null;
   result: string | null;
 };
 
@@ -27,7 +29,7 @@ export function checkAfterwards(service: ServiceProcess, acknowledged: Acknowled
   const database = new Database(join(service.home, 'catalog.sqlite'), { readonly: true });
   try {
     const runs = database
-      .prepare('SELECT id, asset_id, kind, key, state, due_at, fence, attempt, result FROM runs')
+      .prepare('SELECT id, asset_id, kind, key, state, due_at, fence, attempt, lost, result FROM runs')
       .all() as RunRow[];
     const problems = [
       ...problemsOfFile(database),
@@ -44,6 +46,7 @@ export function checkAfterwards(service: ServiceProcess, acknowledged: Acknowled
       succeeded: count('succeeded') + count('warned'),
       failed: count('failed'),
       retried,
+      lostTooOften: runs.filter(({ state, lost }) => state === 'failed' && lostTooOften(lost)).length,
     };
     return { problems, figures };
   } finally {
@@ -87,18 +90,31 @@ function problemsOfRuns(runs: readonly RunRow[], { assets, queued, succeeded }: 
   return problems;
 }
 
-/** No run fails because it was killed. And of one that fails somebody is told. */
+/** Such a run fails by design: it may be what kills its holders. */
+function lostTooOften(lost: number | null): boolean {
+  return lost !== null && lost >= LOST_MAX;
+}
+
+/** No run fails because it was killed, unless that was too often. And of one that fails somebody is told. */
 function problemsOfFailures(database: Database.Database): string[] {
   const failed = database
     .prepare(
-      `SELECT id, kind, attempt - coalesce(lost, 0) AS attempt, attempts_max, fault,
+      `SELECT id, kind, attempt - coalesce(lost, 0) AS attempt, attempts_max, lost, fault,
         (SELECT count(*) FROM events WHERE events.run_id = runs.id AND events.kind = 'run.failed') AS told FROM runs WHERE state = 'failed'`,
     )
-    .all() as { id: string; kind: string; attempt: number; attempts_max: number; fault: string | null; told: number }[];
-  return failed.flatMap(({ id, kind, attempt, attempts_max, fault, told }) => {
+    .all() as {
+    id: string;
+    kind: string;
+    attempt: number;
+    attempts_max: number;
+    lost: number | null;
+    fault: string | null;
+    told: number;
+  }[];
+  return failed.flatMap(({ id, kind, attempt, attempts_max, lost, fault, told }) => {
     const what = `the ${kind} ${id} failed`;
     const problems = told === 1 ? [] : [`${what} and was told ${told} times`];
-    if (attempt < attempts_max) problems.push(`${what} at attempt ${attempt} of ${attempts_max}: ${fault}`);
+    if (attempt < attempts_max && !lostTooOften(lost)) problems.push(`${what} at attempt ${attempt} of ${attempts_max}: ${fault}`);
     return problems;
   });
 }

@@ -18,7 +18,9 @@ import { type Acknowledged, SoakClient } from './kill-soak-client.ts';
 import { ServiceProcess } from './service-process.ts';
 
 const ASSETS = 3;
+/** A life is at most this long; on a busy machine so many times as long as a start takes, or no run would come to its end in one. */
 const UP_MS_MAX = 6_000;
+const UP_STARTS_MAX = 5;
 const ENDING_MS_MAX = 900_000;
 
 const { values } = parseArgs({
@@ -37,17 +39,17 @@ const service = new ServiceProcess(join(directory, 'home'));
 const acknowledged: Acknowledged = { assets: new Map(), queued: new Set(), succeeded: new Map() };
 let failed = false;
 try {
-  await service.start();
+  let startMs = await started();
   const client = new SoakClient(service, acknowledged);
   await client.prepare(sources);
   for (let n = 1; n <= kills; n++) {
     const stopping = new AbortController();
     const working = work(client, stopping.signal);
-    await pause(Math.floor(chance() * UP_MS_MAX));
+    await pause(Math.floor(chance() * Math.max(UP_MS_MAX, UP_STARTS_MAX * startMs)));
     await service.kill();
     stopping.abort();
     await working;
-    await service.start();
+    startMs = await started();
     if (n % 10 === 0)
       console.log(`${n} kills; ${acknowledged.queued.size} runs queued, ${acknowledged.succeeded.size} seen to succeed`);
   }
@@ -68,6 +70,13 @@ try {
   else rmSync(directory, { recursive: true, force: true });
 }
 process.exit(failed ? 1 : 0);
+
+/** In so many milliseconds. */
+async function started(): Promise<number> {
+  const from = performance.now();
+  await service.start();
+  return performance.now() - from;
+}
 
 /** Until the service is gone. */
 async function work(client: SoakClient, signal: AbortSignal): Promise<void> {
