@@ -1,7 +1,7 @@
 // Makes a repository.
 
-import { mkdirSync } from 'node:fs';
 import { Fault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { hex } from '../repository/layout.ts';
 import { Repository } from '../repository/repository.ts';
 import { closing, locationOf, repositoryOptions } from './open.ts';
@@ -42,7 +42,7 @@ async function loadWhatComesNext(): Promise<void> {
 /** Before the repository is made: a backup needs it, and the user should know now. */
 function makeCacheDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, { mode: 0o700 });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new Fault('INDEX_CACHE_DENIED', `Cannot make the cache directory "${directory}": ${code}`, { cause: error });

@@ -1,8 +1,9 @@
 // Where a restore goes: looked at before anything is read. What is there already is never overwritten unless the user says --delta.
 
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
 import { resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
+import { makeDirectory as makeDirectories } from '../base/make-directory.ts';
 import { MIB } from '../base/units.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { realPath } from '../files/real-path.ts';
@@ -56,7 +57,7 @@ export function prepareFile(target: string, name: string, delta: boolean): FileT
 function makeDirectory(target: string): string {
   const absolute = resolveLatin1(target);
   try {
-    mkdirSync(bytesOf(absolute), { recursive: true });
+    makeDirectories(absolute, { encoding: 'latin1' });
   } catch (error) {
     const code = codeOf(error);
     if (code === 'EEXIST' || code === 'ENOTDIR') throw occupied(`"${displayPath(absolute)}" is in the way: it is not a directory`);

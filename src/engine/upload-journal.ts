@@ -4,8 +4,9 @@
 // One file a session, appended to before each pack is stored: so a line may name a pack that is not there, but no stored pack lacks a line.
 // Not synced: after a power cut some are uploaded again, no more. A line: pack id, id of its first block, kind.
 
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/make-directory.ts';
 import { decodeDirectory, type PackKind } from '../format/pack.ts';
 import { hex } from '../repository/layout.ts';
 import type { FinishedPack } from '../worker/pack-writer.ts';
@@ -35,7 +36,7 @@ export class UploadJournal {
   addLine({ id, firstBlock, kind }: JournalledPack): void {
     try {
       if (this.#fd === undefined) {
-        mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+        makeDirectory(this.#directory, { mode: 0o700 });
         this.#fd = openSync(join(this.#directory, this.#session), 'a', 0o600);
       }
       writeSync(this.#fd, `${id} ${firstBlock} ${kind}\n`);

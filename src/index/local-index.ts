@@ -10,10 +10,10 @@
 // is answered; where two hold a chunk, any place is right.
 
 import { randomBytes as nodeRandomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invariant } from '../base/invariant.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { isRunning } from '../base/process-identity.ts';
 import { MIB } from '../base/units.ts';
 import { cacheFault, type RandomBytes, unlinkQuietly } from './cache-file.ts';
@@ -56,7 +56,7 @@ export class LocalIndex {
   /** Nothing is answered before `retain`. Throws INDEX_CACHE_DENIED. */
   static async open(options: LocalIndexOptions): Promise<LocalIndex> {
     try {
-      mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+      makeDirectory(options.directory, { mode: 0o700 });
     } catch (cause) {
       throw cacheFault(cause);
     }

@@ -2,8 +2,9 @@
 // requests and nothing else: everything is locked anew.
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/make-directory.ts';
 import { replaceFile } from '../base/replace-file.ts';
 
 const SAVE_EVERY_MS = 5_000;
@@ -18,7 +19,7 @@ export class LockMarks {
 
   /** `location` keeps copies of one repository apart. `forget`: as if there were no file. */
   constructor(directory: string, location: string, { nowMs, forget }: { readonly nowMs: () => number; readonly forget: boolean }) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, { mode: 0o700 });
     this.#path = join(directory, `locks-${createHash('sha256').update(location).digest('hex').slice(0, 16)}.json`);
     this.#nowMs = nowMs;
     this.#savedAtMs = nowMs();

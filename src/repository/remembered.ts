@@ -1,8 +1,9 @@
 // What is remembered of a repository between runs, in its cache directory. Without it the next run tries the keys in turn and knows no
 // older head.
 
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/make-directory.ts';
 
 export type Remembered = {
   readonly keyId?: string;
@@ -35,7 +36,7 @@ export function remember(directory: string, { keyId, location, sequence }: Seen,
   try {
     const others = Object.entries(recall(directory).sequences ?? {}).filter(([place]) => place !== location);
     const sequences = Object.fromEntries([...others, [location, sequence] as const].slice(-PLACES_MAX));
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, { mode: 0o700 });
     const path = join(directory, FILE);
     const draft = `${path}.${processId}`;
     writeFileSync(draft, JSON.stringify({ keyId, sequences }));

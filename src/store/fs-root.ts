@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { fsFault, isErrno } from './fs-faults.ts';
 
 /** Lies beside the objects, on the same file system. No StoreKey can hold "~". */
@@ -151,7 +152,7 @@ export class FsRoot {
 }
 
 async function makeRoot(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
+  const first = makeDirectory(path);
   if (first === undefined) return;
   // Every parent from the first one that was there already.
   for (let at = path; at.length >= first.length; at = dirname(at)) {
