@@ -2,20 +2,19 @@
 // at hand: a repository in a directory, and a passphrase in a variable or a regular file (what can be read only once is not touched here).
 
 import { statSync } from 'node:fs';
-import { warmReadThreads } from '../engine/reading-pool.ts';
 import { deriveEarly } from '../repository/early-key.ts';
 import { parseLocation } from '../store/location.ts';
 import type { Environment } from './environment.ts';
 import type { OptionValues } from './option.ts';
 import { REPOSITORY_PASSPHRASE, statedPassphrase } from './passphrase.ts';
-import { threadsOf } from './threads.ts';
 import type { HeadStart, Verb } from './verb.ts';
 
 /** For a verb that opens a repository. */
-export function headStart(verb: Verb, options: OptionValues, environment: Environment): HeadStart {
+export async function headStart(verb: Verb, options: OptionValues, environment: Environment): Promise<HeadStart> {
   const derive = derivation(options, environment);
   // Where the key has no head start, something is missing or not at hand; then nobody waits for threads.
   if (derive === undefined || verb.readsPacks?.(options) !== true) return { derive };
+  const [{ warmReadThreads }, { threadsOf }] = await Promise.all([import('../engine/reading-pool.ts'), import('./threads.ts')]);
   return { derive, readThreads: warmReadThreads(threadsOf(options)) };
 }
 

@@ -1,88 +1,100 @@
 // The command line from its arguments to the exit status: parse, load the verb, run it, print the fault if there is one.
+//
+// What a verb waits for longest is the key from the passphrase, a tenth of a second on another thread. So as little as possible is loaded
+// before that has begun, and everything else while it runs.
 
 import { EXIT, Fault, isFault } from '../base/faults.ts';
 import { decodeArguments } from './arguments.ts';
-import { openSink } from './descriptor.ts';
 import type { Environment } from './environment.ts';
-import { Output } from './output.ts';
-import type { Parsed } from './parse.ts';
-import { parseArguments } from './parse.ts';
-import type { HeadStart } from './verb.ts';
-import { VERBS } from './verbs.ts';
+import type { Output, OutputOptions } from './output.ts';
+import { type Parsed, parseArguments } from './parse.ts';
+import type { HeadStart, Verb } from './verb.ts';
+import { REPOSITORY_VERBS } from './verbs-repository.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Answers the exit status. */
 export async function run(environment: Environment): Promise<number> {
   const argv = decodeArguments(environment.argv);
-  const [out, err] = [openSink(1), openSink(2)];
-  // Known before anything is parsed, so that a wrong option is reported in the right form.
-  const early = new Output({ json: argv.includes('--json'), quiet: false, verbose: false, progress: false }, out, err);
-  let parsed: Parsed;
-  try {
-    const answered = await answerWithoutVerb(argv, early);
-    if (answered !== undefined) return answered;
-    parsed = parseArguments(argv, VERBS);
-  } catch (error) {
-    return fail(error, early);
-  }
-  const { options, verb, args } = parsed;
-  const output = new Output(
-    {
-      json: options.flag('json'),
-      quiet: options.flag('quiet'),
-      verbose: options.flag('verbose'),
-      progress: !options.flag('no-progress'),
-    },
-    out,
-    err,
-  );
   const interruption = listenForSignals();
+  // Until something is parsed: a wrong option is reported in the right form.
+  let outputOptions = { json: argv.includes('--json'), quiet: false, verbose: false, progress: false };
   let ahead: HeadStart = {};
-  // The service's children: see src/base/program-child.ts.
-  const isChild = environment.variables.HOLDFAST_LIFELINE === '1';
-  const letGo = isChild
-    ? (await import('./lifeline.ts')).holdLifeline(() => interruption.interrupt('the end of its parent'))
-    : () => {};
+  let letGo = (): void => {};
+  let output: Output | undefined;
   try {
+    const verbs = await verbsFor(argv);
+    const parsed = isVersionOrOverview(argv) ? undefined : parseArguments(argv, verbs);
+    if (parsed !== undefined) {
+      outputOptions = outputOptionsOf(parsed);
+      ahead = await earlyStart(parsed, environment);
+    }
+    output = await openOutput(outputOptions);
+    if (parsed === undefined) return await answerWithoutVerb(argv, verbs, output);
+    const { options, verb, args } = parsed;
+    // The service's children: see src/base/program-child.ts.
+    if (environment.variables.HOLDFAST_LIFELINE === '1')
+      letGo = (await import('./lifeline.ts')).holdLifeline(() => interruption.interrupt('the end of its parent'));
     if (options.flag('help')) {
       const { verbHelp } = await import('./help.ts');
       output.line(verbHelp(verb));
       output.end();
       return 0;
     }
-    ahead = await earlyStart(parsed, environment);
     const execute = await verb.load();
     const { signal } = interruption;
-    const status = await execute({ verb, verbs: VERBS, args, options, environment, output, signal, early: ahead });
+    const status = await execute({ verb, verbs, args, options, environment, output, signal, early: ahead });
     output.end();
     return status;
   } catch (error) {
+    output ??= await openOutput(outputOptions);
     return fail(interruption.signal.aborted && !isFault(error) ? interruption.signal.reason : error, output);
   } finally {
-    output.status('');
+    output?.status('');
     interruption.stop();
     await ahead.readThreads?.close();
     letGo();
   }
 }
 
+/** All verbs, but for one of the repository only those: the tables of the others take longer to load. */
+async function verbsFor(argv: readonly string[]): Promise<readonly Verb[]> {
+  return REPOSITORY_VERBS.some(({ name }) => name === argv[0]) ? REPOSITORY_VERBS : (await import('./verbs.ts')).VERBS;
+}
+
+function outputOptionsOf({ options }: Parsed): OutputOptions {
+  return {
+    json: options.flag('json'),
+    quiet: options.flag('quiet'),
+    verbose: options.flag('verbose'),
+    progress: !options.flag('no-progress'),
+  };
+}
+
+async function openOutput(options: OutputOptions): Promise<Output> {
+  const [{ openSink }, { Output }] = await Promise.all([import('./descriptor.ts'), import('./output.ts')]);
+  return new Output(options, openSink(1), openSink(2));
+}
+
 async function earlyStart({ verb, options }: Parsed, environment: Environment): Promise<HeadStart> {
   const opensRepository = verb.name !== 'init' && verb.options.some(({ name }) => name === 'passphrase-file');
-  if (!opensRepository) return {};
+  if (!opensRepository || options.flag('help')) return {};
   const { headStart } = await import('./head-start.ts');
   return headStart(verb, options, environment);
 }
 
-async function answerWithoutVerb(argv: readonly string[], output: Output): Promise<number | undefined> {
-  const only = argv.length === 1 ? argv[0] : undefined;
-  if (only === '--version' || only === 'version') {
+function isVersionOrOverview(argv: readonly string[]): boolean {
+  return argv.length === 0 || (argv.length === 1 && ['--version', 'version', '--help', '-h'].includes(argv[0]!));
+}
+
+async function answerWithoutVerb(argv: readonly string[], verbs: readonly Verb[], output: Output): Promise<number> {
+  if (argv[0] === '--version' || argv[0] === 'version') {
     const { versionText } = await import('./version.ts');
     output.line(versionText());
-  } else if (argv.length === 0 || only === '--help' || only === '-h') {
+  } else {
     const { overview } = await import('./help.ts');
-    output.line(overview(VERBS));
-  } else return undefined;
+    output.line(overview(verbs));
+  }
   output.end();
   return argv.length === 0 ? EXIT.usage : 0;
 }

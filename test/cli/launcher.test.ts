@@ -50,3 +50,12 @@ describe('what Node compiled', () => {
     expect(started({})).toEqual({ code: '', cache: '' });
   });
 });
+
+describe('how memory is given out', () => {
+  test('is what the user says, where he says it', () => {
+    writeFileSync(join(place, 'bin/node'), '#!/bin/sh\necho "$GLIBC_TUNABLES|$MALLOC_ARENA_MAX"\n');
+    const mine = started({ GLIBC_TUNABLES: 'glibc.malloc.check=1', MALLOC_ARENA_MAX: '4' });
+    expect(mine.cache).toBe('4');
+    expect(mine.code).toBe(resolve('glibc.malloc.check=1'));
+  });
+});

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VERBS } from '../../src/cli/verbs.ts';
+import { REPOSITORY_VERBS } from '../../src/cli/verbs-repository.ts';
 import { newHoldfast } from './holdfast.ts';
 
 const holdfast = () => newHoldfast();
@@ -118,6 +119,11 @@ describe('help', () => {
 });
 
 describe('the table of verbs', () => {
+  it('has verbs of the repository that are told from all others by their first word', () => {
+    for (const { name } of REPOSITORY_VERBS)
+      expect(VERBS.filter((verb) => verb.name.split(' ')[0] === name).map((verb) => verb.name)).toEqual([name]);
+  });
+
   it('has no option twice in a verb, and none of letters that mean two things', () => {
     for (const { name, options } of VERBS) {
       const names = options.map((option) => option.name);
