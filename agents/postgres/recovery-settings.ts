@@ -5,7 +5,6 @@ import { dirname, join } from 'node:path';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import { ABSENT, FETCH_LOG, NOBODY } from './fetch-log.ts';
-import { literal } from './replication-client.ts';
 import { FLOOR_PARAMETERS } from './server-facts.ts';
 import type { LogNote } from './wal-reader.ts';
 
@@ -28,7 +27,7 @@ export type RecoverySettings = {
 /** The content of postgresql.auto.conf, with the recovery's settings at its end. */
 export function withRecovery(text: string, settings: RecoverySettings): string {
   const { restoreCommand, stopAt, timeline, action, floor } = settings;
-  const lines: string[] = [`restore_command = ${literal(restoreCommand)}`, `recovery_target_timeline = '${timeline}'`];
+  const lines: string[] = [`restore_command = ${configLiteral(restoreCommand)}`, `recovery_target_timeline = '${timeline}'`];
   if (stopAt === undefined) lines.push("recovery_target = 'immediate'");
   else lines.push(`recovery_target_lsn = '${formatLsn(stopAt.position)}'`, 'recovery_target_inclusive = on');
   lines.push(`recovery_target_action = '${action}'`, 'hot_standby = on', 'archive_mode = off', "archive_command = ''");
@@ -40,6 +39,11 @@ export function withRecovery(text: string, settings: RecoverySettings): string {
 /** The content of postgresql.auto.conf with these lines at its end, until `withoutRecovery`. */
 export function withOwn(text: string, lines: readonly string[]): string {
   return `${withoutRecovery(text)}${BEGIN}\n${lines.join('\n')}\n${END}\n`;
+}
+
+/** `value` in a configuration file, where a backslash means something, too. */
+export function configLiteral(value: string): string {
+  return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }
 
 /** A hot standby needs at least these. */

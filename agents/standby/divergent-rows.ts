@@ -34,7 +34,7 @@ export type ListRows = Pick<ClusterRestore, 'repository' | 'programs' | 'program
 /** `exported`: the directory that holds the log. */
 export async function listDivergentRows(options: ListRows, log: DivergentLog, exported: string): Promise<RowsFound> {
   const { cluster, directory } = options;
-  const plan = await planRecovery(cluster.facts, log.timeline, { kind: 'position', position: log.from - 1 });
+  const plan = await planRecovery(cluster.facts, log.timeline, { kind: 'position', position: log.from - 1 }, true);
   if (plan.kind !== 'plan') throw new Fault('RECOVERY_REFUSED', `The state at the seal cannot be recovered: ${plan.reason}`);
   mkdirSync(directory, { recursive: true });
   const holder = mkdtempSync(join(directory, PREFIX));

@@ -5,8 +5,8 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, 
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
-import { floorLines, restoreCommandOf, withOwn, withoutRecovery } from '../postgres/recovery-settings.ts';
-import { literal } from '../postgres/replication-client.ts';
+import { configLiteral, floorLines, restoreCommandOf, withOwn, withoutRecovery } from '../postgres/recovery-settings.ts';
+
 import { spoolOf, writeOwned } from '../postgres/restore.ts';
 import { SENDER_PORT } from './wal-sender.ts';
 
@@ -83,9 +83,9 @@ export function configureStandby(
   const auto = join(dataDirectory, 'postgresql.auto.conf');
   const before = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
   const lines = [
-    `restore_command = ${literal(restoreCommandOf(program, plan, spoolOf(dataDirectory)))}`,
+    `restore_command = ${configLiteral(restoreCommandOf(program, plan, spoolOf(dataDirectory)))}`,
     `recovery_target_timeline = '${facts.timeline}'`,
-    `primary_conninfo = ${literal(`host='${run.replaceAll("'", "\\'")}' port=${SENDER_PORT} user=holdfast sslmode=disable`)}`,
+    `primary_conninfo = ${configLiteral(`host='${run.replaceAll("'", "\\'")}' port=${SENDER_PORT} user=holdfast sslmode=disable`)}`,
     "primary_slot_name = ''",
     // How long it waits before it asks anew after a break.
     "wal_retrieve_retry_interval = '200ms'",

@@ -64,8 +64,9 @@ export async function planFor(
   cluster: ClusterFacts,
   target: RecoveryTarget,
 ): Promise<RecoveryPlan> {
-  const timeline = options.count('timeline') ?? cluster.view.timeline;
-  const plan = await planRecovery(cluster.facts, timeline, target);
+  const named = options.count('timeline');
+  const timeline = named ?? cluster.view.timeline;
+  const plan = await planRecovery(cluster.facts, timeline, target, named !== undefined);
   if (plan.kind !== 'plan')
     throw new Fault(
       plan.kind === 'gap' ? 'LOG_GAP' : 'RECOVERY_REFUSED',

@@ -5,7 +5,9 @@
 // time is not handed to the database, which may have no transaction to stop at: it is resolved here, to the last commit before the first
 // mark, in the order of the log, that is later. So the answer is one place in the log, whatever clocks and zones say.
 
+import { textOfMicros } from '../model/instant-text.ts';
 import type { LogMark } from '../model/log-mark.ts';
+import { besidePath, onlyPlace, placesOf } from './find-place.ts';
 
 export type RecoveryBase = {
   /** Name of its snapshot. */
@@ -51,6 +53,9 @@ export type RecoveryTarget =
   | { readonly kind: 'position'; readonly position: number }
   | { readonly kind: 'transaction'; readonly id: number }
   | { readonly kind: 'point'; readonly name: string };
+
+type MarkTarget = RecoveryTarget & { readonly kind: 'transaction' | 'point' };
+type WayTarget = Exclude<RecoveryTarget, MarkTarget>;
 
 /** A part of the way: log from `from` to `to` on a timeline. */
 export type Leg = LogStretch;
@@ -147,11 +152,26 @@ function waysTo(facts: RecoveryFacts, timeline: number): Way[] {
     .filter((way): way is Way => way?.isWhole === true);
 }
 
-export async function planRecovery(facts: RecoveryFacts, timeline: number, target: RecoveryTarget): Promise<RecoveryPlan | NoPlan> {
-  if (pathTo(timeline, facts.lineages) === undefined)
+/** `isNamed`: somebody has named the timeline, so what others have under the same number or position is not meant. */
+export async function planRecovery(
+  facts: RecoveryFacts,
+  timeline: number,
+  target: RecoveryTarget,
+  isNamed = false,
+): Promise<RecoveryPlan | NoPlan> {
+  const path = pathTo(timeline, facts.lineages);
+  if (path === undefined)
     return { kind: 'refused', reason: `it is not known where timeline ${timeline} comes from: its history is not stored` };
   const ways = waysTo(facts, timeline).reverse();
   if (ways.length === 0) return { kind: 'refused', reason: await withoutBase(facts, timeline) };
+  const left = isNamed ? [] : besidePath(facts.stretches, path);
+  if (target.kind === 'point' || target.kind === 'transaction') return planAtMark(facts.marks, ways, left, target);
+  const other = target.kind === 'position' && left.find(({ from, to }) => from <= target.position && target.position < to);
+  if (other)
+    return {
+      kind: 'refused',
+      reason: `the position is on timeline ${other.timeline}, too, which was left: name a timeline, or a time`,
+    };
   for (const way of ways) {
     const plan = await planOnWay(facts.marks, way, target);
     if (plan !== undefined) return plan;
@@ -159,8 +179,21 @@ export async function planRecovery(facts: RecoveryFacts, timeline: number, targe
   return noPlan(facts, ways.reverse(), target);
 }
 
+async function planAtMark(
+  marks: MarkIndex,
+  ways: readonly Way[],
+  left: readonly LogStretch[],
+  target: MarkTarget,
+): Promise<RecoveryPlan | NoPlan> {
+  const is = (mark: LogMark): boolean =>
+    target.kind === 'point' ? mark.kind === 'point' && mark.text === target.name : mark.kind === 'commit' && mark.id === target.id;
+  const what = target.kind === 'transaction' ? `the commit of transaction ${target.id}` : `a restore point "${target.name}"`;
+  const place = onlyPlace(await placesOf(ways, left, marks, is), what);
+  return typeof place === 'string' ? { kind: 'refused', reason: place } : stoppingAt(place.way, place.mark);
+}
+
 /** Undefined when the target does not lie on this way. */
-async function planOnWay(marks: MarkIndex, way: Way, target: RecoveryTarget): Promise<RecoveryPlan | undefined> {
+async function planOnWay(marks: MarkIndex, way: Way, target: WayTarget): Promise<RecoveryPlan | undefined> {
   const { base } = way;
   if (target.kind === 'latest') return stoppingAt(way, await lastOnWay(marks, way, 'commit'));
   if (target.kind === 'time') {
@@ -171,15 +204,9 @@ async function planOnWay(marks: MarkIndex, way: Way, target: RecoveryTarget): Pr
     const isReached = last === undefined ? target.time === base.stoppedAt : target.time <= Math.max(last.time, base.stoppedAt);
     return isReached ? stoppingAt(way, await lastOnWay(marks, way, 'commit')) : undefined;
   }
-  if (target.kind === 'position') {
-    const { position } = target;
-    if (position < base.stop || position >= way.legs.at(-1)!.to) return undefined;
-    return stoppingAt(way, await lastOnWay(marks, way, 'commit', undefined, position));
-  }
-  const is = (mark: LogMark): boolean =>
-    target.kind === 'point' ? mark.kind === 'point' && mark.text === target.name : mark.kind === 'commit' && mark.id === target.id;
-  const found = await firstOnWay(way, (leg, from) => marks.find(leg.timeline, from, leg.to, is));
-  return found === undefined ? undefined : stoppingAt(way, found);
+  const { position } = target;
+  if (position < base.stop || position >= way.legs.at(-1)!.to) return undefined;
+  return stoppingAt(way, await lastOnWay(marks, way, 'commit', undefined, position));
 }
 
 function stoppingAt(way: Way, stopAt: LogMark | undefined): RecoveryPlan {
@@ -223,40 +250,32 @@ async function lastOnWay(
   return undefined;
 }
 
-async function noPlan(facts: RecoveryFacts, ways: readonly Way[], target: RecoveryTarget): Promise<NoPlan> {
+async function noPlan(facts: RecoveryFacts, ways: readonly Way[], target: WayTarget): Promise<NoPlan> {
   const last = ways.at(-1)!;
   if (target.kind === 'time') {
     const first = ways[0]!.base;
     if (target.time < first.stoppedAt) {
-      const words = target.time < first.stoppedAt ? 'is before the first base backup was complete' : '';
-      return { kind: 'refused', reason: `${timeText(target.time)} ${words} (${timeText(first.stoppedAt)})` };
+      const complete = `the first base backup was complete (${textOfMicros(first.stoppedAt)})`;
+      return { kind: 'refused', reason: `${textOfMicros(target.time)} is before ${complete}` };
     }
     // The newest way whose base is older: its log ended before the wanted time.
     const way = [...ways].reverse().find(({ base }) => base.stoppedAt <= target.time) ?? last;
     const end = await lastOnWay(facts.marks, way);
-    const reached = timeText(Math.max(end?.time ?? 0, way.base.stoppedAt));
+    const reached = textOfMicros(Math.max(end?.time ?? 0, way.base.stoppedAt));
     const next = ways.find(({ base }) => base.stoppedAt > target.time);
     if (next === undefined)
-      return { kind: 'refused', reason: `${timeText(target.time)} is after the last recovery point (${reached})` };
+      return { kind: 'refused', reason: `${textOfMicros(target.time)} is after the last recovery point (${reached})` };
     return gapAfter(
       facts,
       way,
-      `${timeText(target.time)} lies in a gap of the log: after ${reached}, and before ${timeText(next.base.stoppedAt)}`,
+      `${textOfMicros(target.time)} lies in a gap of the log: after ${reached}, and before ${textOfMicros(next.base.stoppedAt)}`,
     );
   }
-  if (target.kind === 'position') {
-    const way = [...ways].reverse().find(({ base }) => base.stop <= target.position);
-    if (way === undefined) return { kind: 'refused', reason: 'the position is before the first base backup was complete' };
-    if (way !== last) return gapAfter(facts, way, 'the position lies in a gap of the log');
-    return { kind: 'refused', reason: 'the position is after the end of the log that is stored' };
-  }
-  const what =
-    target.kind === 'transaction'
-      ? `the commit of transaction ${target.id}`
-      : target.kind === 'point'
-        ? `a restore point "${target.name}"`
-        : '';
-  return { kind: 'refused', reason: `there is no such place in the log: ${what}` };
+  if (target.kind === 'latest') return { kind: 'refused', reason: 'there is nothing to go back to' };
+  const way = [...ways].reverse().find(({ base }) => base.stop <= target.position);
+  if (way === undefined) return { kind: 'refused', reason: 'the position is before the first base backup was complete' };
+  if (way !== last) return gapAfter(facts, way, 'the position lies in a gap of the log');
+  return { kind: 'refused', reason: 'the position is after the end of the log that is stored' };
 }
 
 function gapAfter(facts: RecoveryFacts, way: Way, reason: string): NoPlan {
@@ -276,9 +295,4 @@ async function withoutBase(facts: RecoveryFacts, timeline: number): Promise<stri
   if (facts.bases.length === 0) return 'there is no base backup';
   if (own.length === 0) return `no base backup leads to timeline ${timeline}`;
   return 'the log that belongs to the base backups is not stored yet, or is lost';
-}
-
-function timeText(micros: number): string {
-  const text = new Date(Math.floor(micros / 1000)).toISOString();
-  return `${text.slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`;
 }

@@ -90,7 +90,7 @@ export class LogWindows {
     return this.#options.tenants.use(tenantId, async (repository) => {
       const cluster = await readClusterFacts(repository, name);
       if (cluster === undefined) return { kind: 'refused', reason: 'no log of it is stored yet' };
-      const plan = await planRecovery(cluster.facts, timeline ?? cluster.view.timeline, target);
+      const plan = await planRecovery(cluster.facts, timeline ?? cluster.view.timeline, target, timeline !== undefined);
       return plan.kind === 'plan' ? { ...plan, incarnation: cluster.view.incarnation } : plan;
     });
   }

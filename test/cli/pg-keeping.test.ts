@@ -1,6 +1,6 @@
 // What is kept of a protected cluster, and where else: copies with their log, retention, damage; as a person uses it, against a real server.
 
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
@@ -129,6 +129,36 @@ describe.skipIf(programs === undefined)('a protected cluster', () => {
     expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', logDamaged: 0 });
     expect(holdfast.summary(['pg', 'window'])).toMatchObject({ intervals: 1, gaps: 0 });
     expect(holdfast.summary(['pg', 'restore', '--latest', '--dry-run'])).toMatchObject({ base: second.snapshot });
+  });
+
+  it('is restored while its base is forgotten and pruned, which then go', async () => {
+    const { holdfast, server, scratch, end } = await world();
+    await server.sql('CREATE TABLE t (n int)');
+    await segments(server, 2);
+    const wanted = textOfMicros(await serverClock(server));
+    await segments(server, 1);
+    holdfast.ok(['pg', 'backup', server.connectionString, ...ASSET]);
+    await segments(server, 1);
+    await caughtUp(holdfast, server);
+    await end();
+    const target = join(scratch, 'restored');
+    const place = ['--target', target, '--bin-dir', programs!, '--download-limit', '4m'];
+    const restore = holdfast.start(['pg', 'restore', ...ASSET, '--time', wanted, ...place]);
+    onTestFinished(() => void restore.kill('SIGKILL'));
+    const ended = new Promise((resolve) => restore.once('close', resolve));
+    await until(() => existsSync(join(target, 'holdfast-restore.json')) || restore.exitCode !== null);
+    // In the midst of its base: it goes on when everything is over.
+    restore.kill('SIGSTOP');
+    expect(holdfast.lines(['forget', '--keep-last', '1'])).toMatchObject([
+      { kind: 'kept' },
+      { kind: 'forgotten' },
+      { kind: 'summary' },
+    ]);
+    holdfast.ok(['prune']);
+    restore.kill('SIGCONT');
+    expect(await ended).toBe(0);
+    const { logObjectsDeleted } = holdfast.summary(['prune']) as unknown as { readonly logObjectsDeleted: number };
+    expect(logObjectsDeleted).toBeGreaterThan(0);
   });
 
   it('shows what damage of its log costs, and refuses to restore over it', async () => {

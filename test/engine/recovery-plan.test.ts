@@ -10,6 +10,7 @@ import {
   planRecovery,
   type RecoveryBase,
   type RecoveryFacts,
+  type RecoveryTarget,
   recoveryWindow,
 } from '../../src/engine/recovery-plan.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
@@ -254,6 +255,98 @@ describe('what cannot be planned', () => {
       kind: 'refused',
       reason: 'there is no base backup',
     });
+  });
+});
+
+describe('a place that was named', () => {
+  const point = (position: number, text: string): LogMark => ({
+    kind: 'point',
+    position,
+    end: position + 5,
+    time: position * 100,
+    id: 0,
+    text,
+  });
+  const commit = (position: number, id: number): LogMark => ({
+    kind: 'commit',
+    position,
+    end: position + 5,
+    time: position * 100,
+    id,
+    text: '',
+  });
+  // Timeline 1 was left at 40, and went on by itself up to 60.
+  const marks = new Map<number, LogMark[]>([
+    [1, [commit(10, 1), point(20, 'once'), point(30, 'twice'), commit(45, 7), point(50, 'left')]],
+    [2, [commit(45, 7), point(50, 'twice'), commit(60, 8), point(70, 'late')]],
+  ]);
+  const stretches: LogStretch[] = [
+    { timeline: 1, from: 0, to: 60 },
+    { timeline: 2, from: 40, to: 90 },
+  ];
+  const bases: RecoveryBase[] = [
+    { snapshot: 'a', timeline: 1, start: 0, stop: 8, stoppedAt: 800 },
+    { snapshot: 'b', timeline: 1, start: 26, stop: 28, stoppedAt: 2800 },
+    { snapshot: 'c', timeline: 2, start: 55, stop: 58, stoppedAt: 5800 },
+  ];
+  const facts: RecoveryFacts = {
+    bases,
+    stretches,
+    lineages: [{ timeline: 2, ancestors: [{ timeline: 1, until: 40 }] }],
+    gaps: [],
+    marks: indexOf(marks, stretches),
+  };
+  const plan = (target: RecoveryTarget, timeline = 2, isNamed = false): Promise<unknown> =>
+    planRecovery(facts, timeline, target, isNamed);
+
+  it('is found from the newest base that leads there', async () => {
+    expect(await plan({ kind: 'point', name: 'once' })).toMatchObject({ base: { snapshot: 'a' }, stopAt: { position: 20 } });
+    expect(await plan({ kind: 'point', name: 'late' })).toMatchObject({ base: { snapshot: 'c' }, stopAt: { position: 70 } });
+    expect(await plan({ kind: 'transaction', id: 8 })).toMatchObject({ base: { snapshot: 'c' }, stopAt: { position: 60 } });
+    expect(await plan({ kind: 'position', position: 62 })).toMatchObject({ base: { snapshot: 'c' }, stopAt: { position: 60 } });
+  });
+
+  it('is refused when it is there twice, also on a timeline that was left, and told with each', async () => {
+    for (const target of [
+      { kind: 'point', name: 'twice' },
+      { kind: 'transaction', id: 7 },
+    ] as const)
+      expect(await plan(target)).toMatchObject({
+        kind: 'refused',
+        reason: expect.stringMatching(/more than once.*timeline \d.*timeline \d/),
+      });
+    expect(await plan({ kind: 'position', position: 52 })).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringMatching(/timeline 1/),
+    });
+    expect(await plan({ kind: 'point', name: 'left' })).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringMatching(/has to be named: 0\/32 of timeline 1/),
+    });
+    expect(await plan({ kind: 'point', name: 'never' })).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringMatching(/no such place/),
+    });
+  });
+
+  it('is found when its timeline is named, too', async () => {
+    expect(await plan({ kind: 'transaction', id: 7 }, 2, true)).toMatchObject({ timeline: 2, base: { snapshot: 'b' } });
+    expect(await plan({ kind: 'transaction', id: 7 }, 1, true)).toMatchObject({ timeline: 1, base: { snapshot: 'b' } });
+    expect(await plan({ kind: 'point', name: 'left' }, 1, true)).toMatchObject({ timeline: 1, stopAt: { position: 50 } });
+    expect(await plan({ kind: 'position', position: 52 }, 1, true)).toMatchObject({ timeline: 1, stopAt: { position: 45 } });
+  });
+
+  it('is found in every history as if all of it were looked at', async () => {
+    for (let seed = 1; seed <= RUNS / 3; seed++) {
+      const own = history(seed);
+      const timeline = [...own.byTimeline.keys()].at(-1)!;
+      const ways = own.bases.map((base) => ({ base, marks: replay(own, base, timeline) ?? [] }));
+      for (const mark of [...own.byTimeline.values()].flat().filter(({ kind }) => kind === 'commit')) {
+        const leading = ways.filter((way) => way.marks.includes(mark)).sort((a, b) => NEWEST(a.base, b.base));
+        const found = await planRecovery(own, timeline, { kind: 'transaction', id: mark.id }, true);
+        expect(found.kind === 'plan' ? found.base : undefined, `seed ${seed}, transaction ${mark.id}`).toEqual(leading[0]?.base);
+      }
+    }
   });
 });
 

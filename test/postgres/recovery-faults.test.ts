@@ -1,16 +1,27 @@
 // What goes wrong while a server recovers: it must never come up with less than was asked for.
 
+import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { GATE_MARK, withoutGate, withoutRecovery, withRecovery } from '../../agents/postgres/recovery-settings.ts';
+import { FETCH_LOG } from '../../agents/postgres/fetch-log.ts';
+import {
+  GATE_MARK,
+  restoreCommandOf,
+  shellWord,
+  withoutGate,
+  withoutRecovery,
+  withRecovery,
+} from '../../agents/postgres/recovery-settings.ts';
 import { Fault } from '../../src/base/faults.ts';
 import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
+import { segmentName } from '../../src/model/lsn.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
-import { makeOwned, postgresPrograms } from '../support/postgres.ts';
+import { makeOwned, postgresPrograms, removeScratch, serverScratch, serverUser } from '../support/postgres.ts';
 import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
 
 const programs = postgresPrograms();
+const SEGMENT_BYTES = 16 * 1024 * 1024;
 
 type Weather = { spoil: ((key: string) => Promise<Uint8Array> | undefined) | undefined };
 
@@ -77,6 +88,18 @@ describe.skipIf(programs === undefined)('a recovery', () => {
       const data = cluster.recoveries.at(-1)!;
       expect(server.run('pg_controldata', ['-D', data]), what).toMatch(/TimeLineID:\s+1\n/);
     }
+    // Whoever is asked says that there is no more behind the first segment: the server knows that there must be.
+    weather.spoil = (key) => (key === first ? undefined : spoils.denied!(key));
+    const plan = (await cluster.plan({ kind: 'latest' })) as RecoveryPlan;
+    const segment = segmentName(1, Math.floor(plan.base.start / SEGMENT_BYTES), SEGMENT_BYTES);
+    const real = `exec ${FETCH_LOG.map(shellWord).join(' ')} "$0" "$@"`;
+    const wish = { asking: ['sh', '-c', `if [ "$2" = ${segment} ]; then ${real}; fi; exit 77`] };
+    await expect(cluster.restore({ kind: 'latest' }, wish)).rejects.toMatchObject({
+      code: 'PG_RECOVERY_FAILED',
+      message: expect.stringMatching(/before configured recovery target was reached/),
+    });
+    expect(server.run('pg_controldata', ['-D', cluster.recoveries.at(-1)!])).toMatch(/TimeLineID:\s+1\n/);
+    weather.spoil = undefined;
     const restored = await cluster.restore({ kind: 'latest' });
     expect((await restored.sql.query('SELECT count(*) FROM t')).rows).toEqual([['301']]);
     await restored.close();
@@ -154,6 +177,16 @@ describe('the settings of a recovery', () => {
     expect(during).toMatch(/max_connections = 200/);
     expect(withRecovery(during, settings)).toBe(during);
     expect(withoutRecovery(during)).toBe(before);
+  });
+
+  it.skipIf(programs === undefined)('are read by a server as they are meant, whatever is in a path', () => {
+    const directory = serverScratch();
+    onTestFinished(() => removeScratch(directory));
+    const restoreCommand = restoreCommandOf(['/it\'s "100 %"/back\\slash'], '/a plan', '/a\\b', ['x']);
+    writeFileSync(join(directory, 'postgresql.conf'), withRecovery('', { ...settings, restoreCommand }));
+    const words = ['-D', directory, '-C', 'restore_command'];
+    const said = execFileSync(join(programs!, 'postgres'), words, { ...serverUser(), cwd: '/', encoding: 'utf8' });
+    expect(said.trimEnd()).toBe(restoreCommand);
   });
 
   it('comment out what another recovery has left', () => {

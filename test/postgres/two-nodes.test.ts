@@ -158,6 +158,8 @@ it('what a look at the server finds is told by kind: a slot about to be lost, lo
   const kinds = (look: Partial<ServerLook>): string[] => [...concernsOf('s', { ...fine, ...look }).keys()];
   expect(kinds({})).toEqual([]);
   expect(kinds({ slot: 'unreserved', safeBytes: 0 })).toEqual(['slot unreserved']);
+  expect(kinds({ slot: 'unreserved' })).toEqual(['slot unreserved']);
+  expect(kinds({ slot: 'lost' })).toEqual(['slot lost']);
   expect(kinds({ safeBytes: 100 * 1024 * 1024 })).toEqual(['slot reserved']);
   expect(kinds({ retainedBytes: 5 * 2 ** 30 })).toEqual(['retained 32']);
   expect(kinds({ retainedBytes: 9 * 2 ** 30 })).toEqual(['retained 33']);

@@ -208,7 +208,7 @@ export class ProtectedCluster {
   /** The plan, or the reason why there is none. */
   async plan(target: RecoveryTarget, timeline?: number): Promise<RecoveryPlan | string> {
     const { facts, view } = await this.facts();
-    const plan = await planRecovery(facts, timeline ?? view.timeline, target);
+    const plan = await planRecovery(facts, timeline ?? view.timeline, target, timeline !== undefined);
     return plan.kind === 'plan' ? plan : `${plan.kind}: ${plan.reason}`;
   }
 
