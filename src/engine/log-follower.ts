@@ -106,13 +106,21 @@ export class LogFollower {
   async #nextObject(options?: CallOptions): Promise<FollowedLog | undefined> {
     const cursor = this.#cursor;
     if (cursor === undefined) return undefined;
+    const nextSection = (): void => {
+      Object.assign(cursor, { section: cursor.section + LOG_SECTION_BYTES, range: 0 });
+    };
     try {
-      const range = await this.#read(rangeKey(cursor.prefix, cursor.section, cursor.range), options);
-      if (range !== undefined) cursor.range++;
-      const found = range ?? (await this.#read(sectionKey(cursor.prefix, cursor.section), options));
-      if (found !== undefined && range === undefined)
-        Object.assign(cursor, { section: cursor.section + LOG_SECTION_BYTES, range: 0 });
-      return found;
+      // Its ranges held all of it.
+      if (this.#position === cursor.section + LOG_SECTION_BYTES) nextSection();
+      for (;;) {
+        const range = await this.#read(rangeKey(cursor.prefix, cursor.section, cursor.range), options);
+        if (range !== undefined) cursor.range++;
+        // It repeats what those before it hold.
+        if (range?.bytes.length === 0) continue;
+        const found = range ?? (await this.#read(sectionKey(cursor.prefix, cursor.section), options));
+        if (found !== undefined && range === undefined) nextSection();
+        return found;
+      }
     } catch (error) {
       // Another epoch may stand in for what does not open.
       if (isFault(error, 'FORMAT_DAMAGED', 'STORE_CORRUPT_ANSWER', 'LOG_GAP')) this.#cursor = undefined;

@@ -3,13 +3,11 @@
 // Each object is sealed with keys of its own, derived from its epoch's and its name: so a nonce is never used twice, and an object in the
 // place of another one does not open.
 
-import { setImmediate } from 'node:timers/promises';
 import { Fault, isFault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import { openOnce, sealOnce, TAG_BYTES } from '../codec/aead.ts';
 import { objectId } from '../codec/chunk-id.ts';
 import { deriveKey } from '../codec/derive.ts';
-import { Compressor, compressBound } from '../codec/zstd.ts';
 import { compressFrame, decompressFrame } from '../codec/zstd-frame.ts';
 import type { RetiredEpoch } from '../format/log-catalogue.ts';
 import {
@@ -30,12 +28,12 @@ import { bytesEqual } from '../model/reference.ts';
 import { hex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import type { CallOptions } from '../store/object-store.ts';
+import type { LogFrame } from './log-frames.ts';
 
 const ZERO_NONCE = new Uint8Array(12);
 const DIGEST_BYTES = 32;
 /** The first read of an index: most fit. */
 const INDEX_READ_BYTES = 32 * 1024;
-const ZSTD_LEVEL = 1;
 
 /** Opens and seals what belongs to one epoch. `data` is undefined for who may only read what is marked. */
 export type EpochKeys = { readonly metadata: Uint8Array; readonly data: Uint8Array | undefined };
@@ -63,18 +61,15 @@ export type LogObject = {
   readonly kind: LogObjectKind;
   readonly key: string;
   readonly index: LogIndex;
-  readonly bytes: Uint8Array;
+  readonly frames: readonly LogFrame[];
 };
 
-export async function sealLogObject(
-  repository: OpenedRepository,
-  keys: EpochKeys,
-  { kind, key, index, bytes }: LogObject,
-): Promise<Uint8Array> {
+/** The same bytes for the same object, whoever seals it. */
+export function sealLogObject(repository: OpenedRepository, keys: EpochKeys, { kind, key, index, frames }: LogObject): Uint8Array {
   invariant(keys.data !== undefined, 'who writes a log has its key');
   const id = repository.parameters.id;
   const plainIndex = compressFrame(encodeLogIndex(index));
-  const plainData = encodeLogData(await compressPieces(bytes));
+  const plainData = encodeLogData(frames.map(({ bytes }) => bytes));
   const header = encodeLogHeader(kind, plainIndex.length + TAG_BYTES, plainData.length + TAG_BYTES);
   const sealedIndex = sealOnce(deriveKey(keys.metadata, id, 'log index', key), ZERO_NONCE, plainIndex, header);
   const sealedData = sealOnce(deriveKey(keys.data, id, 'log data', key), ZERO_NONCE, plainData, header);
@@ -111,23 +106,25 @@ export function isIntactLogObject(object: Uint8Array): boolean {
   return body.length >= LOG_HEADER_BYTES && bytesEqual(objectId(body), object.subarray(body.length));
 }
 
+export type OpenedLogObject = {
+  readonly index: LogIndex;
+  readonly bytes: Uint8Array;
+  /** As they are stored. */
+  readonly frames: readonly LogFrame[];
+};
+
 /** All of it; STORE_NOT_FOUND, FORMAT_DAMAGED, KEY_CANNOT_READ. */
 export async function readLogObject(
   repository: OpenedRepository,
   keys: EpochKeys,
   key: string,
   options?: CallOptions,
-): Promise<{ readonly index: LogIndex; readonly bytes: Uint8Array }> {
+): Promise<OpenedLogObject> {
   return openLogObject(repository, keys, key, await repository.store.get(key, undefined, options));
 }
 
 /** FORMAT_DAMAGED, KEY_CANNOT_READ. */
-export function openLogObject(
-  repository: OpenedRepository,
-  keys: EpochKeys,
-  key: string,
-  object: Uint8Array,
-): { readonly index: LogIndex; readonly bytes: Uint8Array } {
+export function openLogObject(repository: OpenedRepository, keys: EpochKeys, key: string, object: Uint8Array): OpenedLogObject {
   const what = `The log object ${key}`;
   const damaged = (why: string): Fault => new Fault('FORMAT_DAMAGED', `${what} is damaged: ${why}`);
   if (keys.data === undefined) throw new Fault('KEY_CANNOT_READ', `${what} holds content, and this key is for writing`);
@@ -142,16 +139,18 @@ export function openLogObject(
   if (plain === undefined) throw damaged('it does not open');
   const length = index.to - index.from;
   const bytes = new Uint8Array(length);
+  const frames: LogFrame[] = [];
   let at = 0;
   for (const frame of decodeLogData(plain, what)) {
     const piece = decompressFrame(frame, LOG_PIECE_BYTES);
     if (piece === undefined || at + piece.length > length) throw damaged('it does not decompress');
     bytes.set(piece, at);
+    frames.push({ length: piece.length, bytes: frame });
     at += piece.length;
   }
   if (at !== length || !bytesEqual(repository.keyring.ids.id(bytes), index.digest))
     throw damaged('its content is another than it says');
-  return { index, bytes };
+  return { index, bytes, frames };
 }
 
 function openIndex({ parameters }: OpenedRepository, keys: EpochKeys, key: string, object: Uint8Array): LogIndex {
@@ -163,21 +162,4 @@ function openIndex({ parameters }: OpenedRepository, keys: EpochKeys, key: strin
   const plain = frame === undefined ? undefined : decompressFrame(frame, LOG_INDEX_BYTES_MAX);
   if (plain === undefined) throw new Fault('FORMAT_DAMAGED', `${what} does not open: it was changed, or is cut short`);
   return decodeLogIndex(plain, what);
-}
-
-/** As frames that say how long their content is, or nobody reads them. Others have their turn between two. */
-async function compressPieces(bytes: Uint8Array): Promise<Uint8Array[]> {
-  const pieces: Uint8Array[] = [];
-  const compressor = new Compressor(ZSTD_LEVEL);
-  const target = Buffer.allocUnsafeSlow(compressBound(Math.min(bytes.length, LOG_PIECE_BYTES)));
-  try {
-    for (let at = 0; at < bytes.length; at += LOG_PIECE_BYTES) {
-      if (at > 0) await setImmediate();
-      const length = compressor.compress(target, bytes.subarray(at, at + LOG_PIECE_BYTES));
-      pieces.push(Buffer.from(target.subarray(0, length)));
-    }
-  } finally {
-    compressor.close();
-  }
-  return pieces;
 }

@@ -2,6 +2,7 @@
 
 import { LOG_SECTION_BYTES } from '../format/log-object.ts';
 import type { LogMark } from '../model/log-mark.ts';
+import type { LogFrame } from './log-frames.ts';
 import { sectionOf } from './log-objects.ts';
 
 export type LogSection = {
@@ -11,8 +12,12 @@ export type LogSection = {
   from: number;
   filled: number;
   shipped: number;
-  ranges: number;
   shippedMarks: number;
+  /** Where the first record begins that is not complete at `shipped`. */
+  shippedRecord: number;
+  ranges: number;
+  /** What was shipped, as the ranges have it. */
+  frames: LogFrame[];
   marks: LogMark[];
   /** The latest time of all marks of the epoch before. */
   timeBefore: number;
@@ -27,8 +32,10 @@ export function newSection(from: number, timeBeforeIt: number): LogSection {
     from: from - start,
     filled: from - start,
     shipped: from - start,
-    ranges: 0,
     shippedMarks: 0,
+    shippedRecord: from,
+    ranges: 0,
+    frames: [],
     marks: [],
     timeBefore: timeBeforeIt,
     recordFrom: from,

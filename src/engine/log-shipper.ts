@@ -4,17 +4,26 @@ import { randomBytes } from 'node:crypto';
 import { sessionKeyKey, unhex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import { LOG_EPOCH_PREFIX } from '../repository/strays.ts';
-import { type EpochKeys, epochPrefix, RANGES_UNTIL_WHOLE, rangeKey, sealLogObject, sectionKey } from './log-objects.ts';
+import { compressPieces, joinFrames } from './log-frames.ts';
+import { type EpochKeys, epochPrefix, rangeKey, sealLogObject, sectionKey } from './log-objects.ts';
 import { type LogSection, timeBefore } from './log-section.ts';
 
 const EPOCH_RANDOM_BYTES = 7;
 const DELETES_PARALLEL = 8;
+/** Ranges stay for so long after their section: a replica that has come so far makes the section of them. */
+export const RANGES_KEPT_MS = 5_000;
+
+/** A range with what was added since the last one; one with all that was shipped before; the section. */
+export type ShippedKind = 'range' | 'whole' | 'section';
+
+type LogSpan = Pick<LogSection, 'start' | 'ranges'>;
 
 export type LogShipperOptions = {
   readonly repository: OpenedRepository;
   readonly assetId: Uint8Array;
   readonly incarnation: string;
   readonly timeline: number;
+  readonly rangesKeptMs: number;
   /** Repeats what may pass. */
   readonly persist: <T>(work: () => Promise<T>) => Promise<T>;
 };
@@ -26,6 +35,8 @@ export class LogShipper {
   readonly #keys: EpochKeys;
   readonly #sealedKey: { readonly key: string; readonly bytes: Uint8Array };
   readonly #prefix: string;
+  /** Sections that are stored, and their ranges are not deleted yet. */
+  readonly #ended: { readonly section: LogSpan; readonly atMs: number }[] = [];
   #isKeyStored = false;
   bytesStored = 0;
 
@@ -48,15 +59,18 @@ export class LogShipper {
     this.#isKeyStored = true;
   }
 
-  /** Stores the section, or what was added to it since the last range. What is added meanwhile is not part of it, bytes and marks alike. */
-  async ship(section: LogSection, kind: 'section' | 'range', signal: AbortSignal): Promise<void> {
+  /** What is added to the section meanwhile is no part of it, bytes and marks alike. Answers its end in the section, and where the first
+   *  record begins that is not complete there. */
+  async ship(
+    section: LogSection,
+    kind: ShippedKind,
+    signal: AbortSignal,
+  ): Promise<{ readonly to: number; readonly recordFrom: number }> {
     const { repository, persist } = this.#options;
-    const { filled: to, recordFrom } = section;
-    const isWhole = kind === 'section' || section.ranges % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1;
-    const from = isWhole ? section.from : section.shipped;
-    const firstMark = isWhole ? 0 : section.shippedMarks;
-    const marks = section.marks.slice(firstMark);
-    const shippedMarks = section.marks.length;
+    const to = kind === 'whole' ? section.shipped : section.filled;
+    const recordFrom = kind === 'whole' ? section.shippedRecord : section.recordFrom;
+    const marksEnd = kind === 'whole' ? section.shippedMarks : section.marks.length;
+    const [from, firstMark] = kind === 'range' ? [section.shipped, section.shippedMarks] : [section.from, 0];
     const bytes = section.bytes.subarray(from, to);
     const index = {
       from: section.start + from,
@@ -64,20 +78,32 @@ export class LogShipper {
       digest: repository.keyring.ids.id(bytes),
       recordFrom,
       timeBefore: timeBefore(section, firstMark),
-      marks,
+      marks: section.marks.slice(firstMark, marksEnd),
     };
     const key =
       kind === 'section' ? sectionKey(this.#prefix, section.start) : rangeKey(this.#prefix, section.start, section.ranges);
-    const object = await sealLogObject(repository, this.#keys, { kind, key, index, bytes });
+    const frames = kind === 'range' ? await compressPieces(bytes) : await joinFrames(bytes, section.frames);
+    const object = sealLogObject(repository, this.#keys, { kind: kind === 'section' ? kind : 'range', key, index, frames });
     await persist(() => repository.store.put(key, object, { signal }));
     this.bytesStored += object.length;
-    section.shipped = to;
-    section.shippedMarks = shippedMarks;
-    if (kind === 'range') section.ranges++;
+    if (kind === 'range') section.frames.push(...frames);
+    Object.assign(section, { shipped: to, shippedMarks: marksEnd, shippedRecord: recordFrom });
+    if (kind !== 'section') section.ranges++;
+    else if (section.ranges > 0)
+      this.#ended.push({ section: { start: section.start, ranges: section.ranges }, atMs: performance.now() });
+    return { to, recordFrom };
   }
 
-  /** They are in the section now. What stays is waste, no harm. */
-  async deleteRanges({ start, ranges }: LogSection): Promise<void> {
+  /** What lies in sections that were stored some time ago. What stays, since its capture ended, is waste until retention comes to it, no harm. */
+  deleteEnded(): void {
+    const before = performance.now() - this.#options.rangesKeptMs;
+    for (let next = this.#ended[0]; next !== undefined && next.atMs <= before; next = this.#ended[0]) {
+      this.#ended.shift();
+      void this.#deleteRanges(next.section);
+    }
+  }
+
+  async #deleteRanges({ start, ranges }: LogSpan): Promise<void> {
     const { repository } = this.#options;
     for (let n = 0; n < ranges; n += DELETES_PARALLEL) {
       const some = Array.from({ length: Math.min(DELETES_PARALLEL, ranges - n) }, (_, i) => rangeKey(this.#prefix, start, n + i));

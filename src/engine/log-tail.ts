@@ -48,7 +48,8 @@ export async function readTail(
     }
     // What one that holds all before it holds is in it already.
     if (index.to > next) continue;
-    if (broken !== undefined || (pieces.length > 0 && index.to !== next))
+    // Of one that only repeats what others hold nothing is lost with it.
+    if (index.to < next && (broken !== undefined || pieces.length > 0))
       lost.push({ ...(broken ?? { object: '', cause: 'ranges do not follow each other' }), from: index.to, to: next });
     broken = undefined;
     pieces.unshift({ key, index });

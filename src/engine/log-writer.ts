@@ -2,8 +2,9 @@
 //
 // Bytes gather in sections of 16 MiB. A section that is full becomes one object. What an open section holds is shipped as it grows, in
 // ranges: immutable objects that are numbered, so that a reader finds the last one by asking for it and never has to trust a listing. Every
-// 64th range holds the section from its start, so that few must be read. `durable` is the end of what the store has acknowledged, in order:
-// a section is never stored before the one before it.
+// 64th range holds once more what those before it hold, so that few must be read, and the last one of a section ends with it: whoever has the
+// ranges can make the section of them. `durable` is the end of what the store has acknowledged, in order: a section is never stored before
+// the one before it.
 //
 // Others may store the same log: the capture that ran before this one, or one that runs at once on another node of the cluster. What they
 // have is compared (LOG_FORKED) and left out, until nobody stores what waits here; then this epoch begins, if in the catalogue no newer
@@ -17,10 +18,11 @@ import type { LogMark } from '../model/log-mark.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import type { LogCatalogueKeeper } from './log-catalogue.ts';
 import { type KnownStretch, LogCoverage } from './log-coverage.ts';
+import { RANGES_UNTIL_WHOLE } from './log-objects.ts';
 import type { OtherEpochs } from './log-others.ts';
 import { persist } from './log-persist.ts';
 import { type LogSection, leaveOut, newSection } from './log-section.ts';
-import { LogShipper } from './log-shipper.ts';
+import { LogShipper, RANGES_KEPT_MS, type ShippedKind } from './log-shipper.ts';
 
 /** Sections in memory: the one that fills, and those on their way. */
 const SECTIONS_MAX = 3;
@@ -49,6 +51,8 @@ export type LogWriterOptions = {
   readonly host: string;
   readonly now: () => Date;
   readonly policy: ShipPolicy;
+  /** So long after their section ranges are deleted. */
+  readonly rangesKeptMs?: number;
   /** What others have stored, in order. */
   readonly known: readonly KnownStretch[];
   /** Others that may store the same log now; without this nobody is looked at. */
@@ -83,9 +87,10 @@ export class LogWriter {
   #wake: (() => void)[] = [];
 
   constructor(options: LogWriterOptions) {
-    const { repository, assetId, incarnation, timeline, from, host, now } = options;
+    const { repository, assetId, incarnation, timeline, from, host, now, rangesKeptMs = RANGES_KEPT_MS } = options;
     this.#options = options;
-    this.#shipper = new LogShipper({ repository, assetId, incarnation, timeline, persist: (work) => this.#persist(work) });
+    const log = { repository, assetId, incarnation, timeline, rangesKeptMs };
+    this.#shipper = new LogShipper({ ...log, persist: (work) => this.#persist(work) });
     this.#epoch = { epoch: this.#shipper.epoch, incarnation, timeline, from, at: now().toISOString(), host };
     this.#coverage = new LogCoverage(from, timeline, (bytes) => repository.keyring.ids.id(bytes));
     this.#coverage.add(options.known);
@@ -162,6 +167,7 @@ export class LogWriter {
   /** To be called now and then: ships what has waited long enough, and looks at what others have stored. */
   tick(): void {
     this.#throwIfFailed();
+    this.#shipper.deleteEnded();
     if (this.#isDue()) this.#start();
     else if (this.#isLookDue()) this.#lookOnce();
   }
@@ -308,19 +314,22 @@ export class LogWriter {
   }
 
   async #sealSection(section: LogSection): Promise<void> {
+    // Without ranges nobody has a part of it.
+    if (section.ranges > 0 && section.shipped < section.filled) await this.#ship(section, 'range');
     await this.#ship(section, 'section');
     this.#sections.shift();
     this.#wakeAll();
     if (this.#sections.length === 1 && this.#sections[0]!.filled === this.#sections[0]!.from) this.#waitingSince = undefined;
-    void this.#shipper.deleteRanges(section);
+    this.#shipper.deleteEnded();
     await this.#giveWay();
   }
 
   async #shipRange(section: LogSection): Promise<void> {
     this.#shippedAt = performance.now();
     this.#waitingSince = undefined;
-    const to = await this.#ship(section, 'range');
-    if (section.filled > to) this.#waitingSince ??= performance.now();
+    await this.#ship(section, 'range');
+    if (section.ranges % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1) await this.#ship(section, 'whole');
+    if (section.filled > section.shipped) this.#waitingSince ??= performance.now();
   }
 
   /** Retention lets an epoch go only when it is old and another one of this host goes on; who slept through that begins anew. */
@@ -333,20 +342,17 @@ export class LogWriter {
     this.#listedAt = performance.now();
   }
 
-  /** Answers up to where in the section: as far as it was filled when its turn came. */
-  async #ship(section: LogSection, kind: 'section' | 'range'): Promise<number> {
+  async #ship(section: LogSection, kind: ShippedKind): Promise<void> {
     const { policy, onDurable, signal } = this.#options;
     await this.#mustBeListed();
     const began = performance.now();
-    const { filled: to, recordFrom } = section;
-    await this.#shipper.ship(section, kind, signal);
+    const { to, recordFrom } = await this.#shipper.ship(section, kind, signal);
     this.#durable = section.start + to;
     this.#movedAt = performance.now();
     this.#durableRecord = recordFrom;
     onDurable(this.#durable);
     // Others were patient for longer than this before they began.
     if (kind === 'range' && this.#movedAt - began > policy.ms) await this.#giveWay();
-    return to;
   }
 
   /** LOG_TAKEN_OVER when another epoch of the timeline has begun since. */

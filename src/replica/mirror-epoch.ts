@@ -1,14 +1,16 @@
 // Copying one epoch of a log, object by object, in the order in which it was written: at the replica, too, whether the n-th section or
 // range is there is monotone in n, so that its end can be found at any moment, whatever dies where. What the source has lost or damaged is
-// told and left out, as readers of the source do; what follows it must not wait.
+// told and left out, as readers of the source do; what follows it must not wait. What ranges at the replica hold does not cross once more: a
+// section that they fill, and a range that repeats them, is made of them.
 
 import { forEachBounded } from '../base/bounded.ts';
 import { isFault } from '../base/faults.ts';
 import { listEpoch } from '../engine/log-listing.ts';
-import { epochPrefix, rangeKey, sectionKey, sectionOf } from '../engine/log-objects.ts';
+import { epochPrefix, RANGES_UNTIL_WHOLE, rangeKey, sectionKey, sectionOf } from '../engine/log-objects.ts';
 import { countWhile } from '../engine/log-reader.ts';
 import type { LogEpoch } from '../format/log-catalogue.ts';
-import { LOG_SECTION_BYTES } from '../format/log-object.ts';
+import { LOG_SECTION_BYTES, type LogObjectKind } from '../format/log-object.ts';
+import type { LogRemaker } from './log-remaker.ts';
 import { type Mirror, readProven } from './mirror-object.ts';
 
 /** Sections on their way from the source while one is stored. */
@@ -17,8 +19,14 @@ const SECTIONS_AHEAD = 3;
 const RANGES_AHEAD_MAX = 8;
 const DELETES_PARALLEL = 8;
 
+type EpochMirrorParts = { readonly mirror: Mirror; readonly remaker: LogRemaker };
+type Read = Uint8Array | 'damaged' | undefined;
+
 export class EpochMirror {
   readonly #mirror: Mirror;
+  readonly #remaker: LogRemaker;
+  readonly #assetId: Uint8Array;
+  readonly #epoch: string;
   readonly #prefix: string;
   /** Start of the first section that the replica does not have. */
   #section: number;
@@ -33,22 +41,31 @@ export class EpochMirror {
   /** At the most: sections count in full. */
   bytesBehind = 0;
 
-  private constructor(mirror: Mirror, prefix: string, section: number, ranges: number) {
+  private constructor(
+    { mirror, remaker }: EpochMirrorParts,
+    assetId: Uint8Array,
+    epoch: LogEpoch,
+    section: number,
+    ranges: number,
+  ) {
     this.#mirror = mirror;
-    this.#prefix = prefix;
+    this.#remaker = remaker;
+    this.#assetId = assetId;
+    this.#epoch = epoch.epoch;
+    this.#prefix = epochPrefix(assetId, epoch);
     this.#section = section;
     this.#ranges = ranges;
   }
 
   /** Goes on where the replica ends. */
-  static async resume(mirror: Mirror, assetId: Uint8Array, epoch: LogEpoch): Promise<EpochMirror> {
-    const { replica, signal } = mirror;
+  static async resume(parts: EpochMirrorParts, assetId: Uint8Array, epoch: LogEpoch): Promise<EpochMirror> {
+    const { replica, signal } = parts.mirror;
     const prefix = epochPrefix(assetId, epoch);
     const has = async (key: string): Promise<boolean> => (await replica.size(key, { signal })) !== undefined;
     const first = firstSectionOf(epoch);
     const section = first + (await countWhile((n) => has(sectionKey(prefix, first + n * LOG_SECTION_BYTES)))) * LOG_SECTION_BYTES;
     const ranges = await countWhile((n) => has(rangeKey(prefix, section, n)));
-    return new EpochMirror(mirror, prefix, section, ranges);
+    return new EpochMirror(parts, assetId, epoch, section, ranges);
   }
 
   /** What was there when this began is at the replica when it ends. `epoch`: as the catalogue has it now. Answers how many objects were copied
@@ -75,16 +92,16 @@ export class EpochMirror {
   }
 
   async #pullRanges(): Promise<number> {
-    const ahead: { readonly key: string; readonly bytes: Promise<Uint8Array | 'damaged' | undefined> }[] = [];
+    const ahead: { readonly key: string; readonly read: () => Promise<Read> }[] = [];
     for (let copied = 0, depth = 1; ; copied++) {
       while (ahead.length < depth) {
-        const key = rangeKey(this.#prefix, this.#section, this.#ranges + ahead.length);
-        const bytes = this.#read(key);
-        bytes.catch(() => {});
-        ahead.push({ key, bytes });
+        const number = this.#ranges + ahead.length;
+        const key = rangeKey(this.#prefix, this.#section, number);
+        const isRepeating = number % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1;
+        ahead.push({ key, read: isRepeating ? () => this.#remakeOrRead('range', key) : this.#readAhead(key) });
       }
       const next = ahead.shift()!;
-      const bytes = await next.bytes;
+      const bytes = await next.read();
       // What was asked for behind it may have come since: it is asked for again.
       if (bytes === undefined && !this.#lost.has(nameOf(next.key))) return copied;
       if (bytes instanceof Uint8Array) await this.#store(next.key, bytes);
@@ -98,15 +115,16 @@ export class EpochMirror {
     const first = this.#section;
     const keyOf = (n: number): string => sectionKey(this.#prefix, first + n * LOG_SECTION_BYTES);
     const count = await countWhile(async (n) => (await source.size(keyOf(n), { signal })) !== undefined);
-    const ahead: Promise<Uint8Array | 'damaged' | undefined>[] = [];
+    // The last of its ranges have come since.
+    if (count > 0 && this.#ranges > 0) await this.#pullRanges();
+    const ahead: (() => Promise<Read>)[] = [];
     for (let n = 0, next = 0; n < count; n++) {
       this.bytesBehind = (count - n) * LOG_SECTION_BYTES;
       for (; ahead.length < SECTIONS_AHEAD && next < count; next++) {
-        const bytes = this.#read(keyOf(next));
-        bytes.catch(() => {});
-        ahead.push(bytes);
+        const key = keyOf(next);
+        ahead.push(next === 0 ? () => this.#remakeOrRead('section', key) : this.#readAhead(key));
       }
-      const bytes = await ahead.shift()!;
+      const bytes = await ahead.shift()!();
       if (bytes instanceof Uint8Array) {
         await this.#store(keyOf(n), bytes);
         await this.#deleting;
@@ -135,7 +153,22 @@ export class EpochMirror {
     return true;
   }
 
-  async #read(key: string): Promise<Uint8Array | 'damaged' | undefined> {
+  /** Begins now; trouble is told to who asks. */
+  #readAhead(key: string): () => Promise<Read> {
+    const bytes = this.#read(key);
+    bytes.catch(() => {});
+    return () => bytes;
+  }
+
+  /** What the ranges that are here hold. */
+  async #remakeOrRead(kind: LogObjectKind, key: string): Promise<Read> {
+    const [section, count] = [this.#section, this.#ranges];
+    if (count === 0) return this.#read(key);
+    const object = { kind, key, prefix: this.#prefix, section, count };
+    return (await this.#remaker.remake(this.#assetId, this.#epoch, object)) ?? this.#read(key);
+  }
+
+  async #read(key: string): Promise<Read> {
     const { source, progress, signal } = this.#mirror;
     try {
       return await readProven(source, key, 'sealed', signal);

@@ -9,6 +9,7 @@ import { LOG_SECTION_BYTES } from '../format/log-object.ts';
 import { bytesEqual } from '../model/reference.ts';
 import { unhex } from '../repository/layout.ts';
 import type { RegisterCodec } from '../repository/register-codec.ts';
+import type { LogRemaker } from './log-remaker.ts';
 import { EpochMirror, firstSectionOf } from './mirror-epoch.ts';
 import type { Mirror } from './mirror-object.ts';
 import { putRegister } from './mirror-register.ts';
@@ -26,6 +27,7 @@ export type LogMirrorParts = {
   readonly mirror: Mirror;
   readonly codec: RegisterCodec;
   readonly sessionKeys: SessionKeyMirror;
+  readonly remaker: LogRemaker;
   /** Nothing is ever deleted at the replica. */
   readonly keepAll: boolean;
   /** Goes forward only, milliseconds. */
@@ -79,7 +81,7 @@ export class LogMirror {
       let one = held.get(epoch.epoch);
       if (one !== undefined && one.lookAtMs > now) return;
       if (one === undefined) {
-        const mirror = await EpochMirror.resume(this.#parts.mirror, unhex(assetId), epoch);
+        const mirror = await EpochMirror.resume(this.#parts, unhex(assetId), epoch);
         one = { mirror, lookAtMs: 0, pauseMs: 1000 };
         held.set(epoch.epoch, one);
       }

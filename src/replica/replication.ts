@@ -13,6 +13,7 @@ import type { OpenedRepository } from '../repository/open.ts';
 import { registerCodec } from '../repository/register-codec.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { compareListings, copyLoose } from './compare-listings.ts';
+import { LogRemaker } from './log-remaker.ts';
 import { HeadMirror } from './mirror-head.ts';
 import { LogMirror } from './mirror-logs.ts';
 import type { Mirror } from './mirror-object.ts';
@@ -84,7 +85,7 @@ export class Replication {
     const sessionKeys = new SessionKeyMirror(mirror, source.keyring.pairIds);
     const { keyring } = source;
     const heads = await HeadMirror.open({ mirror, codec, keyring, sessionKeys, claim, parallel, nowMs, now });
-    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll, nowMs });
+    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll, nowMs, remaker: new LogRemaker(mirror, source) });
     progress.isWhole = claim.state !== 'seeding';
     return new Replication({ ...options, keepAll }, { mirror, claim, heads, logs, sessionKeys });
   }

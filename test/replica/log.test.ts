@@ -1,6 +1,6 @@
 // Logs at a replica: written by the real writer, copied while they grow, read by the real reader.
 
-import { rmSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
@@ -25,7 +25,7 @@ import { seededBytes } from '../support/seeded-random.ts';
 
 const ASSET = 'pg/test';
 
-function writerOf(repository: Repository, from = 0): LogWriter {
+function writerOf(repository: Repository, from = 0, rangesKeptMs = 0): LogWriter {
   const assetId = repository.keyring.assetId(ASSET);
   return new LogWriter({
     repository,
@@ -37,6 +37,7 @@ function writerOf(repository: Repository, from = 0): LogWriter {
     host: 'test',
     now: () => new Date(),
     policy: { bytes: 1, ms: 60_000 },
+    rangesKeptMs,
     known: [],
     signal: new AbortController().signal,
     onTrouble: () => {},
@@ -123,6 +124,62 @@ describe('the log at a replica', () => {
     const left = [...objectsIn(replicaOf(directory), 'log/').keys(), ...objectsIn(replicaOf(directory), 'session-keys/').keys()];
     expect(left.filter((key) => key.includes(writer.epoch.epoch))).toEqual([]);
     expect(left.filter((key) => key.startsWith('log/'))).toHaveLength(1);
+  });
+
+  it('crosses once: sections and ranges that repeat others are made of what is there, byte for byte', async () => {
+    const { directory, repository } = await sample();
+    const bytes = seededBytes(LOG_SECTION_BYTES, 5);
+    const writer = writerOf(repository, 0, 60_000);
+    let crossed = 0;
+    const counted = (store: ObjectStore): ObjectStore =>
+      new Proxy(store, {
+        get: (target, name) => {
+          const member = Reflect.get(target, name, target) as unknown;
+          if (name !== 'get') return typeof member === 'function' ? member.bind(target) : member;
+          return (async (key, range, options) => {
+            const read = await target.get(key, range, options);
+            if (key.startsWith('log/')) crossed += read.length;
+            return read;
+          }) satisfies ObjectStore['get'];
+        },
+      });
+    const replication = await openReplication(directory, { wrapSource: counted });
+    const expectSame = (keys: Iterable<string>): void => {
+      for (const key of keys)
+        expect(Buffer.compare(readFileSync(objectPath(replicaOf(directory), key)), readFileSync(objectPath(directory, key)))).toBe(
+          0,
+        );
+    };
+    // Short ones, more than are repeated at once; then long ones.
+    for (let at = 0; at < bytes.length; ) {
+      const to = Math.min(bytes.length, at + (at < 70 * 20_000 ? 20_000 : 4_000_000));
+      await append(writer, bytes, at, to, to - at);
+      if (to % 280_000 === 0 || to > 70 * 20_000) await replication.once();
+      at = to;
+    }
+    const ranges = [...objectsIn(directory, 'log/')].filter(([key]) => key.includes('.'));
+    expect(ranges.find(([key]) => key.endsWith('.000063'))![1]).toBeGreaterThan(63 * 20_000);
+    const sections = [...objectsIn(replicaOf(directory), 'log/').keys()];
+    expect(sections.filter((key) => !key.includes('.'))).toHaveLength(1);
+    expectSame(sections);
+    expect(crossed).toBeLessThan(bytes.length * 1.01);
+    // What cannot be made of what is there crosses.
+    const second = seededBytes(LOG_SECTION_BYTES, 6);
+    const all = Buffer.concat([bytes, second]);
+    await append(writer, all, bytes.length, all.length - 1, 6_000_000);
+    await replication.once();
+    const here = [...objectsIn(replicaOf(directory), 'log/').keys()].filter((key) => key.includes('.'));
+    expect(here.length).toBeGreaterThan(0);
+    const path = objectPath(replicaOf(directory), here[0]!);
+    const damaged = readFileSync(path);
+    damaged[1000]! ^= 1;
+    chmodSync(path, 0o600);
+    writeFileSync(path, damaged);
+    await append(writer, all, all.length - 1, all.length, 1);
+    await replication.once();
+    expectSame([...objectsIn(replicaOf(directory), 'log/').keys()]);
+    expect(crossed).toBeGreaterThan(bytes.length + 1.9 * second.length);
+    await expectLog(directory, all);
   });
 
   it('comes while it is written, beside packs, and the lag is told', async () => {
