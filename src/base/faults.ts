@@ -374,6 +374,9 @@ export const FAULTS = {
 
   // Runs
   RUN_LOST: later('Whoever ran it fell silent. Check that its host and the agent on it are up.'),
+  RUN_LOST_TOO_OFTEN: never(
+    'It may be the run that ends its holder: look at the memory and the devices of that host at those moments. It is not tried again; start another one.',
+  ),
   RUN_TOO_LATE: never(
     'Nobody could start it in its window. Check its agent, the limits of concurrency and the length of the window.',
   ),

@@ -18,7 +18,12 @@ export const LOST_MAX = 20;
 export function mayTryAgain({ kind, attempt, lost = 0, attemptsMax, cancelRequestedAt }: Run, isLost: boolean): boolean {
   // Whoever sees to a duty queues the next one at once.
   if (cancelRequestedAt !== undefined || isDuty(kind) || attemptsMax === 1) return false;
-  return isLost ? lost + 1 < LOST_MAX : attempt - lost < attemptsMax;
+  return isLost ? !isLastLoss({ lost }) : attempt - lost < attemptsMax;
+}
+
+/** Its next loss is the last. */
+export function isLastLoss({ lost = 0 }: { readonly lost?: number | undefined }): boolean {
+  return lost + 1 >= LOST_MAX;
 }
 
 export const Progress = Type.Object(

@@ -295,7 +295,9 @@ export function queueConformance(
       });
       expect(await claim(++n)).toMatchObject({ id: run.id });
       const at = moment(n * 100 + 50);
-      expect(await catalog.runs.expire(at, at, 10)).toMatchObject([{ id: run.id, state: 'failed', fault: { code: 'RUN_LOST' } }]);
+      expect(await catalog.runs.expire(at, at, 10)).toMatchObject([
+        { id: run.id, state: 'failed', lost: LOST_MAX, fault: { code: 'RUN_LOST_TOO_OFTEN' } },
+      ]);
       await clear();
     });
 

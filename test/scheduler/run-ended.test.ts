@@ -113,7 +113,7 @@ describe('the end of a run', () => {
       await scheduler.tick();
     }
     const run = await catalog.runs.get(tenant.id, id);
-    expect(run).toMatchObject({ state: 'failed', attempt: LOST_MAX, fault: { code: 'RUN_LOST' } });
+    expect(run).toMatchObject({ state: 'failed', attempt: LOST_MAX, lost: LOST_MAX, fault: { code: 'RUN_LOST_TOO_OFTEN' } });
     expect(claims).toBe(LOST_MAX);
     expect(await eventsOf(scene, 'run.failed')).toHaveLength(1);
   });

@@ -2,7 +2,7 @@
 
 import { FAULTS } from '../../base/faults.ts';
 import type { Instant } from '../../model/instant.ts';
-import { mayTryAgain, type Run, type RunFault } from '../../model/run.ts';
+import { isLastLoss, LOST_MAX, mayTryAgain, type Run, type RunFault } from '../../model/run.ts';
 import type { Sql } from './connection.ts';
 import { RUN } from './run-record.ts';
 
@@ -11,7 +11,8 @@ const LATE = `SELECT ${RUN.columns} FROM runs INDEXED BY runs_by_start
   WHERE state = 'queued' AND start_by IS NOT NULL AND start_by < ? ORDER BY start_by LIMIT ?`;
 const AGAIN = `UPDATE runs SET state = 'queued', not_before = @retryAt, claimed_by = NULL, lease_until = NULL, fault = @fault,
   lost = coalesce(lost, 0) + 1 WHERE id = @id RETURNING ${RUN.columns}`;
-const OVER = `UPDATE runs SET state = @state, claimed_by = NULL, lease_until = NULL, fault = @fault, ended_at = @at
+const OVER = `UPDATE runs SET state = @state, claimed_by = NULL, lease_until = NULL, fault = @fault, ended_at = @at,
+  lost = CASE state WHEN 'running' THEN coalesce(lost, 0) + 1 ELSE lost END
   WHERE id = @id RETURNING ${RUN.columns}`;
 
 export function expireRuns(sql: Sql, at: Instant, retryAt: Instant, countMax: number): readonly Run[] {
@@ -30,7 +31,8 @@ export function expireRuns(sql: Sql, at: Instant, retryAt: Instant, countMax: nu
 }
 
 function expireLost(sql: Sql, run: Run, at: Instant, retryAt: Instant): Run {
-  const fault = JSON.stringify(faultOf('RUN_LOST', `"${run.claimedBy}" gave no sign of life until ${run.leaseUntil}.`));
+  const silent = faultOf('RUN_LOST', `"${run.claimedBy}" gave no sign of life until ${run.leaseUntil}.`);
+  const fault = JSON.stringify(isLastLoss(run) ? lostTooOften(silent) : silent);
   // While nobody carries a failover out, nobody can write.
   const again = run.kind === 'failover' ? at : retryAt;
   if (mayTryAgain(run, true)) return RUN.decode(sql(AGAIN).get({ id: run.id, retryAt: again, fault })!);
@@ -38,6 +40,11 @@ function expireLost(sql: Sql, run: Run, at: Instant, retryAt: Instant): Run {
   return RUN.decode(sql(OVER).get({ id: run.id, state, at, fault })!);
 }
 
-function faultOf(code: 'RUN_LOST' | 'RUN_TOO_LATE', message: string): RunFault {
+/** Of a run that is about to lose its holder once more than may be. */
+export function lostTooOften({ message }: Pick<RunFault, 'message'>): RunFault {
+  return faultOf('RUN_LOST_TOO_OFTEN', `It lost its holder ${LOST_MAX} times, the last time so: ${message.slice(0, 3000)}`);
+}
+
+function faultOf(code: 'RUN_LOST' | 'RUN_LOST_TOO_OFTEN' | 'RUN_TOO_LATE', message: string): RunFault {
   return { code, message, hint: FAULTS[code].hint };
 }

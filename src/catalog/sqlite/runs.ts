@@ -1,7 +1,7 @@
 // The queue and its history. States: queued -> running -> (queued again | succeeded | warned | failed | canceled).
 
 import { laterBy } from '../../model/instant.ts';
-import { mayTryAgain, type Run } from '../../model/run.ts';
+import { isLastLoss, mayTryAgain, type Run } from '../../model/run.ts';
 import type { RunKind } from '../../model/run-kind.ts';
 import { isOver, type RunState } from '../../model/run-state.ts';
 import type { NewRun, RunEnd, RunFilter, RunTable } from '../catalog.ts';
@@ -10,7 +10,7 @@ import type { Executor } from './executor.ts';
 import { pageOf, rowsFor } from './page.ts';
 import { encodedJson } from './record.ts';
 import { claimRun } from './run-claim.ts';
-import { expireRuns } from './run-expire.ts';
+import { expireRuns, lostTooOften } from './run-expire.ts';
 import { RUN } from './run-record.ts';
 
 const ADD = `${RUN.insert()} ON CONFLICT (tenant_id, key) DO NOTHING`;
@@ -98,7 +98,7 @@ function endAttempt(sql: Sql, id: string, fence: number, at: string, end: RunEnd
     notBefore: isAgain ? end.retryAt : null,
     lost: isLost ? (run.lost ?? 0) + 1 : (run.lost ?? null),
     result: encodedJson(end.result),
-    fault: encodedJson(end.fault),
+    fault: encodedJson(isLost && isLastLoss(run) && end.fault !== undefined ? lostTooOften(end.fault) : end.fault),
     endedAt: isAgain ? null : at,
   });
   return RUN.decode(row!);
