@@ -44,8 +44,10 @@ import { Scheduler } from './scheduler/scheduler.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import { openStore } from './store/open.ts';
 import { readOnly } from './store/read-only.ts';
+import { ServiceClaim } from './tenants/service-claim.ts';
 import { settleHome } from './tenants/settle-home.ts';
 import { TenantRepositories } from './tenants/tenant-repositories.ts';
+import { watchClaim } from './tenants/watch-claim.ts';
 import { appendAudit } from './trust/audit-chain.ts';
 import { AuditCheckpoints, readCheckpoints } from './trust/audit-checkpoint.ts';
 import { openAuditKey } from './trust/audit-key.ts';
@@ -53,6 +55,7 @@ import { bootstrap, issueAdminSecret } from './trust/bootstrap.ts';
 import { newSecret } from './trust/tokens.ts';
 
 const ENROLMENT_MS = 60_000;
+const CLAIM_LOOK_MS = 60_000;
 /** Of the environment, what a child process of the service may see. */
 const CHILD_VARIABLES = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'NODE_EXTRA_CA_CERTS', 'XDG_CACHE_HOME', 'HOLDFAST_CACHE_DIR'];
 const STORE_VARIABLES = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_DEFAULT_REGION'];
@@ -78,6 +81,8 @@ export type ServiceOptions = {
   readonly historyDays: number | undefined;
   /** From the approval of an erasure to its beginning; undefined: as src/api/config.ts says. */
   readonly eraseAfterDays: number | undefined;
+  /** Of repositories that another service served before. */
+  readonly takesOver: boolean;
   /** A new token of the administrator, for who has lost the first. */
   readonly hasNewAdminToken: boolean;
   /** Of a collector of OpenTelemetry traces. */
@@ -92,6 +97,8 @@ export type Service = {
   /** At the very first start, and when a new one was asked for. */
   readonly firstToken: string | undefined;
   readonly tenant: string;
+  /** Comes when another service serves the repositories: this one is to be stopped at once. */
+  readonly superseded: Promise<Fault>;
   /** In an orderly way; what runs is interrupted and taken up by the next start. */
   readonly stop: () => Promise<void>;
 };
@@ -146,6 +153,18 @@ async function compose(
   await storeShippedPolicies(catalog, shippedPolicies);
   if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
   await settleHome(catalog, home);
+  const claim = new ServiceClaim({
+    catalog,
+    home,
+    host: options.process.host,
+    baseLocation: baseLocationOf(options),
+    openStore,
+    now,
+    random: randomBytes,
+  });
+  await claim.begin(options.takesOver);
+  const { superseded, stopWatching } = watchClaim(claim, log, CLAIM_LOOK_MS);
+  undo.push(stopWatching);
   // Closed, it may be erased: nothing of it is made again.
   if (tenant.state !== 'closed') await tenants.create(tenant);
 
@@ -168,6 +187,7 @@ async function compose(
     name: `service:${options.process.host}:${options.process.processId}`,
     program,
     service: { home, store: options.store },
+    mustServe: () => claim.check(),
     readSecret: secretReader(join(home, 'secrets')),
     copies: { sites: options.copies, openStore: copyOpener(options, metrics) },
     shippedPolicies,
@@ -239,7 +259,7 @@ async function compose(
   }
   if (options.hasLocalAgent) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
   log.info({ url: url.public, home }, 'serving');
-  return { url: url.public, firstToken: adminSecret, tenant: tenant.name, stop };
+  return { url: url.public, firstToken: adminSecret, tenant: tenant.name, superseded, stop };
 }
 
 function openTenants(options: ServiceOptions, catalog: Catalog, openStore: OpenStore): TenantRepositories {

@@ -183,6 +183,12 @@ export const FAULTS = {
   SERVICE_HOME_COPIED: never(
     'Two services on one repository would each forget what the other keeps. For a service of its own, on the repositories that were copied with it: "holdfast catalog rebuild --home HOME".',
   ),
+  SERVICE_STORE_TAKEN: never(
+    'Two services on one repository would each forget what the other keeps. Be sure that the other one is stopped for good, then start this one with --take-over, once; or give it a store of its own.',
+  ),
+  SERVICE_SUPERSEDED: never(
+    'Another service was started on these repositories, and this one has stopped. If that was by mistake, stop the other one and start this one with --take-over, once.',
+  ),
   SERVICE_STOPPING: later('The service is being stopped or restarted. Try again in a moment.'),
   TENANT_NOT_FOUND: never('Check the id or name of the tenant.'),
   TENANT_SUSPENDED: later(

@@ -30,6 +30,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     hasLocalAgent: !options.flag('no-local-agent'),
     localPlans: plansOf(invocation),
     hasScheduler: !options.flag('no-scheduler'),
+    takesOver: options.flag('take-over'),
     hasNewAdminToken: options.flag('new-admin-token'),
     traceEndpoint: options.text('trace-endpoint') ?? environment.variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
     historyDays: options.count('keep-history'),
@@ -50,12 +51,14 @@ export async function serve(invocation: Invocation): Promise<number> {
     output.line(`  export HOLDFAST_SERVICE=${url} HOLDFAST_TOKEN=...`);
   }
   output.flush();
-  await new Promise<void>((stop) => {
+  const told = new Promise<void>((stop) => {
     if (signal.aborted) stop();
     else signal.addEventListener('abort', () => stop(), { once: true });
   });
+  const superseded = await Promise.race([told, service.superseded]);
   output.notice('Stopping: runs of this process end or are left to be taken up.');
   await service.stop();
+  if (superseded !== undefined) throw superseded;
   return 0;
 }
 

@@ -44,6 +44,11 @@ export const SERVICE_VERBS: readonly Verb[] = [
         value: 'FILE',
         help: 'where events are sent to: webhook, mail, syslog; see ops/channels.example.yaml',
       },
+      {
+        name: 'take-over',
+        kind: 'flag',
+        help: 'serve repositories that another service, or another home, served before: be sure that it is stopped',
+      },
       { name: 'no-local-agent', kind: 'flag', help: 'do not run an agent for this host' },
       {
         name: 'site-config',

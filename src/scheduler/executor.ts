@@ -158,6 +158,7 @@ export class Executor {
       const execution = EXECUTIONS[run.kind];
       if (execution === undefined)
         return { state: 'failed', fault: faultText('RUN_KIND_UNKNOWN', `No service runs a "${run.kind}"`) };
+      await this.#options.mustServe?.();
       end = await execution(this.#options, { run, signal, tell: (progress) => held.tell(progress) });
     } catch (error) {
       end = { state: 'failed', fault: faultOfError(error) };

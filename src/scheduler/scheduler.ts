@@ -55,6 +55,7 @@ export type SchedulerOptions = {
   readonly program: Program;
   /** What backs up the service itself is told. */
   readonly service: ServicePlace;
+  readonly mustServe?: ServiceRunPorts['mustServe'];
   /** The text of a secret that a channel names; see notify/channel-settings.ts. */
   readonly readSecret: (name: string) => Promise<string>;
   readonly shippedPolicies?: readonly PolicyDocument[];

@@ -33,6 +33,8 @@ export type ServiceRunPorts = {
   readonly book: PolicyBook;
   readonly program: Program;
   readonly service: ServicePlace;
+  /** Throws when the repositories are another service's meanwhile: asked before each run. */
+  readonly mustServe?: (() => Promise<void>) | undefined;
   readonly now: () => Date;
 };
 

@@ -8,10 +8,9 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { RepositoryNotes } from '../catalog/tenant-repository.ts';
-import type { Tenant } from '../model/tenant.ts';
+import { allTenants } from './all-tenants.ts';
 
 const CATALOG = 'catalog.sqlite';
-const TENANTS_AT_ONCE = 500;
 
 /** SERVICE_HOME_COPIED. */
 export async function settleHome(catalog: Catalog, home: string): Promise<void> {
@@ -28,17 +27,6 @@ export async function settleHome(catalog: Catalog, home: string): Promise<void> 
         'SERVICE_HOME_COPIED',
         `The home "${home}" is a copy: the repository of the tenant "${name}" lies in the home "${other}"`,
       );
-  }
-}
-
-async function* allTenants({ tenants }: Catalog): AsyncGenerator<Tenant> {
-  for (let after: string | undefined; ; ) {
-    const { items, next } = await tenants.list(
-      after === undefined ? { limit: TENANTS_AT_ONCE } : { limit: TENANTS_AT_ONCE, after },
-    );
-    yield* items;
-    if (next === undefined) return;
-    after = next;
   }
 }
 
