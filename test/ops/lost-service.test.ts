@@ -49,7 +49,13 @@ test('a service whose machine is lost answers again after the runbook: same toke
   renameSync(at('home'), at('lost'));
   for (const step of steps) run(step, variables);
 
-  const again = await Served.start(at('new'), { args: ['--store', at('store'), '--no-local-agent'], token: service.token, env });
+  // The store remembers who served it: two at once would each forget what the other one keeps.
+  const args = ['--store', at('store'), '--no-local-agent'];
+  const program = join(CHECKOUT, 'bin/holdfast');
+  const options = { encoding: 'utf8', env: { ...process.env, ...env }, timeout: 60_000 } as const;
+  const refused = spawnSync(program, ['serve', '--home', at('new'), '--listen', '127.0.0.1:0', ...args], options);
+  expect(refused.stderr).toContain('SERVICE_STORE_TAKEN');
+  const again = await Served.start(at('new'), { args: [...args, '--take-over'], token: service.token, env });
   const points = await again.get<Listed<{ snapshot: string }>>(`${base}/recovery-points?limit=100`);
   expect(points.items.map(({ snapshot }) => snapshot)).toEqual(expect.arrayContaining([before, after]));
   expect(await again.get(`${base}/assets/${asset.id}`)).toMatchObject({ name: 'host/tree' });
