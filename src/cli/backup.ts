@@ -1,6 +1,7 @@
 // Makes a snapshot of directories, a volume or a stream.
 
 import { EXIT, Fault } from '../base/faults.ts';
+import { keepToSmallPages } from '../base/small-pages.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import type { ReadSource } from '../engine/backup.ts';
 import { type BackupProblem, BackupProgress } from '../engine/backup-progress.ts';
@@ -31,6 +32,7 @@ export async function backup(invocation: Invocation): Promise<number> {
   const engine = import('../engine/backup.ts');
   return withRepository(invocation, async (repository) => {
     const { backUp } = await engine;
+    keepToSmallPages();
     const progress = new BackupProgress();
     const listener = { onProblem: (problem: BackupProblem) => reportProblem(output, problem) };
     for (const problem of source.problems) {
