@@ -164,10 +164,11 @@ export class WalSender {
   async #send({ from, bytes }: { readonly from: number; readonly bytes: Uint8Array }, socket: Socket): Promise<void> {
     const { until, now } = this.#log();
     const wanted = bytes.subarray(0, Math.max(0, until - from));
-    for (let at = 0; at < wanted.length && !socket.destroyed; at += PIECE_BYTES) {
-      const piece = Buffer.from(wanted.subarray(at, at + PIECE_BYTES));
-      const end = from + at + piece.length;
-      const sent = socket.write(message('d', Buffer.from('w'), int64(from + at), int64(end), clock(now()), piece));
+    for (let at = 0, length = 0; at < wanted.length && !socket.destroyed; at += length) {
+      // To where a page ends, as a server does: where a record goes on in the next page, a standby reads its first page to the end, come or not.
+      length = Math.min(PIECE_BYTES - ((from + at) % PIECE_BYTES), wanted.length - at);
+      const piece = Buffer.from(wanted.subarray(at, at + length));
+      const sent = socket.write(message('d', Buffer.from('w'), int64(from + at), int64(from + at + length), clock(now()), piece));
       if (!sent) await new Promise<void>((resolve) => wake(socket, resolve));
     }
   }
