@@ -21,11 +21,13 @@ export async function findParent(
   const name = hex(assetId);
   let parent: Parent | undefined;
   // Registered in the order of their commits: the last few are enough to find the newest start.
-  for (const candidate of view.parents.filter((one) => one.assetId === name).slice(-3)) {
-    const found = await readUnlessForgotten(repository, candidate.session);
-    if (found === undefined) continue;
+  const candidates = view.parents.filter((one) => one.assetId === name).slice(-3);
+  const looks = candidates.map(async ({ session }) =>
     // What it has lost must be read again.
-    if (await isUnsound(repository.store, candidate.session)) continue;
+    (await isUnsound(repository.store, session)) ? undefined : readUnlessForgotten(repository, session),
+  );
+  for (const found of await Promise.all(looks)) {
+    if (found === undefined) continue;
     const { snapshot } = found;
     if (snapshot.type === type && (parent === undefined || snapshot.startedAt > parent.snapshot.startedAt)) parent = found;
   }

@@ -27,9 +27,13 @@ export class OfflineTarget implements BackupTarget {
     await endDeadWriters(repository, now(), signal);
     const session = await BackupSession.begin(repository.heads, { assetId: hex(assetId), process: repository.process }, { signal });
     try {
-      await repository.syncIndex(session.view.indexes, { signal });
+      const { view } = session;
+      const looking = findParent(repository, view, assetId, type);
+      looking.catch(() => {});
+      await repository.syncIndex(view.indexes, { signal });
       await adoptOrphans(repository, session, { signal });
-      const parent = await findParent(repository, session.view, assetId, type);
+      // Who adopted knows a newer head.
+      const parent = session.view === view ? await looking : await findParent(repository, session.view, assetId, type);
       return new OfflineSession(repository, session, assetId, parent?.snapshot);
     } catch (error) {
       await session.abandon().catch(() => {});

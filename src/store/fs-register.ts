@@ -11,7 +11,7 @@
 // read: the highest number of a scan. Small directories are read in one system call, under the directory's lock; so the scan is a
 //   state that was. If the file is gone when it is opened, others have moved on by two: scan again. Somebody always makes progress.
 // swap from n: write a temporary file, fsync, link(2) it to n+1. EEXIST: somebody was first. fsync the directory. Then judge
-// (below).
+// (below). That n is the newest was seen when n was read, and is not looked at once more: it may be untrue at the link anyway.
 // clean: the winner of n+1 removes everything below n. So the highest two numbers are always there, and the highest is never
 // removed.
 //
@@ -45,6 +45,10 @@ import type { RegisterValue, SwapResult } from './object-store.ts';
 import { extendHistory, type RegisterHistory, swapOutcome, valueId } from './register-history.ts';
 
 const SCANS_MAX = 1_000;
+/** Registers whose value is remembered, 2 KiB each: who swaps has read just before. */
+const BASES_MAX = 8;
+/** Read without asking for the size: most values are smaller. */
+const FIRST_READ_BYTES = 64 * 1024;
 const INCARNATION = /^[0-9a-f]{16}$/;
 const NUMBER = /^[0-9]{16}$/;
 const VERSION = /^([0-9a-f]{16})\.([0-9]{1,16})$/;
@@ -52,13 +56,22 @@ const VERSION = /^([0-9a-f]{16})\.([0-9]{1,16})$/;
 /** What a scan found. `directory` is relative to the root, `numbers` ascending and not empty. */
 type Scan = { readonly incarnation: string; readonly directory: string; readonly numbers: readonly number[] };
 
-type Newest = Scan & { readonly number: number; readonly history: RegisterHistory; readonly bytes: Uint8Array };
+/** A value without its bytes: what a swap from it needs. */
+type Base = {
+  readonly incarnation: string;
+  readonly directory: string;
+  readonly number: number;
+  readonly history: RegisterHistory;
+};
+type Newest = Scan & Base & { readonly bytes: Uint8Array };
 
 const fileName = (number: number) => String(number).padStart(16, '0');
 const versionOf = (incarnation: string, number: number) => `${incarnation}.${number}`;
 
 export class FsRegisters {
   readonly #root: FsRoot;
+  /** Values as they were read last, by register; the newest look last. */
+  readonly #bases = new Map<string, Base>();
 
   constructor(root: FsRoot) {
     this.#root = root;
@@ -71,16 +84,20 @@ export class FsRegisters {
 
   async swap(key: string, bytes: Uint8Array, version: string | undefined, signal: AbortSignal): Promise<SwapResult> {
     const id = valueId(bytes);
-    const newest = await this.#newest(key);
-    if (version === undefined)
+    if (version === undefined) {
+      const newest = await this.#newest(key);
       return newest === undefined ? this.#create(key, bytes, id, signal) : this.#judge(newest, newest.incarnation, 0, id);
+    }
+    const remembered = this.#bases.get(key);
+    if (remembered !== undefined && versionOf(remembered.incarnation, remembered.number) === version)
+      return this.#advance(key, remembered, bytes, id, signal);
+    const newest = await this.#newest(key);
     const [, incarnation, digits] = VERSION.exec(version) ?? [];
     invariant(incarnation !== undefined, 'a version comes from read or swap of the same store');
     const base = Number(digits);
     if (newest === undefined || newest.incarnation !== incarnation || newest.number !== base) {
       return this.#judge(newest, incarnation, base, id);
     }
-    invariant(!newest.history.ids.includes(id), 'no two values offered to a register are equal');
     return this.#advance(key, newest, bytes, id, signal);
   }
 
@@ -108,8 +125,7 @@ export class FsRegisters {
       await mkdir(root.at(cradle));
       await mkdir(root.at(cradle, incarnation));
       await root.write(join(cradle, incarnation, fileName(1)), [encodeRegisterHeader(extendHistory(undefined, id)), bytes]);
-      await root.sync(join(cradle, incarnation));
-      await root.sync(cradle);
+      await Promise.all([root.sync(join(cradle, incarnation)), root.sync(cradle)]);
       signal.throwIfAborted();
       await rename(root.at(cradle), root.at(`${key}~`));
     } catch (error) {
@@ -122,10 +138,13 @@ export class FsRegisters {
     return { version: versionOf(incarnation, 1) };
   }
 
-  async #advance(key: string, from: Newest, bytes: Uint8Array, id: string, signal: AbortSignal): Promise<SwapResult> {
+  async #advance(key: string, from: Base, bytes: Uint8Array, id: string, signal: AbortSignal): Promise<SwapResult> {
+    invariant(!from.history.ids.includes(id), 'no two values offered to a register are equal');
     const place = join(from.directory, fileName(from.number + 1));
-    const temporary = await this.#root.writeTemporary([encodeRegisterHeader(extendHistory(from.history, id)), bytes]);
+    const file = Buffer.concat([encodeRegisterHeader(extendHistory(from.history, id)), bytes]);
+    const temporary = await this.#root.writeTemporary([file]);
     let linked = false;
+    let removing: Promise<void> | undefined;
     try {
       signal.throwIfAborted();
       linked = await this.#root.link(temporary, place);
@@ -133,9 +152,11 @@ export class FsRegisters {
       // The register was deleted, or somebody cleaned our temporary file away; what is there now tells.
       if (!isErrno(error, 'ENOENT')) throw error;
     } finally {
-      await this.#root.remove(temporary);
+      removing = this.#root.remove(temporary);
+      if (!linked) await removing;
     }
     const now = await this.#newest(key);
+    await removing;
     const result = this.#judge(now, from.incarnation, from.number, id);
     if (result === 'conflict') {
       if (linked) await this.#root.remove(place);
@@ -171,16 +192,24 @@ export class FsRegisters {
       const number = scan.numbers.at(-1) as number;
       const name = join(scan.directory, fileName(number));
       try {
-        const value = decodeRegisterFile(await this.#file(name), name);
+        // Side by side: the name that the scan has seen is what must be durable.
+        const [file] = await Promise.all([this.#file(name), this.#makeDurable(key, scan, number)]);
+        const value = decodeRegisterFile(file, name);
         if (value.history.sequence !== number)
           throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is that of another number`);
-        await this.#makeDurable(key, scan, number);
+        this.#remember(key, { incarnation: scan.incarnation, directory: scan.directory, number, history: value.history });
         return { ...scan, number, ...value };
       } catch (error) {
         if (!isErrno(error, 'ENOENT')) throw error;
       }
     }
     throw new Fault('STORE_INTERNAL', `the register ${key} has no value, or changes faster than it can be read`);
+  }
+
+  #remember(key: string, base: Base): void {
+    this.#bases.delete(key);
+    this.#bases.set(key, base);
+    if (this.#bases.size > BASES_MAX) this.#bases.delete(this.#bases.keys().next().value as string);
   }
 
   /** The writer of the value may have died before it did this. Later values than the first rest on a name that is durable. */
@@ -210,16 +239,19 @@ export class FsRegisters {
   async #file(name: string): Promise<Buffer> {
     const handle = await open(this.#root.at(name), 'r');
     try {
+      const first = Buffer.allocUnsafeSlow(FIRST_READ_BYTES);
+      const { bytesRead } = await handle.read(first, 0, FIRST_READ_BYTES, 0);
+      // What is cut off is noticed by its digest.
+      if (bytesRead < FIRST_READ_BYTES) return first.subarray(0, bytesRead);
       const { size } = await handle.stat();
       if (size > REGISTER_FILE_BYTES_MAX) throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is too large`);
-      const buffer = Buffer.allocUnsafeSlow(size);
-      let done = 0;
-      while (done < size) {
-        const { bytesRead } = await handle.read(buffer, done, size - done, done);
-        if (bytesRead === 0) throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is cut off`);
-        done += bytesRead;
+      const whole = Buffer.allocUnsafeSlow(size);
+      for (let done = first.copy(whole); done < size; ) {
+        const next = await handle.read(whole, done, size - done, done);
+        if (next.bytesRead === 0) throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is cut off`);
+        done += next.bytesRead;
       }
-      return buffer;
+      return whole;
     } finally {
       await handle.close();
     }
@@ -227,8 +259,7 @@ export class FsRegisters {
 
   /** Removes what the newest two values have made old. */
   async #clean(now: Newest): Promise<void> {
-    for (const number of now.numbers) {
-      if (number < now.number - 1) await unlink(this.#root.at(now.directory, fileName(number))).catch(() => {});
-    }
+    const old = now.numbers.filter((number) => number < now.number - 1);
+    await Promise.all(old.map((number) => unlink(this.#root.at(now.directory, fileName(number))).catch(() => {})));
   }
 }

@@ -66,7 +66,8 @@ export class FsRoot {
     });
   }
 
-  /** Makes a directory (relative to the root) and its parents, and makes their names durable. */
+  /** Makes a directory (relative to the root) and its parents, and makes their names durable; not that of temporary files, which nothing
+   *  leads back to. */
   async ensure(directory: string): Promise<void> {
     if (this.#ensured.has(directory)) return;
     const parent = dirname(directory);
@@ -77,7 +78,7 @@ export class FsRoot {
       if (isErrno(error, 'ENOENT')) await this.assertThere();
       if (!isErrno(error, 'EEXIST')) throw error;
     }
-    await this.sync(parent);
+    if (directory !== TEMPORARY) await this.sync(parent);
     this.#ensured.add(directory);
   }
 

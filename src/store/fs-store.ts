@@ -165,6 +165,7 @@ class FsStore implements ObjectStore {
   async #create(key: StoreKey, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
     const temporary = await this.#root.writeTemporary([bytes]);
     let linked = false;
+    let removing: Promise<void> | undefined;
     try {
       signal.throwIfAborted();
       await this.#root.ensure(dirname(key));
@@ -173,9 +174,10 @@ class FsStore implements ObjectStore {
     } catch (error) {
       throw isErrno(error, 'ENOTDIR') ? this.#notAFile(key) : error;
     } finally {
-      await this.#root.remove(temporary);
+      removing = this.#root.remove(temporary);
+      if (!linked) await removing;
     }
-    if (linked) await this.#root.sync(dirname(key));
+    if (linked) await Promise.all([this.#root.sync(dirname(key)), removing]);
     return linked;
   }
 

@@ -123,6 +123,40 @@ describe('a register of a directory store', () => {
     expect(files(path)).toEqual(numbered(5, 6));
   });
 
+  it.each([1, 2, 5])('refuses a writer that read it and slept through %i swaps, and nothing of its stays', async (count) => {
+    const path = scratchDirectory();
+    const [late, others] = [await writer(path), await writer(path)];
+    await swaps(others, 'one');
+    const from = await late.version();
+    const values = Array.from({ length: count }, (_, i) => `other ${i}`);
+    await swaps(others, ...values);
+    expect(await late.swap('late', from)).toBe('conflict');
+    expect(await late.read()).toBe(values.at(-1));
+    expect(files(path)).toEqual(numbered(count, count + 1));
+    expect(readdirSync(join(path, 'tmp~'))).toEqual([]);
+    expect(await late.swap('in time', await late.version())).toBe(await others.version());
+  });
+
+  it('does not tell a writer that slept through more swaps than a value remembers', async () => {
+    const path = scratchDirectory();
+    const [late, others] = [await writer(path), await writer(path)];
+    await swaps(others, 'one');
+    const from = await late.version();
+    for (let i = 0; i < 70; i++) await swaps(others, `other ${i}`);
+    await expect(late.swap('late', from)).rejects.toMatchObject({ code: 'STORE_OUTCOME_UNKNOWN' });
+    expect(await late.read()).toBe('other 69');
+  });
+
+  it('may be of many megabytes', async () => {
+    const a = await openFsStore(scratchDirectory(), { create: true });
+    for (const bytes of [65_535 - 16 - 16, 65_536 - 16 - 16, 65_537 - 16 - 16, 3_000_000]) {
+      const content = Buffer.alloc(bytes, bytes % 251);
+      expect(await a.swap(`of/${bytes}`, content, undefined)).not.toBe('conflict');
+      expect(content.equals((await a.read(`of/${bytes}`))!.bytes)).toBe(true);
+    }
+    await a.close();
+  });
+
   it('is not touched by a writer that slept while it was deleted and made anew', async () => {
     const path = scratchDirectory();
     const [late, others] = [await writer(path), await writer(path)];
