@@ -148,7 +148,7 @@ export const PG_VERBS: readonly Verb[] = [
     name: 'pg restore',
     summary: 'bring a PostgreSQL cluster back to a time, into a new directory or over an old one',
     details:
-      'One of --time, --lsn, --xid, --name or --latest says where to. A time is RFC 3339 with an offset; without one it is refused. The server recovers in a sandbox (a socket of its own, no port, nothing archived); what it has reached is compared with what was planned. Then it is stopped and ready to be started, unless --leave-running says otherwise. What was interrupted goes on with the same command; until it is whole, no server starts in it as if it were.',
+      'One of --time, --lsn, --xid, --name or --latest says where to. A time is RFC 3339 with an offset; without one it is refused, and so is a place that the log has twice, also on a branch that was left. The server recovers in a sandbox (a socket of its own, no port, nothing archived); what it has reached is compared with what was planned. Then it is stopped and ready to be started, unless --leave-running says otherwise. What was interrupted goes on with the same command; until it is whole, no server starts in it as if it were.',
     args: [],
     options: [
       ...REPOSITORY,

@@ -132,7 +132,15 @@ export class TestServer {
     ];
     execFileSync(join(programs, 'initdb'), [...args, ...(checksums ? ['-k'] : [])], { ...serverUser(), stdio: 'pipe', cwd: '/' });
     const server = new TestServer(programs, directory, socketDirectory);
-    server.configure({ listen_addresses: '', fsync: 'off', shared_buffers: '32MB', max_wal_size: '256MB', ...settings });
+    // Shared memory in its own directory: what a killed server leaves goes with that.
+    const own = {
+      listen_addresses: '',
+      fsync: 'off',
+      shared_buffers: '32MB',
+      max_wal_size: '256MB',
+      dynamic_shared_memory_type: 'mmap',
+    };
+    server.configure({ ...own, ...settings });
     await server.start();
     return server;
   }
@@ -263,6 +271,20 @@ export function makeOwned(path: string): string {
   return path;
 }
 
+/** With what killed servers in it have left in the kernel. */
 export function removeScratch(path: string): void {
+  for (const directory of existsSync(path) ? [path, ...readdirSync(path).map((name) => join(path, name))] : [])
+    removeSegment(directory);
   rmSync(path, { recursive: true, force: true });
+}
+
+/** A server that ends in order removes its segment, and its file. */
+function removeSegment(dataDirectory: string): void {
+  try {
+    const lines = readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8').split('\n');
+    const [, id] = lines[6]!.trim().split(/ +/);
+    if (id !== undefined && !isRunning(Number(lines[0]))) spawnSync('ipcrm', ['-m', id]);
+  } catch {
+    // No data directory, or none of a server that was killed.
+  }
 }
