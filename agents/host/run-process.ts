@@ -7,13 +7,14 @@ import { killGroup } from '../../src/base/process-group.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { FromRun, RunOutcome, RunProgress, RunSettings, StopCode, ToRun } from './run-messages.ts';
 
-/** Of V8, as bin/holdfast gives them to a backup; the agent may be the service's, which has others. */
+/** Of V8, as bin/holdfast and src/main.ts give them to a run of the command line; the agent may be the service's, which has others. */
 const RUN_FLAGS = [
   '--max-semi-space-size=2',
   '--heap-growing-percent=30',
   '--initial-old-space-size=24',
   '--invocation-count-for-maglev=2000',
   '--invocation-count-for-turbofan=100000',
+  '--wasm-wrapper-tiering-budget=1000000000',
 ];
 /** After it was told to stop. */
 const STOP_GRACE_MS = 30_000;
