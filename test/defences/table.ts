@@ -67,6 +67,12 @@ export const DEFENCES: readonly Defence[] = [
     test: ['test/postgres/recovery-faults.test.ts', 'fails, and never ends early, when the repository fails in the middle'],
   },
   {
+    failure: 1,
+    defence: 'A base of which a file cannot be read is no base',
+    cuts: [cut(`${PG}/restore-base.ts`, 'if (fatal !== undefined)', 'if (fatal !== undefined && problems.length < 0)')],
+    test: ['test/postgres/recovery-faults.test.ts', 'ends with a base of which a part is damaged'],
+  },
+  {
     failure: 2,
     defence: 'A time is in the window only when a later mark, or the last transaction itself, proves it',
     cuts: [cut('src/engine/recovery-plan.ts', 'target.time <= Math.max(last.time, base.stoppedAt);', 'true;')],
@@ -165,9 +171,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     failure: 11,
-    defence: 'A file of the base that could not be written ends the restore',
-    cuts: [cut(`${PG}/restore-base.ts`, 'if (fatal !== undefined)', 'if (fatal !== undefined && problems.length < 0)')],
-    test: ['test/postgres/recovery-full-disk.test.ts', 'ends a restore in the base and in the log'],
+    defence: 'While its files are not all there a data directory has no pg_control: no server starts in it',
+    cuts: [cut(`${PG}/data-directory.ts`, 'rmSync(join(this.path, CONTROL), { force: true });', '')],
+    test: ['test/postgres/interrupted-restore.test.ts', 'by SIGINT or SIGKILL, at each of its stages'],
   },
   {
     failure: 11,

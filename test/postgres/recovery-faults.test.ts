@@ -1,7 +1,7 @@
 // What goes wrong while a server recovers: it must never come up with less than was asked for.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FETCH_LOG } from '../../agents/postgres/fetch-log.ts';
@@ -103,6 +103,26 @@ describe.skipIf(programs === undefined)('a recovery', () => {
     const restored = await cluster.restore({ kind: 'latest' });
     expect((await restored.sql.query('SELECT count(*) FROM t')).rows).toEqual([['301']]);
     await restored.close();
+  });
+
+  it('ends with a base of which a part is damaged, and leaves nothing that starts', async () => {
+    const cluster = await ProtectedCluster.create();
+    await cluster.server.sql('CREATE TABLE t (n int)');
+    await cluster.start();
+    await cluster.caughtUp();
+    const packs = join(cluster.scratch, 'repository/packs');
+    const names = readdirSync(packs, { recursive: true, encoding: 'utf8' }).filter((name) => statSync(join(packs, name)).isFile());
+    // The largest holds files, and not where they belong.
+    const largest = names.map((name) => join(packs, name)).sort((a, b) => statSync(b).size - statSync(a).size)[0]!;
+    const bytes = readFileSync(largest);
+    for (let at = 100_000; at < bytes.length - 100_000; at += 50_000) bytes[at]! ^= 1;
+    rmSync(largest);
+    writeFileSync(largest, bytes);
+    await expect(cluster.restore({ kind: 'latest' })).rejects.toMatchObject({
+      code: 'PG_RECOVERY_FAILED',
+      message: expect.stringMatching(/files of the base could not be restored/),
+    });
+    expect(existsSync(join(cluster.recoveries.at(-1)!, 'global/pg_control'))).toBe(false);
   });
 
   it.each([
