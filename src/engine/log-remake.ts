@@ -6,10 +6,9 @@
 import { isFault } from '../base/faults.ts';
 import { LOG_SECTION_BYTES, type LogObjectKind } from '../format/log-object.ts';
 import type { LogMark } from '../model/log-mark.ts';
-import type { CallOptions } from '../store/object-store.ts';
+import type { OpenedRepository } from '../repository/open.ts';
 import { joinFrames, type LogFrame } from './log-frames.ts';
-import { type EpochKeys, type OpenedLogObject, RANGES_UNTIL_WHOLE, rangeKey, readLogObject, sealLogObject } from './log-objects.ts';
-import type { ReadingRepository } from './log-tail.ts';
+import { type EpochKeys, type OpenedLogObject, openLogObject, RANGES_UNTIL_WHOLE, rangeKey, sealLogObject } from './log-objects.ts';
 
 export type RemadeObject = {
   readonly kind: LogObjectKind;
@@ -19,20 +18,21 @@ export type RemadeObject = {
   readonly section: number;
   /** Ranges of the section that there are before it. */
   readonly count: number;
+  /** The object of one of them; undefined when nobody has it. */
+  readonly read: (key: string) => Promise<Uint8Array | undefined>;
 };
 
-/** `repository`: where the ranges are. Undefined when one of them cannot be read, or they do not follow each other. */
+/** Undefined when one of the ranges cannot be read, or they do not follow each other. */
 export async function remakeLogObject(
-  repository: ReadingRepository,
+  repository: OpenedRepository,
   keys: EpochKeys,
-  { kind, key, prefix, section, count }: RemadeObject,
-  options?: CallOptions,
+  { kind, key, prefix, section, count, read }: RemadeObject,
 ): Promise<Uint8Array | undefined> {
   const parts: OpenedLogObject[] = [];
   for (let n = 0; n < count; n++) {
     // It repeats what those before it hold.
     if (n % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1) continue;
-    const part = await readRange(repository, keys, rangeKey(prefix, section, n), options);
+    const part = await openRange(repository, keys, rangeKey(prefix, section, n), read);
     if (part === undefined || part.index.from !== (parts.at(-1)?.index.to ?? part.index.from)) return undefined;
     parts.push(part);
   }
@@ -48,16 +48,17 @@ export async function remakeLogObject(
   return sealLogObject(repository, keys, { kind, key, index, frames: await joinFrames(bytes, frames) });
 }
 
-async function readRange(
-  repository: ReadingRepository,
+async function openRange(
+  repository: OpenedRepository,
   keys: EpochKeys,
   key: string,
-  options?: CallOptions,
+  read: RemadeObject['read'],
 ): Promise<OpenedLogObject | undefined> {
   try {
-    return await readLogObject(repository, keys, key, options);
+    const object = await read(key);
+    return object === undefined ? undefined : openLogObject(repository, keys, key, object);
   } catch (error) {
-    if (!isFault(error, 'STORE_NOT_FOUND', 'FORMAT_DAMAGED', 'STORE_CORRUPT_ANSWER')) throw error;
+    if (!isFault(error, 'FORMAT_DAMAGED', 'STORE_CORRUPT_ANSWER')) throw error;
     return undefined;
   }
 }

@@ -34,6 +34,8 @@ export class EpochMirror {
   #ranges: number;
   /** Lost objects by the last part of their names, as the catalogue tells. */
   #lost: ReadonlySet<string> = new Set();
+  /** A range that came when its section was finished. */
+  #unstored: { readonly key: string; readonly bytes: Read } | undefined;
   #mayHaveHoles = true;
   /** Ranges of sections that are stored: what follows does not wait until they are deleted. */
   readonly #doomed: { readonly section: number; readonly ranges: number }[] = [];
@@ -91,22 +93,25 @@ export class EpochMirror {
     }
   }
 
+  /** None when their section is stored: they come with it. */
   async #pullRanges(): Promise<number> {
-    const ahead: { readonly key: string; readonly read: () => Promise<Read> }[] = [];
-    for (let copied = 0, depth = 1; ; copied++) {
-      while (ahead.length < depth) {
-        const number = this.#ranges + ahead.length;
-        const key = rangeKey(this.#prefix, this.#section, number);
-        const isRepeating = number % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1;
-        ahead.push({ key, read: isRepeating ? () => this.#remakeOrRead('range', key) : this.#readAhead(key) });
+    const { source, signal } = this.#mirror;
+    const finished = source.size(sectionKey(this.#prefix, this.#section), { signal });
+    finished.catch(() => {});
+    if (this.#ranges === 0 && (await finished) !== undefined) return 0;
+    const ahead = new RangesAhead(this.#prefix, this.#section, this.#ranges, (key, isRepeating) =>
+      isRepeating ? () => this.#remakeOrRead('range', key) : this.#readAhead(key),
+    );
+    for (let copied = 0; ; copied++) {
+      const { key, bytes } = await ahead.next();
+      if (copied === 0 && (await finished) !== undefined) {
+        this.#unstored = { key, bytes };
+        return 0;
       }
-      const next = ahead.shift()!;
-      const bytes = await next.read();
       // What was asked for behind it may have come since: it is asked for again.
-      if (bytes === undefined && !this.#lost.has(nameOf(next.key))) return copied;
-      if (bytes instanceof Uint8Array) await this.#store(next.key, bytes);
+      if (bytes === undefined && !this.#lost.has(nameOf(key))) return copied;
+      if (bytes instanceof Uint8Array) await this.#store(key, bytes);
       this.#ranges++;
-      depth = Math.min(depth * 2, RANGES_AHEAD_MAX);
     }
   }
 
@@ -115,14 +120,13 @@ export class EpochMirror {
     const first = this.#section;
     const keyOf = (n: number): string => sectionKey(this.#prefix, first + n * LOG_SECTION_BYTES);
     const count = await countWhile(async (n) => (await source.size(keyOf(n), { signal })) !== undefined);
-    // The last of its ranges have come since.
-    if (count > 0 && this.#ranges > 0) await this.#pullRanges();
     const ahead: (() => Promise<Read>)[] = [];
     for (let n = 0, next = 0; n < count; n++) {
       this.bytesBehind = (count - n) * LOG_SECTION_BYTES;
       for (; ahead.length < SECTIONS_AHEAD && next < count; next++) {
         const key = keyOf(next);
-        ahead.push(next === 0 ? () => this.#remakeOrRead('section', key) : this.#readAhead(key));
+        const isBegun = next === 0 && this.#ranges > 0;
+        ahead.push(isBegun ? () => this.#remakeOrRead('section', key) : this.#readAhead(key));
       }
       const bytes = await ahead.shift()!();
       if (bytes instanceof Uint8Array) {
@@ -160,12 +164,39 @@ export class EpochMirror {
     return () => bytes;
   }
 
-  /** What the ranges that are here hold. */
+  /** Made of the ranges that are here, and of those that a finished section has besides: these need not be stored any more. */
   async #remakeOrRead(kind: LogObjectKind, key: string): Promise<Read> {
-    const [section, count] = [this.#section, this.#ranges];
-    if (count === 0) return this.#read(key);
-    const object = { kind, key, prefix: this.#prefix, section, count };
+    const [prefix, section] = [this.#prefix, this.#section];
+    const rest = kind === 'section' ? await this.#restOfRanges() : new Map<string, Uint8Array>();
+    const read = async (range: string): Promise<Uint8Array | undefined> => rest.get(range) ?? this.#readHere(range);
+    const object = { kind, key, prefix, section, count: this.#ranges + rest.size, read };
     return (await this.#remaker.remake(this.#assetId, this.#epoch, object)) ?? this.#read(key);
+  }
+
+  /** Those of the section that did not come before it was finished. */
+  async #restOfRanges(): Promise<Map<string, Uint8Array>> {
+    const rest = new Map<string, Uint8Array>();
+    const none = new Uint8Array();
+    const ahead = new RangesAhead(this.#prefix, this.#section, this.#ranges, (key, isRepeating) => {
+      if (isRepeating) return async () => none;
+      const { key: name, bytes } = this.#unstored ?? {};
+      return name === key && bytes instanceof Uint8Array ? async () => bytes : this.#readAhead(key);
+    });
+    for (;;) {
+      const { key, bytes } = await ahead.next();
+      if (!(bytes instanceof Uint8Array)) return rest;
+      rest.set(key, bytes);
+    }
+  }
+
+  async #readHere(key: string): Promise<Uint8Array | undefined> {
+    const { replica, signal } = this.#mirror;
+    try {
+      return await replica.get(key, undefined, { signal });
+    } catch (error) {
+      if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
+      return undefined;
+    }
   }
 
   async #read(key: string): Promise<Read> {
@@ -182,6 +213,7 @@ export class EpochMirror {
   #goTo(section: number): void {
     this.#section = section;
     this.#ranges = 0;
+    this.#unstored = undefined;
   }
 
   async #store(key: string, bytes: Uint8Array): Promise<void> {
@@ -210,6 +242,31 @@ export class EpochMirror {
       const numbers = Array.from({ length: Math.min(DELETES_PARALLEL, end) }, (_, i) => end - 1 - i);
       await forEachBounded(numbers, DELETES_PARALLEL, (n) => replica.delete(rangeKey(this.#prefix, section, n), { signal }));
     }
+  }
+}
+
+/** Ranges one after the other, more and more of them asked for at a time. */
+class RangesAhead {
+  readonly #keyOf: (number: number) => string;
+  readonly #ask: (key: string, isRepeating: boolean) => () => Promise<Read>;
+  readonly #asked: { readonly key: string; readonly read: () => Promise<Read> }[] = [];
+  #next: number;
+  #depth = 1;
+
+  constructor(prefix: string, section: number, first: number, ask: (key: string, isRepeating: boolean) => () => Promise<Read>) {
+    this.#keyOf = (number) => rangeKey(prefix, section, number);
+    this.#ask = ask;
+    this.#next = first;
+  }
+
+  async next(): Promise<{ readonly key: string; readonly bytes: Read }> {
+    for (; this.#asked.length < this.#depth; this.#next++) {
+      const key = this.#keyOf(this.#next);
+      this.#asked.push({ key, read: this.#ask(key, this.#next % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1) });
+    }
+    this.#depth = Math.min(this.#depth * 2, RANGES_AHEAD_MAX);
+    const { key, read } = this.#asked.shift()!;
+    return { key, bytes: await read() };
   }
 }
 
