@@ -76,6 +76,7 @@ export class DataDirectory {
 
   /** Changes nothing but what is missing above it. TARGET_OCCUPIED when it is somebody's. */
   static async take(path: string, wish: Wish): Promise<DataDirectory> {
+    mustLieApart(path);
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const mark = readMark(path);
     const isOld = readdirSync(path).length > 0;
@@ -117,6 +118,15 @@ export class DataDirectory {
     renameSync(`${path}.new`, path);
     sync(this.path);
   }
+}
+
+/** In a cluster's own directory every base backup of that cluster would take it for a part, and every delta restore would take it away. */
+export function mustLieApart(path: string): void {
+  for (let above = dirname(path); above !== dirname(above); above = dirname(above))
+    if (existsSync(join(above, 'PG_VERSION')) && existsSync(join(above, 'global')))
+      throw new Fault('TARGET_OCCUPIED', `"${path}" lies in the data directory of another cluster, "${above}"`, {
+        hint: 'Choose a directory outside of it.',
+      });
 }
 
 /** What is not of the cluster is taken away by a restore over it; so it must be beyond doubt that this is what is meant. */

@@ -24,7 +24,7 @@ import { TargetTree } from '../../src/files/target-tree.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { CONFIGURATION_DIRECTORY, DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-entries.ts';
-import { type DataDirectory, MARK } from './data-directory.ts';
+import { type DataDirectory, MARK, mustLieApart } from './data-directory.ts';
 import { serverOfTablespace } from './running-servers.ts';
 
 const GLOBAL = 'global';
@@ -87,14 +87,20 @@ export async function restoreControl(restore: BaseRestore): Promise<void> {
   await treeTo({ ...restore, threads: 1 }, `${DATA_DIRECTORY}/${GLOBAL}/${CONTROL}`, target, { delta: false });
 }
 
-/** Where each goes: where it was asked to, where it lay before, or beside the data directory. TARGET_OCCUPIED, before anything is changed. */
+/** Where each goes: where it was asked to, where it lay before, or beside the data directory. TARGET_OCCUPIED and USAGE, before anything is changed. */
 export function placeTablespaces(
   list: string,
   asked: Readonly<Record<string, string>>,
   directory: DataDirectory,
 ): Record<string, string> {
   const places: Record<string, string> = {};
-  for (const { oid } of JSON.parse(list) as { readonly oid: string }[]) {
+  const known = JSON.parse(list) as { readonly oid: string; readonly location?: string }[];
+  const stray = Object.keys(asked).find((oid) => !known.some((one) => one.oid === oid));
+  if (stray !== undefined)
+    throw new Fault('USAGE', `The base backup has no tablespace ${stray}`, {
+      hint: `It has ${known.map(({ oid, location = '?' }) => `${oid} (from ${location})`).join(', ') || 'none'}.`,
+    });
+  for (const { oid } of known) {
     const before = directory.tablespaces[oid] ?? linkOf(join(directory.path, 'pg_tblspc', oid));
     const place = asked[oid] ?? before ?? join(`${directory.path}-tablespaces`, oid);
     const names = existsSync(place) ? readdirSync(place) : [];
@@ -106,6 +112,7 @@ export function placeTablespaces(
       throw new Fault('TARGET_OCCUPIED', `"${place}" is a tablespace of a server that runs (process ${running.pid})`, {
         hint: 'Say with --tablespace where the restored one goes.',
       });
+    if (asked[oid] !== undefined) mustLieApart(place);
     places[oid] = place;
   }
   return places;

@@ -4,8 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { DataDirectory } from '../../agents/postgres/data-directory.ts';
+import { placeTablespaces } from '../../agents/postgres/restore-base.ts';
 import { makeOwned, postgresPrograms, TestServer } from '../support/postgres.ts';
 import { column, LATEST, ProtectedCluster, protectedWithData, serverClock } from '../support/protected-cluster.ts';
+import { scratchDirectory } from '../support/scratch.ts';
 
 const programs = postgresPrograms();
 
@@ -81,5 +84,23 @@ describe.skipIf(programs === undefined)('a restore over the directory of the clu
     await refused(documents, /not the data directory of a PostgreSQL cluster/);
     expect(readFileSync(join(documents, 'letter'), 'utf8')).toBe('dear');
     expect(control().equals(before)).toBe(true);
+    // In production's own directory it would be a part of production, and so would a tablespace.
+    const inside = join(server.directory, 'inside');
+    await expect(cluster.restore(LATEST, { dataDirectory: inside })).rejects.toMatchObject({
+      code: 'TARGET_OCCUPIED',
+      message: expect.stringMatching(/lies in the data directory of another cluster/),
+    });
+    expect(existsSync(inside)).toBe(false);
+  });
+
+  it('puts tablespaces where it is told to, but nowhere in a cluster, and none that is not there', () => {
+    const directory = { path: '/nowhere/data', tablespaces: {}, isOld: false } as unknown as DataDirectory;
+    const list = JSON.stringify([{ oid: '16384', location: '/srv/one' }]);
+    expect(placeTablespaces(list, { 16384: '/nowhere/one' }, directory)).toEqual({ 16384: '/nowhere/one' });
+    expect(() => placeTablespaces(list, { 16385: '/nowhere/one' }, directory)).toThrow(/no tablespace 16385/);
+    const cluster = scratchDirectory();
+    mkdirSync(join(cluster, 'global'));
+    writeFileSync(join(cluster, 'PG_VERSION'), '15\n');
+    expect(() => placeTablespaces(list, { 16384: join(cluster, 'one') }, directory)).toThrow(/data directory of another cluster/);
   });
 });
