@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 
 const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
-const START_MS_MAX = 60_000;
+const START_MS_MAX = 300_000;
 
 export class ServiceProcess {
   readonly home: string;
