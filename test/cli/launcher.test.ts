@@ -52,6 +52,15 @@ describe('what Node compiled', () => {
 });
 
 describe('how memory is given out', () => {
+  test('is for a long life when the verb is "serve", wherever options stand, and for a short one otherwise', () => {
+    writeFileSync(join(place, 'bin/node'), '#!/bin/sh\necho "$*"\n');
+    const flags = (...args: string[]): string => execFileSync(join(place, 'bin/holdfast'), args, { encoding: 'utf8' });
+    for (const args of [['serve'], ['--json', 'serve'], ['--json', '--no-progress', 'serve', '--home', '/x']])
+      expect(flags(...args), args.join(' ')).toContain('--initial-old-space-size=128 ');
+    for (const args of [[], ['backup', 'serve'], ['--json'], ['help', 'serve']])
+      expect(flags(...args), args.join(' ')).not.toContain('--initial-old-space-size=128 ');
+  });
+
   test('is what the user says, where he says it', () => {
     writeFileSync(join(place, 'bin/node'), '#!/bin/sh\necho "$GLIBC_TUNABLES|$MALLOC_ARENA_MAX"\n');
     const mine = started({ GLIBC_TUNABLES: 'glibc.malloc.check=1', MALLOC_ARENA_MAX: '4' });

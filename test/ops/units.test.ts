@@ -7,7 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parseArguments } from '../../src/cli/parse.ts';
 import { VERBS } from '../../src/cli/verbs.ts';
-import { CHECKOUT } from '../architecture/source-files.ts';
+import { parseLocation } from '../../src/store/location.ts';
+import { CHECKOUT, readSourceFiles } from '../architecture/source-files.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const OPS = join(CHECKOUT, 'ops');
@@ -80,6 +81,38 @@ describe('ops/compose.yaml', () => {
       for (const network of networks) expect(Object.keys(compose.networks), name).toContain(network);
       for (const other of Object.keys(depends_on)) expect(Object.keys(compose.services), name).toContain(other);
     }
+  });
+
+  it('gives the service what it knows, where it looks for it, and only that', () => {
+    const { environment = {}, ports = [], volumes = [], tmpfs = [] } = compose.services['service']!;
+    const containerfile = readFileSync(join(OPS, 'Containerfile'), 'utf8');
+    const set = Object.fromEntries(
+      [...containerfile.matchAll(/\b(HOLDFAST_\w+)=(\S+)/g)].map(([, name, value]) => [name!, value!]),
+    );
+    const sources = readSourceFiles('src');
+    for (const name of [...Object.keys(environment), ...Object.keys(set)])
+      expect(
+        sources.some(({ text }) => text.includes(name)),
+        name,
+      ).toBe(true);
+    // The store is the server that stands beside it, and the bucket the one that is made.
+    const location = parseLocation(environment['HOLDFAST_STORE']!);
+    if (location.kind !== 's3') throw new Error('the store is a directory');
+    expect(Object.keys(compose.services)).toContain(new URL(location.endpoint).hostname);
+    const making = compose.services['bucket']!.command!.join('\n');
+    expect(making).toContain(`mc alias set store ${location.endpoint} `);
+    expect(making).toContain(`store/${location.bucket}\n`);
+    // It listens at the port that is offered, which is the one that others are told of.
+    const port = set['HOLDFAST_LISTEN']!.split(':')[1]!;
+    expect(ports).toEqual([`127.0.0.1:${port}:${port}`]);
+    expect(containerfile).toContain(`EXPOSE ${port}\n`);
+    expect(environment['HOLDFAST_PUBLIC_URL']).toContain(`:${port}`);
+    // Its home is kept, its cache is its own.
+    expect(volumes).toEqual([`home:${set['HOLDFAST_HOME']}`]);
+    const uid = /--uid (\d+)/.exec(containerfile)![1]!;
+    expect(tmpfs).toContain(`${set['HOLDFAST_CACHE_DIR']}:uid=${uid},gid=${uid},mode=0700`);
+    const command = JSON.parse(/^CMD (.*)$/m.exec(containerfile)![1]!) as string[];
+    expect(() => parseArguments(command, VERBS)).not.toThrow();
   });
 
   it('mounts memory where it says, with options that belong to the mount', () => {
