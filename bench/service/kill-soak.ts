@@ -20,7 +20,7 @@ import { ServiceProcess } from './service-process.ts';
 const ASSETS = 3;
 /** A life is at most this long; on a busy machine so many times as long as a start takes, or no run would come to its end in one. */
 const UP_MS_MAX = 6_000;
-const UP_STARTS_MAX = 5;
+const UP_STARTS_MAX = 2;
 const ENDING_MS_MAX = 900_000;
 
 const { values } = parseArgs({
