@@ -75,7 +75,18 @@ export const FAULTS = {
   SNAPSHOT_NOT_FOUND: never('See "holdfast snapshots".'),
   SNAPSHOT_PATH_NOT_FOUND: never('See "holdfast ls SNAPSHOT" for the paths that it holds.'),
   HEAD_CONTENTION: later('Very many programs change the repository at once. Run the command again.'),
-  HEAD_MISSING: never('The register "head" is not in the store. Run "holdfast repair".', EXIT.damage),
+  HEAD_MISSING: never(
+    'Put it back from a copy of the repository. Without one: stop all backups and prunes, and run "holdfast repair --rebuild-head".',
+    EXIT.damage,
+  ),
+  SNAPSHOT_DAMAGED: never(
+    'Name another one by its id: "holdfast snapshots" lists them. Put its register back from a copy of the repository, or forget it: "holdfast forget ID".',
+    EXIT.damage,
+  ),
+  HEAD_DAMAGED: never(
+    'Put it back from a copy of the repository. Without one: stop all backups and prunes, and run "holdfast repair --rebuild-head".',
+    EXIT.damage,
+  ),
   HEAD_ROLLED_BACK: never(
     'Somebody put an older state of the repository in place. Find out who before you write; new backups are missing from it.',
     EXIT.damage,

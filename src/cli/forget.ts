@@ -1,6 +1,6 @@
 // Drops snapshots: those that a retention policy does not keep, or those that are named. Their space comes back with "prune".
 
-import { Fault } from '../base/faults.ts';
+import { EXIT, Fault, isFault } from '../base/faults.ts';
 import { isBase } from '../engine/cluster-facts.ts';
 import { judgeBases } from '../engine/cluster-retention.ts';
 import type { JudgedBase } from '../engine/log-retention.ts';
@@ -9,6 +9,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { type ForgetGroup, type ForgetPlan, planForget, type RetentionPolicy } from '../policy/retention.ts';
 import { forgetSnapshots } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
+import { sessionNamed } from '../repository/snapshots.ts';
 import { withRepository } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
 import { selectSnapshot, selectSnapshots } from './select.ts';
@@ -32,27 +33,36 @@ export function forget(invocation: Invocation): Promise<number> {
   if (hasRules && args.length > 0) throw usage('Snapshots are forgotten by name or by rules, not by both');
   if (!hasRules && args.length === 0) throw usage('Say which snapshots to keep (--keep-last 7 ...), or name those to forget');
   return withRepository(invocation, async (repository) => {
-    const plan = args.length > 0 ? await planOfNames(invocation, repository) : await planOfRules(invocation, repository, policy);
+    const damaged = new Set<string>();
+    const plan =
+      args.length > 0
+        ? await planOfNames(invocation, repository, damaged)
+        : await planOfRules(invocation, repository, policy, damaged);
     print(invocation, plan);
     const dropped = plan.groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
+    if (args.length > 0) dropped.push(...damaged);
     const kept = plan.groups.reduce((sum, group) => sum + group.kept.length, 0);
     const dryRun = options.flag('dry-run');
     if (!dryRun && dropped.length > 0) await forgetSnapshots(repository.heads, new Set(dropped), { signal });
     output.notice(
       `${dryRun ? 'Would forget' : 'Forgot'} ${dropped.length} snapshots${hasRules ? `, kept ${kept}` : ''}${dropped.length > 0 ? '; "holdfast prune" frees their space' : ''}`,
     );
-    output.summary('forget', { dryRun, forgotten: dropped.length, kept, snapshots: dropped });
-    return 0;
+    output.summary('forget', { dryRun, forgotten: dropped.length, kept, snapshots: dropped, damaged: damaged.size });
+    return damaged.size > 0 && hasRules ? EXIT.damage : 0;
   });
 }
 
 /** What a database cluster needs stays, whatever the rules say: the bases of the window, or at least of the newest moment. */
 async function planOfRules(
-  { options, signal }: Invocation,
+  { options, output, signal }: Invocation,
   repository: Repository,
   policy: RetentionPolicy,
+  damaged: Set<string>,
 ): Promise<ForgetPlan<Snapshot>> {
-  const snapshots = await selectSnapshots(repository, options, signal);
+  const snapshots = await selectSnapshots(repository, options, signal, ({ session, fault }) => {
+    damaged.add(session);
+    output.warning(`${fault.message}; it is kept`, { code: fault.code, snapshot: session });
+  });
   const now = new Date();
   const { keepWindowMs } = policy;
   const since = keepWindowMs === undefined ? Number.POSITIVE_INFINITY : (now.getTime() - keepWindowMs) * 1000;
@@ -76,11 +86,24 @@ async function judgeAll(
   return judged;
 }
 
-async function planOfNames({ args, options, signal }: Invocation, repository: Repository): Promise<ForgetPlan<Snapshot>> {
+/** Those that cannot be read any more go to `damaged`. */
+async function planOfNames(
+  { args, options, output, signal }: Invocation,
+  repository: Repository,
+  damaged: Set<string>,
+): Promise<ForgetPlan<Snapshot>> {
   const named = new Map<string, Snapshot>();
   for (const name of args) {
-    const snapshot = await selectSnapshot(repository, name, options, signal);
-    named.set(snapshot.id, snapshot);
+    try {
+      const snapshot = await selectSnapshot(repository, name, options, signal);
+      named.set(snapshot.id, snapshot);
+    } catch (error) {
+      if (!isFault(error, 'SNAPSHOT_DAMAGED') || name.startsWith('latest')) throw error;
+      const session = sessionNamed(repository, await repository.heads.read({ signal }), name);
+      damaged.add(session);
+      output.record('forgotten', { reason: 'it was named', id: session, damaged: error.message });
+      output.line(`  forget  ${shortId(session)}  damaged: ${error.message}`);
+    }
   }
   if (!options.flag('allow-empty')) await mustLeaveWindow(repository, [...named.values()], signal);
   const groups = new Map<string, Snapshot[]>();

@@ -18,7 +18,11 @@ export function repair(invocation: Invocation): Promise<number> {
     const location = options.text('from');
     const from = location === undefined ? undefined : await openStoreOf(invocation, location, false);
     try {
-      if (options.flag('rebuild-head')) await rebuild(invocation, repository);
+      if (options.flag('rebuild-head')) {
+        await rebuild(invocation, repository);
+        // Without a head there is nothing to look at.
+        if (options.flag('dry-run')) return 0;
+      }
       return await mend(invocation, repository, from);
     } finally {
       await from?.close();
@@ -37,6 +41,7 @@ async function rebuild({ options, output, signal }: Invocation, repository: Repo
     `${options.flag('dry-run') ? 'Would make' : 'Made'} a new head: ${snapshots} snapshots, ${indexes} index objects, ${packs} packs`,
   );
   output.record('head', { snapshots, indexes, packs });
+  if (options.flag('dry-run')) output.summary('repair', { dryRun: true, durationMs: Math.round(performance.now()) });
 }
 
 async function mend(invocation: Invocation, repository: Repository, from: ObjectStore | undefined): Promise<number> {

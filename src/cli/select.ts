@@ -3,19 +3,24 @@
 import { Fault } from '../base/faults.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
-import { listSnapshots, resolveSnapshot } from '../repository/snapshots.ts';
+import { type DamagedSnapshot, listSnapshots, resolveSnapshot } from '../repository/snapshots.ts';
 import type { OptionValues } from './option.ts';
 
-/** Oldest first. */
-export async function selectSnapshots(repository: Repository, options: OptionValues, signal: AbortSignal): Promise<Snapshot[]> {
+/** Oldest first. `onDamaged`: see `listSnapshots`. */
+export async function selectSnapshots(
+  repository: Repository,
+  options: OptionValues,
+  signal: AbortSignal,
+  onDamaged?: (damaged: DamagedSnapshot) => void,
+): Promise<Snapshot[]> {
   const asset = options.text('asset');
   const head = await repository.heads.read({ signal });
   const assetId = asset === undefined ? undefined : repository.keyring.assetId(asset);
   const isWanted = filterOf(options);
-  return (await listSnapshots(repository, head, { signal }, assetId)).filter(isWanted);
+  return (await listSnapshots(repository, head, { signal }, assetId, onDamaged)).filter(isWanted);
 }
 
-/** SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. The filters decide what "latest" means, and must let through what is named otherwise. */
+/** SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED: of "latest" also when another is, since that one may be newer. The filters decide what "latest" means, and must let through what is named otherwise. */
 export async function selectSnapshot(
   repository: Repository,
   name: string,

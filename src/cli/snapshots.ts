@@ -1,5 +1,6 @@
 // Lists snapshots.
 
+import { EXIT } from '../base/faults.ts';
 import { formatBytes } from '../base/units.ts';
 import { displayPath } from '../model/entry-path.ts';
 import { isOriginTag } from '../model/origin-tag.ts';
@@ -27,12 +28,16 @@ const PATHS_SHOWN = 3;
 export function snapshots(invocation: Invocation): Promise<number> {
   const { options, output, signal } = invocation;
   return withRepository(invocation, async (repository) => {
-    const selected = await selectSnapshots(repository, options, signal);
+    let damaged = 0;
+    const selected = await selectSnapshots(repository, options, signal, ({ session, fault }) => {
+      damaged++;
+      output.warning(fault.message, { code: fault.code, snapshot: session });
+    });
     for (const snapshot of selected) output.record('snapshot', snapshotFields(snapshot));
     if (selected.length === 0) output.notice('No snapshots');
     else for (const line of tableLines(COLUMNS, selected.map(rowOf))) output.line(line);
-    output.summary('snapshots', { snapshots: selected.length });
-    return 0;
+    output.summary('snapshots', { snapshots: selected.length, damaged });
+    return damaged > 0 ? EXIT.damage : 0;
   });
 }
 

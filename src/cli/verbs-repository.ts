@@ -266,7 +266,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
       {
         name: 'rebuild-head',
         kind: 'flag',
-        help: 'when the head is lost: make one from what the store lists. No backup and no prune may run anywhere meanwhile',
+        help: 'when the head is lost or damaged: make one from what the store lists. No backup and no prune may run anywhere meanwhile',
       },
       DRY_RUN,
       THREADS,

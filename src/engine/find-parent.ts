@@ -24,7 +24,7 @@ export async function findParent(
   const candidates = view.parents.filter((one) => one.assetId === name).slice(-3);
   const looks = candidates.map(async ({ session }) =>
     // What it has lost must be read again.
-    (await isUnsound(repository.store, session)) ? undefined : readUnlessForgotten(repository, session),
+    (await isUnsound(repository.store, session)) ? undefined : readIfThere(repository, session),
   );
   for (const found of await Promise.all(looks)) {
     if (found === undefined) continue;
@@ -34,12 +34,13 @@ export async function findParent(
   return parent;
 }
 
-async function readUnlessForgotten(repository: Repository, session: string): Promise<Parent | undefined> {
+async function readIfThere(repository: Repository, session: string): Promise<Parent | undefined> {
   try {
     const register = await readRegistered(repository.heads, session);
     return { register, snapshot: openSnapshot(repository, register) };
   } catch (error) {
-    if (isFault(error, 'SNAPSHOT_NOT_FOUND')) return undefined;
+    // A damaged one is left to verify: everything is read again.
+    if (isFault(error, 'SNAPSHOT_NOT_FOUND', 'FORMAT_DAMAGED')) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-// A new head when the old one is gone: from the registers of the sessions whose packs or keys the store lists, and from the packs' own
+// A new head when the old one is gone or damaged: from the registers of the sessions whose packs or keys the store lists, and from the packs' own
 // directories. A person must ask for it, for it cannot be complete: a listing may miss what is there, and a session that stored nothing
 // (nothing had changed) is not in any listing. No backup may run meanwhile; one that does finds itself revoked.
 
@@ -7,7 +7,7 @@ import { forEachBounded } from '../base/bounded.ts';
 import { Fault, isFault } from '../base/faults.ts';
 import { EMPTY_HEAD, type Head, type IndexRef, type RegisteredSnapshot } from '../format/head.ts';
 import { readIndexes } from '../repository/index-stream.ts';
-import { hex, SESSION_KEYS_PREFIX } from '../repository/layout.ts';
+import { HEAD_REGISTER, hex, SESSION_KEYS_PREFIX } from '../repository/layout.ts';
 import { mustBeOwner } from '../repository/owner-only.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openSnapshot } from '../repository/snapshots.ts';
@@ -30,12 +30,13 @@ export type RebuildHeadOptions = {
   readonly progress?: RepairProgress;
 };
 
-/** Only when there is none; afterwards `repair`. USAGE when there is a head. */
+/** Only when there is none that can be read; afterwards `repair`. USAGE when there is a head. */
 export async function rebuildHead(repository: Repository, options: RebuildHeadOptions): Promise<RebuildHeadReport> {
   mustBeOwner(repository);
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   const { heads, cacheDirectory } = repository;
-  if (await hasHead(repository, call))
+  const present = await presentHead(repository, call);
+  if (present === 'sound')
     throw new Fault('USAGE', `The repository at ${repository.store.location} has a head`, { hint: 'Run "holdfast repair".' });
   // What was condemned cannot be told; it comes back, and the next prune finds it unused.
   const found = await findPacks(
@@ -54,17 +55,20 @@ export async function rebuildHead(repository: Repository, options: RebuildHeadOp
     snapshots,
     indexes: found.indexes,
   };
+  // Only now: whoever dies before has taken nothing away, whoever dies after finds it missing and does the same again.
+  if (present === 'damaged') await repository.store.delete(HEAD_REGISTER, call);
   if ((await heads.registers.swapHead(head, undefined, call)) === 'conflict')
     throw new Fault('HEAD_CONTENTION', 'Somebody else has made a head meanwhile');
   return report;
 }
 
-async function hasHead({ heads }: Repository, call: CallOptions): Promise<boolean> {
+async function presentHead({ heads }: Repository, call: CallOptions): Promise<'sound' | 'missing' | 'damaged'> {
   try {
     await heads.read(call);
-    return true;
+    return 'sound';
   } catch (error) {
-    if (isFault(error, 'HEAD_MISSING')) return false;
+    if (isFault(error, 'HEAD_MISSING')) return 'missing';
+    if (isFault(error, 'HEAD_DAMAGED')) return 'damaged';
     throw error;
   }
 }

@@ -3,7 +3,7 @@
 // A change may be applied although its caller is told 'conflict': the answer was lost, and others changed the head since. So every change
 // must recognise that it is there already: by a session's presence, by its step, or because doing it twice is doing it once.
 
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import { EMPTY_HEAD, type Head } from '../format/head.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import type { Random } from './keyring.ts';
@@ -91,7 +91,7 @@ export class HeadKeeper {
   async #read(options?: CallOptions): Promise<Versioned<Head>> {
     // Taken before the request: an answer may arrive after that of a later request of this process.
     const seen = this.#sequenceSeen;
-    const current = await this.registers.readHead(options);
+    const current = await this.#present(options);
     if (current === undefined) throw new Fault('HEAD_MISSING', `The repository at ${this.store.location} has no head`);
     if (current.value.sequence < seen) {
       throw new Fault(
@@ -101,6 +101,18 @@ export class HeadKeeper {
     }
     this.#saw(current.value);
     return current;
+  }
+
+  async #present(options?: CallOptions): Promise<Versioned<Head> | undefined> {
+    try {
+      return await this.registers.readHead(options);
+    } catch (error) {
+      // The value itself, not the way to it (STORE_CORRUPT_ANSWER): another request would answer the same.
+      if (!isFault(error, 'FORMAT_DAMAGED')) throw error;
+      throw new Fault('HEAD_DAMAGED', `The head of the repository at ${this.store.location} is damaged: ${error.message}`, {
+        cause: error,
+      });
+    }
   }
 
   #saw({ sequence }: Head): void {

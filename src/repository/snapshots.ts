@@ -66,16 +66,26 @@ function signedBytes(repositoryId: Uint8Array, sealed: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`holdfast snapshot 1\n${hex(repositoryId)}\n`), sealed]);
 }
 
+/** SNAPSHOT_NOT_FOUND, SNAPSHOT_DAMAGED. */
 export async function readSnapshot(repository: Repository, session: string, options?: CallOptions): Promise<Snapshot> {
-  return openSnapshot(repository, await readRegistered(repository.heads, session, options));
+  try {
+    return openSnapshot(repository, await readRegistered(repository.heads, session, options));
+  } catch (error) {
+    if (!isFault(error, 'FORMAT_DAMAGED')) throw error;
+    throw new Fault('SNAPSHOT_DAMAGED', `The snapshot ${session} cannot be read: ${error.message}`, { cause: error });
+  }
 }
 
-/** All snapshots that this key can read, oldest first. What has been forgotten meanwhile is left out. */
+export type DamagedSnapshot = { readonly session: string; readonly fault: Fault };
+
+/** All snapshots that this key can read, oldest first. What has been forgotten meanwhile is left out. SNAPSHOT_DAMAGED, unless damaged ones
+ *  are told to `onDamaged` and left out, too: only for who does nothing because of their absence. */
 export async function listSnapshots(
   repository: Repository,
   head: Head,
   options?: CallOptions,
   assetId?: Uint8Array,
+  onDamaged?: (damaged: DamagedSnapshot) => void,
 ): Promise<Snapshot[]> {
   const wanted = assetId === undefined ? head.snapshots : head.snapshots.filter((one) => one.assetId === hex(assetId));
   const snapshots: Snapshot[] = [];
@@ -86,7 +96,8 @@ export async function listSnapshots(
       try {
         snapshots.push(await readSnapshot(repository, session, options));
       } catch (error) {
-        if (!isFault(error, 'SNAPSHOT_NOT_FOUND', 'KEY_CANNOT_READ')) throw error;
+        if (onDamaged !== undefined && isFault(error, 'SNAPSHOT_DAMAGED')) onDamaged({ session, fault: error });
+        else if (!isFault(error, 'SNAPSHOT_NOT_FOUND', 'KEY_CANNOT_READ')) throw error;
       }
     }
   };
@@ -108,6 +119,11 @@ export async function resolveSnapshot(repository: Repository, name: string, opti
       );
     return found;
   }
+  return readSnapshot(repository, sessionNamed(repository, head, name), options);
+}
+
+/** Of a snapshot that is named by its id, or the beginning of it. */
+export function sessionNamed(repository: Repository, head: Head, name: string): string {
   const matches = head.snapshots.filter(({ session }) => session.startsWith(name.toLowerCase()));
   if (matches.length > 1)
     throw new Fault(
@@ -120,5 +136,5 @@ export async function resolveSnapshot(repository: Repository, name: string, opti
   const match = name === '' ? undefined : matches[0];
   if (match === undefined)
     throw new Fault('SNAPSHOT_NOT_FOUND', `There is no snapshot "${name}" in the repository at ${repository.store.location}`);
-  return readSnapshot(repository, match.session, options);
+  return match.session;
 }

@@ -1,6 +1,6 @@
 // The file of one register value in a directory store: "HFRV", u8 version (1), u8 number of ids, u16 zero, u64 number of the
 // value (big endian), the ids (16 bytes each, newest first), then the value. The newest id is a digest of the value: a torn or
-// changed file is noticed.
+// changed file is noticed. That is damage, not a wrong answer of a store: asking again would answer the same.
 
 import { Fault } from '../base/faults.ts';
 import { REGISTER_BYTES_MAX, REGISTER_HISTORY } from './object-store.ts';
@@ -26,9 +26,9 @@ export function encodeRegisterHeader(history: RegisterHistory): Uint8Array {
   return header;
 }
 
-/** Throws STORE_CORRUPT_ANSWER. `name` is for the message. */
+/** Throws FORMAT_DAMAGED. `name` is for the message. */
 export function decodeRegisterFile(file: Buffer, name: string): { readonly history: RegisterHistory; readonly bytes: Uint8Array } {
-  const damaged = () => new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is damaged`);
+  const damaged = () => new Fault('FORMAT_DAMAGED', `the register value ${name} is damaged`);
   if (file.length < FIXED_BYTES || file.readUInt32BE(0) !== MAGIC || file.readUInt8(4) !== VERSION) throw damaged();
   const count = file.readUInt8(5);
   const start = FIXED_BYTES + count * ID_BYTES;

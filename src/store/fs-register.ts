@@ -196,7 +196,7 @@ export class FsRegisters {
         const [file] = await Promise.all([this.#file(name), this.#makeDurable(key, scan, number)]);
         const value = decodeRegisterFile(file, name);
         if (value.history.sequence !== number)
-          throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is that of another number`);
+          throw new Fault('FORMAT_DAMAGED', `the register value ${name} is that of another number`);
         this.#remember(key, { incarnation: scan.incarnation, directory: scan.directory, number, history: value.history });
         return { ...scan, number, ...value };
       } catch (error) {
@@ -225,7 +225,7 @@ export class FsRegisters {
       const incarnations = (await readdir(this.#root.at(`${key}~`))).filter((name) => INCARNATION.test(name));
       // None: it was renamed away and is being removed while we looked.
       if (incarnations.length === 0) return 'moving';
-      if (incarnations.length > 1) throw new Fault('STORE_CORRUPT_ANSWER', `the register ${key} has two incarnations`);
+      if (incarnations.length > 1) throw new Fault('FORMAT_DAMAGED', `the register ${key} has two incarnations`);
       const directory = join(`${key}~`, incarnations[0]);
       const names = await readdir(this.#root.at(directory));
       const numbers = names.filter((name) => NUMBER.test(name)).map(Number);
@@ -244,11 +244,11 @@ export class FsRegisters {
       // What is cut off is noticed by its digest.
       if (bytesRead < FIRST_READ_BYTES) return first.subarray(0, bytesRead);
       const { size } = await handle.stat();
-      if (size > REGISTER_FILE_BYTES_MAX) throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is too large`);
+      if (size > REGISTER_FILE_BYTES_MAX) throw new Fault('FORMAT_DAMAGED', `the register value ${name} is too large`);
       const whole = Buffer.allocUnsafeSlow(size);
       for (let done = first.copy(whole); done < size; ) {
         const next = await handle.read(whole, done, size - done, done);
-        if (next.bytesRead === 0) throw new Fault('STORE_CORRUPT_ANSWER', `the register value ${name} is cut off`);
+        if (next.bytesRead === 0) throw new Fault('FORMAT_DAMAGED', `the register value ${name} is cut off`);
         done += next.bytesRead;
       }
       return whole;

@@ -171,6 +171,47 @@ describe('repair', () => {
     expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
   });
 
+  it('makes a damaged head anew, when it is told to, and calls it damage until then', () => {
+    const { holdfast, ids } = withSnapshots(2);
+    const values = readdirSync(join(holdfast.repository, 'head~'), { recursive: true }) as string[];
+    const path = join(holdfast.repository, 'head~', values.sort().at(-1)!);
+    const bytes = readFileSync(path);
+    bytes[bytes.length >> 1]! ^= 1;
+    writeFileSync(path, bytes);
+    for (const verb of ['snapshots', 'verify', 'repair'])
+      expect(holdfast.fault([verb]), verb).toMatchObject({ code: 'HEAD_DAMAGED', status: 4 });
+    expect(holdfast.lines(['repair', '--rebuild-head', '--dry-run']).at(-1)).toMatchObject({ kind: 'summary', dryRun: true });
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect(holdfast.lines(['repair', '--rebuild-head']).at(-1)).toMatchObject({ kind: 'summary', outcome: 'clean' });
+    expect(snapshotsOf(holdfast).sort()).toEqual([...ids].sort());
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
+  });
+
+  it('leaves a snapshot that cannot be read to the side: the others are listed, restored and added to, and it can be forgotten', () => {
+    const { holdfast, ids } = withSnapshots(3);
+    const [first, second, third] = ids as [string, string, string];
+    const register = join(holdfast.repository, 'snapshots', `${third}~`);
+    const values = (readdirSync(register, { recursive: true }) as string[]).sort();
+    writeFileSync(join(register, values.at(-1)!), 'torn');
+    const listed = holdfast.lines(['snapshots'], { status: 4 });
+    expect(listed.filter(({ kind }) => kind === 'snapshot').map(({ id }) => id)).toEqual([first, second]);
+    expect(listed.find(({ kind }) => kind === 'warning')).toMatchObject({ code: 'SNAPSHOT_DAMAGED', snapshot: third });
+    expect(listed.at(-1)).toMatchObject({ kind: 'summary', snapshots: 2, damaged: 1 });
+    // Which one is the latest, nobody can tell.
+    for (const name of ['latest', third])
+      expect(holdfast.fault(['restore', name, '--target', holdfast.path('out')])).toMatchObject({
+        code: 'SNAPSHOT_DAMAGED',
+        status: 4,
+      });
+    holdfast.ok(['restore', second, '--target', holdfast.path('out')]);
+    holdfast.ok(['backup', holdfast.path('tree'), '--asset', 'tree']);
+    expect(holdfast.lines(['forget', '--keep-last', '1'], { status: 4 }).at(-1)).toMatchObject({ forgotten: 2, damaged: 1 });
+    expect(holdfast.fault(['prune']).status).toBe(4);
+    expect(holdfast.summary(['forget', third])).toMatchObject({ forgotten: 1, snapshots: [third] });
+    holdfast.ok(['prune']);
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 1 });
+  });
+
   it('makes a lost head anew, when it is told to', () => {
     const { holdfast, ids } = withSnapshots(2);
     for (const name of readdirSync(holdfast.repository))

@@ -58,7 +58,7 @@ function partsOf(repository: string): readonly Part[] {
 }
 
 /** Faults that tell of damage, as opposed to a full disk or a bug. */
-const TELLING = /^(?:FORMAT_|STORE_NOT_FOUND|STORE_CORRUPT|KEY_|HEAD_|SNAPSHOT_NOT_FOUND)/;
+const TELLING = /^(?:FORMAT_|STORE_NOT_FOUND|STORE_CORRUPT|KEY_|HEAD_|SNAPSHOT_)/;
 
 function expectTelling(error: unknown, when: string): void {
   expect(isFault(error) ? error.code : String(error), when).toMatch(TELLING);

@@ -206,7 +206,7 @@ describe('a register of a directory store', () => {
     await swaps(a, 'one', 'two');
     const file = join(path, 'r~', readdirSync(join(path, 'r~'))[0], numbered(2)[0]);
     writeFileSync(file, damage(readFileSync(file)));
-    await expect(a.read()).rejects.toMatchObject({ code: 'STORE_CORRUPT_ANSWER' });
+    await expect(a.read()).rejects.toMatchObject({ code: 'FORMAT_DAMAGED' });
   });
 
   it('is the value with the highest number, whatever other files lie there', async () => {
