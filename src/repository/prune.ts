@@ -9,7 +9,7 @@
 //
 // Dying anywhere leaves a head that is right and objects that it does not name: the next prune deletes those.
 
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import type { Condemned, ProcessFacts, Writer } from '../format/head.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { keepNeeded, neededPacks } from './examine.ts';
@@ -204,14 +204,15 @@ class PruneRun {
     const { store, keyring, heads } = this.#repository;
     const sealing = new SessionSealing({ store, keyring, session: unhex(session.name), random: heads.ports.random });
     for (let n = 0; ; n++) {
-      const strays = await listStrayCandidates(this.#repository.store, this.#call);
-      const material = await this.#plan(session.name);
-      let moves: Moves | undefined;
-      try {
-        moves = await makeMoves(this.#repository, material, { sealing, progress: this.#progress }, this.#call);
-      } finally {
-        material.census.details.close();
-      }
+      const { generation } = await heads.read(this.#call);
+      const planned = await this.#planMoves(session, sealing).catch(async (error: unknown) => {
+        // Another prune may have taken away what this one planned with.
+        const isOvertaken = isFault(error, 'STORE_NOT_FOUND') && (await heads.read(this.#call)).generation !== generation;
+        if (!isOvertaken || n >= PLANS_MAX) throw error;
+        return undefined;
+      });
+      if (planned === undefined) continue;
+      const { strays, material, moves } = planned;
       if (moves.plan.packs.length === 0 && moves.dropped.length === 0) return { material, moves: undefined, strays };
       if (await this.#condemnOnce(session, moves)) return { material, moves, strays };
       await discardMoves(this.#repository, moves, this.#call);
@@ -221,6 +222,20 @@ class PruneRun {
           `Others changed the index ${PLANS_MAX} times while this prune planned: nothing was deleted`,
         );
       }
+    }
+  }
+
+  async #planMoves(
+    session: MaintenanceSession,
+    sealing: SessionSealing,
+  ): Promise<{ readonly material: PruneMaterial; readonly moves: Moves; readonly strays: StrayListing }> {
+    const strays = await listStrayCandidates(this.#repository.store, this.#call);
+    const material = await this.#plan(session.name);
+    try {
+      const moves = await makeMoves(this.#repository, material, { sealing, progress: this.#progress }, this.#call);
+      return { material, moves, strays };
+    } finally {
+      material.census.details.close();
     }
   }
 
