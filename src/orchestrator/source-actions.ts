@@ -5,7 +5,7 @@ import { isFault } from '../base/faults.ts';
 import type { FailoverDatabase, FailoverJournal } from '../dr/failover-journal.ts';
 import { factsOf } from '../dr/failover-journal.ts';
 import type { PowerOff } from '../dr/fencing.ts';
-import type { Sealed, SiteControl } from '../dr/site-control.ts';
+import type { DatabaseStatus, Sealed, SiteControl } from '../dr/site-control.ts';
 import type { LogEnd } from '../dr/writer-record.ts';
 import type { FencedFacts } from '../dr/writer-steps.ts';
 import { parseDuration } from '../policy/duration.ts';
@@ -19,6 +19,7 @@ const PATIENCE_MS = 5_000;
 /** What the source's store still has is waited for as long: it is work of people that would be lost. */
 const COPY_MS = 10_000;
 const LOOK_MS = 200;
+const LAG_MS = 5_000;
 
 /** Before anything is stopped: a target that does not answer, or is not ready for a planned switch, is found out while the source still
  *  serves. */
@@ -30,7 +31,8 @@ export async function checkTarget(
   const rpoMs = parseDuration(plan.objectives.rpo)!;
   const found = await Promise.all(
     databases.map(async ({ asset, incarnation, target }) => {
-      const status = await site(to).status(asset, { signal });
+      const ask = kind === 'unplanned' ? site(to).status(asset, { signal }) : statusWithLag(site(to), asset, signal);
+      const status = await ask;
       const { standby, replica, gate, server, member } = status;
       const wrong = [
         ...(status.incarnation === incarnation ? [] : [`it is the incarnation ${status.incarnation}, not ${incarnation}`]),
@@ -40,6 +42,7 @@ export async function checkTarget(
           : [`its server is "${server.state}", its gate "${gate.role}"`]),
         ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'its standby is not healthy']),
         ...(standby?.gapAt ? [`log is missing from ${standby.gapAt.lsn} on`] : []),
+        ...((replica?.lagMs ?? null) === null ? ['nobody knows how far its replica is behind'] : []),
         ...((replica?.lagMs ?? 0) <= rpoMs ? [] : [`its replica is ${replica?.lagMs} ms behind, more than the RPO`]),
       ];
       return {
@@ -52,6 +55,16 @@ export async function checkTarget(
   const by = found.flatMap(({ asset, wrong }) => wrong.map((why) => `${to} is not ready for ${asset}: ${why}`));
   if (by.length > 0 && kind !== 'unplanned') return { kind: 'blocked', by };
   return { kind: 'done', facts: { notReady: by, databases: Object.fromEntries(found.map(({ asset, facts }) => [asset, facts])) } };
+}
+
+/** A daemon that was started just now has not looked at its source yet: it is given time to. */
+async function statusWithLag(target: SiteControl, asset: string, signal: AbortSignal): Promise<DatabaseStatus> {
+  const until = performance.now() + LAG_MS;
+  for (;;) {
+    const status = await target.status(asset, { signal });
+    if ((status.replica?.lagMs ?? null) !== null || performance.now() >= until) return status;
+    await sleep(LOOK_MS, undefined, { signal });
+  }
 }
 
 export async function demoteOne(

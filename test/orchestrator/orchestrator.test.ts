@@ -375,6 +375,14 @@ describe('An orchestrator', () => {
     expect(existsSync(join(directory, 'commands'))).toBe(false);
   });
 
+  it('stops nothing for a planned switch while nobody knows how far the replica is behind', async () => {
+    await declared({ kind: 'planned' });
+    const blocked = await runOnPaper({ ...options, lagMs: null });
+    expect(blocked).toMatchObject({ state: 'declared' });
+    expect(blocked.blockedBy).toContain('site-b is not ready for pg/portal: nobody knows how far its replica is behind');
+    expect(effectsOf(options).filter((line) => line.includes('demote'))).toEqual([]);
+  });
+
   it('ends a command with all that it has started when its time is over, and does it again when it is asked to go on', async () => {
     const slow = join(directory, 'slow');
     writeFileSync(

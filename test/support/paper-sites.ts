@@ -32,6 +32,8 @@ export type PaperOptions = {
   /** What the source's store has beyond the place where the target's log ends. */
   readonly sourceEnd?: string;
   readonly notReady?: string;
+  /** How far the replica is behind, milliseconds; null: nobody knows. */
+  readonly lagMs?: number | null;
   /** Age in ms of the newest backup of files; absent: no site knows any, and people move them. */
   readonly filesAgeMs?: number;
   /** Kills the process before or after this line is written. */
@@ -104,7 +106,9 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
     site,
     status: async (asset) => {
       await told('status', asset);
-      return statusOf(asset, site, { ...standby, problem: options.notReady ?? null });
+      const status = statusOf(asset, site, { ...standby, problem: options.notReady ?? null });
+      const { lagMs } = options;
+      return lagMs === undefined || status.replica === null ? status : { ...status, replica: { ...status.replica, lagMs } };
     },
     demote: async (asset, { failover }) => {
       const registry = registryOf(options);
