@@ -169,6 +169,9 @@ function sourceOf({ options }: Invocation) {
   const [paths, volume, connection] = [options.texts('include'), options.text('volume'), options.text('postgres')];
   if ([paths.length > 0, volume !== undefined, connection !== undefined].filter(Boolean).length > 1)
     throw usage('An asset is files, a volume or a database, one of them');
+  const relative = [...paths, ...(volume === undefined ? [] : [volume])].find((path) => !path.startsWith('/'));
+  if (relative !== undefined)
+    throw usage(`"${relative}" does not begin with "/"`, "It is a path of the agent's host, which may be another one than this.");
   if (connection !== undefined) {
     const [secret, slot] = [options.text('secret'), options.text('slot')];
     return {

@@ -197,6 +197,8 @@ describe('the verbs of the service', () => {
     const unreachable = await run(['whoami'], { HOLDFAST_SERVICE: 'http://127.0.0.1:1' });
     expect([unreachable.status, unreachable.stderr]).toEqual([1, expect.stringContaining('SERVICE_UNREACHABLE')]);
     expect(await run(['whoami'], { HOLDFAST_SERVICE: 'ftp://x' })).toMatchObject({ status: 2 });
+    const relative = await run(['asset', 'create', 'web1/x', '--include', 'home']);
+    expect(relative).toMatchObject({ status: 2, stderr: expect.stringContaining('"home" does not begin with "/"') });
     expect(await run(['asset', 'show', 'nothing'])).toMatchObject({
       status: 2,
       stderr: expect.stringContaining('There is no asset "nothing"'),
