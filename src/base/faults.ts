@@ -88,7 +88,7 @@ export const FAULTS = {
     EXIT.damage,
   ),
   HEAD_ROLLED_BACK: never(
-    'Somebody put an older state of the repository in place. Find out who before you write; new backups are missing from it.',
+    'Somebody put an older state of the repository in place. Find out who before you write; new backups are missing from it. If it is meant so, remove the local cache of this repository (--cache-dir, by its id).',
     EXIT.damage,
   ),
   REPOSITORY_BUSY: later('Wait for backups and restores that run, or end those that hang, then run the command again.'),
