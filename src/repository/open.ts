@@ -98,6 +98,9 @@ export async function openRepository(
   throw new Fault(
     'KEY_PASSPHRASE_WRONG',
     `None of the ${ids.length} keys of the repository at ${store.location} opens with this passphrase`,
+    ids.length > 0
+      ? undefined
+      : { hint: 'Its keys are gone: put "keys/" back from a copy, or an exported key with "holdfast key import".' },
   );
 }
 
