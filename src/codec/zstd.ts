@@ -31,8 +31,9 @@ export function compressBound(length: number): number {
 }
 
 export class Compressor {
-  readonly #level: number;
   readonly #native: Bindings | undefined;
+  readonly #setParameter: CFunction | undefined;
+  #level: number;
   #context: unknown;
 
   constructor(level: number, driver?: ZstdDriver) {
@@ -43,13 +44,18 @@ export class Compressor {
       'size_t ZSTD_compress2(void*, void*, size_t, void*, size_t)',
       'size_t ZSTD_freeCCtx(void*)',
     );
-    const setParameter = cLibrary?.bind('size_t ZSTD_CCtx_setParameter(void*, int, int)');
-    if (this.#native === undefined || setParameter === undefined) {
+    this.#setParameter = cLibrary?.bind('size_t ZSTD_CCtx_setParameter(void*, int, int)');
+    if (this.#native === undefined || this.#setParameter === undefined) {
       this.#native = undefined;
       return;
     }
     this.#context = this.#native.create();
-    setParameter(this.#context, ZSTD_C_COMPRESSION_LEVEL, level);
+    this.level = level;
+  }
+
+  set level(level: number) {
+    this.#level = level;
+    if (this.#context !== undefined) this.#setParameter?.(this.#context, ZSTD_C_COMPRESSION_LEVEL, level);
   }
 
   /** Compresses `source` into `target` (at least compressBound(source.length) bytes). Answers the compressed length. */

@@ -39,6 +39,8 @@ export type PackWriterSpec = {
   /** Keeps the counters of a session's writers apart: 0 to 255, one a writer. */
   readonly writerNumber: number;
   readonly level: number;
+  /** The first so many bytes, before compression, are compressed at that level. */
+  readonly start?: { readonly level: number; readonly bytes: number } | undefined;
   readonly blockBytes: number;
   /** Longest extent, default blockBytes: a longer one than that has a block of its own. */
   readonly extentBytesMax?: number;
@@ -83,6 +85,8 @@ export class PackWriter {
   readonly #aad = new Uint8Array(BLOCK_ID_BYTES + 5);
   readonly #nonce = new Uint8Array(12);
   #rawLength = 0;
+  /** Bytes until the level is that of the rest. */
+  #startLeft: number;
   #extents: Extent[] = [];
   #buffer: { readonly position: number; readonly bytes: Uint8Array } | undefined;
   #packLength = 0;
@@ -95,7 +99,8 @@ export class PackWriter {
   constructor(spec: PackWriterSpec, sink: PackSink) {
     this.#spec = spec;
     this.#sink = sink;
-    this.#compressor = new Compressor(spec.level);
+    this.#compressor = new Compressor(spec.start?.level ?? spec.level);
+    this.#startLeft = spec.start?.bytes ?? 0;
     this.#aead = new Aead(spec.key);
     this.#raw = new Uint8Array(Math.max(spec.blockBytes, spec.extentBytesMax ?? 0));
     this.blockCounter = spec.writerNumber * COUNTERS_PER_WRITER;
@@ -136,6 +141,10 @@ export class PackWriter {
     const raw = this.#raw.subarray(0, this.#rawLength);
     const target = bytes.subarray(this.#packLength, this.#packLength + most);
     let length = this.#compressor.compress(target, raw);
+    if (this.#startLeft > 0) {
+      this.#startLeft -= raw.length;
+      if (this.#startLeft <= 0) this.#compressor.level = this.#spec.level;
+    }
     const codec = length <= raw.length * COMPRESSED_SHARE_MAX ? 1 : 0;
     if (codec === 0) {
       target.set(raw);
