@@ -26,6 +26,8 @@ export function parseArguments(argv: readonly string[], verbs: readonly Verb[]):
       }
     }
   }
+  // "key --help" is "help key".
+  if (verb === undefined && values.delete('help')) verb = verbs.find(({ name }) => name === 'help');
   if (verb === undefined) throw noVerb(words, verbs);
   const options = new OptionValues(optionsOf(verb), values);
   for (const name of values.keys())

@@ -1,13 +1,15 @@
 // Where a restore goes: looked at before anything is read. What is there already is never overwritten unless the user says --delta.
 
 import { closeSync, lstatSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { makeDirectory as makeDirectories } from '../base/make-directory.ts';
 import { MIB } from '../base/units.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { realPath } from '../files/real-path.ts';
 import { displayPath, joinPaths } from '../model/entry-path.ts';
+import type { StoreLocation } from '../store/location.ts';
+import { pathOfArgument } from './arguments.ts';
 
 const OCCUPIED_HINT = 'Choose another target, or bring this one up to date with --delta (what differs is overwritten).';
 /** A device whose beginning is zero holds nothing. */
@@ -20,6 +22,29 @@ export type FileTarget = {
   /** Something is there that may be written over. */
   readonly exists: boolean;
 };
+
+/** TARGET_OCCUPIED for a target that is the repository's own directory, or in it: nothing but the repository belongs there, and --delta would
+ *  write over it. */
+export function mustBeOutside(target: string, repository: StoreLocation): void {
+  if (repository.kind !== 'directory') return;
+  const own = existing(resolveLatin1(pathOfArgument(repository.path)));
+  for (let above = existing(resolveLatin1(target)); ; above = dirname(above)) {
+    if (above === own)
+      throw new Fault('TARGET_OCCUPIED', `The target "${displayPath(target)}" lies in the repository "${repository.path}"`, {
+        hint: 'Choose a directory outside of the repository.',
+      });
+    if (above === '/') return;
+  }
+}
+
+/** The path without symlinks, or of what is not there (or cannot be seen) the nearest one above. */
+function existing(path: string): string {
+  try {
+    return realPath(path);
+  } catch {
+    return path === '/' ? path : existing(dirname(path));
+  }
+}
 
 /** A directory for a tree: made when it is not there. TARGET_OCCUPIED, TARGET_DENIED. */
 export function prepareDirectory(target: string, delta: boolean): DirectoryTarget {

@@ -4,13 +4,16 @@ import { EXIT, Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { type RestoreProblem, RestoreProgress } from '../engine/restore-progress.ts';
 import { displayPath } from '../model/entry-path.ts';
-import { withRepository } from './open.ts';
+import { parseLocation } from '../store/location.ts';
+import { pathOfArgument } from './arguments.ts';
+import { locationOf, withRepository } from './open.ts';
 import { usage } from './option.ts';
 import type { Output } from './output.ts';
 import { pathFields } from './paths.ts';
 import { pinned } from './pinned.ts';
 import { watch } from './progress-line.ts';
 import { execute, type Restore, type Restored, withPool } from './restore-run.ts';
+import { mustBeOutside } from './restore-target.ts';
 import { selectSnapshot } from './select.ts';
 import { shortId } from './snapshot-fields.ts';
 import type { Invocation } from './verb.ts';
@@ -22,6 +25,7 @@ export function restore(invocation: Invocation): Promise<number> {
   const { options, args, output, signal } = invocation;
   const toStdout = options.flag('stdout') || options.text('target') === '-';
   checkOptions(invocation, toStdout);
+  if (!toStdout) mustBeOutside(pathOfArgument(options.text('target')!), parseLocation(locationOf(options, invocation.environment)));
   if (toStdout) output.keepStandardOutputForData();
   // Loaded while the key is derived from the passphrase, which takes longer.
   void import('../engine/restore-tree.ts');

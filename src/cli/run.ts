@@ -84,16 +84,20 @@ async function earlyStart({ verb, options }: Parsed, environment: Environment): 
 }
 
 function isVersionOrOverview(argv: readonly string[]): boolean {
-  return argv.length === 0 || (argv.length === 1 && ['--version', 'version', '--help', '-h'].includes(argv[0]!));
+  const words = argv.filter((token) => token !== '--json');
+  return argv.length === 0 || (words.length === 1 && ['--version', 'version', '--help', '-h'].includes(words[0]!));
 }
 
 async function answerWithoutVerb(argv: readonly string[], verbs: readonly Verb[], output: Output): Promise<number> {
-  if (argv[0] === '--version' || argv[0] === 'version') {
+  const [word] = argv.filter((token) => token !== '--json');
+  if (word === '--version' || word === 'version') {
     const { versionText } = await import('./version.ts');
     output.line(versionText());
+    output.record('version', { text: versionText() });
   } else {
     const { overview } = await import('./help.ts');
     output.line(overview(verbs));
+    output.record('help', { text: overview(verbs) });
   }
   output.end();
   return argv.length === 0 ? EXIT.usage : 0;

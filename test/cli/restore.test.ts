@@ -204,6 +204,17 @@ describe('a target that is not empty', () => {
     expect(listing(to)).toEqual(TREE);
   });
 
+  it('may not be the repository, or lie in it, by whatever way', () => {
+    const before = listing(holdfast.repository);
+    symlinkSync(holdfast.repository, at('way'));
+    for (const to of [holdfast.repository, join(holdfast.repository, 'new/below'), join(at('way'), 'packs')]) {
+      const { code, status, line } = holdfast.fault(['restore', one, '--target', to, '--delta']);
+      expect({ code, status }).toEqual({ code: 'TARGET_OCCUPIED', status: 1 });
+      expect(line.hint).toContain('outside of the repository');
+    }
+    expect(listing(holdfast.repository)).toEqual(before);
+  });
+
   it('may not be a file for a directory', () => {
     const to = target();
     writeFileSync(to, 'a file');

@@ -106,6 +106,19 @@ describe('help', () => {
   it('is also what --help shows', () => {
     const program = holdfast();
     expect(program.ok(['key', 'add', '--help'])).toBe(program.ok(['help', 'key', 'add']));
+    expect(program.ok(['key', '--help'])).toBe(program.ok(['help', 'key']));
+  });
+
+  it('and the version are records where records are asked for', () => {
+    const program = holdfast();
+    const version = program.ok(['--version']).trim();
+    for (const argv of [
+      ['--json', 'version'],
+      ['version', '--json'],
+      ['--version', '--json'],
+    ])
+      expect(JSON.parse(program.ok(argv))).toEqual({ kind: 'version', text: version });
+    expect(JSON.parse(program.ok(['--json', '--help']))).toMatchObject({ kind: 'help' });
   });
 
   it('names no secret in any example', () => {
