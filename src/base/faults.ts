@@ -176,7 +176,7 @@ export const FAULTS = {
     EXIT.usage,
   ),
   KEY_PASSPHRASE_WRONG: never(
-    'No key of this repository opens with this passphrase. Check the file (a final line break does not count).',
+    'No key of this repository opens with this passphrase. Check the file (a final line break does not count). If it is surely right, the stored key is damaged: "holdfast key import" makes one from the text in the safe.',
   ),
   KEY_CANNOT_READ: never('This key can write backups but not read their content. Use an owner key.'),
   KEY_NOT_FOUND: never('See "holdfast key list".'),

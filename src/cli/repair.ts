@@ -19,9 +19,10 @@ export function repair(invocation: Invocation): Promise<number> {
     const from = location === undefined ? undefined : await openStoreOf(invocation, location, false);
     try {
       if (options.flag('rebuild-head')) {
-        await rebuild(invocation, repository);
+        const status = await rebuild(invocation, repository);
         // Without a head there is nothing to look at.
-        if (options.flag('dry-run')) return 0;
+        if (options.flag('dry-run')) return status;
+        return Math.max(status, await mend(invocation, repository, from));
       }
       return await mend(invocation, repository, from);
     } finally {
@@ -30,8 +31,8 @@ export function repair(invocation: Invocation): Promise<number> {
   });
 }
 
-async function rebuild({ options, output, signal }: Invocation, repository: Repository): Promise<void> {
-  const { snapshots, indexes, packs } = await rebuildHead(repository, {
+async function rebuild({ options, output, signal }: Invocation, repository: Repository): Promise<number> {
+  const { snapshots, indexes, packs, damaged } = await rebuildHead(repository, {
     by: `${userOf()}@${hostOf(undefined)}`,
     threads: threadsOf(options),
     dryRun: options.flag('dry-run'),
@@ -40,8 +41,11 @@ async function rebuild({ options, output, signal }: Invocation, repository: Repo
   output.line(
     `${options.flag('dry-run') ? 'Would make' : 'Made'} a new head: ${snapshots} snapshots, ${indexes} index objects, ${packs} packs`,
   );
-  output.record('head', { snapshots, indexes, packs });
+  output.record('head', { snapshots, indexes, packs, damaged: damaged.length });
+  for (const { session, fault } of damaged)
+    output.warning(`The snapshot ${session} is lost: ${fault.message}`, { code: 'SNAPSHOT_DAMAGED', snapshot: session });
   if (options.flag('dry-run')) output.summary('repair', { dryRun: true, durationMs: Math.round(performance.now()) });
+  return damaged.length > 0 ? EXIT.damage : 0;
 }
 
 async function mend(invocation: Invocation, repository: Repository, from: ObjectStore | undefined): Promise<number> {

@@ -10,7 +10,7 @@ import { readIndexes } from '../repository/index-stream.ts';
 import { HEAD_REGISTER, hex, SESSION_KEYS_PREFIX } from '../repository/layout.ts';
 import { mustBeOwner } from '../repository/owner-only.ts';
 import type { Repository } from '../repository/repository.ts';
-import { openSnapshot } from '../repository/snapshots.ts';
+import { type DamagedSnapshot, openSnapshot } from '../repository/snapshots.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { findPacks } from './find-packs.ts';
 import type { RepairProgress } from './repair-progress.ts';
@@ -20,7 +20,13 @@ const REGISTERS_IN_FLIGHT_MAX = 8;
 const SEQUENCE_JUMP = 2 ** 40;
 const SESSION_KEY = /^session-keys\/[0-9a-f]+\/([0-9a-f]{20})$/;
 
-export type RebuildHeadReport = { readonly snapshots: number; readonly indexes: number; readonly packs: number };
+export type RebuildHeadReport = {
+  readonly snapshots: number;
+  readonly indexes: number;
+  readonly packs: number;
+  /** Their registers cannot be read, so the new head does not name them. */
+  readonly damaged: readonly DamagedSnapshot[];
+};
 
 export type RebuildHeadOptions = {
   readonly by?: string;
@@ -44,8 +50,9 @@ export async function rebuildHead(repository: Repository, options: RebuildHeadOp
     { indexes: [], excluded: new Set(), running: new Set(), random: randomBytes, cacheDirectory, mover: undefined },
     call,
   );
-  const snapshots = await findSnapshots(repository, await sessionsOf(repository, found.indexes, call), call);
-  const report = { snapshots: snapshots.length, indexes: found.indexes.length, packs: found.packs.length };
+  const damaged: DamagedSnapshot[] = [];
+  const snapshots = await findSnapshots(repository, await sessionsOf(repository, found.indexes, call), damaged, call);
+  const report = { snapshots: snapshots.length, indexes: found.indexes.length, packs: found.packs.length, damaged };
   if (options.dryRun === true) return report;
   const seen = heads.sequenceSeen;
   const head: Head = {
@@ -90,15 +97,21 @@ async function sessionsOf(repository: Repository, indexes: readonly IndexRef[], 
 async function findSnapshots(
   repository: Repository,
   sessions: ReadonlySet<string>,
+  damaged: DamagedSnapshot[],
   call: CallOptions,
 ): Promise<RegisteredSnapshot[]> {
   const found: (RegisteredSnapshot & { readonly startedAt: string })[] = [];
   const { registers } = repository.heads;
   await forEachBounded(sessions, REGISTERS_IN_FLIGHT_MAX, async (session) => {
-    const register = await registers.readSnapshot(session, call);
-    if (register?.value.state !== 'committed') return;
-    const { assetId } = register.value;
-    found.push({ session, assetId, startedAt: openSnapshot(repository, register.value).startedAt });
+    try {
+      const register = await registers.readSnapshot(session, call);
+      if (register?.value.state !== 'committed') return;
+      const { assetId } = register.value;
+      found.push({ session, assetId, startedAt: openSnapshot(repository, register.value).startedAt });
+    } catch (error) {
+      if (!isFault(error, 'FORMAT_DAMAGED')) throw error;
+      damaged.push({ session, fault: error });
+    }
   });
   found.sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
   return found.map(({ session, assetId }) => ({ session, assetId }));

@@ -187,6 +187,20 @@ describe('repair', () => {
     expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
   });
 
+  it('makes a lost head anew of what can still be read, and names the snapshot that cannot', () => {
+    const { holdfast, ids } = withSnapshots(3);
+    const [first, second, third] = ids as [string, string, string];
+    rmSync(join(holdfast.repository, 'head~'), { recursive: true });
+    const register = join(holdfast.repository, 'snapshots', `${second}~`);
+    const values = (readdirSync(register, { recursive: true }) as string[]).sort();
+    writeFileSync(join(register, values.at(-1)!), 'torn');
+    const lines = holdfast.lines(['repair', '--rebuild-head'], { status: 4 });
+    expect(lines.find(({ kind }) => kind === 'head')).toMatchObject({ snapshots: 2, damaged: 1 });
+    expect(lines.find(({ kind }) => kind === 'warning')).toMatchObject({ code: 'SNAPSHOT_DAMAGED', snapshot: second });
+    expect(snapshotsOf(holdfast).sort()).toEqual([first, third].sort());
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 2 });
+  });
+
   it('leaves a snapshot that cannot be read to the side: the others are listed, restored and added to, and it can be forgotten', () => {
     const { holdfast, ids } = withSnapshots(3);
     const [first, second, third] = ids as [string, string, string];

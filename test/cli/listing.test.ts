@@ -39,7 +39,7 @@ describe('snapshots', () => {
   it('lists all, oldest first, one object a line and a summary at the end', () => {
     const lines = holdfast.lines(['snapshots']);
     expect(lines.slice(0, -1).map(({ kind, id }) => [kind, id])).toEqual(ids.map((id) => ['snapshot', id]));
-    expect(lines.at(-1)).toEqual({ kind: 'summary', verb: 'snapshots', snapshots: 5 });
+    expect(lines.at(-1)).toEqual({ kind: 'summary', verb: 'snapshots', snapshots: 5, damaged: 0 });
     expect(lines[0]).toMatchObject({
       asset: 'web',
       type: 'files',
