@@ -4,7 +4,7 @@
 // other way; a crash anywhere is a stop, because what was acknowledged is durable and what was begun is taken up.
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,7 @@ import { LOG_OPTIONS } from './api/log.ts';
 import { ApiMetrics } from './api/metrics.ts';
 import { startTracing } from './api/tracing.ts';
 import { Fault } from './base/faults.ts';
+import { makeHome } from './base/make-directory.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openSqliteCatalog } from './catalog/sqlite/open.ts';
 import { agentRoutes } from './gateway/agent-routes.ts';
@@ -107,7 +108,7 @@ const now = (): Date => new Date();
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { home } = options;
-  for (const name of ['', 'secrets', 'scratch']) mkdirSync(join(home, name), { recursive: true, mode: 0o700 });
+  for (const name of ['', 'secrets', 'scratch']) makeHome(join(home, name), 0o700);
   const log = pino({ ...LOG_OPTIONS, level: options.logLevel, base: null }, pino.destination({ fd: 2, sync: false }));
   const undo: (() => Promise<unknown> | unknown)[] = [];
   const stop = async (): Promise<void> => {

@@ -4,9 +4,10 @@
 // everything without the drill's help. Whatever becomes of a drill, the evidence directory says it: the signed pack when the drill could end by
 // itself (passed or not), a record otherwise.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import { identityOf, ownIdentity } from '../../src/base/process-identity.ts';
 import { makePack } from '../../src/evidence/pack.ts';
 import { renderReport } from '../../src/evidence/report.ts';
@@ -50,7 +51,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
     id,
     [...clones, ...copies].reduce((sum, { bytes }) => sum + bytes, 0),
   );
-  mkdirSync(evidence, { recursive: true });
+  makeDirectory(evidence);
   const watched = await Watched.begin(options.watcher, {
     drill: id,
     plan: plan.name,

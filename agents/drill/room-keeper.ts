@@ -8,7 +8,8 @@
 // A program: fork it through unshare, and speak with it (room-messages.ts).
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { closeSync, lstatSync, mkdirSync, openSync, readFileSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readFileSync, type Stats } from 'node:fs';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { FromRoom, RoomCommand, RoomLayout, ToRoom } from './room-messages.ts';
 
 /** Sockets of services, locks, what programs leave for each other. */
@@ -34,7 +35,7 @@ function furnish({ work, shown, covered }: RoomLayout): void {
   for (const { at, flags } of reached) must('mount', ['-c', '-o', `remount,bind,ro,${flags}`, at]);
   for (const cover of covers) must('mount', ['-t', 'tmpfs', '-o', COVER_OPTIONS, 'holdfast-drill', cover]);
   for (const [path, file] of files) {
-    mkdirSync(path, { recursive: true });
+    makeDirectory(path);
     must('mount', ['-c', '--bind', `/proc/${process.pid}/fd/${file}`, path]);
     if (path === work) must('mount', ['-c', '-o', 'remount,bind,rw,nosuid,nodev', path]);
     closeSync(file);

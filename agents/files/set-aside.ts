@@ -1,9 +1,10 @@
 // What lies where something is to be restored, moved out of the way: by renames within one file system, so nothing is copied and nothing lost.
 // A block device cannot be moved: what is on one is left alone.
 
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { ReadNode } from '../../src/engine/content-map.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
 import type { RestoreProblem } from '../../src/engine/restore-progress.ts';
@@ -20,7 +21,7 @@ export function isThere(path: string): boolean {
 /** A directory for a tree, made when it is not there. TARGET_OCCUPIED. */
 export function prepareTree(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) mkdirSync(path, { recursive: true });
+  if (stat === undefined) makeDirectory(path);
   else if (!stat.isDirectory()) throw new Fault('TARGET_OCCUPIED', `"${path}" is in the way: it is not a directory`);
 }
 
@@ -76,9 +77,9 @@ async function others({ repository, snapshot, path }: Occupied): Promise<string[
 }
 
 function move(from: string | Buffer, to: string | Buffer): void {
-  const parent = Buffer.from(dirname(Buffer.from(to).toString('latin1')), 'latin1');
+  const parent = dirname(Buffer.from(to).toString('latin1'));
   try {
-    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    makeDirectory(parent, { mode: 0o700, encoding: 'latin1' });
     renameSync(from, to);
   } catch (cause) {
     const [what, where] = [from, to].map((one) => Buffer.from(one).toString());

@@ -6,7 +6,6 @@ import {
   closeSync,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -17,6 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeHome } from '../../src/base/make-directory.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 
 const FORMAT = 1;
@@ -44,7 +44,7 @@ export class AgentHome {
   /** Makes what is missing. */
   prepare(): void {
     for (const name of ['', 'runs', 'restores', 'hooks', 'secrets', 'cache', 'plans', 'evidence'])
-      mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
+      makeHome(join(this.directory, name), 0o700);
   }
 
   get restores(): string {

@@ -1,9 +1,10 @@
 // A backup of an asset through the service.
 
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import { backUpTo, type ReadSource } from '../../src/engine/backup.ts';
 import { type BackupProblem, BackupProgress } from '../../src/engine/backup-progress.ts';
 import { displayPath } from '../../src/model/entry-path.ts';
@@ -23,7 +24,7 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
   const source = await openAssetSource(asset.source, { neverBackUp: settings.neverBackUp, secrets: home.secrets, signal });
   const data = openDataPath(context);
   const directory = join(home.cache, run.id);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, { mode: 0o700 });
   const progress = new BackupProgress();
   const problems = new ToldProblems();
   const listener = { onProblem: (problem: BackupProblem) => problems.add(problem) };

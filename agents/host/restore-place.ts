@@ -1,15 +1,16 @@
 // Where a restore may write on this host: below directories that whoever started the agent allowed, and nowhere else. What the service asks
 // for is judged by where it really leads, links followed, and judged again after the directory was made.
 
-import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
+import { lstatSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 
 /** Makes the directory when it is not there. Answers its real path. AGENT_RESTORE_DENIED, TARGET_DENIED, TARGET_OCCUPIED. */
 export function makeRestoreDirectory(target: string, allowed: readonly string[]): string {
   checkPlace(target, allowed);
   try {
-    mkdirSync(target, { recursive: true, mode: 0o700 });
+    makeDirectory(target, { mode: 0o700 });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const isOccupied = code === 'EEXIST' || code === 'ENOTDIR';

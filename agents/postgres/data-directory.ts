@@ -7,22 +7,12 @@
 // error. The same command takes a marked directory up again: what is there is compared, not fetched; when only the recovery was cut short,
 // on the same boot of the machine, that goes on.
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import { bootId, isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import { serverIn } from './running-servers.ts';
 
@@ -77,7 +67,7 @@ export class DataDirectory {
   /** Changes nothing but what is missing above it. TARGET_OCCUPIED when it is somebody's. */
   static async take(path: string, wish: Wish): Promise<DataDirectory> {
     mustLieApart(path);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path, { mode: 0o700 });
     const mark = readMark(path);
     const isOld = readdirSync(path).length > 0;
     if (!isOld) return new DataDirectory(path, wish, undefined, false);

@@ -2,19 +2,10 @@
 // have is removed: a log file or a relation of another history must never be found by the recovery. pg_control comes last; see
 // data-directory.ts.
 
-import {
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { chownSync, existsSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import { entriesOf, findEntry } from '../../src/engine/entries-reader.ts';
 import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import type { RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
@@ -74,7 +65,7 @@ async function restoreConfiguration(restore: BaseRestore): Promise<void> {
   if (entry === undefined) return;
   const target = configurationBeside(directory.path);
   const isNew = !existsSync(target);
-  mkdirSync(target, { recursive: true, mode: 0o700 });
+  makeDirectory(target, { mode: 0o700 });
   await treeTo(restore, CONFIGURATION_DIRECTORY, target, { delta: !isNew });
 }
 
@@ -124,7 +115,7 @@ async function restoreTablespace(restore: BaseRestore, oid: string, target: stri
   const entry = await findEntry(snapshot.root.reference, reader.readNode, below);
   if (entry === undefined) throw new Fault('FORMAT_DAMAGED', `The base backup ${snapshot.id} does not hold the tablespace ${oid}`);
   const isNew = !existsSync(target);
-  mkdirSync(target, { recursive: true, mode: 0o700 });
+  makeDirectory(target, { mode: 0o700 });
   if (directory.isOld) {
     const wanted = await kindsBelow(restore, below);
     // Another major version has a directory of its own beside ours.

@@ -2,10 +2,10 @@
 // it may be killed at any moment; what it was doing is asked for again, or seen from what is.
 
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { Fault, isFault } from '../../src/base/faults.ts';
+import { makeHome } from '../../src/base/make-directory.ts';
 import type { SigningPair } from '../../src/codec/signature.ts';
 import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { EpochOfFailover } from '../../src/dr/site-control.ts';
@@ -71,9 +71,9 @@ export class SiteDaemon {
   constructor(options: SiteDaemonOptions) {
     const { config, pair, random, now } = options;
     this.#options = options;
-    mkdirSync(join(config.state, 'seals'), { recursive: true, mode: 0o700 });
+    makeHome(join(config.state, 'seals'), 0o700);
     // The server's account reads its token there.
-    mkdirSync(config.runtime, { recursive: true, mode: 0o755 });
+    makeHome(config.runtime, 0o755);
     this.#registry = openSiteRegistry(config);
     this.#clients = siteClients(config, pair, random);
     this.#audit = new SiteAudit(join(config.state, 'audit.jsonl'), now);

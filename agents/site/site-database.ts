@@ -4,10 +4,11 @@
 //
 // Nothing begins here by itself: a database that is not in the writer register ("holdfast site adopt") is looked at and left alone.
 
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { DatabaseStatus, ReplicaState, StandbyState } from '../../src/dr/site-control.ts';
 import type { WriterRecord } from '../../src/dr/writer-record.ts';
@@ -205,7 +206,7 @@ export class SiteDatabase {
     // It comes last when a standby is made.
     if (!existsSync(join(dataDirectory, 'global/pg_control')))
       throw new Fault('PG_NOT_READY', `There is no cluster in ${dataDirectory} yet: make it with "holdfast standby make"`);
-    mkdirSync(dirname(tokenFile), { recursive: true, mode: 0o755 });
+    makeDirectory(dirname(tokenFile), { mode: 0o755 });
     const gate = await StartGate.open({
       member: site,
       register,

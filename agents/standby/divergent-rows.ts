@@ -7,6 +7,7 @@
 import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { ClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { planRecovery } from '../../src/engine/recovery-plan.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
@@ -36,7 +37,7 @@ export async function listDivergentRows(options: ListRows, log: DivergentLog, ex
   const { cluster, directory } = options;
   const plan = await planRecovery(cluster.facts, log.timeline, { kind: 'position', position: log.from - 1 }, true);
   if (plan.kind !== 'plan') throw new Fault('RECOVERY_REFUSED', `The state at the seal cannot be recovered: ${plan.reason}`);
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory);
   const holder = mkdtempSync(join(directory, PREFIX));
   // The server's user has to come through to its directory, which nobody else can enter.
   chmodSync(holder, 0o711);

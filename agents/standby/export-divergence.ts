@@ -7,20 +7,10 @@
 //
 // The old server must be stopped. Nothing in its directory is changed.
 
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { LogEnd } from '../../src/dr/writer-record.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
@@ -106,7 +96,7 @@ export async function exportDivergence(
       `"${dataDirectory}" is on timeline ${control.timeline}, and timeline ${sealed.timeline} was sealed: this is not the primary that was left`,
     );
   rmSync(directory, { recursive: true, force: true });
-  mkdirSync(join(directory, DIVERGENT_LOG), { recursive: true, mode: 0o700 });
+  makeDirectory(join(directory, DIVERGENT_LOG), { mode: 0o700 });
   const list = openSync(join(directory, TRANSACTIONS), 'wx', 0o600);
   let log: DivergentLog;
   try {

@@ -1,9 +1,10 @@
 // What makes a data directory a standby of ours: a file that says of what, and the settings by which its server finds its log. The settings
 // name a directory beside it, which is private and holds the sockets that the log comes by. All of it goes when the server was promoted.
 
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
 import { configLiteral, floorLines, restoreCommandOf, withOwn, withoutRecovery } from '../postgres/recovery-settings.ts';
 
@@ -62,7 +63,7 @@ export function makeRunDirectory(dataDirectory: string, owner: FileOwner | undef
   const path = runDirectoryOf(dataDirectory);
   if (Buffer.byteLength(`${path}/.s.PGSQL.${SENDER_PORT}`) > SOCKET_PATH_MAX)
     throw new Fault('USAGE', `The path "${path}" is too long for a socket: use a data directory with a shorter path`);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeDirectory(path, { mode: 0o700 });
   chmodSync(path, 0o700);
   if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
   return path;

@@ -55,6 +55,7 @@ const CHAPTERS: Readonly<Record<string, string>> = {
   MESSAGE: 'Agents',
   RUN: 'Runs',
   RESTORE: 'Runs',
+  HOME: 'The service',
   SERVICE: 'The service',
   TENANT: 'The service',
   POLICY: 'The service',

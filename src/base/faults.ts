@@ -190,6 +190,7 @@ export const FAULTS = {
   KEY_OF_OTHER_REPOSITORY: never('Check the location of the repository, and which key this is.'),
 
   // Service
+  HOME_DENIED: never('Name a directory in which this user may make one, or run it as the user whose directory it is.'),
   SERVICE_CANNOT_LISTEN: never('Choose another --listen: something else is there, or this user may not listen there.'),
   SERVICE_HOME_COPIED: never(
     'Two services on one repository would each forget what the other keeps. For a service of its own, on the repositories that were copied with it: "holdfast catalog rebuild --home HOME".',

@@ -3,6 +3,7 @@
 
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { Fault } from './faults.ts';
 
 /** Answers the uppermost directory that was made, undefined when all were there. Throws what the system says (EEXIST: not a directory). */
 export function makeDirectory(
@@ -28,6 +29,15 @@ export function makeDirectory(
     const first = makeDirectory(above, { mode, encoding });
     make();
     return first ?? path;
+  }
+}
+
+/** A directory that a program keeps its own things in. HOME_DENIED. */
+export function makeHome(path: string, mode: number): void {
+  try {
+    makeDirectory(path, { mode });
+  } catch (error) {
+    throw new Fault('HOME_DENIED', `Cannot make the directory "${path}": ${codeOf(error)}`, { cause: error });
   }
 }
 

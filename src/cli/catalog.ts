@@ -1,9 +1,10 @@
 // The catalogue of the service: back it up, bring it back, make it again.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, isFault } from '../base/faults.ts';
+import { makeHome } from '../base/make-directory.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
 import { Repository } from '../repository/repository.ts';
@@ -29,7 +30,7 @@ export async function backup(invocation: Invocation): Promise<number> {
     import('../recovery/service-backup.ts'),
     import('../recovery/system-repository.ts'),
   ]);
-  mkdirSync(home.scratch, { recursive: true, mode: 0o700 });
+  makeHome(home.scratch, 0o700);
   const repository = await openSystemRepository({
     baseLocation: serviceStore(invocation, home),
     secretsDirectory: home.secrets,
@@ -106,7 +107,7 @@ export async function restore(invocation: Invocation): Promise<number> {
     async (repository) => {
       const { restoreService } = await import('../recovery/service-restore.ts');
       await repository.openIndex({ signal });
-      mkdirSync(home.home, { recursive: true, mode: 0o700 });
+      makeHome(home.home, 0o700);
       const { catalog, secretsWritten } = await restoreService({
         repository,
         passphrase: details.passphrase,

@@ -1,13 +1,14 @@
 // What the verbs of failovers work with, from the configuration of the site daemon: registry, sites, keys, and where evidence is kept.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bootMs } from '../../agents/gate/boot-clock.ts';
 import { openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { Fault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { steadyClock } from '../base/steady-clock.ts';
 import { JournalRegister } from '../dr/failover-journal.ts';
 import type { SiteControl } from '../dr/site-control.ts';
@@ -87,7 +88,7 @@ export function evidenceKeeper({ options }: Invocation, { config }: FailoverSite
   return async (evidence) => {
     const pair = openSigningKey(config.state, KEY);
     const text = makePack({ ...evidence, tenant, program: versionText() }, pair);
-    mkdirSync(directory, { recursive: true, mode: 0o750 });
+    makeDirectory(directory, { mode: 0o750 });
     const file = join(directory, `${evidence.id}.json`);
     const pack = decodePack(JSON.parse(text));
     const pages = (['en', 'zh'] as const).map(

@@ -1,8 +1,9 @@
 // Sessions of people.
 
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isFault } from '../base/faults.ts';
+import { makeHome } from '../base/make-directory.ts';
 import { usage } from './option.ts';
 import { readPassphrase } from './passphrase.ts';
 import { clientOf, tokenFileOf, withService } from './service-call.ts';
@@ -94,7 +95,7 @@ function totpFileOf(environment: Invocation['environment']): string {
 }
 
 function writeSecretFile(file: string, text: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeHome(dirname(file), 0o700);
   writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
 }

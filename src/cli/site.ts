@@ -1,7 +1,7 @@
 // The daemon of a site: making its configuration and key, entering databases in the register, running it, asking it.
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { adoptDatabase } from '../../agents/site/adopt.ts';
 import { listenAddress, openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
@@ -9,6 +9,7 @@ import { type PlaceConfig, readSiteConfig, type SiteConfig } from '../../agents/
 import { siteConfigExample } from '../../agents/site/site-config-example.ts';
 import { SiteDaemon } from '../../agents/site/site-daemon.ts';
 import { Fault } from '../base/faults.ts';
+import { makeHome } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
 import type { DatabaseStatus } from '../dr/site-control.ts';
 import { openRepository } from '../repository/open.ts';
@@ -32,7 +33,7 @@ export async function siteInit({ options, output }: Invocation): Promise<number>
     throw usage('"holdfast site init" needs --site NAME: lower-case letters, digits and "-"');
   const file = resolve(options.text('config') ?? 'site.yaml');
   const state = resolve(options.text('state') ?? '/var/lib/holdfast/site');
-  mkdirSync(state, { recursive: true, mode: 0o700 });
+  makeHome(state, 0o700);
   const { verifyKey } = openSigningKey(state, KEY);
   const key = Buffer.from(verifyKey).toString('base64url');
   const config = siteConfigExample({ site, state });

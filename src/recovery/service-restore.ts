@@ -1,12 +1,13 @@
 // Brings the service's catalogue and secrets back out of its own repository, into a home that has no catalogue. Nothing that is there is
 // replaced. The catalogue gets its name last, whole, checked and on disk: until then there is no service to start.
 
-import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Fault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { linkDurably, writeOnce } from '../base/write-once.ts';
 import { readyRestoredCatalog } from '../catalog/sqlite/restored.ts';
 import { readContent } from '../engine/restore-single.ts';
@@ -91,13 +92,13 @@ async function bytesOf(repository: Repository, snapshot: Snapshot): Promise<Uint
 async function writeSecrets({ secretsDirectory, passphrase }: ServiceRestore, bytes: Uint8Array): Promise<string[]> {
   const files = decodeSecrets(bytes);
   const written: string[] = [];
-  mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
+  makeDirectory(secretsDirectory, { mode: 0o700 });
   writeOnce(join(secretsDirectory, SYSTEM_PASSPHRASE), passphrase, 0o600, `${process.pid}`);
   for (const [name, content] of Object.entries(files)) {
     if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/.test(name))
       throw new Fault('TARGET_PATH_ESCAPES', `A secret has the name ${JSON.stringify(name)}`);
     const path = join(secretsDirectory, name);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path), { mode: 0o700 });
     if (writeOnce(path, Buffer.from(content, 'base64'), 0o600, `${process.pid}`) === 'written') written.push(name);
   }
   return written;

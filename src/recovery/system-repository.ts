@@ -1,9 +1,10 @@
 // The service's own repository: backups of its catalogue and of its secrets. Its passphrase is the one thing that has to be kept outside of
 // the service (print it, or "holdfast key export"): bucket, passphrase and this program bring everything else back.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
 import { Repository, type RepositoryOptions } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -40,7 +41,7 @@ export function auditBeside(location: string): string | undefined {
 /** Opens it; makes it, and its passphrase, when they are not there. */
 export async function openSystemRepository(options: SystemRepositoryOptions): Promise<Repository> {
   const { baseLocation, secretsDirectory, cacheDirectory, openStore, process, random } = options;
-  mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
+  makeDirectory(secretsDirectory, { mode: 0o700 });
   const file = join(secretsDirectory, SYSTEM_PASSPHRASE);
   writeOnce(file, Buffer.from(random(32)).toString('base64url'), 0o600, `${process.processId}`);
   const store = await openStore(systemLocation(baseLocation), true);

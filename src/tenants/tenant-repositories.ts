@@ -5,10 +5,11 @@
 // durable before the repository exists, and `key export` belongs into the safe. Destroying it is destroying the tenant's data: what a tenant
 // has stored can never be opened again (erase-repository.ts).
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { destroyFile } from '../base/destroy-file.ts';
 import { Fault, type FaultCode, isFault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import type { Tenant } from '../model/tenant.ts';
@@ -51,7 +52,7 @@ export class TenantRepositories {
   constructor(options: TenantRepositoriesOptions) {
     this.#options = options;
     this.#notes = new RepositoryNotes(options.home);
-    mkdirSync(options.secretsDirectory, { recursive: true, mode: 0o700 });
+    makeDirectory(options.secretsDirectory, { mode: 0o700 });
   }
 
   /** Makes the tenant's repository, or proves that it is there: one that was there once is never made anew, since what should be in it would be

@@ -1,8 +1,9 @@
 // The key that signs checkpoints of the audit: drawn once, in a file that only the service's user reads. Beside it lies the public one:
 // a copy of that, kept elsewhere, is what an auditor verifies with.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
 import { generateSigningPair, type SigningPair } from '../codec/signature.ts';
 
@@ -18,7 +19,7 @@ export function openAuditKey(directory: string): SigningPair {
 
 /** The same for keys of other purposes: `<name>` and `<name>.pub`. */
 export function openSigningKey(directory: string, name: string): SigningPair {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, { mode: 0o700 });
   const path = join(directory, name);
   const pair = readPair(path) ?? makePair(path);
   writeOnce(`${path}.pub`, `${textOf(pair.verifyKey)}\n`, 0o644, `${process.pid}`);

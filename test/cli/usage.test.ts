@@ -131,6 +131,12 @@ describe('help', () => {
   });
 });
 
+describe('a directory of its own that a program cannot make', () => {
+  it.each([['serve'], ['agent', '--enroll', 'token', '--service', 'http://127.0.0.1:1']])('is named by "%s"', (...argv) => {
+    expect(holdfast().fault([...argv, '--home', '/proc/holdfast'])).toMatchObject({ code: 'HOME_DENIED', status: 1 });
+  });
+});
+
 describe('the table of verbs', () => {
   it('has verbs of the repository that are told from all others by their first word', () => {
     for (const { name } of REPOSITORY_VERBS)
