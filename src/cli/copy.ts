@@ -75,7 +75,7 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
       if (isBase(snapshot)) await logs.begin(snapshot.asset);
     } catch (error) {
       // The others may be whole; the exit status tells.
-      if (!isFault(error, 'FORMAT_DAMAGED', 'STORE_NOT_FOUND', 'SNAPSHOT_NOT_FOUND')) throw error;
+      if (!isFault(error, 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED', 'STORE_NOT_FOUND', 'SNAPSHOT_NOT_FOUND')) throw error;
       failed++;
       output.warning(`not copied: ${titleOf(snapshot)}: ${error.message}`, { snapshot: snapshot.id, code: error.code });
     }

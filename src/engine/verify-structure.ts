@@ -31,7 +31,16 @@ const SLICE_BLOCKS = 50_000;
 
 /** Faults that mean damage of the thing at hand; all others end the verification. */
 export const isDamage = (error: unknown): boolean =>
-  isFault(error, 'FORMAT_DAMAGED', 'FORMAT_TOO_NEW', 'STORE_NOT_FOUND', 'STORE_CORRUPT_ANSWER', 'KEY_NOT_FOUND', 'STORE_BAD_KEY');
+  isFault(
+    error,
+    'FORMAT_DAMAGED',
+    'FORMAT_TOO_NEW',
+    'SNAPSHOT_DAMAGED',
+    'STORE_NOT_FOUND',
+    'STORE_CORRUPT_ANSWER',
+    'KEY_NOT_FOUND',
+    'STORE_BAD_KEY',
+  );
 
 export type Structure = {
   readonly head: Head;

@@ -131,7 +131,7 @@ async function proveByRestore(tables: CatalogTables, run: Run, at: Instant): Pro
   if (point === undefined) return;
   if (run.state === 'succeeded' || run.state === 'warned') {
     await tables.recoveryPoints.put({ ...point, provenAt: at, proof: 'restore-test', isSound: true });
-  } else if (run.fault?.code === 'RESTORE_TEST_DIFFERS' || run.fault?.code === 'FORMAT_DAMAGED') {
+  } else if (['RESTORE_TEST_DIFFERS', 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED'].includes(run.fault?.code ?? '')) {
     await tables.recoveryPoints.put({ ...point, isSound: false });
   }
 }
