@@ -15,6 +15,9 @@ const HOST = '127.0.0.1';
 const MEMSTORE_BYTES = 2 * 1024 ** 3;
 const STOP_TIMEOUT_MS = 5_000;
 const PAUPER_BYTES = 1024 ** 2;
+const GATEWAY_ATTEMPTS_MAX = 4;
+const GATEWAY_TIMEOUT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 2_000;
 
 function configuration(directory: string, id: string, monPort: number, rgwPort: number): string {
   return `[global]
@@ -71,8 +74,8 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
+async function until(what: string, condition: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
   while (!(await condition().catch(() => false))) {
     if (Date.now() > deadline) throw new Error(`gave up waiting until ${what}`);
     await sleep(30);
@@ -95,7 +98,6 @@ class Cluster {
     for (const name of ['mon', 'osd', 'run', 'log', 'rgw', 'crash']) mkdirSync(at(name));
     const id = randomUUID();
     const monPort = await freePort();
-    this.#rgwPort = await freePort();
     writeFileSync(at('ceph.conf'), configuration(this.#directory, id, monPort, this.#rgwPort));
     await this.#keyring();
     await run('monmaptool', ['--create', '--addv', 'a', `[v2:${HOST}:${monPort}]`, '--fsid', id, at('monmap')]);
@@ -107,9 +109,28 @@ class Cluster {
     this.#spawn('ceph-osd', '-i', '0');
     await until('the OSD is up', async () => (await this.#run('ceph', 'osd', 'stat')).includes('1 up'));
     const users = await this.#users();
-    this.#spawn('radosgw', '-n', 'client.rgw.a');
-    await until('the S3 port answers', async () => (await fetch(this.#endpoint())).ok);
+    await this.#startGateway(id, monPort);
     return this.#buckets(users);
+  }
+
+  /** A port that was free may be somebody's when it is wanted: tests at once open many. The server ends then, after half a minute. */
+  async #startGateway(id: string, monPort: number): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      this.#rgwPort = await freePort();
+      writeFileSync(join(this.#directory, 'ceph.conf'), configuration(this.#directory, id, monPort, this.#rgwPort));
+      const gateway = this.#spawn('radosgw', '-n', 'client.rgw.a');
+      const answers = async (): Promise<boolean> => {
+        const answer = await fetch(this.#endpoint(), { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+        return (await answer.text()).includes('ListAllMyBuckets');
+      };
+      try {
+        await until('the S3 port answers', answers, GATEWAY_TIMEOUT_MS);
+        return;
+      } catch (error) {
+        gateway.kill('SIGKILL');
+        if (attempt === GATEWAY_ATTEMPTS_MAX) throw error;
+      }
+    }
   }
 
   async stop(): Promise<void> {
@@ -188,10 +209,12 @@ class Cluster {
     return this.#run('radosgw-admin', '-n', 'client.rgw.a', ...args);
   }
 
-  #spawn(program: string, ...args: string[]): void {
+  #spawn(program: string, ...args: string[]): ChildProcess {
     const log = openSync(join(this.#directory, 'log', `${program}.out`), 'a');
     const all = ['-c', join(this.#directory, 'ceph.conf'), ...args, '-f'];
-    this.#daemons.push(spawn(program, all, { cwd: this.#directory, stdio: ['ignore', log, log] }));
+    const daemon = spawn(program, all, { cwd: this.#directory, stdio: ['ignore', log, log] });
+    this.#daemons.push(daemon);
+    return daemon;
   }
 }
 

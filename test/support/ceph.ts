@@ -29,7 +29,7 @@ export type TestS3 = {
   readonly directory: string;
 };
 
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 120_000;
 const NEEDED = ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph', 'ceph-authtool', 'monmaptool'];
 
 /** Which of the programs are missing here. */
