@@ -83,13 +83,17 @@ async function earlyStart({ verb, options }: Parsed, environment: Environment): 
   return headStart(verb, options, environment);
 }
 
+function withoutForm(argv: readonly string[]): readonly string[] {
+  return argv.filter((token) => token !== '--json');
+}
+
 function isVersionOrOverview(argv: readonly string[]): boolean {
-  const words = argv.filter((token) => token !== '--json');
-  return argv.length === 0 || (words.length === 1 && ['--version', 'version', '--help', '-h'].includes(words[0]!));
+  const [word, ...more] = withoutForm(argv);
+  return argv.length === 0 || (more.length === 0 && ['--version', 'version', '--help', '-h'].includes(word ?? ''));
 }
 
 async function answerWithoutVerb(argv: readonly string[], verbs: readonly Verb[], output: Output): Promise<number> {
-  const [word] = argv.filter((token) => token !== '--json');
+  const [word] = withoutForm(argv);
   if (word === '--version' || word === 'version') {
     const { versionText } = await import('./version.ts');
     output.line(versionText());

@@ -75,8 +75,8 @@ export type BackupPipelineOptions = {
   readonly privateRuns: string;
   readonly threads: number;
   readonly level: number;
-  /** Of each thread's first bytes. */
-  readonly start?: PackWriterSpec['start'];
+  /** Of each thread. */
+  readonly levelAtFirst?: PackWriterSpec['levelAtFirst'];
   readonly signal: AbortSignal;
 };
 
@@ -108,7 +108,7 @@ export class BackupPipeline {
 
   constructor(options: BackupPipelineOptions) {
     this.#options = options;
-    const { repository, write, assetId, threads, level, start, known, privateRuns, signal } = options;
+    const { repository, write, assetId, threads, level, levelAtFirst, known, privateRuns, signal } = options;
     const { keys, pairId, sealed } = repository.keyring.newSession(write.session, assetId, randomBytes);
     this.#tables = new SessionTables(write.session, privateRuns, known);
     const { parameters, keyring } = repository;
@@ -121,7 +121,7 @@ export class BackupPipeline {
       repositoryId: parameters.id,
       writerNumber: 0,
       level,
-      start,
+      levelAtFirst,
       blockBytes: parameters.blockBytes,
       packBytes: parameters.packBytes,
     };

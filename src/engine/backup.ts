@@ -86,7 +86,7 @@ export async function backUpTo(target: BackupTarget, details: BackupDetails, rea
       privateRuns: session.privateRuns,
       threads: details.threads,
       level: details.level ?? (parent === undefined ? FIRST_LEVEL : FOLLOWING_LEVEL),
-      start: details.level === undefined && parent !== undefined && type === 'volume' ? CHANGE_OF_VOLUME : undefined,
+      levelAtFirst: details.level === undefined && parent !== undefined && type === 'volume' ? CHANGE_OF_VOLUME : undefined,
       signal,
     });
     const read = await readSource({ pipeline, parent, readNode, parameters, keyring });

@@ -40,7 +40,7 @@ export type PackWriterSpec = {
   readonly writerNumber: number;
   readonly level: number;
   /** The first so many bytes, before compression, are compressed at that level. */
-  readonly start?: { readonly level: number; readonly bytes: number } | undefined;
+  readonly levelAtFirst?: { readonly level: number; readonly bytes: number } | undefined;
   readonly blockBytes: number;
   /** Longest extent, default blockBytes: a longer one than that has a block of its own. */
   readonly extentBytesMax?: number;
@@ -86,7 +86,7 @@ export class PackWriter {
   readonly #nonce = new Uint8Array(12);
   #rawLength = 0;
   /** Bytes until the level is that of the rest. */
-  #startLeft: number;
+  #bytesAtFirst: number;
   #extents: Extent[] = [];
   #buffer: { readonly position: number; readonly bytes: Uint8Array } | undefined;
   #packLength = 0;
@@ -99,8 +99,8 @@ export class PackWriter {
   constructor(spec: PackWriterSpec, sink: PackSink) {
     this.#spec = spec;
     this.#sink = sink;
-    this.#compressor = new Compressor(spec.start?.level ?? spec.level);
-    this.#startLeft = spec.start?.bytes ?? 0;
+    this.#compressor = new Compressor(spec.levelAtFirst?.level ?? spec.level);
+    this.#bytesAtFirst = spec.levelAtFirst?.bytes ?? 0;
     this.#aead = new Aead(spec.key);
     this.#raw = new Uint8Array(Math.max(spec.blockBytes, spec.extentBytesMax ?? 0));
     this.blockCounter = spec.writerNumber * COUNTERS_PER_WRITER;
@@ -141,9 +141,9 @@ export class PackWriter {
     const raw = this.#raw.subarray(0, this.#rawLength);
     const target = bytes.subarray(this.#packLength, this.#packLength + most);
     let length = this.#compressor.compress(target, raw);
-    if (this.#startLeft > 0) {
-      this.#startLeft -= raw.length;
-      if (this.#startLeft <= 0) this.#compressor.level = this.#spec.level;
+    if (this.#bytesAtFirst > 0) {
+      this.#bytesAtFirst -= raw.length;
+      if (this.#bytesAtFirst <= 0) this.#compressor.level = this.#spec.level;
     }
     const codec = length <= raw.length * COMPRESSED_SHARE_MAX ? 1 : 0;
     if (codec === 0) {

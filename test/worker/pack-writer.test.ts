@@ -37,7 +37,7 @@ describe('the blocks of a writer', () => {
         repositoryId: new Uint8Array(16),
         writerNumber: 0,
         level: 1,
-        start: { level: 9, bytes: 2 * MIB },
+        levelAtFirst: { level: 9, bytes: 2 * MIB },
         blockBytes: MIB,
         packBytes: 8 * MIB,
       },
