@@ -4,8 +4,8 @@
 import { canonicalJson } from '../base/canonical-json.ts';
 import type { CatalogTables, NewRun } from '../catalog/catalog.ts';
 import type { Instant } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { Run } from '../model/run.ts';
-import { eachItem } from '../scheduler/pages.ts';
 
 /** The queued run that does the same, as pressing as the new one would be; undefined: there is none. */
 export async function joinRun({ runs }: Pick<CatalogTables, 'runs'>, run: NewRun, at: Instant): Promise<Run | undefined> {

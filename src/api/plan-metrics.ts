@@ -4,10 +4,10 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { Catalog } from '../catalog/catalog.ts';
 import { isFailoverOver } from '../model/failover.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { StoredPlan } from '../model/plan.ts';
 import { readPlan } from '../plan/read-plan.ts';
 import { DAY_MS } from '../policy/duration.ts';
-import { eachItem } from '../scheduler/pages.ts';
 import { isDrillDue, newestSuccess } from '../scheduler/plan-keeper.ts';
 import { withRefusal } from './failover-refusal.ts';
 

@@ -5,13 +5,13 @@ import type { Logger } from 'pino';
 import { isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import { type CopySite, type Replica, replicasSetting } from '../model/replica.ts';
 import type { Tenant } from '../model/tenant.ts';
 import type { SiteCopy } from '../policy/asset-facts.ts';
 import { type CopyStores, lookAtCopy, type SeenCopy } from '../tenants/look-at-copy.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
-import { eachItem } from './pages.ts';
 
 const LOOKS_PARALLEL = 4;
 /** A site that does not answer is looked at again a minute later. */

@@ -15,12 +15,12 @@ import { canonicalJson } from '../base/canonical-json.ts';
 import { Fault, isFault } from '../base/faults.ts';
 import type { Destroyed, ErasureCertificate, ErasureOrder } from '../model/erasure.ts';
 import { instantOf } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { Tenant } from '../model/tenant.ts';
 import { deleteCache, deleteContent, deleteKeys, factsOf, type RepositoryFacts } from '../tenants/erase-repository.ts';
 import { appendAudit } from '../trust/audit-chain.ts';
 import { certificateSetting, erasureSetting } from '../trust/erasure-certificate.ts';
 import { remainsOf } from './erasure-remains.ts';
-import { eachItem } from './pages.ts';
 import {
   type Execution,
   endOfFailure,

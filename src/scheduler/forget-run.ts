@@ -8,6 +8,7 @@ import { isFault } from '../base/faults.ts';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import { isBase } from '../engine/cluster-facts.ts';
 import { judgeBases } from '../engine/cluster-retention.ts';
+import { firstItems } from '../model/page-items.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -16,7 +17,6 @@ import type { Repository } from '../repository/repository.ts';
 import { readSnapshot } from '../repository/snapshots.ts';
 import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import { decideForget, newestSound } from './forget-plan.ts';
-import { firstItems } from './pages.ts';
 import type { PolicyBook } from './policy-book.ts';
 
 export type ForgetPorts = {

@@ -10,6 +10,7 @@ import { type Catalog, JUDGED_SETTING, type PromiseState } from '../catalog/cata
 import type { Asset } from '../model/asset.ts';
 import type { NewEvent, Severity } from '../model/event.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { AssetFacts, JudgedRun } from '../policy/asset-facts.ts';
 import { nextDue } from '../policy/due-times.ts';
 import { roughSpan } from '../policy/duration.ts';
@@ -18,7 +19,6 @@ import { tasksOf } from '../policy/policy-tasks.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import type { CopyWatch } from './copy-watch.ts';
 import type { LogWindows } from './log-windows.ts';
-import { eachItem } from './pages.ts';
 import type { PolicyBook } from './policy-book.ts';
 import { firstBackupSetting } from './run-ended.ts';
 

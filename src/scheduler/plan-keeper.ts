@@ -6,12 +6,12 @@ import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import { drillDue } from '../evidence/drill-due.ts';
 import type { Evidence } from '../model/evidence.ts';
 import { instantOf } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { StoredPlan } from '../model/plan.ts';
 import type { RunKind } from '../model/run-kind.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { readPlan } from '../plan/read-plan.ts';
 import { DAY_MS } from '../policy/duration.ts';
-import { eachItem } from './pages.ts';
 import { agentAtSite, openPlanRun, planRun } from './plan-runs.ts';
 
 const AGAIN_MS = DAY_MS;

@@ -5,10 +5,10 @@ import type { CatalogTables, NewRun } from '../catalog/catalog.ts';
 import type { Agent } from '../model/agent.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { StoredPlan } from '../model/plan.ts';
 import type { Run } from '../model/run.ts';
 import type { RunKind } from '../model/run-kind.ts';
-import { eachItem } from './pages.ts';
 
 const OPEN_LOOKED_AT = 100;
 const PRIORITY: Partial<Record<RunKind, number>> = { readiness: 40, drill: 60, failover: 100 };

@@ -8,13 +8,13 @@ import { setImmediate as others } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
+import { eachItem } from '../model/page-items.ts';
 import { nextDue } from '../policy/due-times.ts';
 import { type PolicyTask, tasksOf } from '../policy/policy-tasks.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import type { ClockState } from './clock-watch.ts';
 import { DueHeap } from './due-heap.ts';
 import { type DueTask, doneUntilOf, keyOf, type PlanOutcome, planTask, seedOf } from './due-task.ts';
-import { eachItem } from './pages.ts';
 import type { PolicyBook } from './policy-book.ts';
 import { isRepositoryTask, repositoryTasks } from './repository-tasks.ts';
 

@@ -5,12 +5,12 @@
 
 import type { Catalog, StoredPolicy } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { Tenant } from '../model/tenant.ts';
 import { effectivePolicy, type PolicyLevel } from '../policy/effective-policy.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import { readPolicy } from '../policy/read-policy.ts';
-import { eachItem } from './pages.ts';
 
 /** Policies that extend each other, at the most. */
 const BASES_MAX = 8;

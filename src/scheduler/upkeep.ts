@@ -4,8 +4,8 @@
 import type { Logger } from 'pino';
 import type { Catalog } from '../catalog/catalog.ts';
 import { instantOf, laterBy } from '../model/instant.ts';
+import { eachItem, firstItems } from '../model/page-items.ts';
 import type { Run } from '../model/run.ts';
-import { eachItem, firstItems } from './pages.ts';
 import { retryAfterLostLease } from './retry.ts';
 import type { OnRunEnded } from './run-ended.ts';
 

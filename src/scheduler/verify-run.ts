@@ -7,9 +7,9 @@ import { EXIT } from '../base/faults.ts';
 import type { ChildLine } from '../base/program-child.ts';
 import type { Catalog, CatalogTables, WriteSession } from '../catalog/catalog.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
-import { eachItem } from './pages.ts';
 import { proveSessions } from './prove-sessions.ts';
 import {
   type ExecutionEnd,

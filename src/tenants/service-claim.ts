@@ -13,9 +13,9 @@ import { Fault, isFault } from '../base/faults.ts';
 import type { Catalog, SettingTable } from '../catalog/catalog.ts';
 import { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import { instantOf } from '../model/instant.ts';
+import { eachItem } from '../model/page-items.ts';
 import { formatLocation, parseLocation } from '../store/location.ts';
 import type { ObjectStore } from '../store/object-store.ts';
-import { allTenants } from './all-tenants.ts';
 
 /** Beside the repositories; no tenant can have such a name. */
 const STORE_NAME = '_service';
@@ -98,7 +98,7 @@ export class ServiceClaim {
   async #places(): Promise<ReadonlySet<string>> {
     const { catalog, baseLocation } = this.#options;
     const places = new Set([baseLocation.replace(/\/+$/, '')]);
-    for await (const { id } of allTenants(catalog)) {
+    for await (const { id } of eachItem((page) => catalog.tenants.list(page))) {
       const location = await this.#notes.location(catalog.settings, id);
       const place = location === undefined ? undefined : parentOf(location);
       if (place !== undefined) places.add(place);

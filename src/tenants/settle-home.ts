@@ -8,14 +8,14 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { RepositoryNotes } from '../catalog/tenant-repository.ts';
-import { allTenants } from './all-tenants.ts';
+import { eachItem } from '../model/page-items.ts';
 
 const CATALOG = 'catalog.sqlite';
 
 /** SERVICE_HOME_COPIED. */
 export async function settleHome(catalog: Catalog, home: string): Promise<void> {
   const notes = new RepositoryNotes(home);
-  for await (const { id, name } of allTenants(catalog)) {
+  for await (const { id, name } of eachItem((page) => catalog.tenants.list(page))) {
     const location = await notes.location(catalog.settings, id);
     if (location === undefined || !isAbsolute(location)) continue;
     const other = dirname(dirname(location));

@@ -4,10 +4,9 @@
 
 import type { Catalog, UsageDay } from '../catalog/catalog.ts';
 import { instantOf } from '../model/instant.ts';
-import type { Page, PageRequest } from '../model/page.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { Tenant } from '../model/tenant.ts';
 
-const PAGE_ITEMS = 500;
 const DAY_MS = 86_400_000;
 
 export type UsagePorts = {
@@ -22,7 +21,7 @@ export async function meterUsage({ catalog, now, storedBytesOf }: UsagePorts): P
   const at = now();
   const day = dayOf(at);
   const yesterday = dayOf(new Date(at.getTime() - DAY_MS));
-  for await (const tenant of everyItem((page) => catalog.tenants.list(page))) {
+  for await (const tenant of eachItem((page) => catalog.tenants.list(page))) {
     if (tenant.state === 'closed') continue;
     const known = await catalog.usage.list(tenant.id, yesterday, day);
     const before = known.find((one) => one.day === day);
@@ -41,7 +40,7 @@ export async function meterUsage({ catalog, now, storedBytesOf }: UsagePorts): P
 /** Of the newest sound recovery point of each asset: what could be restored. */
 async function protectedBytes(catalog: Catalog, tenantId: string): Promise<number> {
   let sum = 0;
-  for await (const { id } of everyItem((page) => catalog.assets.list(tenantId, page)))
+  for await (const { id } of eachItem((page) => catalog.assets.list(tenantId, page)))
     sum += (await catalog.recoveryPoints.latest(id))?.bytesScanned ?? 0;
   return sum;
 }
@@ -57,11 +56,11 @@ async function workOf(
   const untilMs = Math.min(fromMs + DAY_MS, now.getTime());
   let [runs, drillMs] = [0, 0];
   const since = instantOf(new Date(fromMs));
-  for await (const { createdAt } of everyItem((page) => catalog.runs.list(tenantId, { since }, page)))
+  for await (const { createdAt } of eachItem((page) => catalog.runs.list(tenantId, { since }, page)))
     if (Date.parse(createdAt) < fromMs + DAY_MS) runs++;
   // One that still runs at midnight was queued the day before.
   const drills = { kind: 'drill', since: instantOf(new Date(fromMs - DAY_MS)) } as const;
-  for await (const { startedAt, endedAt } of everyItem((page) => catalog.runs.list(tenantId, drills, page))) {
+  for await (const { startedAt, endedAt } of eachItem((page) => catalog.runs.list(tenantId, drills, page))) {
     if (startedAt === undefined) continue;
     const endMs = Math.min(untilMs, endedAt === undefined ? untilMs : Date.parse(endedAt));
     drillMs += Math.max(0, endMs - Math.max(fromMs, Date.parse(startedAt)));
@@ -133,18 +132,9 @@ function csvField(text: string): string {
 }
 
 async function* tenantsOf(catalog: Catalog, tenantId: string | undefined): AsyncGenerator<Tenant> {
-  if (tenantId === undefined) yield* everyItem((page) => catalog.tenants.list(page));
+  if (tenantId === undefined) yield* eachItem((page) => catalog.tenants.list(page));
   else {
     const tenant = await catalog.tenants.get(tenantId);
     if (tenant !== undefined) yield tenant;
-  }
-}
-
-async function* everyItem<T>(list: (page: PageRequest) => Promise<Page<T>>): AsyncGenerator<T> {
-  for (let after: string | undefined; ; ) {
-    const { items, next } = await list(after === undefined ? { limit: PAGE_ITEMS } : { limit: PAGE_ITEMS, after });
-    yield* items;
-    if (next === undefined) return;
-    after = next;
   }
 }

@@ -1,6 +1,6 @@
 // All items of a list that comes in pages.
 
-import { PAGE_ITEMS_MAX, type Page, type PageRequest } from '../model/page.ts';
+import { PAGE_ITEMS_MAX, type Page, type PageRequest } from './page.ts';
 
 export async function* eachItem<T>(list: (page: PageRequest) => Promise<Page<T>>): AsyncGenerator<T, void, undefined> {
   let after: string | undefined;
