@@ -4,14 +4,25 @@ import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { DrillLook } from '../../agents/host/run-messages.ts';
+import { LOG_OPTIONS } from '../base/log-options.ts';
 import { agentVariables } from './agent-variables.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
 
+const AT_EACH_START = [
+  ...['allow-restore', 'allow-hooks', 'bin-dir', 'site-config', 'drill-dir'],
+  ...['production', 'standby', 'concurrency', 'log-level'],
+];
+
 export async function agent(invocation: Invocation): Promise<number> {
   const { options } = invocation;
-  if (options.text('enroll') !== undefined) return enroll(invocation);
+  const isEnrolling = options.text('enroll') !== undefined;
+  if (isEnrolling) {
+    for (const name of AT_EACH_START)
+      if (options.flag(name)) throw usage(`--${name} is said at each start, not with --enroll`, 'Give it to the agent that runs.');
+    return enroll(invocation);
+  }
   for (const name of ['label', 'ca'])
     if (options.flag(name)) throw usage(`--${name} is said once, with --enroll`, 'Leave it away: the home knows it.');
   return serveRuns(invocation);
@@ -49,7 +60,8 @@ async function serveRuns(invocation: Invocation): Promise<number> {
   const { options, environment, output, signal } = invocation;
   const [site, drills] = [options.text('site-config'), options.text('drill-dir')];
   const [{ openAgent }, { pino }] = await Promise.all([import('../../agents/host/open-agent.ts'), import('pino')]);
-  const log = pino({ level: options.text('log-level') ?? 'info', base: null }, pino.destination({ fd: 2, sync: true }));
+  const level = options.text('log-level') ?? 'info';
+  const log = pino({ ...LOG_OPTIONS, level, base: null }, pino.destination({ fd: 2, sync: true }));
   const concurrency = options.count('concurrency');
   const service = options.text('service');
   const opened = openAgent({

@@ -389,7 +389,7 @@ describe('a log', () => {
   it('never holds a secret', async () => {
     const lines: string[] = [];
     const { pino } = await import('pino');
-    const { LOG_OPTIONS } = await import('../../src/api/log.ts');
+    const { LOG_OPTIONS } = await import('../../src/base/log-options.ts');
     const log = pino({ ...LOG_OPTIONS, level: 'trace' }, { write: (line: string) => void lines.push(line) });
     const { service, owner } = await bureau({ log });
     await service.ask('POST', '/v1/login', { body: { login: 'anna', password: 'the very secret' } });

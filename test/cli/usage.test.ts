@@ -33,6 +33,12 @@ describe('what cannot be meant', () => {
     [['backup'], '"holdfast backup" needs PATH', ''],
     [['backup', ''], 'Argument 1 of "holdfast backup" is empty', ''],
     [['restore'], '"holdfast restore" needs SNAPSHOT', ''],
+    [
+      ['agent', '--enroll', 'hf_x', '--service', 'http://127.0.0.1:1', '--allow-restore', '/srv'],
+      '--allow-restore is said at each start, not with --enroll',
+      'Give it to the agent that runs.',
+    ],
+    [['agent', '--label', 'web1'], '--label is said once, with --enroll', 'Leave it away: the home knows it.'],
     [['restore', 'latest'], '"holdfast restore" needs --target PATH (or --stdout)', ''],
     [['restore', 'latest', '--target'], '--target needs a value: PATH', ''],
     [['restore', 'latest', '--target='], '--target must be not empty', ''],

@@ -1,4 +1,4 @@
-// What the service's log never holds, whoever writes to it.
+// How the logs of service and agents look, and what they never hold, whoever writes to them.
 
 import type { LoggerOptions } from 'pino';
 
