@@ -126,10 +126,20 @@ type Refusal = {
 type Violation = { readonly instancePath: string; readonly message?: string; readonly params?: Readonly<Record<string, unknown>> };
 const VIOLATIONS_MAX = 10;
 
+const CATALOG_AILMENTS: Readonly<Record<string, string>> = {
+  CATALOG_FULL: "The disk of the service's catalogue is full",
+  CATALOG_DAMAGED: "The service's catalogue is damaged",
+  CATALOG_DENIED: 'The service may not write to its catalogue',
+};
+
+/** SERVICE_NOT_READY for what the catalogue failed with: what ails it, in words without a place. The log has the rest. */
+export function notReady(error: unknown): Fault {
+  const ailment = isFault(error) ? CATALOG_AILMENTS[error.code] : undefined;
+  return new Fault('SERVICE_NOT_READY', ailment ?? 'The catalogue does not answer', { cause: error });
+}
+
 function asFault(error: unknown): Fault {
-  // Where the catalogue lies and what ails it is for the log.
-  if (isFault(error) && error.code.startsWith('CATALOG_'))
-    return new Fault('SERVICE_NOT_READY', 'The catalogue does not answer', { cause: error });
+  if (isFault(error) && error.code.startsWith('CATALOG_')) return notReady(error);
   if (isFault(error)) return error;
   const { validation, validationContext, statusCode, message } = (error ?? {}) as Refusal;
   if (validation !== undefined) {

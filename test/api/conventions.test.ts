@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { STATUS_OF_FAULT } from '../../src/api/problem.ts';
-import { FAULTS } from '../../src/base/faults.ts';
+import { FAULTS, Fault } from '../../src/base/faults.ts';
 import { newService } from './new-service.ts';
 import type { ServiceUnderTest } from './service-under-test.ts';
 import { populate, type Things } from './world.ts';
@@ -350,6 +350,12 @@ describe('a catalogue that does not answer', () => {
     const ready = await service.ask('GET', '/readyz');
     expect(ready).toMatchObject({ status: 503, json: { code: 'SERVICE_NOT_READY' } });
     expect(ready.text).not.toContain('disk');
+    service.catalog.check = async () => {
+      throw new Fault('CATALOG_FULL', 'The catalogue failed: /srv/holdfast/catalog.sqlite');
+    };
+    const full = await service.ask('GET', '/readyz');
+    expect(full).toMatchObject({ status: 503, json: { detail: "The disk of the service's catalogue is full" } });
+    expect(full.text).not.toContain('/srv');
     expect((await service.ask('GET', '/healthz')).status).toBe(200);
   });
 });

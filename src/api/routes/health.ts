@@ -1,7 +1,7 @@
 // Whether the process lives, whether it can serve, and what Prometheus reads.
 
 import { Type } from 'typebox';
-import { Fault } from '../../base/faults.ts';
+import { notReady } from '../problem.ts';
 import { route } from '../route.ts';
 
 const Health = Type.Object(
@@ -33,7 +33,7 @@ export const HEALTH_ROUTES = [
         await catalog.check();
       } catch (error) {
         log.error({ err: error }, 'the catalogue does not answer');
-        throw new Fault('SERVICE_NOT_READY', 'The catalogue does not answer');
+        throw notReady(error);
       }
       return { status: 200, body: { state: 'ok', version: config.version, at: at.toISOString() } };
     },
