@@ -8,6 +8,7 @@ const SHORT_HEADER = 24;
 const LONG_HEADER = 40;
 const RECORD_HEADER = 24;
 const IS_CONTINUATION = 0x0001;
+const OVERWRITES_CONTINUATION = 0x0008;
 const RECORD_BYTES_MAX = 1024 * 1024 * 1024;
 const CRC_AT = 20;
 export const RM_XLOG = 0;
@@ -46,26 +47,36 @@ export async function* walRecords(
     await cursor.begin();
     for (;;) {
       end.position = cursor.position;
-      const position = await cursor.recordStart();
-      const header = await cursor.take(RECORD_HEADER, position);
-      const length = header.readUInt32LE(0);
-      if (length < RECORD_HEADER || length > RECORD_BYTES_MAX) throw new Ended('no record follows');
-      const before = Number(header.readBigUInt64LE(8));
-      if (previous !== undefined && before !== previous) throw new Ended('a record that follows another one than the last');
-      const body = await cursor.take(length - RECORD_HEADER, position);
-      if (crc32c(header.subarray(0, CRC_AT), crc32c(body)) !== header.readUInt32LE(CRC_AT))
-        throw new Ended('a record with a wrong checksum');
-      previous = position;
-      const [info, manager] = [header[16]!, header[17]!];
-      if (manager === RM_XLOG && (info & 0xf0) === XLOG_SWITCH) cursor.skipSegment();
-      else cursor.align();
-      yield { position, end: cursor.position, xid: header.readUInt32LE(4), manager, info, body };
+      const record = await recordAt(cursor, previous);
+      if (record === 'abandoned') continue;
+      previous = record.position;
+      yield record;
       end.position = cursor.position;
     }
   } catch (error) {
     if (!(error instanceof Ended)) throw error;
     end.why = error.message;
   }
+}
+
+/** `previous`: where the record before it begins. 'abandoned': the server died in the middle of it, and its next life began anew after it; that
+ *  is where the cursor stands then. */
+async function recordAt(cursor: Cursor, previous: number | undefined): Promise<WalRecord | 'abandoned'> {
+  const position = await cursor.recordStart();
+  const header = await cursor.take(RECORD_HEADER, position);
+  if (header === 'abandoned') return header;
+  const length = header.readUInt32LE(0);
+  if (length < RECORD_HEADER || length > RECORD_BYTES_MAX) throw new Ended('no record follows');
+  const before = Number(header.readBigUInt64LE(8));
+  if (previous !== undefined && before !== previous) throw new Ended('a record that follows another one than the last');
+  const body = await cursor.take(length - RECORD_HEADER, position);
+  if (body === 'abandoned') return body;
+  if (crc32c(header.subarray(0, CRC_AT), crc32c(body)) !== header.readUInt32LE(CRC_AT))
+    throw new Ended('a record with a wrong checksum');
+  const [info, manager] = [header[16]!, header[17]!];
+  if (manager === RM_XLOG && (info & 0xf0) === XLOG_SWITCH) cursor.skipSegment();
+  else cursor.align();
+  return { position, end: cursor.position, xid: header.readUInt32LE(4), manager, info, body };
 }
 
 export function isShutdownCheckpoint({ manager, info }: WalRecord): boolean {
@@ -111,7 +122,9 @@ class Cursor {
       const n = Math.min(left, room);
       this.position += n;
       left -= n;
-      if (left > 0) this.position += headerBytes(this.position, this.#segmentBytes);
+      if (left === 0) break;
+      if (await this.#isAbandonedHere()) return;
+      this.position += headerBytes(this.position, this.#segmentBytes);
     }
     this.align();
   }
@@ -130,10 +143,13 @@ class Cursor {
   }
 
   /** Bytes of the record that began at `start`, over the headers of pages. */
-  async take(length: number, start: number): Promise<Buffer> {
+  async take(length: number, start: number): Promise<Buffer | 'abandoned'> {
     const parts: Buffer[] = [];
     for (let left = length; left > 0; ) {
-      if (this.position % PAGE_BYTES === 0 && this.position !== start) await this.#enter(true);
+      if (this.position % PAGE_BYTES === 0 && this.position !== start) {
+        if (await this.#isAbandonedHere()) return 'abandoned';
+        await this.#enter(true);
+      }
       const inPage = this.position % PAGE_BYTES;
       const n = Math.min(left, PAGE_BYTES - inPage);
       const page = await this.#load(this.position - inPage, inPage + n);
@@ -142,6 +158,11 @@ class Cursor {
       left -= n;
     }
     return Buffer.concat(parts);
+  }
+
+  /** At the start of a page: whether the record before it was never finished, and another one begins here in its place. */
+  async #isAbandonedHere(): Promise<boolean> {
+    return ((await this.#load(this.position, SHORT_HEADER)).readUInt16LE(2) & OVERWRITES_CONTINUATION) !== 0;
   }
 
   async #enter(isContinuation: boolean): Promise<void> {

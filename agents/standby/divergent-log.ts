@@ -3,9 +3,17 @@
 
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { segmentName } from '../../src/model/lsn.ts';
+import { Fault } from '../../src/base/faults.ts';
+import { formatLsn, segmentName } from '../../src/model/lsn.ts';
 import { partsOf, type TouchedBlock, type TransactionEnd, transactionEnd } from '../postgres/wal-blocks.ts';
-import { isShutdownCheckpoint, type LogBytes, type RecordsEnd, type WalRecord, walRecords } from '../postgres/wal-records.ts';
+import {
+  isShutdownCheckpoint,
+  type LogBytes,
+  type RecordsEnd,
+  samePlace,
+  type WalRecord,
+  walRecords,
+} from '../postgres/wal-records.ts';
 
 /** Blocks of a relation that are remembered one by one; of more all of it counts as touched. */
 const BLOCKS_MAX = 200_000;
@@ -52,7 +60,8 @@ export type DivergentSource = {
 
 type OpenTransaction = { readonly xid: number; records: number; readonly touched: Map<string, number> };
 
-/** `onTransaction`: in the order of their ends, then those that have none. */
+/** `onTransaction`: in the order of their ends, then those that have none. LOG_GAP when the log there cannot be read up to the seal: then nobody
+ *  knows what lies behind it. */
 export async function readDivergentLog(
   source: DivergentSource,
   onTransaction: (transaction: DivergentTransaction) => void,
@@ -68,6 +77,12 @@ export async function readDivergentLog(
     if (record.position === source.sealed && isShutdownCheckpoint(record)) from = record.end;
     else gathered.take(record, version);
   }
+  if (end.position < source.sealed && !samePlace(end.position, source.sealed, segmentBytes))
+    throw new Fault(
+      'LOG_GAP',
+      `The log in "${source.dataDirectory}" can be read up to ${formatLsn(end.position)} only (${end.why}), and was sealed at ${formatLsn(source.sealed)}: what it holds behind that is not known`,
+      { hint: 'Keep a copy of the directory for people to look at, then make the standby with "holdfast standby make --delta".' },
+    );
   const to = Math.max(from, end.position);
   gathered.end();
   const first = Math.floor(from / segmentBytes);
