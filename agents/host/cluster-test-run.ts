@@ -2,7 +2,7 @@
 
 import { Fault } from '../../src/base/faults.ts';
 import { clusterFactsOf } from '../../src/engine/cluster-facts.ts';
-import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
+import { planRecovery, recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import { type ClusterProof, type ProofWish, proveCluster } from '../postgres/prove.ts';
@@ -47,7 +47,11 @@ async function instantOf({ view, reader }: RemoteBase, drawn: unknown): Promise<
   const [interval] = await recoveryWindow(facts, view.timeline);
   if (interval === undefined)
     throw new Fault('RECOVERY_REFUSED', 'The log that belongs to the base backup is not stored, or is lost');
-  return { kind: 'time', time: Math.min(Math.max(time, interval.from.time), interval.to.time) };
+  const instant = { kind: 'time', time: Math.min(Math.max(time, interval.from.time), interval.to.time) } as const;
+  // The database's clock was set back, and has passed it twice.
+  if (facts.clockSteps.length > 0 && (await planRecovery(facts, view.timeline, instant)).kind !== 'plan')
+    return { kind: 'random', random: Math.random };
+  return instant;
 }
 
 function outcomeOf(proof: ClusterProof): RunOutcome {

@@ -9,6 +9,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../../src/base/faults.ts';
+import { ClockWatch } from '../../src/engine/clock-runs.ts';
 import { incarnationOf } from '../../src/engine/cluster-facts.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { LogView } from '../../src/engine/log-view.ts';
@@ -18,7 +19,7 @@ import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
 import { identifySystem, type SystemFacts } from './replication-client.ts';
 import { ReplicationSlot } from './replication-slot.ts';
-import { knownFrom, type LogPlace, resumePoint, type StoredEnd, skipGaps, storedEnd } from './resume-point.ts';
+import { knownFrom, type LogPlace, resumePoint, type StoredEnd, skipGaps, storedEnd, timeBefore } from './resume-point.ts';
 import { readServerFacts } from './server-facts.ts';
 import { TimelineCapture } from './timeline-capture.ts';
 import { readHistories } from './timeline-history.ts';
@@ -103,6 +104,7 @@ class Capture {
     let at: LogPlace;
     if (resume.kind === 'begin') at = { timeline: system.timeline, position: slotStart, stored: undefined };
     else at = resume.kind === 'behind' ? resume.lagging! : skipGaps(resume, system.timeline, view);
+    const clock = new ClockWatch(view === undefined ? 0 : await timeBefore(view, at));
     while (!signal.aborted) {
       const known = at.stored === undefined || view === undefined ? [] : await knownFrom(view, at.timeline, at.position);
       const { assetId, catalogue } = { assetId: this.#assetId, catalogue: this.#catalogue };
@@ -115,6 +117,7 @@ class Capture {
         catalogue,
         at,
         known,
+        clock,
       });
       const ended = await capture.run();
       if (ended === 'removed') {

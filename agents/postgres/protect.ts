@@ -80,7 +80,8 @@ class BaseKeeper {
       const last = window.at(-1);
       if (last === undefined || last.to.position < at.position)
         this.need(last === undefined ? 'there is none' : 'log is missing since the last one', signal);
-      else this.#madeAt = Math.max(this.#madeAt, last.from.time / 1000);
+      // A clock that is ahead there makes no base young for longer.
+      else this.#madeAt = Math.max(this.#madeAt, Math.min(last.from.time / 1000, this.#options.now().getTime()));
     })();
     asked.catch((error: unknown) => {
       if (!signal.aborted) events.onTrouble(error);

@@ -9,6 +9,7 @@ import { Fault, isFault } from '../../src/base/faults.ts';
 import type { ClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import {
+  type NoPlan,
   planRecovery,
   type RecoveryInterval,
   type RecoveryPlan,
@@ -22,6 +23,8 @@ import type { RestoredCluster } from './restore.ts';
 import { inSandbox, type SandboxRestore, withoutLogPath } from './sandbox.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { runProgram, usualPrograms } from './server-programs.ts';
+
+const DRAWS_MAX = 20;
 
 export type ClusterProof = {
   readonly result: 'passed' | 'failed';
@@ -50,8 +53,10 @@ export async function proveCluster(wish: ProofWish): Promise<ClusterProof> {
   const { cluster, instant } = wish;
   const began = performance.now();
   const { timeline } = cluster.view;
-  const requested = instant.kind === 'random' ? await randomInstant(cluster, timeline, instant.random) : instant;
-  const plan = await planRecovery(cluster.facts, timeline, requested);
+  const { requested, plan } =
+    instant.kind === 'random'
+      ? await planAtRandom(cluster, timeline, instant.random)
+      : { requested: instant, plan: await planRecovery(cluster.facts, timeline, instant) };
   if (plan.kind !== 'plan') throw new Fault(plan.kind === 'gap' ? 'LOG_GAP' : 'RECOVERY_REFUSED', plan.reason);
   const server = JSON.parse(baseFactsOf(cluster.snapshots.get(plan.base.snapshot)!).server) as ServerFacts;
   const programs = wish.programs ?? usualPrograms(server);
@@ -87,6 +92,21 @@ export async function proveCluster(wish: ProofWish): Promise<ClusterProof> {
   };
 }
 
+/** Times that a clock which was set back has passed twice are no instant; when there are hardly any others it is the latest one. */
+async function planAtRandom(
+  { facts }: ClusterFacts,
+  timeline: number,
+  random: () => number,
+): Promise<{ readonly requested: RecoveryTarget; readonly plan: RecoveryPlan | NoPlan }> {
+  for (let draw = 0; draw < DRAWS_MAX; draw++) {
+    const requested = await randomInstant({ facts }, timeline, random);
+    const plan = await planRecovery(facts, timeline, requested);
+    if (plan.kind === 'plan' || facts.clockSteps.length === 0) return { requested, plan };
+  }
+  const requested = { kind: 'latest' } as const;
+  return { requested, plan: await planRecovery(facts, timeline, requested) };
+}
+
 /** Every moment of the window is as likely as any other. RECOVERY_REFUSED when there is no window. */
 export async function randomInstant(
   { facts }: Pick<ClusterFacts, 'facts'>,
@@ -94,7 +114,7 @@ export async function randomInstant(
   random: () => number,
 ): Promise<RecoveryTarget> {
   const intervals = await recoveryWindow(facts, timeline);
-  const lengthOf = ({ from, to }: RecoveryInterval): number => to.time - from.time + 1;
+  const lengthOf = ({ from, to }: RecoveryInterval): number => Math.max(0, to.time - from.time) + 1;
   const all = intervals.reduce((sum, interval) => sum + lengthOf(interval), 0);
   let at = Math.floor(random() * all);
   for (const interval of intervals) {

@@ -85,3 +85,11 @@ export async function knownFrom(view: LogView, timeline: number, position: numbe
   }
   return known.sort((a, b) => a.to - b.to);
 }
+
+/** Time of the last transaction that is stored before a place: of its timeline, or of the one that it comes from. 0: none. */
+export async function timeBefore(view: LogView, { timeline, position }: Pick<LogPlace, 'timeline' | 'position'>): Promise<number> {
+  const own = await view.last(timeline, 0, position);
+  if (own !== undefined) return own.time;
+  const parent = view.lineages.find((one) => one.timeline === timeline)?.ancestors.at(-1);
+  return parent === undefined ? 0 : ((await view.last(parent.timeline, 0, parent.until))?.time ?? 0);
+}

@@ -4,13 +4,14 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
+import { ClockWatch } from '../../src/engine/clock-runs.ts';
 import { incarnationOf } from '../../src/engine/cluster-facts.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { LogWriter } from '../../src/engine/log-writer.ts';
 import { mustParseLsn, segmentName } from '../../src/model/lsn.ts';
 import type { LogRepository } from './capture-options.ts';
-import { knownFrom, storedEnd } from './resume-point.ts';
+import { knownFrom, storedEnd, timeBefore } from './resume-point.ts';
 import { WalReader } from './wal-reader.ts';
 
 const PAGE_BYTES = 8192;
@@ -53,11 +54,14 @@ export async function storeLogFiles(options: StoreLogFiles): Promise<number> {
   const catalogue = new LogCatalogueKeeper(repository, assetId);
   const log = { repository, catalogue, assetId, incarnation, timeline, from, host: `${host}, from files`, known };
   const writer = new LogWriter({ ...log, now, policy: POLICY, signal, onTrouble, onDurable: () => {} });
+  const clock = new ClockWatch(view === undefined ? 0 : await timeBefore(view, { timeline, position: from }));
   const records = new WalReader(from, segmentBytes, versionOf(dataDirectory));
   for (let at = from; at < end; ) {
     await writer.ready();
     const bytes = readAt(files, timeline, at, Math.min(end - at, writer.room, PIECE_BYTES), segmentBytes);
     const marks = records.push(bytes);
+    const steps = clock.look(marks).map((step) => ({ ...step, incarnation, timeline }));
+    if (steps.length > 0) await catalogue.addClockSteps(steps, { signal });
     writer.append(bytes, marks, records.recordFrom);
     at += bytes.length;
   }

@@ -1,10 +1,14 @@
 // Storing one timeline's log over one connection, from the start of a segment on.
 
 import { Fault, isFault } from '../../src/base/faults.ts';
+import type { ClockWatch } from '../../src/engine/clock-runs.ts';
 import type { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import type { KnownStretch } from '../../src/engine/log-coverage.ts';
 import { EpochsOfOthers } from '../../src/engine/log-others.ts';
+import { persist } from '../../src/engine/log-persist.ts';
 import { LogWriter } from '../../src/engine/log-writer.ts';
+import { textOfMicros } from '../../src/model/instant-text.ts';
+import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import type { CaptureOptions, CapturePatience } from './capture-options.ts';
 import type { PgConnection } from './connection.ts';
@@ -25,6 +29,8 @@ export type TimelineCaptureOptions = CaptureOptions & {
   readonly segmentBytes: number;
   readonly at: LogPlace;
   readonly known: readonly KnownStretch[];
+  /** Of the database's clock, as far as the log was looked at. */
+  readonly clock: ClockWatch;
 };
 
 export class TimelineCapture {
@@ -121,11 +127,31 @@ export class TimelineCapture {
       await this.#writer.ready();
       const piece = bytes.subarray(at, at + Math.min(bytes.length - at, this.#writer.room));
       const marks = this.#records.push(piece);
+      await this.#keepClockSteps(marks);
       this.#writer.append(piece, marks, this.#records.recordFrom);
       for (const mark of marks) if (mark.kind === 'note') this.#noted(JSON.parse(mark.text) as LogNote);
       this.#lastTransaction = marks.findLast(({ time }) => time > 0)?.time ?? this.#lastTransaction;
       at += piece.length;
     }
+  }
+
+  /** Before the log is stored in which they are. */
+  async #keepClockSteps(marks: readonly LogMark[]): Promise<void> {
+    const { clock, catalogue, incarnation, at, events } = this.#options;
+    const steps = clock.look(marks).map((step) => ({ ...step, incarnation, timeline: at.timeline }));
+    if (steps.length === 0) return;
+    const { signal } = this.#giveUp;
+    const added = await persist(() => catalogue.addClockSteps(steps, { signal }), signal, events.onTrouble);
+    for (const { before, after, position } of added)
+      events.onTrouble(
+        new Fault(
+          'PG_CONCERN',
+          `The server's clock was set back from ${textOfMicros(before)} to ${textOfMicros(after)}, at ${formatLsn(position)}: a time that it passes twice cannot be gone back to by its time`,
+          {
+            hint: 'Let the clock be corrected in small steps (chronyd and the like do). What lies there can be had by its position.',
+          },
+        ),
+      );
   }
 
   #noted(note: LogNote): void {

@@ -43,6 +43,17 @@ export async function pgWindow(invocation: Invocation): Promise<number> {
       );
       output.record('gap', { timeline: on, from: formatLsn(from), to: formatLsn(to), after: since, before: until, cause });
     }
+    for (const { timeline: on, position, before, after } of cluster.facts.clockSteps) {
+      output.line(
+        `  clock: set back from ${textOfMicros(before)} to ${textOfMicros(after)} at ${formatLsn(position)} of timeline ${on}: what it passed twice is gone back to by --lsn`,
+      );
+      output.record('clockStep', {
+        timeline: on,
+        position: formatLsn(position),
+        before: textOfMicros(before),
+        after: textOfMicros(after),
+      });
+    }
     const last = intervals.at(-1);
     output.summary('pg window', {
       asset,

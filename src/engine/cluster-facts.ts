@@ -58,9 +58,9 @@ export async function readClusterFacts(
 /** `snapshots`: those that are no bases of this cluster do not count. */
 export function clusterFactsOf(view: LogView, snapshots: readonly Snapshot[]): ClusterFacts {
   const own = snapshots.filter((snapshot) => isBaseOf(snapshot, view.incarnation));
-  const { stretches, lineages, gaps } = view;
+  const { stretches, lineages, gaps, clockSteps } = view;
   return {
-    facts: { bases: own.map(baseOf), stretches, lineages, gaps, marks: view },
+    facts: { bases: own.map(baseOf), stretches, lineages, gaps, clockSteps, marks: view },
     view,
     snapshots: new Map(own.map((snapshot) => [snapshot.id, snapshot])),
   };

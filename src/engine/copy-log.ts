@@ -133,7 +133,10 @@ class IncarnationCopy {
     const { signal, dryRun } = options;
     const source = (await LogView.open(from, from.keyring.assetId(asset), incarnation, { signal }))!;
     const target = (await LogView.open(to, to.keyring.assetId(asset), incarnation, { signal }))!;
-    if (!dryRun) for (const history of source.histories) await this.#catalogue.addHistory(history, { signal });
+    if (!dryRun) {
+      for (const history of source.histories) await this.#catalogue.addHistory(history, { signal });
+      await this.#catalogue.addClockSteps(source.clockSteps, { signal });
+    }
     const timelines = [...new Set(source.stretches.map(({ timeline }) => timeline))].sort((a, b) => a - b);
     const needed = neededFrom(timelines, { bases, lineages: source.lineages });
     for (const timeline of timelines) {

@@ -11,6 +11,7 @@ import {
   EMPTY_LOG_CATALOGUE,
   encodeLogCatalogue,
   type LogCatalogue,
+  type LogClockStep,
   type LogEpoch,
   type LogGap,
   type LogHistory,
@@ -75,6 +76,19 @@ export class LogCatalogueKeeper {
     return this.#change((now) => (now.gaps.some(isSame) ? now : { ...now, gaps: [...now.gaps, gap] }), options);
   }
 
+  /** Whoever reads the same log again finds the same ones. Answers those that nobody had added. */
+  async addClockSteps(steps: readonly LogClockStep[], options?: CallOptions): Promise<readonly LogClockStep[]> {
+    let added: readonly LogClockStep[] = [];
+    const isSame = (one: LogClockStep, other: LogClockStep): boolean =>
+      one.incarnation === other.incarnation && one.timeline === other.timeline && one.position === other.position;
+    await this.#change(({ clockSteps = [], ...now }) => {
+      added = steps.filter((step) => !clockSteps.some((one) => isSame(one, step)));
+      const all = [...clockSteps, ...added];
+      return all.length === 0 ? now : { ...now, clockSteps: all };
+    }, options);
+    return added;
+  }
+
   /** Objects of an epoch that cannot be read: no window leads over them from now on. */
   addLost(epoch: string, lost: readonly LostLog[], options?: CallOptions): Promise<LogCatalogue> {
     return this.#changeEpoch(
@@ -124,9 +138,16 @@ export class LogCatalogueKeeper {
     }, options);
   }
 
-  /** Gaps that end before everything that is left. */
-  dropGaps(isOld: (gap: LogGap) => boolean, options?: CallOptions): Promise<LogCatalogue> {
-    return this.#change((now) => (now.gaps.some(isOld) ? { ...now, gaps: now.gaps.filter((gap) => !isOld(gap)) } : now), options);
+  /** Gaps, and steps of the clock, that end before everything that is left. */
+  dropOld(
+    isOld: (place: { readonly incarnation: string; readonly timeline: number; readonly to: number }) => boolean,
+    options?: CallOptions,
+  ): Promise<LogCatalogue> {
+    return this.#change(({ clockSteps = [], ...now }) => {
+      const left = clockSteps.filter((step) => !isOld({ ...step, to: step.position }));
+      const gaps = now.gaps.filter((gap) => !isOld(gap));
+      return left.length === 0 ? { ...now, gaps } : { ...now, gaps, clockSteps: left };
+    }, options);
   }
 
   #changeEpoch(name: string, apply: (epoch: LogEpoch) => LogEpoch, options?: CallOptions): Promise<LogCatalogue> {

@@ -35,7 +35,7 @@ export async function basesOfWindow(facts: RetentionFacts, since: number): Promi
       if (first === undefined) return stays(`nothing older leads into timeline ${timeline}`);
       if (first.snapshot === base.snapshot)
         return stays(Number.isFinite(since) ? 'the window begins with it' : 'the newest base that can be restored');
-      if (base.stoppedAt >= first.stoppedAt) return stays('newer than the base that the window begins with');
+      if (base.stop >= first.stop) return stays('newer than the base that the window begins with');
     }
     const reason = isOnWay ? 'the window begins with a newer base' : 'nothing of its timeline lies within the window';
     return { base, isNeeded: false, reason };
@@ -70,13 +70,13 @@ async function timelinesOfWindow({ stretches, marks, timeline }: RetentionFacts,
   return timelines;
 }
 
+/** In the order of the log, whatever clocks say: everything behind the first base that is within the window is needed. */
 function newestBefore(facts: RetentionFacts, timeline: number, since: number): RecoveryBase | undefined {
-  let newest: RecoveryBase | undefined;
-  for (const base of facts.bases) {
-    const isBefore = base.stoppedAt <= since && (newest === undefined || base.stoppedAt > newest.stoppedAt);
-    if (isBefore && facts.isSound(base) && wayFrom(base, timeline, facts)?.isWhole === true) newest = base;
-  }
-  return newest;
+  const own = facts.bases
+    .filter((base) => facts.isSound(base) && wayFrom(base, timeline, facts)?.isWhole === true)
+    .sort((a, b) => a.stop - b.stop);
+  const within = own.findIndex(({ stoppedAt }) => stoppedAt > since);
+  return own[(within === -1 ? own.length : within) - 1];
 }
 
 function leadsTo(base: RecoveryBase, timeline: number, { lineages }: Pick<RecoveryFacts, 'lineages'>): boolean {

@@ -7,13 +7,14 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { Fault, isFault } from '../base/faults.ts';
-import type { LogCatalogue, LogEpoch, LogHistory } from '../format/log-catalogue.ts';
+import type { LogCatalogue, LogClockStep, LogEpoch, LogHistory } from '../format/log-catalogue.ts';
 import type { LogMark } from '../model/log-mark.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { LogCatalogueKeeper } from './log-catalogue.ts';
 import { EpochReader, type ObjectRun } from './log-reader.ts';
 import type { LostPiece, ReadingRepository } from './log-tail.ts';
-import type { KnownGap, Lineage, LogStretch, MarkIndex } from './recovery-plan.ts';
+import type { KnownGap, Lineage, LogStretch } from './recovery-plan.ts';
+import type { MarkIndex } from './way-marks.ts';
 
 const EPOCHS_PARALLEL = 8;
 const LOOKS_MAX = 10;
@@ -97,6 +98,11 @@ export class LogView implements MarkIndex {
     return this.catalogue.histories.filter((one) => one.incarnation === this.incarnation);
   }
 
+  /** Where the database's clock was set back, as captures have seen it. */
+  get clockSteps(): readonly LogClockStep[] {
+    return (this.catalogue.clockSteps ?? []).filter((one) => one.incarnation === this.incarnation);
+  }
+
   /** Log that capture could not have. */
   get recordedGaps(): KnownGap[] {
     return this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation);
@@ -125,7 +131,7 @@ export class LogView implements MarkIndex {
   async firstLater(timeline: number, from: number, to: number, time: number): Promise<LogMark | undefined> {
     for (const { reader, first, end, after } of this.#ordered(timeline, from, to)) {
       // The latest time so far never falls: the first object after which it is later holds the first later mark.
-      let low = first;
+      let low = reader.numberAt(after, first);
       let high = end;
       while (low < high) {
         const middle = Math.floor((low + high) / 2);

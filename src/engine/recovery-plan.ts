@@ -3,11 +3,15 @@
 // A log is a set of stretches on timelines. A timeline's path leads from the first one over its ancestors to itself. A base is restorable on
 // a path when the log goes on without a hole from the base's start to its stop; it reaches as far as the log goes on after that. A wanted
 // time is not handed to the database, which may have no transaction to stop at: it is resolved here, to the last commit before the first
-// mark, in the order of the log, that is later. So the answer is one place in the log, whatever clocks and zones say.
+// mark, in the order of the log, that is later. So the answer is one place in the log, whatever clocks and zones say, or none: where a clock was
+// set back a time is refused that it has passed more than once. Which of two bases is the newer one is told by the log, too, and never by a clock.
 
 import { textOfMicros } from '../model/instant-text.ts';
 import type { LogMark } from '../model/log-mark.ts';
+import { type ClockRun, type ClockStep, clockRuns } from './clock-runs.ts';
 import { besidePath, onlyPlace, placesOf } from './find-place.ts';
+import { ambiguousTime, placesOfTime } from './find-time.ts';
+import { lastOn, type MarkIndex } from './way-marks.ts';
 
 export type RecoveryBase = {
   /** Name of its snapshot. */
@@ -30,19 +34,12 @@ export type Lineage = {
 /** Log that is known to be lost, for messages. */
 export type KnownGap = LogStretch & { readonly cause: string };
 
-/** Looks up marks whose records end in (from, to] of a timeline. */
-export interface MarkIndex {
-  firstLater(timeline: number, from: number, to: number, time: number): Promise<LogMark | undefined>;
-  /** The last transaction's end; with `kind` only of that kind. */
-  last(timeline: number, from: number, to: number, kind?: 'commit'): Promise<LogMark | undefined>;
-  find(timeline: number, from: number, to: number, is: (mark: LogMark) => boolean): Promise<LogMark | undefined>;
-}
-
 export type RecoveryFacts = {
   readonly bases: readonly RecoveryBase[];
   readonly stretches: readonly LogStretch[];
   readonly lineages: readonly Lineage[];
   readonly gaps: readonly KnownGap[];
+  readonly clockSteps: readonly ClockStep[];
   readonly marks: MarkIndex;
 };
 
@@ -55,7 +52,8 @@ export type RecoveryTarget =
   | { readonly kind: 'point'; readonly name: string };
 
 type MarkTarget = RecoveryTarget & { readonly kind: 'transaction' | 'point' };
-type WayTarget = Exclude<RecoveryTarget, MarkTarget>;
+type TimeTarget = RecoveryTarget & { readonly kind: 'time' };
+type WayTarget = Exclude<RecoveryTarget, MarkTarget | TimeTarget>;
 
 /** A part of the way: log from `from` to `to` on a timeline. */
 export type Leg = LogStretch;
@@ -73,7 +71,8 @@ export type NoPlan =
   | { readonly kind: 'gap'; readonly reason: string; readonly gap: LogStretch }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** An unbroken time of recovery points. Unix microseconds, by the database's clock. */
+/** Unbroken log of recovery points, and the times at its ends: Unix microseconds, by the database's clock. Where that was set back, `to` may be before
+ *  `from`. */
 export type RecoveryInterval = {
   readonly timeline: number;
   readonly bases: readonly string[];
@@ -125,6 +124,7 @@ function endOf(stretches: readonly LogStretch[], timeline: number, position: num
 /** The intervals of recovery points on the way to `timeline`, oldest first: what is between two of them cannot be restored. */
 export async function recoveryWindow(facts: RecoveryFacts, timeline: number): Promise<RecoveryInterval[]> {
   const intervals: RecoveryInterval[] = [];
+  const runs = clockRuns(facts.clockSteps, pathTo(timeline, facts.lineages) ?? []);
   for (const way of waysTo(facts, timeline)) {
     const last = way.legs.at(-1)!;
     const before = intervals.at(-1);
@@ -132,22 +132,24 @@ export async function recoveryWindow(facts: RecoveryFacts, timeline: number): Pr
       intervals[intervals.length - 1] = { ...before, bases: [...before.bases, way.base.snapshot] };
       continue;
     }
-    const mark = await lastOnWay(facts.marks, way);
+    const mark = await lastOn(facts.marks, way);
     const { base } = way;
+    // After a step back the base's time says nothing about the end.
+    const least = runs.some(({ from }) => from > base.stop && from < last.to) && mark !== undefined ? 0 : base.stoppedAt;
     intervals.push({
       timeline: last.timeline,
       bases: [base.snapshot],
       from: { time: base.stoppedAt, position: base.stop },
-      to: { time: Math.max(base.stoppedAt, mark?.time ?? 0), position: last.to, mark },
+      to: { time: Math.max(least, mark?.time ?? 0), position: last.to, mark },
     });
   }
   return intervals;
 }
 
-/** Oldest base first; only whole ones. */
+/** Oldest base first: on a path positions only grow. Only whole ones. */
 function waysTo(facts: RecoveryFacts, timeline: number): Way[] {
   return [...facts.bases]
-    .sort((a, b) => a.stoppedAt - b.stoppedAt || a.stop - b.stop)
+    .sort((a, b) => a.stop - b.stop)
     .map((base) => wayFrom(base, timeline, facts))
     .filter((way): way is Way => way?.isWhole === true);
 }
@@ -172,6 +174,7 @@ export async function planRecovery(
       kind: 'refused',
       reason: `the position is on timeline ${other.timeline}, too, which was left: name a timeline, or a time`,
     };
+  if (target.kind === 'time') return planAtTime(facts, ways, clockRuns(facts.clockSteps, path), target);
   for (const way of ways) {
     const plan = await planOnWay(facts.marks, way, target);
     if (plan !== undefined) return plan;
@@ -192,21 +195,24 @@ async function planAtMark(
   return typeof place === 'string' ? { kind: 'refused', reason: place } : stoppingAt(place.way, place.mark);
 }
 
+async function planAtTime(
+  facts: RecoveryFacts,
+  ways: readonly Way[],
+  runs: readonly ClockRun[],
+  target: TimeTarget,
+): Promise<RecoveryPlan | NoPlan> {
+  const places = await placesOfTime(facts.marks, ways, runs, target.time);
+  if (places.length > 1) return { kind: 'refused', reason: ambiguousTime(target.time, places) };
+  const [place] = places;
+  return place === undefined ? noPlan(facts, [...ways].reverse(), target) : stoppingAt(place.way, place.stopAt);
+}
+
 /** Undefined when the target does not lie on this way. */
 async function planOnWay(marks: MarkIndex, way: Way, target: WayTarget): Promise<RecoveryPlan | undefined> {
-  const { base } = way;
-  if (target.kind === 'latest') return stoppingAt(way, await lastOnWay(marks, way, 'commit'));
-  if (target.kind === 'time') {
-    if (target.time < base.stoppedAt) return undefined;
-    const later = await firstOnWay(way, (leg, from) => marks.firstLater(leg.timeline, from, leg.to, target.time));
-    if (later !== undefined) return stoppingAt(way, await lastOnWay(marks, way, 'commit', later));
-    const last = await lastOnWay(marks, way);
-    const isReached = last === undefined ? target.time === base.stoppedAt : target.time <= Math.max(last.time, base.stoppedAt);
-    return isReached ? stoppingAt(way, await lastOnWay(marks, way, 'commit')) : undefined;
-  }
+  if (target.kind === 'latest') return stoppingAt(way, await lastOn(marks, way, { kind: 'commit' }));
   const { position } = target;
-  if (position < base.stop || position >= way.legs.at(-1)!.to) return undefined;
-  return stoppingAt(way, await lastOnWay(marks, way, 'commit', undefined, position));
+  if (position < way.base.stop || position >= way.legs.at(-1)!.to) return undefined;
+  return stoppingAt(way, await lastOn(marks, way, { kind: 'commit', begunAt: position }));
 }
 
 function stoppingAt(way: Way, stopAt: LogMark | undefined): RecoveryPlan {
@@ -216,41 +222,7 @@ function stoppingAt(way: Way, stopAt: LogMark | undefined): RecoveryPlan {
   return { kind: 'plan', base, legs, stopAt, timeline: legs.at(-1)!.timeline };
 }
 
-/** Looks at the legs in order, from the base's stop on. */
-async function firstOnWay(
-  { base, legs }: Way,
-  find: (leg: Leg, from: number) => Promise<LogMark | undefined>,
-): Promise<LogMark | undefined> {
-  for (const leg of legs) {
-    const found = leg.to > base.stop ? await find(leg, Math.max(leg.from, base.stop)) : undefined;
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** The last transaction's end on the way; before the mark `before`, or with a record that begins at or before `position`. */
-async function lastOnWay(
-  marks: MarkIndex,
-  { base, legs }: Way,
-  kind?: 'commit',
-  before?: LogMark,
-  position?: number,
-): Promise<LogMark | undefined> {
-  for (const leg of [...legs].reverse()) {
-    const from = Math.max(leg.from, base.stop);
-    let to = leg.to;
-    if (before !== undefined) to = Math.min(to, before.position);
-    if (position !== undefined) {
-      const crossing = await marks.find(leg.timeline, from, to, (mark) => mark.position > position);
-      if (crossing !== undefined) to = Math.min(to, crossing.position);
-    }
-    const found = to > from ? await marks.last(leg.timeline, from, to, kind) : undefined;
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-async function noPlan(facts: RecoveryFacts, ways: readonly Way[], target: WayTarget): Promise<NoPlan> {
+async function noPlan(facts: RecoveryFacts, ways: readonly Way[], target: WayTarget | TimeTarget): Promise<NoPlan> {
   const last = ways.at(-1)!;
   if (target.kind === 'time') {
     const first = ways[0]!.base;
@@ -260,7 +232,7 @@ async function noPlan(facts: RecoveryFacts, ways: readonly Way[], target: WayTar
     }
     // The newest way whose base is older: its log ended before the wanted time.
     const way = [...ways].reverse().find(({ base }) => base.stoppedAt <= target.time) ?? last;
-    const end = await lastOnWay(facts.marks, way);
+    const end = await lastOn(facts.marks, way);
     const reached = textOfMicros(Math.max(end?.time ?? 0, way.base.stoppedAt));
     const next = ways.find(({ base }) => base.stoppedAt > target.time);
     if (next === undefined)

@@ -94,7 +94,7 @@ export async function trimLog(
       await repository.store.delete(sessionKeyKey(pairId, unhex(one.epoch)), options);
   }
   await keeper.dropRetired(new Set(leaving.map(({ epoch }) => epoch)), options);
-  await keeper.dropGaps((gap) => gap.incarnation === view.incarnation && gap.to <= (needed.get(gap.timeline) ?? 0), options);
+  await keeper.dropOld((one) => one.incarnation === view.incarnation && one.to <= (needed.get(one.timeline) ?? 0), options);
   return report;
 }
 

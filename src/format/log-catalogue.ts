@@ -11,6 +11,7 @@ const ANCESTORS_MAX = 10_000;
 const TEXT_MAX = 4096;
 const HISTORY_LENGTH_MAX = 1024 * 1024;
 const LOST_MAX = 100_000;
+const CLOCK_STEPS_MAX = 100_000;
 const OBJECT_NAME_MAX = 64;
 
 /** One contiguous piece of log, written by one run of one capture. Its end is what is stored of it. */
@@ -64,10 +65,22 @@ export type LogGap = {
   readonly cause: string;
 };
 
+/** The database's clock was set back: the mark at `position` is the first after it. */
+export type LogClockStep = {
+  readonly incarnation: string;
+  readonly timeline: number;
+  readonly position: number;
+  /** The latest time since the step before, and that of the mark. Unix microseconds. */
+  readonly before: number;
+  readonly after: number;
+};
+
 export type LogCatalogue = {
   readonly epochs: readonly LogEpoch[];
   readonly histories: readonly LogHistory[];
   readonly gaps: readonly LogGap[];
+  /** Absent: none. */
+  readonly clockSteps?: readonly LogClockStep[];
   /** Absent: none. */
   readonly retired?: readonly RetiredEpoch[];
 };
@@ -112,6 +125,17 @@ export function decodeLogCatalogue(value: unknown): LogCatalogue {
       at: g.moment('at'),
       cause: g.text('cause', TEXT_MAX),
     })),
+    ...(r.has('clockSteps')
+      ? {
+          clockSteps: r.records('clockSteps', CLOCK_STEPS_MAX, (s) => ({
+            incarnation: s.hex('incarnation', INCARNATION_DIGITS),
+            timeline: s.count('timeline', 0xffff_ffff),
+            position: s.count('position'),
+            before: s.count('before'),
+            after: s.count('after'),
+          })),
+        }
+      : {}),
     ...(r.has('retired')
       ? {
           retired: r.records('retired', EPOCHS_MAX, (e) => ({

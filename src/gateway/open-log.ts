@@ -133,6 +133,7 @@ export class OpenLog {
       includesAll(offered.epochs, old.epochs) &&
       includesAll(offered.histories, old.histories) &&
       includesAll(offered.gaps, old.gaps) &&
+      includesAll(offered.clockSteps ?? [], old.clockSteps ?? []) &&
       isDeepStrictEqual(offered.retired, old.retired) &&
       offered.epochs.every(({ epoch }) => epoch.startsWith(LOG_EPOCH_PREFIX));
     if (!isThere) throw new Fault('SESSION_REFUSED', 'The catalogue of the log would lose something');

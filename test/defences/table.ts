@@ -75,7 +75,9 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 2,
     defence: 'A time is in the window only when a later mark, or the last transaction itself, proves it',
-    cuts: [cut('src/engine/recovery-plan.ts', 'target.time <= Math.max(last.time, base.stoppedAt);', 'true;')],
+    cuts: [
+      cut('src/engine/find-time.ts', 'return time <= Math.max(last.time, isBaseInRun ? part.base.stoppedAt : 0);', 'return true;'),
+    ],
     test: ['test/engine/recovery-plan.test.ts', 'is refused before the first base, after the last transaction'],
   },
   {
@@ -93,13 +95,13 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 3,
     defence: 'No base leads to a time before it was complete',
-    cuts: [cut('src/engine/recovery-plan.ts', 'if (target.time < base.stoppedAt) return undefined;', '')],
+    cuts: [cut('src/engine/find-time.ts', ' || (isBaseInRun && time < base.stoppedAt)', '')],
     test: ['test/engine/recovery-plan.test.ts', 'is refused before the first base'],
   },
   {
     failure: 3,
     defence: 'Nor to a position in it',
-    cuts: [cut('src/engine/recovery-plan.ts', 'if (position < base.stop || position', 'if (position')],
+    cuts: [cut('src/engine/recovery-plan.ts', 'if (position < way.base.stop || position', 'if (position')],
     test: ['test/engine/recovery-plan.test.ts', 'is refused before the first base'],
   },
   {
@@ -254,8 +256,26 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 18,
     defence: 'A wanted time ends before the first later mark in the order of the log',
-    cuts: [cut('src/engine/recovery-plan.ts', "lastOnWay(marks, way, 'commit', later))", "lastOnWay(marks, way, 'commit'))")],
+    cuts: [cut('src/engine/find-time.ts', 'before: later?.position ?? run.to', 'before: run.to')],
     test: ['test/engine/recovery-plan.test.ts', 'stops at the last commit before the first later mark'],
+  },
+  {
+    failure: 18,
+    defence: 'A time that the clock has passed more than once is refused, with the places',
+    cuts: [cut('src/engine/recovery-plan.ts', 'if (places.length > 1)', 'if (places.length > 9)')],
+    test: ['test/engine/clock-steps.test.ts', 'is refused with both places'],
+  },
+  {
+    failure: 18,
+    defence: 'Which base is the newer one is told by the log, and not by the clock',
+    cuts: [cut('src/engine/recovery-plan.ts', '.sort((a, b) => a.stop - b.stop)', '.sort((a, b) => a.stoppedAt - b.stoppedAt)')],
+    test: ['test/engine/clock-steps.test.ts', 'the latest place is behind the gap'],
+  },
+  {
+    failure: 18,
+    defence: 'A clock that is set back is noted when its log is captured',
+    cuts: [cut('agents/postgres/timeline-capture.ts', 'await this.#keepClockSteps(marks);', '')],
+    test: ['test/postgres/clock-steps.test.ts', 'whose clock jumps'],
   },
   {
     failure: 18,
@@ -302,7 +322,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 22,
     defence: 'A base that is known to be damaged stands in for no other',
-    cuts: [cut('src/engine/log-retention.ts', 'if (isBefore && facts.isSound(base) && ', 'if (isBefore && ')],
+    cuts: [cut('src/engine/log-retention.ts', 'facts.isSound(base) && ', '')],
     test: ['test/engine/log-trim.test.ts', 'a damaged or a half one stands in for none'],
   },
   {

@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import {
   type Lineage,
   type LogStretch,
-  type MarkIndex,
   pathTo,
   planRecovery,
   type RecoveryBase,
@@ -13,6 +12,7 @@ import {
   type RecoveryTarget,
   recoveryWindow,
 } from '../../src/engine/recovery-plan.ts';
+import type { MarkIndex } from '../../src/engine/way-marks.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
@@ -83,7 +83,7 @@ function history(seed: number): History {
     ancestors = [...ancestors, { timeline, until }];
     begin = until;
   }
-  return { bases, stretches, lineages, gaps: [], marks: indexOf(byTimeline, stretches), byTimeline };
+  return { bases, stretches, lineages, gaps: [], clockSteps: [], marks: indexOf(byTimeline, stretches), byTimeline };
 }
 
 /** What is stored of [from, to): mostly all, in pieces that overlap, sometimes with a hole. */
@@ -121,7 +121,7 @@ function isStoredWhole(facts: History, timeline: number, mark: LogMark): boolean
   return facts.stretches.some((one) => one.timeline === timeline && one.from <= mark.position && one.to >= mark.end);
 }
 
-const NEWEST = (a: RecoveryBase, b: RecoveryBase): number => b.stoppedAt - a.stoppedAt || b.stop - a.stop;
+const NEWEST = (a: RecoveryBase, b: RecoveryBase): number => b.stop - a.stop;
 
 describe('a recovery plan', () => {
   it('stops at the last commit before the first later mark, from the newest base that leads there, or says why not', async () => {
@@ -211,6 +211,7 @@ describe('what cannot be planned', () => {
     stretches,
     lineages: [],
     gaps: [{ timeline: 1, from: 25, to: 36, cause: 'the slot was lost' }],
+    clockSteps: [],
     marks: indexOf(marks, stretches),
   });
   const holed = factsOf([
@@ -294,6 +295,7 @@ describe('a place that was named', () => {
     stretches,
     lineages: [{ timeline: 2, ancestors: [{ timeline: 1, until: 40 }] }],
     gaps: [],
+    clockSteps: [],
     marks: indexOf(marks, stretches),
   };
   const plan = (target: RecoveryTarget, timeline = 2, isNamed = false): Promise<unknown> =>

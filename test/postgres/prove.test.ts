@@ -163,6 +163,7 @@ describe('a random instant', () => {
       ],
       lineages: [],
       gaps: [],
+      clockSteps: [],
       marks,
     };
     expect((await recoveryWindow(facts, 1)).map(({ from, to }) => [from.time, to.time])).toEqual([

@@ -95,6 +95,8 @@ export type NewServer = {
   readonly walSegmentMib?: number;
   readonly checksums?: boolean;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Of its process, beside our own. */
+  readonly environment?: Readonly<Record<string, string>>;
 };
 
 export class TestServer {
@@ -102,10 +104,12 @@ export class TestServer {
   readonly socketDirectory: string;
   readonly port: number;
   readonly #programs: string;
+  readonly #environment: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
 
-  constructor(programs: string, directory: string, socketDirectory: string, port: number = TEST_PORT) {
+  constructor(programs: string, directory: string, socketDirectory: string, port: number = TEST_PORT, environment = {}) {
     this.#programs = programs;
+    this.#environment = environment;
     this.directory = directory;
     this.socketDirectory = socketDirectory;
     this.port = port;
@@ -113,7 +117,7 @@ export class TestServer {
 
   /** initdb, and a start. */
   static async create(programs: string, scratch: string, name = 'production', options: NewServer = {}): Promise<TestServer> {
-    const { walSegmentMib = 16, checksums = true, settings = {} } = options;
+    const { walSegmentMib = 16, checksums = true, settings = {}, environment = {} } = options;
     const directory = join(scratch, name);
     const socketDirectory = join(scratch, `${name}-socket`);
     makeOwned(socketDirectory);
@@ -131,7 +135,7 @@ export class TestServer {
       `--wal-segsize=${walSegmentMib}`,
     ];
     execFileSync(join(programs, 'initdb'), [...args, ...(checksums ? ['-k'] : [])], { ...serverUser(), stdio: 'pipe', cwd: '/' });
-    const server = new TestServer(programs, directory, socketDirectory);
+    const server = new TestServer(programs, directory, socketDirectory, TEST_PORT, environment);
     // Shared memory in its own directory: what a killed server leaves goes with that.
     const own = {
       listen_addresses: '',
@@ -153,7 +157,8 @@ export class TestServer {
   async start(): Promise<void> {
     const log = openSync(join(this.directory, 'server.log'), 'a');
     const args = ['-D', this.directory, '-k', this.socketDirectory, '-p', String(this.port)];
-    this.#child = spawn(join(this.#programs, 'postgres'), args, { ...serverUser(), stdio: ['ignore', log, log], cwd: '/' });
+    const env = { ...process.env, ...this.#environment };
+    this.#child = spawn(join(this.#programs, 'postgres'), args, { ...serverUser(), stdio: ['ignore', log, log], cwd: '/', env });
     closeSync(log);
     await this.ready();
   }
