@@ -1,8 +1,10 @@
-// Whether a tenant has room for what an agent wants to store: the last measured usage, and what was granted since.
+// Whether a tenant has room for what an agent wants to store: the last measured usage, and what was granted since; and what its assets hold
+// now, so that the backup after the one that was too much is refused, not the first of the next day.
 
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Tenant } from '../model/tenant.ts';
+import { protectedBytes } from '../trust/usage.ts';
 
 const LOOK_BACK_DAYS = 31;
 const DAY_MS = 86_400_000;
@@ -31,7 +33,7 @@ export class SessionQuota {
     const day = last?.day ?? '';
     if (before === undefined || before.day !== day)
       this.#accounts.set(id, { day, storedBytes: last?.storedBytes ?? 0, grantedBytes: 0 });
-    if (logicalBytesMax !== undefined && (last?.protectedBytes ?? 0) > logicalBytesMax)
+    if (logicalBytesMax !== undefined && (await protectedBytes(this.#catalog, id)) > logicalBytesMax)
       throw new Fault('QUOTA_EXCEEDED', `The tenant "${label}" protects more than its ${logicalBytesMax} bytes`);
     this.#mustFit(id, label, storedBytesMax, 0);
   }

@@ -38,7 +38,7 @@ export async function meterUsage({ catalog, now, storedBytesOf }: UsagePorts): P
 }
 
 /** Of the newest sound recovery point of each asset: what could be restored. */
-async function protectedBytes(catalog: Catalog, tenantId: string): Promise<number> {
+export async function protectedBytes(catalog: Catalog, tenantId: string): Promise<number> {
   let sum = 0;
   for await (const { id } of eachItem((page) => catalog.assets.list(tenantId, page)))
     sum += (await catalog.recoveryPoints.latest(id))?.bytesScanned ?? 0;

@@ -311,6 +311,17 @@ it('a tenant without room gets no grants', async () => {
   await expect(agent.backUp(await agent.asset(join(directory, 'source')))).rejects.toMatchObject({ code: 'QUOTA_EXCEEDED' });
 });
 
+it('a tenant that protects more than it may gets no further backup, from the very next one on', async () => {
+  const directory = scratchDirectory();
+  const service = await TestService.start({ directory: join(directory, 'service'), quota: { logicalBytesMax: 10_000 } });
+  onTestFinished(() => service.stop());
+  writeSampleTree(join(directory, 'source'), 9, 30);
+  const agent = await service.agent();
+  const asset = await agent.asset(join(directory, 'source'));
+  await agent.backUp(asset);
+  await expect(agent.backUp(asset)).rejects.toMatchObject({ code: 'QUOTA_EXCEEDED' });
+});
+
 it('a suspended tenant gives and takes nothing, not even by what was granted before', async () => {
   const { service, directory } = await start();
   const agent = await service.agent();
