@@ -11,8 +11,8 @@ import { type NewFileState, TargetTree } from '../files/target-tree.ts';
 import type { BlockOpener } from './block-opener.ts';
 import type { BlockToRead, RestoreAnswer, RestoreJob } from './read-task.ts';
 
-/** Pieces that are all zero and at least this long are left as holes in a fresh file. */
-const HOLE_BYTES_MIN = 4096;
+/** In a fresh file, what is all zero between two multiples of this is left as a hole: as fine as the units of files that are cut by position. */
+const HOLE_GRID_BYTES = 16 * 1024;
 const BUFFER_BYTES_MIN = 1024 * 1024;
 /** Blocks that follow each other are read together up to this size, which the processor's cache still holds when they are opened. */
 const PIECE_BYTES = 512 * 1024;
@@ -121,15 +121,29 @@ export class Restorer {
     const length = job.writes[w + 3]!;
     const fd = open.fd(file);
     if (fd === undefined) return 0;
-    const mayBeHole = !job.overZeros && !open.isWhole(file) && length >= HOLE_BYTES_MIN;
-    if (mayBeHole && isZero(this.#block.subarray(from, from + length))) return length;
     try {
-      this.#posix.pwrite(fd, this.#block, from, length, offset);
+      // A whole file has no size yet, which a hole at its end would not give it.
+      if (job.overZeros || open.isWhole(file)) this.#posix.pwrite(fd, this.#block, from, length, offset);
+      else this.#writeData(fd, from, length, offset);
       return length;
     } catch (error) {
       open.failed(file, error);
       return 0;
     }
+  }
+
+  /** Writes what is not zero. */
+  #writeData(fd: number, from: number, length: number, offset: number): void {
+    let begin = 0;
+    for (let at = 0; at < length; ) {
+      const end = Math.min(length, at + HOLE_GRID_BYTES - ((offset + at) % HOLE_GRID_BYTES));
+      if (isZero(this.#block, from + at, from + end)) {
+        if (at > begin) this.#posix.pwrite(fd, this.#block, from + begin, at - begin, offset + begin);
+        begin = end;
+      }
+      at = end;
+    }
+    if (length > begin) this.#posix.pwrite(fd, this.#block, from + begin, length - begin, offset + begin);
   }
 }
 
@@ -279,12 +293,9 @@ class OpenFiles {
   }
 }
 
-const ZEROS = new Uint8Array(64 * 1024);
+const ZEROS = Buffer.alloc(HOLE_GRID_BYTES);
 
-function isZero(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at += ZEROS.length) {
-    const piece = bytes.subarray(at, at + ZEROS.length);
-    if (Buffer.compare(piece, ZEROS.subarray(0, piece.length)) !== 0) return false;
-  }
-  return true;
+/** Of a range that is not longer than the grid is wide. */
+function isZero(bytes: Uint8Array, begin: number, end: number): boolean {
+  return bytes[begin] === 0 && ZEROS.compare(bytes, begin, end, 0, end - begin) === 0;
 }
