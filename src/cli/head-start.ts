@@ -1,9 +1,9 @@
 // What is begun before the code of a verb is loaded, because it takes long and runs on threads of its own. Only where everything for it is
-// at hand: a repository in a directory, and a passphrase in a variable or a regular file (what can be read only once is not touched here).
+// at hand: the repository is named, and its passphrase is in a variable or a regular file (what can be read only once is not touched here).
 
 import { statSync } from 'node:fs';
-import { deriveEarly } from '../repository/early-key.ts';
-import { parseLocation } from '../store/location.ts';
+import { deriveAsBefore, deriveEarly } from '../repository/early-key.ts';
+import { formatLocation, parseLocation } from '../store/location.ts';
 import type { Environment } from './environment.ts';
 import type { OptionValues } from './option.ts';
 import { REPOSITORY_PASSPHRASE, statedPassphrase } from './passphrase.ts';
@@ -24,11 +24,13 @@ function derivation(options: OptionValues, environment: Environment): HeadStart[
     const location = parseLocation(options.text('repo') ?? variables['HOLDFAST_REPO'] ?? '');
     const given = options.text('passphrase-file');
     const file = given ?? variables[REPOSITORY_PASSPHRASE.fileVariable];
-    if (location.kind !== 'directory' || (file && !statSync(file).isFile())) return undefined;
+    if (file && !statSync(file).isFile()) return undefined;
     const passphrase = statedPassphrase({ ...REPOSITORY_PASSPHRASE, file: given }, environment);
-    return passphrase === undefined
-      ? undefined
-      : deriveEarly(location.path, passphrase, options.text('cache-dir') ?? cacheDirectory);
+    if (passphrase === undefined) return undefined;
+    const cache = options.text('cache-dir') ?? cacheDirectory;
+    return location.kind === 'directory'
+      ? deriveEarly(location.path, passphrase, cache)
+      : deriveAsBefore(formatLocation(location), passphrase, cache);
   } catch {
     return undefined; // What is wrong is told when it is needed.
   }
