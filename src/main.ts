@@ -3,11 +3,14 @@
 // it is for who starts this file without that.
 
 import 'node:crypto';
+import 'node:fs';
 import 'node:fs/promises';
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
+import 'node:perf_hooks'; // the global `performance`
 import 'node:timers/promises';
 import 'node:tty';
+import 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import 'node:zlib';
 

@@ -16,7 +16,7 @@ import { indexKey, sessionKeyKey } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { newQuestionMemory, type PresenceAnswer, Question, type QuestionMemory } from '../worker/asked-chunks.ts';
-import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from '../worker/backup-thread.ts';
+import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from '../worker/backup-task.ts';
 import { writeCounter } from '../worker/dedup.ts';
 import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from '../worker/file-task.ts';
 import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';

@@ -4,33 +4,21 @@
 import { randomBytes } from 'node:crypto';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { IdHasher } from '../codec/chunk-id.ts';
-import { Chunker, type ChunkerParameters } from '../codec/chunker.ts';
-import type { PagedChunking } from '../format/repository-object.ts';
+import { Chunker } from '../codec/chunker.ts';
 import { AskedChunks, type QuestionMemory } from './asked-chunks.ts';
-import { type ChunkTables, openKnownChunks, openSessionChunks } from './chunk-tables.ts';
+import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from './backup-task.ts';
+import { openKnownChunks, openSessionChunks } from './chunk-tables.ts';
 import { ContentCutter, type SentStage } from './content-cutter.ts';
 import { Dedup } from './dedup.ts';
-import type { FileBatch, FileBatchResult, FileTask, FileTaskResult, WorkerTotals } from './file-task.ts';
-import { PackBuffers, type PackBuffersSpec } from './pack-buffers.ts';
-import { type FinishedPack, GivenUp, PackWriter, type PackWriterSpec } from './pack-writer.ts';
+import type { FileBatchResult, WorkerTotals } from './file-task.ts';
+import { PackBuffers } from './pack-buffers.ts';
+import { GivenUp, PackWriter } from './pack-writer.ts';
 import { PagedCutter } from './paged-cutter.ts';
 import { readFileBatch, readFileTask } from './source-file.ts';
 import { encodeThreadFault } from './thread-fault.ts';
 
-export const CHUNKER_WINDOW_BYTES = 4 * 1024 * 1024;
 /** Where the index must be asked: one question for what stands in the window, and a thread does nothing else until it is answered. */
 const ASKED_WINDOW_BYTES = 16 * 1024 * 1024;
-
-export type BackupThreadSpec = {
-  readonly packs: PackWriterSpec;
-  readonly idKey: Uint8Array;
-  readonly chunker: ChunkerParameters;
-  readonly paged: PagedChunking;
-  readonly buffers: PackBuffersSpec;
-  readonly tables: ChunkTables;
-  /** Where this thread asks for chunks; undefined when `tables` say all. */
-  readonly question: QuestionMemory | undefined;
-};
 
 type WaitingBatch = {
   readonly job: number;
@@ -39,30 +27,6 @@ type WaitingBatch = {
   /** Of these, questions without an answer. */
   readonly open: Set<number>;
 };
-
-export type BackupRequest =
-  | { readonly kind: 'files'; readonly job: number; readonly tasks: readonly FileTask[] }
-  | { readonly kind: 'batch'; readonly job: number; readonly batch: FileBatch }
-  /** Chunks of a stream, cut by the main thread: end offsets in `bytes`. */
-  | { readonly kind: 'chunks'; readonly job: number; readonly bytes: Uint8Array; readonly ends: Uint32Array }
-  /** The session's table was full: its content is in `known` now. Answered when the old tables are not used any more. */
-  | { readonly kind: 'tables'; readonly tables: ChunkTables }
-  /** A question of this thread has its answer. */
-  | { readonly kind: 'answered'; readonly question: number }
-  /** No answer will come: what waits for one is rejected. */
-  | { readonly kind: 'given-up' }
-  /** Close what is open, hand it over, and end. */
-  | { readonly kind: 'finish' };
-
-export type BackupAnswer =
-  | { readonly kind: 'files'; readonly job: number; readonly results: readonly FileTaskResult[] }
-  | { readonly kind: 'batch'; readonly job: number; readonly result: FileBatchResult }
-  | { readonly kind: 'chunks'; readonly job: number; readonly references: Uint8Array }
-  | { readonly kind: 'pack'; readonly pack: FinishedPack }
-  | { readonly kind: 'tables' }
-  /** An answer is wanted to so many ids in the memory of this question; with `isAwaited` it is to be told. */
-  | { readonly kind: 'ask'; readonly question: number; readonly count: number; readonly isAwaited: boolean }
-  | { readonly kind: 'finished'; readonly totals: WorkerTotals };
 
 async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
   const send = (answer: BackupAnswer): void => port.postMessage(answer);
