@@ -52,12 +52,30 @@ describe('what Node compiled', () => {
 });
 
 describe('how memory is given out', () => {
-  test('is for a long life when the verb is "serve", wherever options stand, and for a short one otherwise', () => {
+  test('is for a long life when the verb is one that runs on, wherever options stand, and for a short one otherwise', () => {
     writeFileSync(join(place, 'bin/node'), '#!/bin/sh\necho "$*"\n');
     const flags = (...args: string[]): string => execFileSync(join(place, 'bin/holdfast'), args, { encoding: 'utf8' });
-    for (const args of [['serve'], ['--json', 'serve'], ['--json', '--no-progress', 'serve', '--home', '/x']])
+    for (const args of [
+      ['serve'],
+      ['--json', 'serve'],
+      ['--json', '--no-progress', 'serve', '--home', '/x'],
+      ['site', 'run'],
+      ['--json', 'site', 'run', '--config', '/x'],
+      ['replica', 'run'],
+      ['pg', 'capture', '--repo', '/x'],
+    ])
       expect(flags(...args), args.join(' ')).toContain('--initial-old-space-size=128 ');
-    for (const args of [[], ['backup', 'serve'], ['--json'], ['help', 'serve']])
+    for (const args of [
+      [],
+      ['backup', 'serve'],
+      ['--json'],
+      ['help', 'serve'],
+      ['help', 'site', 'run'],
+      ['site', 'adopt'],
+      ['site', '--config', '/x', 'adopt'],
+      ['replica', 'status'],
+      ['pg', 'restore'],
+    ])
       expect(flags(...args), args.join(' ')).not.toContain('--initial-old-space-size=128 ');
   });
 
