@@ -108,7 +108,7 @@ export class LogShipper {
     for (let n = 0; n < ranges; n += DELETES_PARALLEL) {
       const some = Array.from({ length: Math.min(DELETES_PARALLEL, ranges - n) }, (_, i) => rangeKey(this.#prefix, start, n + i));
       // From the last on: a reader that asks for the first one meanwhile must not take the rest for all there is.
-      const deleted = await Promise.allSettled(some.map((key) => repository.store.delete(key)));
+      const deleted = await Promise.allSettled(some.map((key) => repository.store.delete(key, { kind: 'object' })));
       if (deleted.some(({ status }) => status === 'rejected')) return;
     }
   }

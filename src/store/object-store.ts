@@ -49,6 +49,11 @@ export type StoreKey = string;
 
 export type CallOptions = { readonly signal?: AbortSignal };
 
+export type DeleteOptions = CallOptions & {
+  /** What it is, where the caller knows: saves the S3 driver a request. */
+  readonly kind?: KeyKind;
+};
+
 export type PutOptions = CallOptions & {
   /** SHA-256 of the bytes (32 bytes), when the caller has it already: saves the S3 driver 0.5 CPU seconds a GiB. */
   readonly sha256?: Uint8Array;
@@ -85,7 +90,7 @@ export interface ObjectStore {
   size(key: StoreKey, options?: CallOptions): Promise<number | undefined>;
 
   /** Deletes an object or a register. Deleting what is not there succeeds. */
-  delete(key: StoreKey, options?: CallOptions): Promise<void>;
+  delete(key: StoreKey, options?: DeleteOptions): Promise<void>;
 
   /** Objects (not registers) whose key starts with `prefix`, in no promised order, a page (at most 1,000) at a time. */
   list(prefix: StoreKey, options?: CallOptions): AsyncIterable<readonly ListedObject[]>;

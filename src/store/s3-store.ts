@@ -11,6 +11,7 @@ import { formatLocation, type StoreLocation } from './location.ts';
 import {
   type ByteRange,
   type CallOptions,
+  type DeleteOptions,
   type ListedObject,
   OBJECT_BYTES_MAX,
   type ObjectStore,
@@ -124,11 +125,11 @@ class S3Store implements ObjectStore {
     return (await this.#bucket.get(this.#object(key), '0-0', options?.signal))?.sizeBytes;
   }
 
-  async delete(key: StoreKey, options?: CallOptions): Promise<void> {
-    // Asked first, because deleting both would leave a delete marker for what never was in a bucket with versions.
+  async delete(key: StoreKey, options?: DeleteOptions): Promise<void> {
     const register = this.#register(key);
-    const isRegister = await this.#registers.exists(register, options?.signal);
-    await this.#bucket.delete(isRegister ? register : this.#object(key), options?.signal);
+    // Asked first, because deleting both would leave a delete marker for what never was in a bucket with versions.
+    const kind = options?.kind ?? ((await this.#registers.exists(register, options?.signal)) ? 'register' : 'object');
+    await this.#bucket.delete(kind === 'register' ? register : this.#object(key), options?.signal);
   }
 
   list(prefix: StoreKey, options?: CallOptions): AsyncIterable<readonly ListedObject[]> {

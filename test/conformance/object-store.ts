@@ -137,6 +137,10 @@ function objects({ one, other }: Stores, faulty: boolean): void {
     expect(await code(one().get('objects/gone'))).toBe('STORE_NOT_FOUND');
     await one().delete('objects/gone');
     await one().delete('never/was/there');
+    await one().put('objects/known', text('known'));
+    await other().delete('objects/known', { kind: 'object' });
+    expect(await one().size('objects/known')).toBeUndefined();
+    await one().delete('objects/known', { kind: 'object' });
     await one().put('objects/gone', text('again'));
     expect(Buffer.from(await other().get('objects/gone')).toString()).toBe('again');
   });
