@@ -147,7 +147,8 @@ try {
     lease: LEASE,
     etcd: () => places.etcd,
     network: { listen: '0.0.0.0:7410', url: (of) => `http://${places.address(of)}:7410` },
-    within: (site) => places.within(site),
+    // Each is a service of its own: where the kernel gives every session the same share, both would have to share that of pgbench and this.
+    within: (site) => ['setsid', ...places.within(site)],
     location: (of) => opened.location(of),
     variables: opened.variables,
   });
