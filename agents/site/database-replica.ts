@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReplicaState } from '../../src/dr/site-control.ts';
+import type { RecentLog } from '../../src/engine/recent-log.ts';
 import { rejoinAsReplica } from '../../src/replica/rejoin.ts';
 import { ReplicaProgress } from '../../src/replica/replica-progress.ts';
 import { Replication } from '../../src/replica/replication.ts';
@@ -16,6 +17,8 @@ const RETRY_MS = 2_000;
 export type DatabaseReplicaOptions = {
   /** Opened anew after each trouble; closed by this. */
   readonly open: () => Promise<{ readonly source: OpenedRepository; readonly replica: ObjectStore }>;
+  /** What is stored of the log, for the standby here. */
+  readonly recent: RecentLog;
   readonly nowMs: () => number;
   readonly now: () => Date;
 };
@@ -56,7 +59,7 @@ export class DatabaseReplica {
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
-    const { open, nowMs, now } = this.#options;
+    const { open, recent, nowMs, now } = this.#options;
     while (!signal.aborted) {
       let places: Awaited<ReturnType<typeof open>> | undefined;
       try {
@@ -69,6 +72,7 @@ export class DatabaseReplica {
           parallel: PARALLEL,
           intervalMs: INTERVAL_MS,
           keepAll: false,
+          recent,
           signal,
           onTrouble: (fault) => {
             this.#problem = fault.message;

@@ -3,6 +3,7 @@
 
 import type { CaughtUp, StandbyState } from '../../src/dr/site-control.ts';
 import type { LogEnd } from '../../src/dr/writer-record.ts';
+import type { RecentLog } from '../../src/engine/recent-log.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import type { ServerAddress } from '../postgres/connection-string.ts';
 import { Standby } from '../standby/standby.ts';
@@ -14,6 +15,8 @@ export type DatabaseStandbyOptions = {
   readonly dataDirectory: string;
   readonly address: ServerAddress;
   readonly repository: SiteRepository;
+  /** What the replication stores of the log. */
+  readonly recent: RecentLog;
   /** What the helper is started by: "holdfast". */
   readonly program: readonly string[];
   readonly now: () => Date;

@@ -11,6 +11,7 @@ import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { EpochOfFailover } from '../../src/dr/site-control.ts';
 import type { LogEnd, Member } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
+import { RecentLog } from '../../src/engine/recent-log.ts';
 import { DAY_MS, parseDuration } from '../../src/policy/duration.ts';
 import type { Registry } from '../../src/registry/registry.ts';
 import { KeptLocks } from '../../src/replica/kept-locks.ts';
@@ -120,6 +121,7 @@ export class SiteDaemon {
     const { asset, incarnation, connection, slot = SLOT, repository: place, copyFrom, baseEvery, immutability } = database;
     const address = parseServerAddress(connection, {}, accountName());
     const repository = new SiteRepository(place, asset, openPlace);
+    const recent = new RecentLog();
     const baseEveryMs = baseEvery === undefined ? DAY_MS : parseDuration(baseEvery)!;
     const capture = { asset, site: config.site, address, slot, repository, baseEveryMs, program, threads, pair, now };
     return new SiteDatabase({
@@ -131,7 +133,9 @@ export class SiteDaemon {
       repository,
       capture: new DatabaseCapture(capture),
       replica:
-        copyFrom === undefined ? undefined : new DatabaseReplica({ open: () => openCopy(copyFrom, place), nowMs: bootMs, now }),
+        copyFrom === undefined
+          ? undefined
+          : new DatabaseReplica({ open: () => openCopy(copyFrom, place), recent, nowMs: bootMs, now }),
       locks:
         immutability === undefined
           ? undefined
@@ -141,7 +145,7 @@ export class SiteDaemon {
               nowMs: bootMs,
               now,
             }),
-      standby: new DatabaseStandby({ dataDirectory: database.dataDirectory, address, repository, program: helper, now }),
+      standby: new DatabaseStandby({ dataDirectory: database.dataDirectory, address, repository, recent, program: helper, now }),
       seals: new SealFile(join(config.state, 'seals', `${incarnation}.json`)),
       ask: async (candidate, request, signal) => (await this.#clients.get(candidate)?.promise(asset, request, { signal })) ?? false,
       now,

@@ -259,8 +259,8 @@ export class SiteDatabase {
 
   async #lookAtStored(signal: AbortSignal): Promise<void> {
     const { repository, now } = this.options;
-    this.#log = await repository.log(signal);
-    this.#base = await repository.base(signal);
+    const { log, base } = await repository.look(signal);
+    [this.#log, this.#base] = [log, base];
     this.#replicaState = await repository.replica(now(), signal);
   }
 

@@ -3,6 +3,7 @@
 
 import type { LogEnd } from '../../src/dr/writer-record.ts';
 import { type ClusterFacts, readClusterFacts } from '../../src/engine/cluster-facts.ts';
+import { KnownIndexes } from '../../src/engine/known-indexes.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
@@ -27,6 +28,7 @@ export class SiteRepository {
   readonly #place: PlaceConfig;
   readonly #asset: string;
   readonly #openPlace: OpenPlace;
+  readonly #known = new KnownIndexes();
   #opened: Repository | undefined;
   #opening: Promise<Repository> | undefined;
 
@@ -53,13 +55,19 @@ export class SiteRepository {
   /** Undefined: no log is stored. */
   async log(signal: AbortSignal): Promise<StoredLog | undefined> {
     const view = await this.#view(signal);
-    const stored = view === undefined ? undefined : storedEnd(view.epochs);
-    if (view === undefined || stored === undefined) return undefined;
-    const last = await view.last(stored.timeline, 0, stored.position);
-    return {
-      end: { timeline: stored.timeline, lsn: formatLsn(stored.position) },
-      lastTransactionAt: last === undefined || last.time <= 0 ? null : textOfMicros(last.time),
-    };
+    return view && logIn(view);
+  }
+
+  /** The newest base from which log leads on without a hole, and how far. */
+  async base(signal: AbortSignal): Promise<StoredBase | undefined> {
+    const cluster = await this.cluster(signal);
+    return cluster && baseIn(cluster);
+  }
+
+  /** Both, for who looks again and again: what was read the last time and is still listed is not read once more. */
+  async look(signal: AbortSignal): Promise<{ readonly log: StoredLog | undefined; readonly base: StoredBase | undefined }> {
+    const cluster = await readClusterFacts(await this.open(), this.#asset, signal, this.#known);
+    return { log: cluster && (await logIn(cluster.view)), base: cluster && (await baseIn(cluster)) };
   }
 
   /** Where the log that follows without a hole from a place ends: the place itself when nothing follows. */
@@ -71,16 +79,6 @@ export class SiteRepository {
   /** Of this database, as they are stored. */
   async history(timeline: number, signal: AbortSignal): Promise<LogView['histories'][number] | undefined> {
     return (await this.#view(signal))?.histories.find((one) => one.timeline === timeline);
-  }
-
-  /** The newest base from which log leads on without a hole, and how far. */
-  async base(signal: AbortSignal): Promise<StoredBase | undefined> {
-    const cluster = await readClusterFacts(await this.open(), this.#asset, signal);
-    if (cluster === undefined) return undefined;
-    const last = (await recoveryWindow(cluster.facts, cluster.view.timeline)).at(-1);
-    const snapshot = cluster.snapshots.get(last?.bases.at(-1) ?? '');
-    if (last === undefined || snapshot === undefined) return undefined;
-    return { snapshot: snapshot.id, at: snapshot.endedAt, to: { timeline: last.timeline, lsn: formatLsn(last.to.position) } };
   }
 
   /** Undefined: it is its own, and was always. */
@@ -109,4 +107,21 @@ export class SiteRepository {
     const repository = await this.open();
     return LogView.open(repository, repository.keyring.assetId(this.#asset), undefined, { signal });
   }
+}
+
+async function logIn(view: LogView): Promise<StoredLog | undefined> {
+  const stored = storedEnd(view.epochs);
+  if (stored === undefined) return undefined;
+  const last = await view.last(stored.timeline, 0, stored.position);
+  return {
+    end: { timeline: stored.timeline, lsn: formatLsn(stored.position) },
+    lastTransactionAt: last === undefined || last.time <= 0 ? null : textOfMicros(last.time),
+  };
+}
+
+async function baseIn({ facts, view, snapshots }: ClusterFacts): Promise<StoredBase | undefined> {
+  const last = (await recoveryWindow(facts, view.timeline)).at(-1);
+  const snapshot = snapshots.get(last?.bases.at(-1) ?? '');
+  if (last === undefined || snapshot === undefined) return undefined;
+  return { snapshot: snapshot.id, at: snapshot.endedAt, to: { timeline: last.timeline, lsn: formatLsn(last.to.position) } };
 }

@@ -3,6 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { incarnationOf } from '../../src/engine/cluster-facts.ts';
+import type { KnownIndexes } from '../../src/engine/known-indexes.ts';
+import type { LookOptions } from '../../src/engine/log-tail.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { type KnownGap, pathTo, wayFrom } from '../../src/engine/recovery-plan.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
@@ -97,26 +99,28 @@ export type MeasuredStandby = {
   readonly now: Date;
   readonly stillSeconds: number;
   readonly trouble?: Fault;
+  /** Of the looks before. */
+  readonly known?: KnownIndexes;
 };
 
 /** How it is now, for whoever may read its repository and ask its server. */
 export async function measureStandby(
-  { repository, facts, address, now, stillSeconds, trouble }: MeasuredStandby,
+  { repository, facts, address, now, stillSeconds, trouble, known }: MeasuredStandby,
   limits: StandbyLimits,
   signal: AbortSignal,
 ): Promise<StandbyHealth> {
   const server = await measureServer(address, signal);
   const replayed = typeof server === 'string' ? undefined : server.replayed;
   const [log, replicaAgeSeconds] = await Promise.all([
-    measureLog(() => logOf(repository, facts, signal), facts.timeline, replayed),
+    measureLog(() => logOf(repository, facts, { signal, ...(known !== undefined && { known }) }), facts.timeline, replayed),
     measureReplica(repository, now, signal).catch(() => undefined),
   ]);
   return judgeStandby({ facts, server, log, replicaAgeSeconds, stillSeconds, trouble }, limits);
 }
 
 /** LOG_GAP when the asset has no log at all. */
-export async function logOf(repository: LogRepository, { asset, systemId }: StandbyFacts, signal: AbortSignal): Promise<LogView> {
-  const view = await LogView.open(repository, repository.keyring.assetId(asset), incarnationOf(systemId), { signal });
+export async function logOf(repository: LogRepository, { asset, systemId }: StandbyFacts, options: LookOptions): Promise<LogView> {
+  const view = await LogView.open(repository, repository.keyring.assetId(asset), incarnationOf(systemId), options);
   if (view === undefined) throw new Fault('LOG_GAP', `The repository holds no log of "${asset}"`);
   return view;
 }

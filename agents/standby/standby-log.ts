@@ -8,6 +8,7 @@ import { Fault, isFault } from '../../src/base/faults.ts';
 import { incarnationOf } from '../../src/engine/cluster-facts.ts';
 import { LogFollower } from '../../src/engine/log-follower.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
+import type { RecentLog } from '../../src/engine/recent-log.ts';
 import { type Leg, pathTo } from '../../src/engine/recovery-plan.ts';
 import { formatLsn, parseSegmentName } from '../../src/model/lsn.ts';
 import type { LogRepository } from '../postgres/capture-options.ts';
@@ -18,9 +19,13 @@ import type { StandbyFacts } from './standby-directory.ts';
 import type { LogTail } from './wal-sender.ts';
 
 const RETRY_MS = 500;
+/** Between two looks at what is stored; and where this process tells what it stores, for what somebody else has stored. */
+const LOOK_MS = 250;
+const TOLD_LOOK_MS = 500;
 
 export type StandbyLogOptions = {
   readonly repository: LogRepository;
+  readonly recent: RecentLog;
   /** As they are now. */
   readonly facts: () => StandbyFacts;
   readonly onTrouble: (error: unknown) => void;
@@ -44,7 +49,7 @@ export class StandbyLog implements LogSource {
   /** LOG_GAP when the asset has no log at all. */
   view(): Promise<LogView> {
     const { repository, facts, signal } = this.#options;
-    return logOf(repository, facts(), signal);
+    return logOf(repository, facts(), { signal });
   }
 
   async fetch(name: string): Promise<LogFile> {
@@ -71,16 +76,25 @@ export class StandbyLog implements LogSource {
   }
 
   tail(position: number): LogTail {
-    const { repository, facts, signal } = this.#options;
+    const { repository, recent, facts, signal } = this.#options;
     const { timeline, systemId } = facts();
     const incarnation = incarnationOf(systemId);
     const nowMs = (): number => performance.now();
-    const follower = new LogFollower({ repository, assetId: this.#assetId, incarnation, timeline, position, nowMs });
+    let seen = recent.count;
+    const follower = new LogFollower({ repository, recent, assetId: this.#assetId, incarnation, timeline, position, nowMs });
     return {
       get position() {
         return follower.position;
       },
-      next: () => follower.next({ signal }),
+      next: () => {
+        seen = recent.count;
+        return follower.next({ signal });
+      },
+      more: () => {
+        const before = seen;
+        seen = recent.count;
+        return recent.more(before, seen === 0 ? LOOK_MS : TOLD_LOOK_MS);
+      },
     };
   }
 

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import type { LogEnd } from '../../src/dr/writer-record.ts';
+import { KnownIndexes } from '../../src/engine/known-indexes.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
+import { RecentLog } from '../../src/engine/recent-log.ts';
 import { pathTo, wayFrom } from '../../src/engine/recovery-plan.ts';
 import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
 import type { LogRepository } from '../postgres/capture-options.ts';
@@ -37,6 +39,8 @@ const POLL_MS = 50;
 export type StandbyOptions = {
   /** Of its own site: the replica. */
   readonly repository: LogRepository;
+  /** What this process stores of the log there. */
+  readonly recent?: RecentLog;
   /** Absolute; made by `makeStandby`. */
   readonly dataDirectory: string;
   /** Of its server. */
@@ -61,6 +65,7 @@ export class Standby {
   readonly #options: StandbyOptions;
   readonly #end = new AbortController();
   readonly #log: StandbyLog;
+  readonly #known = new KnownIndexes();
   #facts: StandbyFacts;
   #files: LogServer | undefined;
   #sender: WalSender | undefined;
@@ -69,8 +74,8 @@ export class Standby {
   private constructor(options: StandbyOptions, facts: StandbyFacts) {
     this.#options = options;
     this.#facts = facts;
-    const { repository, onTrouble } = options;
-    this.#log = new StandbyLog({ repository, facts: () => this.#facts, onTrouble, signal: this.#end.signal });
+    const { repository, recent = new RecentLog(), onTrouble } = options;
+    this.#log = new StandbyLog({ repository, recent, facts: () => this.#facts, onTrouble, signal: this.#end.signal });
   }
 
   /** Hands out log from now on. STANDBY_NONE when the directory is none. */
@@ -118,6 +123,7 @@ export class Standby {
       address,
       now: now(),
       stillSeconds,
+      known: this.#known,
       ...(trouble === undefined ? {} : { trouble }),
     };
     const health = await measureStandby(measured, limits, signal);

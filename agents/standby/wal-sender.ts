@@ -6,7 +6,6 @@
 import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isFault } from '../../src/base/faults.ts';
 import { parseLsn, pgMicros } from '../../src/model/lsn.ts';
 import type { FileOwner } from '../postgres/log-server.ts';
@@ -18,7 +17,6 @@ const PROTOCOL = 196_608;
 const START_BYTES_MAX = 10_000;
 const MESSAGE_BYTES_MAX = 1024 * 1024;
 const PIECE_BYTES = 128 * 1024;
-const LOOK_MS = 250;
 const KEEPALIVE_MS = 1_000;
 const TEXT_OID = 25;
 const INT8_OID = 20;
@@ -27,6 +25,8 @@ const INT8_OID = 20;
 export interface LogTail {
   readonly position: number;
   next(): Promise<{ readonly from: number; readonly bytes: Uint8Array } | undefined>;
+  /** Until it is time to ask again. */
+  more(): Promise<void>;
 }
 
 export type SentLog = {
@@ -150,7 +150,7 @@ export class WalSender {
         onTrouble(error);
       }
       if (piece !== undefined) await this.#send(piece, socket);
-      else await Promise.race([sleep(LOOK_MS), listening.catch(() => {})]);
+      else await Promise.race([tail.more(), listening.catch(() => {})]);
       if (performance.now() - saidAt < KEEPALIVE_MS) continue;
       saidAt = performance.now();
       socket.write(message('d', Buffer.from('k'), int64(Math.min(tail.position, until)), clock(now()), Buffer.from([0])));

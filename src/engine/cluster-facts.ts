@@ -6,6 +6,7 @@ import { mustParseLsn } from '../model/lsn.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
+import type { KnownIndexes } from './known-indexes.ts';
 import { LogView } from './log-view.ts';
 import type { RecoveryBase, RecoveryFacts } from './recovery-plan.ts';
 
@@ -46,8 +47,9 @@ export async function readClusterFacts(
   repository: Repository,
   asset: string,
   signal?: AbortSignal,
+  known?: KnownIndexes,
 ): Promise<ClusterFacts | undefined> {
-  const options = signal === undefined ? {} : { signal };
+  const options = { ...(signal !== undefined && { signal }), ...(known !== undefined && { known }) };
   const assetId = repository.keyring.assetId(asset);
   const view = await LogView.open(repository, assetId, undefined, options);
   if (view === undefined) return undefined;

@@ -7,16 +7,28 @@ import { LOG_SECTION_BYTES } from '../format/log-object.ts';
 import { unhex } from '../repository/layout.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { LogCatalogueKeeper } from './log-catalogue.ts';
-import { type EpochKeys, epochPrefix, rangeKey, readLogObject, sectionKey } from './log-objects.ts';
+import {
+  type EpochKeys,
+  epochPrefix,
+  type OpenedLogObject,
+  openLogObject,
+  rangeKey,
+  readLogObject,
+  sectionKey,
+} from './log-objects.ts';
 import type { ReadingRepository } from './log-tail.ts';
 import { LogView } from './log-view.ts';
+import type { RecentLog } from './recent-log.ts';
 
 /** How often the catalogue is asked while nothing comes, and how often everything is looked at. */
 const CATALOGUE_MS = 1_000;
 const VIEW_MS = 10_000;
+/** Where this process tells what it stores: how often the store is asked for what somebody else may have stored. */
+const ASK_MS = 500;
 
 export type LogFollowerOptions = {
   readonly repository: ReadingRepository;
+  readonly recent: RecentLog;
   readonly assetId: Uint8Array;
   readonly incarnation: string;
   readonly timeline: number;
@@ -37,6 +49,9 @@ export class LogFollower {
   #cursor: Cursor | undefined;
   #epochs = '';
   #askedAtMs = Number.NEGATIVE_INFINITY;
+  /** When the store had no more, if it was the last to be asked, and what had been told by then. */
+  #emptyAtMs = Number.NEGATIVE_INFINITY;
+  #told = 0;
   #viewedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LogFollowerOptions) {
@@ -112,6 +127,7 @@ export class LogFollower {
     try {
       // Its ranges held all of it.
       if (this.#position === cursor.section + LOG_SECTION_BYTES) nextSection();
+      if (!this.#mayHaveMore(rangeKey(cursor.prefix, cursor.section, cursor.range))) return undefined;
       for (;;) {
         const range = await this.#read(rangeKey(cursor.prefix, cursor.section, cursor.range), options);
         if (range !== undefined) cursor.range++;
@@ -119,6 +135,7 @@ export class LogFollower {
         if (range?.bytes.length === 0) continue;
         const found = range ?? (await this.#read(sectionKey(cursor.prefix, cursor.section), options));
         if (found !== undefined && range === undefined) nextSection();
+        if (found === undefined) this.#emptyAtMs = this.#options.nowMs();
         return found;
       }
     } catch (error) {
@@ -128,15 +145,27 @@ export class LogFollower {
     }
   }
 
+  #mayHaveMore(key: string): boolean {
+    const { recent, nowMs } = this.#options;
+    const isNew = recent.count === 0 || recent.count !== this.#told || recent.get(key) !== undefined;
+    this.#told = recent.count;
+    return isNew || nowMs() - this.#emptyAtMs >= ASK_MS;
+  }
+
   /** What it holds behind our position. */
   async #read(key: string, options?: CallOptions): Promise<FollowedLog | undefined> {
-    let object: Awaited<ReturnType<typeof readLogObject>>;
+    const { repository, recent } = this.#options;
+    const keys = this.#cursor!.keys;
+    const kept = recent.get(key);
+    let object: OpenedLogObject;
     try {
-      object = await readLogObject(this.#options.repository, this.#cursor!.keys, key, options);
+      object =
+        kept === undefined ? await readLogObject(repository, keys, key, options) : openLogObject(repository, keys, key, kept);
     } catch (error) {
       if (isFault(error, 'STORE_NOT_FOUND')) return undefined;
       throw error;
     }
+    if (kept === undefined) this.#emptyAtMs = Number.NEGATIVE_INFINITY;
     const { index, bytes } = object;
     if (index.from > this.#position || index.to < this.#position)
       throw new Fault('LOG_GAP', `The log object ${key} begins at ${index.from}, and ${this.#position} was to follow`);

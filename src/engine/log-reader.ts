@@ -13,7 +13,7 @@ import { unhex } from '../repository/layout.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { type ListedEpoch, listEpoch } from './log-listing.ts';
 import { type EpochKeys, epochPrefix, rangeKey, readLogIndex, readLogObject, sectionKey, sectionOf } from './log-objects.ts';
-import { type LogPiece, type LostPiece, type ReadingRepository, readTail } from './log-tail.ts';
+import { type LogPiece, type LookOptions, type LostPiece, type ReadingRepository, readTail } from './log-tail.ts';
 
 const ATTEMPTS_MAX = 20;
 const SIZES_IN_FLIGHT_MAX = 16;
@@ -67,7 +67,7 @@ export class EpochReader {
     repository: ReadingRepository,
     assetId: Uint8Array,
     epoch: LogEpoch,
-    options?: CallOptions,
+    options?: LookOptions,
   ): Promise<EpochReader> {
     const prefix = epochPrefix(assetId, epoch);
     const metadata = repository.keys.metadataKey(unhex(epoch.epoch), assetId);
@@ -83,7 +83,7 @@ export class EpochReader {
       const section = first + sections * LOG_SECTION_BYTES;
       const begin = Math.max(firstOf(epoch), section);
       const count = await countRanges(listed, section, (n) => has(rangeKey(prefix, section, n)));
-      const tail = await readTail({ repository, keys, prefix, section, begin, count }, options);
+      const tail = await readTail({ repository, keys, prefix, section, begin, count, listed: listed.ranges }, options);
       // Sealed meanwhile: what was seen of its ranges may not be all.
       if (tail === undefined || (await has(keyOf(sections)))) continue;
       const lost = [

@@ -12,7 +12,7 @@ import type { LogMark } from '../model/log-mark.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { LogCatalogueKeeper } from './log-catalogue.ts';
 import { EpochReader, type ObjectRun } from './log-reader.ts';
-import type { LostPiece, ReadingRepository } from './log-tail.ts';
+import type { LookOptions, LostPiece, ReadingRepository } from './log-tail.ts';
 import type { KnownGap, Lineage, LogStretch } from './recovery-plan.ts';
 import type { MarkIndex } from './way-marks.ts';
 
@@ -55,7 +55,7 @@ export class LogView implements MarkIndex {
     repository: ReadingRepository,
     assetId: Uint8Array,
     incarnation?: string,
-    options?: CallOptions,
+    options?: LookOptions,
   ): Promise<LogView | undefined> {
     const keeper = new LogCatalogueKeeper(repository, assetId);
     for (let look = 0; look < LOOKS_MAX; look++) {
@@ -224,7 +224,7 @@ async function openEpoch(
   repository: ReadingRepository,
   assetId: Uint8Array,
   record: LogEpoch,
-  options?: CallOptions,
+  options?: LookOptions,
 ): Promise<OpenEpoch> {
   const reader = await EpochReader.open(repository, assetId, record, options);
   const lost = [...reader.lost];

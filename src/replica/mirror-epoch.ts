@@ -8,6 +8,7 @@ import { isFault } from '../base/faults.ts';
 import { listEpoch } from '../engine/log-listing.ts';
 import { epochPrefix, RANGES_UNTIL_WHOLE, rangeKey, sectionKey, sectionOf } from '../engine/log-objects.ts';
 import { countWhile } from '../engine/log-reader.ts';
+import type { RecentLog } from '../engine/recent-log.ts';
 import type { LogEpoch } from '../format/log-catalogue.ts';
 import { LOG_SECTION_BYTES, type LogObjectKind } from '../format/log-object.ts';
 import type { LogRemaker } from './log-remaker.ts';
@@ -15,16 +16,17 @@ import { type Mirror, readProven } from './mirror-object.ts';
 
 /** Sections on their way from the source while one is stored. */
 const SECTIONS_AHEAD = 3;
-/** Ranges asked for at a time, where there were as many before: one for each way there and back would be slower than a busy server writes. */
+/** Ranges asked for at a time, where as many came before: one for each way there and back would be slower than a busy server writes. */
 const RANGES_AHEAD_MAX = 8;
 const DELETES_PARALLEL = 8;
 
-type EpochMirrorParts = { readonly mirror: Mirror; readonly remaker: LogRemaker };
+type EpochMirrorParts = { readonly mirror: Mirror; readonly remaker: LogRemaker; readonly recent: RecentLog };
 type Read = Uint8Array | 'damaged' | undefined;
 
 export class EpochMirror {
   readonly #mirror: Mirror;
   readonly #remaker: LogRemaker;
+  readonly #recent: RecentLog;
   readonly #assetId: Uint8Array;
   readonly #epoch: string;
   readonly #prefix: string;
@@ -34,6 +36,8 @@ export class EpochMirror {
   #ranges: number;
   /** Lost objects by the last part of their names, as the catalogue tells. */
   #lost: ReadonlySet<string> = new Set();
+  /** Ranges that the last look found. */
+  #expected = 1;
   /** A range that came when its section was finished. */
   #unstored: { readonly key: string; readonly bytes: Read } | undefined;
   #mayHaveHoles = true;
@@ -44,7 +48,7 @@ export class EpochMirror {
   bytesBehind = 0;
 
   private constructor(
-    { mirror, remaker }: EpochMirrorParts,
+    { mirror, remaker, recent }: EpochMirrorParts,
     assetId: Uint8Array,
     epoch: LogEpoch,
     section: number,
@@ -52,6 +56,7 @@ export class EpochMirror {
   ) {
     this.#mirror = mirror;
     this.#remaker = remaker;
+    this.#recent = recent;
     this.#assetId = assetId;
     this.#epoch = epoch.epoch;
     this.#prefix = epochPrefix(assetId, epoch);
@@ -81,8 +86,9 @@ export class EpochMirror {
     // What came while sections were copied was there before only if it is in the section behind them: one more look will do, however busy it is.
     for (let copied = 0, looksAgain = true; ; ) {
       // In this order: a range that is gone is in a section that was stored before.
-      copied += await this.#pullRanges();
-      const sections = await this.#pullSections();
+      const ranges = await this.#pullRanges();
+      copied += ranges ?? 0;
+      const sections = ranges === undefined ? await this.#pullSections() : 0;
       copied += sections;
       if (sections > 0 ? looksAgain : await this.#passHole()) {
         looksAgain = sections === 0;
@@ -93,26 +99,35 @@ export class EpochMirror {
     }
   }
 
-  /** None when their section is stored: they come with it. */
-  async #pullRanges(): Promise<number> {
+  /** Undefined when their section was stored by then: they come with it. */
+  async #pullRanges(): Promise<number | undefined> {
     const { source, signal } = this.#mirror;
     const finished = source.size(sectionKey(this.#prefix, this.#section), { signal });
     finished.catch(() => {});
-    if (this.#ranges === 0 && (await finished) !== undefined) return 0;
-    const ahead = new RangesAhead(this.#prefix, this.#section, this.#ranges, (key, isRepeating) =>
+    if (this.#ranges === 0 && (await finished) !== undefined) return undefined;
+    const ahead = this.#rangesAhead((key, isRepeating) =>
       isRepeating ? () => this.#remakeOrRead('range', key) : this.#readAhead(key),
     );
     for (let copied = 0; ; copied++) {
       const { key, bytes } = await ahead.next();
       if (copied === 0 && (await finished) !== undefined) {
         this.#unstored = { key, bytes };
-        return 0;
+        return undefined;
       }
-      // What was asked for behind it may have come since: it is asked for again.
-      if (bytes === undefined && !this.#lost.has(nameOf(key))) return copied;
-      if (bytes instanceof Uint8Array) await this.#store(key, bytes);
+      if (bytes === undefined && !this.#lost.has(nameOf(key))) {
+        this.#expected = Math.max(1, copied);
+        return copied;
+      }
+      if (bytes instanceof Uint8Array) {
+        await this.#store(key, bytes);
+        this.#recent.keep(key, bytes);
+      }
       this.#ranges++;
     }
+  }
+
+  #rangesAhead(ask: (key: string, isRepeating: boolean) => () => Promise<Read>): RangesAhead {
+    return new RangesAhead(this.#prefix, { section: this.#section, first: this.#ranges, expected: this.#expected }, ask);
   }
 
   async #pullSections(): Promise<number> {
@@ -131,6 +146,7 @@ export class EpochMirror {
       const bytes = await ahead.shift()!();
       if (bytes instanceof Uint8Array) {
         await this.#store(keyOf(n), bytes);
+        this.#recent.tell();
         await this.#deleting;
         this.#doomed.push({ section: this.#section, ranges: this.#ranges });
         this.#deleteDoomed();
@@ -177,7 +193,7 @@ export class EpochMirror {
   async #restOfRanges(): Promise<Map<string, Uint8Array>> {
     const rest = new Map<string, Uint8Array>();
     const none = new Uint8Array();
-    const ahead = new RangesAhead(this.#prefix, this.#section, this.#ranges, (key, isRepeating) => {
+    const ahead = this.#rangesAhead((key, isRepeating) => {
       if (isRepeating) return async () => none;
       const { key: name, bytes } = this.#unstored ?? {};
       return name === key && bytes instanceof Uint8Array ? async () => bytes : this.#readAhead(key);
@@ -192,7 +208,7 @@ export class EpochMirror {
   async #readHere(key: string): Promise<Uint8Array | undefined> {
     const { replica, signal } = this.#mirror;
     try {
-      return await replica.get(key, undefined, { signal });
+      return this.#recent.get(key) ?? (await replica.get(key, undefined, { signal }));
     } catch (error) {
       if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
       return undefined;
@@ -240,31 +256,45 @@ export class EpochMirror {
     const { replica, signal } = this.#mirror;
     for (let end = count; end > 0; end -= DELETES_PARALLEL) {
       const numbers = Array.from({ length: Math.min(DELETES_PARALLEL, end) }, (_, i) => end - 1 - i);
-      await forEachBounded(numbers, DELETES_PARALLEL, (n) => replica.delete(rangeKey(this.#prefix, section, n), { signal }));
+      await forEachBounded(numbers, DELETES_PARALLEL, (n) =>
+        replica.delete(rangeKey(this.#prefix, section, n), { signal, kind: 'object' }),
+      );
     }
   }
 }
 
-/** Ranges one after the other, more and more of them asked for at a time. */
+type WantedRanges = { readonly section: number; readonly first: number; readonly expected: number };
+
+/** Ranges one after the other: as many asked for at once as are expected and one more, which tells that there are no more; when all of them were
+ *  there two, then four. A question for what is not there costs a store as much as another one. */
 class RangesAhead {
   readonly #keyOf: (number: number) => string;
   readonly #ask: (key: string, isRepeating: boolean) => () => Promise<Read>;
   readonly #asked: { readonly key: string; readonly read: () => Promise<Read> }[] = [];
   #next: number;
-  #depth = 1;
+  readonly #expected: number;
+  #more = 1;
 
-  constructor(prefix: string, section: number, first: number, ask: (key: string, isRepeating: boolean) => () => Promise<Read>) {
+  constructor(
+    prefix: string,
+    { section, first, expected }: WantedRanges,
+    ask: (key: string, isRepeating: boolean) => () => Promise<Read>,
+  ) {
     this.#keyOf = (number) => rangeKey(prefix, section, number);
     this.#ask = ask;
     this.#next = first;
+    this.#expected = Math.min(expected, RANGES_AHEAD_MAX - 1);
   }
 
   async next(): Promise<{ readonly key: string; readonly bytes: Read }> {
-    for (; this.#asked.length < this.#depth; this.#next++) {
-      const key = this.#keyOf(this.#next);
-      this.#asked.push({ key, read: this.#ask(key, this.#next % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1) });
+    if (this.#asked.length === 0) {
+      const count = this.#more === 1 ? this.#expected + 1 : this.#more;
+      for (let n = 0; n < count; n++, this.#next++) {
+        const key = this.#keyOf(this.#next);
+        this.#asked.push({ key, read: this.#ask(key, this.#next % RANGES_UNTIL_WHOLE === RANGES_UNTIL_WHOLE - 1) });
+      }
+      this.#more = Math.min(this.#more * 2, RANGES_AHEAD_MAX);
     }
-    this.#depth = Math.min(this.#depth * 2, RANGES_AHEAD_MAX);
     const { key, read } = this.#asked.shift()!;
     return { key, bytes: await read() };
   }

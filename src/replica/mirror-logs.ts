@@ -4,6 +4,7 @@
 import { forEachBounded } from '../base/bounded.ts';
 import { listEpoch } from '../engine/log-listing.ts';
 import { epochPrefix } from '../engine/log-objects.ts';
+import type { RecentLog } from '../engine/recent-log.ts';
 import { decodeLogCatalogue, EMPTY_LOG_CATALOGUE, type LogCatalogue, type LogEpoch } from '../format/log-catalogue.ts';
 import { LOG_SECTION_BYTES } from '../format/log-object.ts';
 import { bytesEqual } from '../model/reference.ts';
@@ -28,6 +29,7 @@ export type LogMirrorParts = {
   readonly codec: RegisterCodec;
   readonly sessionKeys: SessionKeyMirror;
   readonly remaker: LogRemaker;
+  readonly recent: RecentLog;
   /** Nothing is ever deleted at the replica. */
   readonly keepAll: boolean;
   /** Goes forward only, milliseconds. */
@@ -37,7 +39,9 @@ export type LogMirrorParts = {
 export class LogMirror {
   readonly #parts: LogMirrorParts;
   readonly #assets = new Map<string, Map<string, Held>>();
-  /** Values of catalogues by asset, of which everything that they let go is gone here, too. */
+  /** Values of catalogues by asset as they are here. */
+  readonly #catalogues = new Map<string, Uint8Array>();
+  /** Those of which everything that they let go is gone here, too. */
   readonly #swept = new Map<string, Uint8Array>();
 
   constructor(parts: LogMirrorParts) {
@@ -141,8 +145,10 @@ export class LogMirror {
     if (register === undefined) return { catalogue: EMPTY_LOG_CATALOGUE, bytes: undefined };
     const catalogue = decodeLogCatalogue(codec.decode(key, register.bytes));
     await sessionKeys.copy(catalogue.epochs.map(({ epoch }) => epoch));
+    const known = this.#catalogues.get(assetId);
+    if (known !== undefined && bytesEqual(known, register.bytes)) return { catalogue, bytes: known };
     await putRegister(replica, key, register.bytes, await replica.read(key, { signal }), { signal });
-    const swept = this.#swept.get(assetId);
-    return { catalogue, bytes: swept !== undefined && bytesEqual(swept, register.bytes) ? swept : register.bytes };
+    this.#catalogues.set(assetId, register.bytes);
+    return { catalogue, bytes: register.bytes };
   }
 }

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../base/faults.ts';
+import { RecentLog } from '../engine/recent-log.ts';
 import { bytesEqual } from '../model/reference.ts';
 import { REPOSITORY_OBJECT } from '../repository/layout.ts';
 import { readLeftStates } from '../repository/left-states.ts';
@@ -38,6 +39,8 @@ export type ReplicationOptions = {
   readonly keepAll: boolean;
   readonly signal: AbortSignal;
   readonly onTrouble: (fault: Fault) => void;
+  /** What is stored of logs, for who follows them here. */
+  readonly recent?: RecentLog;
   /** Goes forward only, milliseconds. */
   readonly nowMs: () => number;
   readonly now: () => Date;
@@ -73,7 +76,7 @@ export class Replication {
 
   /** Takes the replica over from another replication, if there is one. REPLICA_FOREIGN, REPLICA_DIVERGED. */
   static async open(options: ReplicationOptions): Promise<Replication> {
-    const { source, replica, progress, parallel, signal, nowMs, now } = options;
+    const { source, replica, progress, parallel, signal, nowMs, now, recent = new RecentLog() } = options;
     await replica.probe({ signal });
     await mustBeCopyOf(source, replica, signal);
     const codec = registerCodec(source.keyring, randomBytes);
@@ -85,7 +88,8 @@ export class Replication {
     const sessionKeys = new SessionKeyMirror(mirror, source.keyring.pairIds);
     const { keyring } = source;
     const heads = await HeadMirror.open({ mirror, codec, keyring, sessionKeys, claim, parallel, nowMs, now });
-    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll, nowMs, remaker: new LogRemaker(mirror, source) });
+    const remaker = new LogRemaker(mirror, source);
+    const logs = new LogMirror({ mirror, codec, sessionKeys, keepAll, nowMs, remaker, recent });
     progress.isWhole = claim.state !== 'seeding';
     return new Replication({ ...options, keepAll }, { mirror, claim, heads, logs, sessionKeys });
   }

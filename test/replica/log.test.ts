@@ -68,6 +68,29 @@ async function expectLog(directory: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
+type Reads = { bytes: number; misses: number };
+
+/** What of logs is read there, and how often what is not there. */
+function readsCounted(store: ObjectStore, reads: Reads): ObjectStore {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const member = Reflect.get(target, name, target) as unknown;
+      if (name !== 'get') return typeof member === 'function' ? member.bind(target) : member;
+      return (async (key, range, options) => {
+        const isLog = key.startsWith('log/');
+        try {
+          const read = await target.get(key, range, options);
+          if (isLog) reads.bytes += read.length;
+          return read;
+        } catch (error) {
+          if (isLog) reads.misses++;
+          throw error;
+        }
+      }) satisfies ObjectStore['get'];
+    },
+  });
+}
+
 async function sample(): Promise<{ readonly directory: string; readonly repository: Repository }> {
   const directory = scratchDirectory();
   const repository = await newRepository(directory);
@@ -130,20 +153,15 @@ describe('the log at a replica', () => {
     const { directory, repository } = await sample();
     const bytes = seededBytes(LOG_SECTION_BYTES, 5);
     const writer = writerOf(repository, 0, 60_000);
-    let crossed = 0;
-    const counted = (store: ObjectStore): ObjectStore =>
-      new Proxy(store, {
-        get: (target, name) => {
-          const member = Reflect.get(target, name, target) as unknown;
-          if (name !== 'get') return typeof member === 'function' ? member.bind(target) : member;
-          return (async (key, range, options) => {
-            const read = await target.get(key, range, options);
-            if (key.startsWith('log/')) crossed += read.length;
-            return read;
-          }) satisfies ObjectStore['get'];
-        },
-      });
-    const replication = await openReplication(directory, { wrapSource: counted });
+    const [there, here] = [
+      { bytes: 0, misses: 0 },
+      { bytes: 0, misses: 0 },
+    ];
+    const counts = {
+      wrapSource: (store: ObjectStore) => readsCounted(store, there),
+      wrap: (store: ObjectStore) => readsCounted(store, here),
+    };
+    const replication = await openReplication(directory, counts);
     const expectSame = (keys: Iterable<string>): void => {
       for (const key of keys)
         expect(Buffer.compare(readFileSync(objectPath(replicaOf(directory), key)), readFileSync(objectPath(directory, key)))).toBe(
@@ -162,24 +180,50 @@ describe('the log at a replica', () => {
     const sections = [...objectsIn(replicaOf(directory), 'log/').keys()];
     expect(sections.filter((key) => !key.includes('.'))).toHaveLength(1);
     expectSame(sections);
-    expect(crossed).toBeLessThan(bytes.length * 1.01);
+    expect(there.bytes).toBeLessThan(bytes.length * 1.01);
+    // What came a moment ago is not read again.
+    expect(here.bytes).toBe(0);
     // What cannot be made of what is there crosses.
     const second = seededBytes(LOG_SECTION_BYTES, 6);
     const all = Buffer.concat([bytes, second]);
     await append(writer, all, bytes.length, all.length - 1, 6_000_000);
     await replication.once();
-    const here = [...objectsIn(replicaOf(directory), 'log/').keys()].filter((key) => key.includes('.'));
-    expect(here.length).toBeGreaterThan(0);
-    const path = objectPath(replicaOf(directory), here[0]!);
+    const stored = [...objectsIn(replicaOf(directory), 'log/').keys()].filter((key) => key.includes('.'));
+    expect(stored.length).toBeGreaterThan(0);
+    const path = objectPath(replicaOf(directory), stored[0]!);
     const damaged = readFileSync(path);
     damaged[1000]! ^= 1;
     chmodSync(path, 0o600);
     writeFileSync(path, damaged);
     await append(writer, all, all.length - 1, all.length, 1);
-    await replication.once();
+    // One that has just been started has nothing but what is stored.
+    await (await openReplication(directory, counts)).once();
     expectSame([...objectsIn(replicaOf(directory), 'log/').keys()]);
-    expect(crossed).toBeGreaterThan(bytes.length + 1.9 * second.length);
+    expect(there.bytes).toBeGreaterThan(bytes.length + 1.9 * second.length);
     await expectLog(directory, all);
+  });
+
+  it('is asked for once where it does not go on, by as many questions as came before and one', async () => {
+    const { directory, repository } = await sample();
+    const bytes = seededBytes(200_000, 7);
+    const writer = writerOf(repository, 0, 60_000);
+    const there = { bytes: 0, misses: 0 };
+    const replication = await openReplication(directory, { wrapSource: (store) => readsCounted(store, there) });
+    let at = 0;
+    const grow = async (ranges: number): Promise<void> => {
+      for (let n = 0; n < ranges; n++, at += 1000) await append(writer, bytes, at, at + 1000, 1000);
+      await replication.once();
+    };
+    await grow(1);
+    there.misses = 0;
+    for (let round = 0; round < 10; round++) await grow(1);
+    expect(there.misses).toBe(10);
+    // More than were expected are found all the same, and fewer cost no more than was expected.
+    await grow(30);
+    there.misses = 0;
+    await grow(5);
+    expect(there.misses).toBeLessThanOrEqual(3);
+    await expectLog(directory, bytes.subarray(0, at));
   });
 
   it('comes while it is written, beside packs, and the lag is told', async () => {

@@ -1,5 +1,6 @@
 // What the sender of a standby's log sends, message by message, read as our own capture reads a server's.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { PgConnection } from '../../../agents/postgres/connection.ts';
 import { LogStream } from '../../../agents/postgres/replication-client.ts';
@@ -37,6 +38,7 @@ describe('the log that is sent to a standby', () => {
             at += bytes.length;
             return { from: at - bytes.length, bytes };
           },
+          more: () => sleep(50),
         };
       },
       now: () => new Date(),
