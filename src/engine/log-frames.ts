@@ -7,7 +7,7 @@ import { LOG_PIECE_BYTES } from '../format/log-object.ts';
 
 const ZSTD_LEVEL = 1;
 /** Shorter ones are compressed anew with their neighbours: apart they would take more room. */
-const KEPT_BYTES_MIN = 1024 * 1024;
+const KEPT_BYTES_MIN = 256 * 1024;
 
 /** `length`: of what is in it. */
 export type LogFrame = { readonly length: number; readonly bytes: Uint8Array };

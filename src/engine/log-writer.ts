@@ -26,7 +26,7 @@ import { LogShipper, RANGES_KEPT_MS, type ShippedKind } from './log-shipper.ts';
 
 /** Sections in memory: the one that fills, and those on their way. */
 const SECTIONS_MAX = 3;
-const SHARE_BETWEEN = 0.2;
+const SHARE_BETWEEN = 0.4;
 /** So often it is looked whether the epoch is still in the catalogue: retention may have let it go. */
 const LISTED_CHECK_MS = 60_000;
 /** Others that store are late when they have not stored for so many times the policy's time. */
@@ -242,8 +242,8 @@ export class LogWriter {
     this.#compare();
   }
 
-  /** Nothing is made known before it was compared with what others have stored. Under load ranges are not shipped one after the other: a
-   *  fifth of the policy's time lies between two, so that small ones do not cost more than what they hold. */
+  /** Nothing is made known before it was compared with what others have stored. Under load ranges are not shipped one after the other: two
+   *  fifths of the policy's time lie between two, so that small ones do not cost more than what they hold. */
   #isDue(): boolean {
     if (this.#waitingSince === undefined || this.#mustCompare()) return false;
     const now = performance.now();
