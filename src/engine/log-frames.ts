@@ -30,13 +30,17 @@ export async function compressPieces(bytes: Uint8Array): Promise<LogFrame[]> {
   return frames;
 }
 
-/** `frames`: of a first part of the bytes. Answers those of all. */
-export async function joinFrames(bytes: Uint8Array, frames: readonly LogFrame[]): Promise<LogFrame[]> {
+/** Of `length` bytes, which `cut` gives from one place to another. `frames`: of a first part of them. Answers those of all. */
+export async function joinFrames(
+  length: number,
+  cut: (from: number, to: number) => Uint8Array,
+  frames: readonly LogFrame[],
+): Promise<LogFrame[]> {
   const joined: LogFrame[] = [];
   let at = 0;
   let done = 0;
   const compressTo = async (end: number): Promise<void> => {
-    if (end > done) joined.push(...(await compressPieces(bytes.subarray(done, end))));
+    if (end > done) joined.push(...(await compressPieces(cut(done, end))));
   };
   for (const frame of frames) {
     if (frame.length >= KEPT_BYTES_MIN) {
@@ -46,6 +50,6 @@ export async function joinFrames(bytes: Uint8Array, frames: readonly LogFrame[])
     }
     at += frame.length;
   }
-  await compressTo(bytes.length);
+  await compressTo(length);
   return joined;
 }

@@ -138,16 +138,19 @@ export function openLogObject(repository: OpenedRepository, keys: EpochKeys, key
   const plain = openOnce(deriveKey(keys.data, repository.parameters.id, 'log data', key), ZERO_NONCE, sealed, header);
   if (plain === undefined) throw damaged('it does not open');
   const length = index.to - index.from;
-  const bytes = new Uint8Array(length);
+  // Most are one frame, and its content is all of it.
+  let bytes: Uint8Array | undefined;
   const frames: LogFrame[] = [];
   let at = 0;
   for (const frame of decodeLogData(plain, what)) {
     const piece = decompressFrame(frame, LOG_PIECE_BYTES);
     if (piece === undefined || at + piece.length > length) throw damaged('it does not decompress');
-    bytes.set(piece, at);
+    if (bytes === undefined && piece.length === length) bytes = piece;
+    else (bytes ??= new Uint8Array(length)).set(piece, at);
     frames.push({ length: piece.length, bytes: frame });
     at += piece.length;
   }
+  bytes ??= new Uint8Array(length);
   if (at !== length || !bytesEqual(repository.keyring.ids.id(bytes), index.digest))
     throw damaged('its content is another than it says');
   return { index, bytes, frames };

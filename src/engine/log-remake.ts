@@ -39,13 +39,30 @@ export async function remakeLogObject(
   const [first, last] = [parts[0], parts.at(-1)];
   if (first === undefined || last === undefined) return undefined;
   if (kind === 'section' && last.index.to !== section + LOG_SECTION_BYTES) return undefined;
-  const bytes = Buffer.concat(parts.map((part) => part.bytes));
   const frames: LogFrame[] = parts.flatMap((part) => part.frames);
   const marks: LogMark[] = parts.flatMap(({ index }) => index.marks);
   const { from, timeBefore } = first.index;
   const { to, recordFrom } = last.index;
-  const index = { from, to, digest: repository.keyring.ids.id(bytes), recordFrom, timeBefore, marks };
-  return sealLogObject(repository, keys, { kind, key, index, frames: await joinFrames(bytes, frames) });
+  const index = {
+    from,
+    to,
+    digest: repository.keyring.ids.idOf(...parts.map(({ bytes }) => bytes)),
+    recordFrom,
+    timeBefore,
+    marks,
+  };
+  return sealLogObject(repository, keys, {
+    kind,
+    key,
+    index,
+    frames: await joinFrames(to - from, (begin, end) => cutOf(parts, from + begin, from + end), frames),
+  });
+}
+
+/** All of them together are as large as a section: no second copy is made of what need not be. */
+function cutOf(parts: readonly OpenedLogObject[], begin: number, end: number): Uint8Array {
+  const wanted = parts.map(({ index, bytes }) => bytes.subarray(Math.max(0, begin - index.from), Math.max(0, end - index.from)));
+  return wanted.length === 1 ? wanted[0]! : Buffer.concat(wanted);
 }
 
 async function openRange(

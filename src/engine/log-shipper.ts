@@ -82,7 +82,10 @@ export class LogShipper {
     };
     const key =
       kind === 'section' ? sectionKey(this.#prefix, section.start) : rangeKey(this.#prefix, section.start, section.ranges);
-    const frames = kind === 'range' ? await compressPieces(bytes) : await joinFrames(bytes, section.frames);
+    const frames =
+      kind === 'range'
+        ? await compressPieces(bytes)
+        : await joinFrames(bytes.length, (begin, end) => bytes.subarray(begin, end), section.frames);
     const object = sealLogObject(repository, this.#keys, { kind: kind === 'section' ? kind : 'range', key, index, frames });
     await persist(() => repository.store.put(key, object, { signal }));
     this.bytesStored += object.length;
