@@ -80,6 +80,8 @@ export type DrillResult = {
   readonly outcome: 'succeeded' | 'failed' | 'void';
   /** Who ended it before its end, if somebody did. */
   readonly endedBy: string | undefined;
+  /** The first action that has failed, and why. */
+  readonly failed: string | undefined;
   readonly isDestroyed: boolean;
   readonly claims: Claims;
   /** Path of the signed pack. */

@@ -79,6 +79,7 @@ class Drill {
   readonly #watched: Watched;
   readonly #run: DrillRun;
   #failed: string | undefined;
+  #why: string | undefined;
   /** Actions of the plan that a drill cannot do; but questions to people. */
   #leftOut = 0;
 
@@ -146,6 +147,8 @@ class Drill {
     if (outcome.outcome === 'skipped' && action.kind !== 'gate') this.#leftOut++;
     const mayFail = action.kind === 'step' && action.step.onFailure === 'continue';
     if (outcome.outcome === 'failed' && !mayFail) this.#failed ??= id;
+    // Also of one that stops nothing: the drill has failed by it.
+    if (outcome.outcome === 'failed') this.#why ??= `${id}: ${outcome.text}`;
     this.#note(id, state, began, outcome);
   }
 
@@ -220,7 +223,7 @@ class Drill {
     writeRecord(evidence, { ...record, pack: PACK_NAME });
     await this.#watched.over();
     const endedBy = ended === undefined ? undefined : `${ended.why}: ${ended.text}`;
-    return { outcome, endedBy, isDestroyed: isGone, claims, pack: path };
+    return { outcome, endedBy, failed: this.#why, isDestroyed: isGone, claims, pack: path };
   }
 
   #now(): string {

@@ -32,14 +32,14 @@ export async function drillRun(context: RunContext): Promise<RunOutcome> {
       throw faultOfEnd(ended);
     }
     current = 'sending the evidence';
-    const { id, outcome, endedBy, isDestroyed, rpoMs, rtoMs, levels } = summary;
+    const { id, outcome, endedBy, failed, isDestroyed, rpoMs, rtoMs, levels } = summary;
     const result = { evidence: id, outcome, endedBy, isDestroyed, rpoMs, rtoMs, levels };
     await sendEvidence(context, String(summary.pack));
     if (signal.aborted) return { ...outcomeOfError(signal.reason, signal), result };
     if (outcome === 'succeeded') return { state: 'succeeded', result };
     const code = outcome === 'void' ? 'DRILL_VOID' : 'DRILL_FAILED';
-    const why = typeof endedBy === 'string' ? endedBy : 'see the actions in its evidence';
-    const { message, hint } = new Fault(code, `The drill ${id} is "${outcome}": ${why}`);
+    const why = [endedBy, failed].find((one) => typeof one === 'string') ?? 'see the actions in its evidence';
+    const { message, hint } = new Fault(code, `The drill ${String(id)} is "${String(outcome)}": ${String(why)}`);
     return { state: 'failed', result, fault: { code, message: message.slice(0, 4000), hint } };
   });
 }

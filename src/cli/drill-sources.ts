@@ -70,7 +70,8 @@ function placesOf({ options, environment }: Invocation, plan: PlanDocument, conf
   return assets.map((asset) => {
     const location = named.get(asset) ?? options.text('repo');
     if (location !== undefined) return { asset, location, passphraseFile };
-    const known = config?.databases.find((one) => one.asset === asset)?.repository;
+    const database = config?.files?.find((one) => one.asset === asset)?.with ?? asset;
+    const known = config?.databases.find((one) => one.asset === database)?.repository;
     if (known !== undefined) return { asset, location: known.location, passphraseFile: passphraseFile ?? known.passphraseFile };
     return { asset, location: locationOf(options, environment), passphraseFile };
   });

@@ -119,11 +119,12 @@ export async function drillDueOf({ args, options, output }: Invocation): Promise
   return due.isDue ? EXIT.warnings : 0;
 }
 
-function report(output: Output, id: string, { outcome, endedBy, isDestroyed, claims, pack }: DrillResult): void {
+function report(output: Output, id: string, { outcome, endedBy, failed, isDestroyed, claims, pack }: DrillResult): void {
   const value = (name: string) => claims.claims.find((one) => one.id === name)?.value;
   const words = { succeeded: 'has succeeded', failed: 'has FAILED', void: 'is VOID: it proves nothing' }[outcome];
   const consistencies = claims.claims.flatMap((one) => (one.id === 'consistency' ? [one.value] : []));
   output.line(`The drill ${id} ${words}${endedBy === undefined ? '' : ` (${endedBy})`}`);
+  if (failed !== undefined) output.line(`  failed: ${failed}`);
   output.line(`  RPO ${value('rpo')?.ms ?? 'not measured'} ms, RTO ${value('rto')?.ms ?? 'not measured'} ms`);
   for (const { group, reached, spreadMs, declared, isKept } of consistencies)
     output.line(
@@ -135,6 +136,7 @@ function report(output: Output, id: string, { outcome, endedBy, isDestroyed, cla
     id,
     outcome,
     endedBy: endedBy ?? null,
+    failed: failed ?? null,
     isDestroyed,
     rpoMs: value('rpo')?.ms ?? null,
     rtoMs: value('rto')?.ms ?? null,
@@ -176,7 +178,11 @@ function momentOf(text: string | undefined): Date | undefined {
 /** What this process may read, and no step of a plan. */
 function secretsOf({ options, environment }: Invocation, config: SiteConfig | undefined): string[] {
   const named = ['key-dir', 'evidence-dir', 'cache-dir', 'passphrase-file'].map((name) => options.text(name));
-  const known = config === undefined ? [] : [config.state, ...config.databases.map(({ repository }) => repository.passphraseFile)];
+  const places = config?.databases.flatMap(({ repository, copyFrom }) => [
+    repository,
+    ...(copyFrom === undefined ? [] : [copyFrom]),
+  ]);
+  const known = config === undefined ? [] : [config.state, ...places!.map(({ passphraseFile }) => passphraseFile)];
   const all = [...named, environment.cacheDirectory, environment.variables.HOLDFAST_PASSPHRASE_FILE, ...known];
   return all.flatMap((path) => (path === undefined || path === '' ? [] : [resolve(path)]));
 }

@@ -65,7 +65,9 @@ describe.skipIf(postgresPrograms() === undefined)('a drill', () => {
       const look = `echo "$HOLDFAST_COPIES"; d=${uploadsIn}; cat $d/of-today/form.pdf; wc -c $(dirname $d)/copy-1`;
       plan.smokeTests.push(step('copies', look));
     });
-    expect((await scene.run(grouped)).status).toBe(1);
+    const failed = await scene.run(grouped);
+    expect(failed.status).toBe(1);
+    expect(failed.lines.at(-1)!.failed).toContain('application.after.may-fail: status 3');
     const later = scene.drills()[1]!;
     const taken = scene.measured('action').map(({ of, value }) => `${of} ${value.outcome}`);
     expect(taken, readFileSync(join(later, 'steps.txt'), 'utf8')).toEqual([
