@@ -1,13 +1,14 @@
 // Failovers from the command line: whatever counts is in the registry, so any of these may be typed at any site.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT, Fault } from '../base/faults.ts';
+import { EXIT, Fault, isFault } from '../base/faults.ts';
 import { runFailover, undoFailover } from '../dr/failover.ts';
 import { type FailoverJournal, factsOf, isFinished, type JournalRegister } from '../dr/failover-journal.ts';
 import { FAILOVER_STATES } from '../model/failover-state.ts';
 import { breakGlass, decide, openDecisions } from '../orchestrator/decide.ts';
 import { declare } from '../orchestrator/declare.ts';
 import { failoverSteps } from '../orchestrator/failover-steps.ts';
+import type { OrchestratorPorts } from '../orchestrator/ports.ts';
 import { rejoinOld } from '../orchestrator/rejoin.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { evidenceKeeper, journalOf, orchestratorPorts, planOf, withSite } from './failover-ports.ts';
@@ -52,18 +53,14 @@ export async function failoverDeclare(invocation: Invocation): Promise<number> {
 }
 
 export async function failoverRun(invocation: Invocation): Promise<number> {
-  const { args, options, output, signal } = invocation;
+  const { args, output, signal } = invocation;
   return withSite(invocation, async (site) => {
     const ports = await orchestratorPorts(site, args[0]!, evidenceKeeper(invocation, site));
     const over = new AbortController();
-    const telling = tellStates(ports.journal, output, AbortSignal.any([signal, over.signal]));
+    const telling = tellProgress(ports, output, AbortSignal.any([signal, over.signal]));
     let journal: FailoverJournal;
     try {
-      journal = await runFailover(ports.journal, failoverSteps(ports), ports.now, signal);
-      while (options.flag('wait') && !isFinished(journal)) {
-        await untilChanged(ports.journal, journal, signal);
-        journal = await runFailover(ports.journal, failoverSteps(ports), ports.now, signal);
-      }
+      journal = await goOn(ports, invocation);
     } finally {
       over.abort();
       await telling;
@@ -155,19 +152,42 @@ const noEvidence = (): never => {
   throw new Fault('INTERNAL', 'What was undone has no evidence');
 };
 
-/** While it runs: a line for each state. */
-async function tellStates(register: JournalRegister, output: Output, signal: AbortSignal): Promise<void> {
-  let told = (await register.read()).journal.entries.length;
+/** As far as it goes; with --wait to its end. What it needs is all in the registry, so one that is away is waited for, too. */
+async function goOn(ports: OrchestratorPorts, { options, output, signal }: Invocation): Promise<FailoverJournal> {
+  const isStaying = options.flag('wait');
+  // The same all the time: they know since when the old primary cannot renew.
+  const steps = failoverSteps(ports);
+  for (let last: FailoverJournal | undefined; ; ) {
+    try {
+      if (last !== undefined) await untilChanged(ports.journal, last, signal);
+      last = await runFailover(ports.journal, steps, ports.now, signal);
+      if (!isStaying || isFinished(last)) return last;
+    } catch (error) {
+      if (!isStaying || !isFault(error, 'REGISTRY_UNREACHABLE')) throw error;
+      output.notice(`${error.message}; asked again in ${AGAIN_MS / 1000} s`);
+      output.flush();
+      await sleep(AGAIN_MS, undefined, { signal });
+    }
+  }
+}
+
+/** While it runs: a line for each state, and what it waits for. */
+async function tellProgress({ journal: register, plan }: OrchestratorPorts, output: Output, signal: AbortSignal): Promise<void> {
+  let told = (await register.read().catch(() => undefined))?.journal.entries.length ?? 0;
   let revision = 0;
+  let waits = '';
   while (!signal.aborted) {
     const known = await register.read().catch(() => undefined);
     const journal = known?.journal;
     // For programs, the whole of it whenever it has changed.
     if (known !== undefined && known.revision !== revision) output.record('journal', known);
-    output.flush();
     revision = known?.revision ?? revision;
     for (const { state, at } of journal?.entries.slice(told) ?? []) output.notice(`${at}  ${state}`);
     told = Math.max(told, journal?.entries.length ?? 0);
+    const lines = journal === undefined ? [] : waitLines(plan, journal);
+    if (journal !== undefined && lines.join('\n') !== waits) for (const line of lines) output.notice(line);
+    if (journal !== undefined) waits = lines.join('\n');
+    output.flush();
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
   }
 }
@@ -183,7 +203,7 @@ async function untilChanged(register: JournalRegister, last: FailoverJournal, si
 }
 
 function tell(output: Output, plan: PlanDocument, journal: FailoverJournal): void {
-  const { id, kind, from, to, state, blockedBy, glass } = journal;
+  const { id, kind, from, to, state, glass } = journal;
   output.line(`${id} (${kind}, ${from} to ${to}): ${state}`);
   if (glass !== null) output.line(`The glass was broken by ${glass.persons.join(' and ')}: ${glass.reason}`);
   for (const [asset, loss] of Object.entries(lossesOf(journal))) output.line(lossText(asset, loss, kind));
@@ -192,10 +212,18 @@ function tell(output: Output, plan: PlanDocument, journal: FailoverJournal): voi
     if (file !== undefined) output.line(`Evidence: ${file}`);
     output.line(`Once ${from} is back: holdfast failover rejoin ${plan.name} --config SITE.yaml`);
   }
-  if (isFinished(journal)) return;
-  for (const why of blockedBy) output.line(`BLOCKED: ${why}`);
-  for (const action of openDecisions(plan, journal))
-    output.line(`  holdfast failover decide ${plan.name} ${action} --yes --by NAME --config SITE.yaml`);
+  for (const line of waitLines(plan, journal)) output.line(line);
+}
+
+/** What it waits for, and what to type. */
+function waitLines(plan: PlanDocument, journal: FailoverJournal): string[] {
+  if (isFinished(journal) || journal.blockedBy.length === 0) return [];
+  return [
+    ...journal.blockedBy.map((why) => `BLOCKED: ${why}`),
+    ...openDecisions(plan, journal).map(
+      (action) => `  holdfast failover decide ${plan.name} ${action} --yes --by NAME --config SITE.yaml`,
+    ),
+  ];
 }
 
 type Told = { readonly newest: string | null; readonly ms: number | null; readonly missingBytes: number | null };

@@ -5,7 +5,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processesIn } from '../../agents/gate/server-processes.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
@@ -28,6 +28,8 @@ const CONDITION_TIMEOUT_MS = 150_000;
 export const ASSET = 'pg/portal';
 export const INCARNATION = 'portal-1';
 export const FILES = 'files/uploads';
+/** The second database of sites that have two. */
+export const LEDGER = 'pg/ledger';
 
 export type SiteName = 'a' | 'b';
 
@@ -45,6 +47,8 @@ export type TwoSitesOptions = {
   readonly variables?: Readonly<Record<string, string>>;
   /** With a directory of files at each site that moves with the database: FILES. */
   readonly files?: boolean;
+  /** With a second database, in a repository of its own: LEDGER. */
+  readonly ledger?: boolean;
   /** The peer's key in the configuration of a site is another one. */
   readonly strangers?: boolean;
 };
@@ -87,13 +91,16 @@ export class TwoSites {
     const sites = new TwoSites(options, (scratch) => textsOf(scratch, options, listen, url));
     const passphrase = join(sites.scratch, 'passphrase');
     writeFileSync(passphrase, 'the passphrase\n');
-    sites.holdfast(['init', '--repo', sites.configs.a.databases[0]!.repository.location, '--passphrase-file', passphrase]);
-    const server = await TestServer.create(options.programs, sites.scratch, 'a-data');
-    await server.sql('CREATE TABLE kept (id bigserial PRIMARY KEY, word text)');
-    await server.stop();
-    makeOwned(sites.socket('b'));
-    if (options.etcd === undefined) sites.holdfast(['site', 'adopt', '--config', sites.file('a'), '--asset', ASSET]);
-    else await adoptDatabase(sites.registry, 'a', sites.configs.a.databases[0]!);
+    for (const database of sites.configs.a.databases) {
+      const { asset } = database;
+      sites.holdfast(['init', '--repo', database.repository.location, '--passphrase-file', passphrase]);
+      const server = await TestServer.create(options.programs, sites.scratch, basename(sites.data('a', asset)));
+      await server.sql('CREATE TABLE kept (id bigserial PRIMARY KEY, word text)');
+      await server.stop();
+      makeOwned(sites.socket('b', asset));
+      if (options.etcd === undefined) sites.holdfast(['site', 'adopt', '--config', sites.file('a'), '--asset', asset]);
+      else await adoptDatabase(sites.registry, 'a', database);
+    }
     return sites;
   }
 
@@ -101,24 +108,26 @@ export class TwoSites {
   async run(): Promise<void> {
     this.start('a');
     this.start('b');
-    await until('A takes writes', () => this.writes('a', 'first'));
-    await until('B has a copy that can be restored', async () => (await this.status('b')).base ?? undefined);
-    const { location, passphraseFile } = this.configs.b.databases[0]!.repository;
-    const words = ['--asset', ASSET, '--target', this.data('b'), '--bin-dir', this.#options.programs];
-    this.holdfast(['standby', 'make', '--repo', location, '--passphrase-file', passphraseFile, ...words]);
-    await until('B is a healthy standby', async () => (await this.status('b')).standby?.isHealthy);
+    for (const { asset, repository } of this.configs.b.databases) {
+      await until('A takes writes', () => this.writes('a', 'first', asset));
+      await until('B has a copy that can be restored', async () => (await this.status('b', asset)).base ?? undefined);
+      const { location, passphraseFile } = repository;
+      const words = ['--asset', asset, '--target', this.data('b', asset), '--bin-dir', this.#options.programs];
+      this.holdfast(['standby', 'make', '--repo', location, '--passphrase-file', passphraseFile, ...words]);
+      await until('B is a healthy standby', async () => (await this.status('b', asset)).standby?.isHealthy);
+    }
   }
 
   file(site: SiteName): string {
     return join(this.scratch, `${site}.yaml`);
   }
 
-  data(site: SiteName): string {
-    return join(this.scratch, `${site}-data`);
+  data(site: SiteName, asset = ASSET): string {
+    return join(this.scratch, placeOf(site, asset));
   }
 
-  socket(site: SiteName): string {
-    return join(this.scratch, `${site}-data-socket`);
+  socket(site: SiteName, asset = ASSET): string {
+    return `${this.data(site, asset)}-socket`;
   }
 
   get registry(): Registry {
@@ -175,8 +184,8 @@ export class TwoSites {
     return this.#daemons.get(site)!;
   }
 
-  status(site: SiteName): Promise<DatabaseStatus> {
-    return this.clients(site)[site].status(ASSET, { signal: AbortSignal.timeout(10_000) });
+  status(site: SiteName, asset = ASSET): Promise<DatabaseStatus> {
+    return this.clients(site)[site].status(asset, { signal: AbortSignal.timeout(10_000) });
   }
 
   /** As an orchestrator does: renewals withheld for the failover, then the next epoch. */
@@ -190,9 +199,9 @@ export class TwoSites {
     }
   }
 
-  address(site: SiteName): ServerAddress {
+  address(site: SiteName, asset = ASSET): ServerAddress {
     return {
-      host: this.socket(site),
+      host: this.socket(site, asset),
       port: TEST_PORT,
       user: 'postgres',
       password: undefined,
@@ -201,8 +210,8 @@ export class TwoSites {
     };
   }
 
-  async sql(site: SiteName, text: string): Promise<readonly (readonly (string | null)[])[]> {
-    const sql = await PgConnection.open({ address: this.address(site) });
+  async sql(site: SiteName, text: string, asset = ASSET): Promise<readonly (readonly (string | null)[])[]> {
+    const sql = await PgConnection.open({ address: this.address(site, asset) });
     try {
       return (await sql.query(text)).rows;
     } finally {
@@ -211,8 +220,8 @@ export class TwoSites {
   }
 
   /** Whether the row was acknowledged. */
-  async writes(site: SiteName, word: string): Promise<boolean> {
-    return this.sql(site, `INSERT INTO kept (word) VALUES ('${word}')`).then(
+  async writes(site: SiteName, word: string, asset = ASSET): Promise<boolean> {
+    return this.sql(site, `INSERT INTO kept (word) VALUES ('${word}')`, asset).then(
       () => true,
       () => false,
     );
@@ -257,7 +266,8 @@ export class TwoSites {
   }
 
   #processes(site: SiteName): readonly number[] {
-    return existsSync(this.data(site)) ? processesIn(this.data(site)) : [];
+    const directories = this.configs[site].databases.map(({ dataDirectory }) => dataDirectory);
+    return directories.flatMap((directory) => (existsSync(directory) ? processesIn(directory) : []));
   }
 
   get environment(): Record<string, string> {
@@ -303,7 +313,15 @@ export class SiteProcess {
 
 function textsOf(
   scratch: string,
-  { programs, etcd, lease = { ttl: '2s', margin: '2s' }, strangers = false, location, files = false }: TwoSitesOptions,
+  {
+    programs,
+    etcd,
+    lease = { ttl: '2s', margin: '2s' },
+    strangers = false,
+    location,
+    files = false,
+    ledger = false,
+  }: TwoSitesOptions,
   listen: (site: SiteName) => string,
   url: (of: SiteName, from: SiteName) => string,
 ): Record<SiteName, string> {
@@ -316,8 +334,21 @@ function textsOf(
   };
   const user = serverUser();
   if (user !== undefined) chownSync(scratch, user.uid, user.gid);
-  const place = (site: SiteName): string =>
-    `{ location: ${location?.(site) ?? join(scratch, `${site}-repository`)}, passphraseFile: ${join(scratch, 'passphrase')} }`;
+  const place = (site: SiteName, asset: string): string => {
+    const directory = join(scratch, asset === ASSET ? `${site}-repository` : `${site}-ledger-repository`);
+    return `{ location: ${location?.(site) ?? directory}, passphraseFile: ${join(scratch, 'passphrase')} }`;
+  };
+  const database = (site: SiteName, peer: SiteName, asset: string, incarnation: string): string => `
+  - asset: ${asset}
+    incarnation: ${incarnation}
+    dataDirectory: ${join(scratch, placeOf(site, asset))}
+    programs: ${programs}
+    arguments: [-k, ${join(scratch, placeOf(site, asset))}-socket, -p, '${TEST_PORT}']
+    connection: host=${join(scratch, placeOf(site, asset))}-socket port=${TEST_PORT} user=postgres
+    repository: ${place(site, asset)}
+    copyFrom: ${place(peer, asset)}
+    candidates: [${peer}]
+    lease: { ttl: ${lease.ttl}, margin: ${lease.margin} }`;
   const text = (site: SiteName, peer: SiteName): string => `site: ${site}
 listen: ${listen(site)}
 state: ${join(scratch, `${site}-state`)}
@@ -325,20 +356,14 @@ runtime: ${join(scratch, `${site}-runtime`)}
 registry: { ${etcd === undefined ? `embedded: ${join(scratch, 'registry.db')}` : `etcd: [${etcd(site).join(', ')}]`} }
 peers:
   - { site: ${peer}, url: ${url(peer, site)}, key: ${keyOf(peer)} }
-databases:
-  - asset: ${ASSET}
-    incarnation: ${INCARNATION}
-    dataDirectory: ${join(scratch, `${site}-data`)}
-    programs: ${programs}
-    arguments: [-k, ${join(scratch, `${site}-data-socket`)}, -p, '${TEST_PORT}']
-    connection: host=${join(scratch, `${site}-data-socket`)} port=${TEST_PORT} user=postgres
-    repository: ${place(site)}
-    copyFrom: ${place(peer)}
-    candidates: [${peer}]
-    lease: { ttl: ${lease.ttl}, margin: ${lease.margin} }
+databases:${database(site, peer, ASSET, INCARNATION)}${ledger ? database(site, peer, LEDGER, 'ledger-1') : ''}
 ${files ? `files: [{ asset: ${FILES}, kind: files, path: ${join(scratch, `${site}-files`)}, with: ${ASSET} }]` : ''}
 `;
   return { a: text('a', 'b'), b: text('b', 'a') };
+}
+
+function placeOf(site: SiteName, asset: string): string {
+  return asset === ASSET ? `${site}-data` : `${site}-ledger-data`;
 }
 
 async function freePorts(count: number): Promise<readonly number[]> {
