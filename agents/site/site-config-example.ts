@@ -30,7 +30,7 @@ databases:
     programs: /usr/lib/postgresql/15/bin
     arguments: [-c, config_file=/var/lib/postgresql/15/main/postgresql.conf]
     connection: host=/run/postgresql port=5432 user=postgres
-    # The repository of this site: its own while the database is written here, a replica of the other site's otherwise.
+    # The repository of this site, of this database alone: its own while the database is written here, a replica of the other site's otherwise.
     repository:
       location: /srv/holdfast/repository
       passphraseFile: /etc/holdfast/passphrase
@@ -45,7 +45,8 @@ databases:
     # lease: { ttl: 10s, margin: 10s }
     # onLeaseLoss: stop
 
-# Files and volumes that plans move together with a database; their backups are made into its repository.
+# Files and volumes that plans move together with a database; their backups lie in its repository. A planned switch makes one; what is lost with
+# a site is as old as the newest, so make them by a timer: holdfast backup /srv/uploads --asset files/uploads --repo REPOSITORY
 # files:
 #   - { asset: files/uploads, kind: files, path: /srv/uploads, with: pg/portal }
 `;

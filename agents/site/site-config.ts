@@ -157,6 +157,15 @@ function findingsOf({ site, registry, peers = [], databases, files = [] }: SiteC
     for (const [i, one] of databases.entries())
       if (databases.findIndex((other) => other[key] === one[key]) !== i)
         found.push([['databases', i, key], `two databases have the ${key} "${one[key]}"`]);
+  // Each is copied, released and left with its database: two of them would end each other's copy again and again.
+  for (const [i, { asset, repository }] of databases.entries()) {
+    const other = databases.find((one) => one.repository.location === repository.location)!;
+    if (other.asset !== asset)
+      found.push([
+        ['databases', i, 'repository', 'location'],
+        `it is that of "${other.asset}"; each database needs one of its own`,
+      ]);
+  }
   for (const [i, { candidates = [] }] of databases.entries())
     for (const [n, candidate] of candidates.entries())
       if (!peers.some((peer) => peer.site === candidate))

@@ -124,7 +124,7 @@ export async function siteStatus(invocation: Invocation): Promise<number> {
   const columns = ['asset', 'site', 'role', 'epoch', 'server', 'log', 'behind'].map((title) => ({ title }));
   for (const line of tableLines(columns, statuses.sort(byPlace).map(rowOf))) output.line(line);
   for (const { site, asset, gate, problems: more } of statuses)
-    for (const problem of new Set([...(gate.problem === null ? [] : [gate.problem]), ...more]))
+    for (const problem of new Set([...(gate.problem === null ? [] : [`gate: ${gate.problem}`]), ...more]))
       output.warning(`${asset} at ${site}: ${problem}`, { asset, site });
   for (const problem of problems) output.warning(problem, {});
   output.summary('site status', { databases: statuses.length, problems });

@@ -46,6 +46,13 @@ describe('The configuration of a site daemon', () => {
     };
     expect(told(example.replace('registry:\n', 'registry:\n  embedded: /x\n'))).toContain('either embedded or etcd');
     expect(told(example.replace('    # candidates: [b]', '    candidates: [b]'))).toContain('"b" is none of the peers');
+    const database = /^ {2}- asset: pg\/portal[\s\S]*?passphraseFile.*\n/m.exec(example)![0];
+    const second = database.replaceAll(/pg\/portal|portal-1|15\/main/g, (of) => `${of}-2`);
+    expect(told(example.replace(database, database + second))).toContain(
+      'it is that of "pg/portal"; each database needs one of its own',
+    );
+    const own = second.replace('/srv/holdfast/repository', '/srv/holdfast/repository-2');
+    expect(told(example.replace(database, database + own))).toBe('');
     const peer = `[{ site: a, url: http://10.0.0.1:7410, key: ${'k'.repeat(43)} }]`;
     expect(told(example.replace('peers: []', `peers: ${peer}`))).toContain('two sites "a"');
   });
