@@ -59,13 +59,21 @@ export async function copyObjects(wish: ObjectsWish): Promise<CopiedObjects> {
     const began = performance.now();
     wish.onStep('load');
     const { chosen } = wish;
+    const open = await endPrepared(await copy.server.addressOf(chosen.database), wish.signal);
     const done = chosen.kind === 'tables' ? await copyTables(wish, chosen, copy) : await copyDatabase(wish, chosen, copy);
     const { achieved, baseMs, logMs } = copy;
-    return { ...done, achieved, baseMs, logMs, loadMs: performance.now() - began };
+    return { ...done, leftOut: [...done.leftOut, ...open], achieved, baseMs, logMs, loadMs: performance.now() - began };
   });
 }
 
 type Done = Pick<CopiedObjects, 'rows' | 'leftOut'>;
+
+/** Transactions that were prepared, and not committed at that time, are no part of it; here nobody commits them, and they hold locks for ever. */
+async function endPrepared(database: ServerAddress, signal: AbortSignal): Promise<string[]> {
+  const { rows } = await run(database, 'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()', signal);
+  for (const [gid] of rows) await run(database, `ROLLBACK PREPARED ${literal(gid!)}`, signal);
+  return rows.map(([gid]) => `the prepared transaction ${gid}: it was not committed at that time`);
+}
 
 async function copyTables(wish: ObjectsWish, chosen: ChosenTables, { server }: RestoredCluster): Promise<Done> {
   const { into, programs, signal } = wish;

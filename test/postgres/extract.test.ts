@@ -103,6 +103,26 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
     await refused(['nowhere'], /no table "nowhere"/);
   });
 
+  it('come without what was prepared and not committed at that time, which holds neither a table nor a database', async () => {
+    const cluster = await ProtectedCluster.create({ settings: { max_prepared_transactions: '5' } });
+    const { server } = cluster;
+    await server.sql('CREATE DATABASE shop');
+    await server.sql('CREATE TABLE orders AS SELECT generate_series(1, 10) n', 'shop');
+    await cluster.start();
+    await server.sql("BEGIN; INSERT INTO orders VALUES (11); PREPARE TRANSACTION 'it''s open'", 'shop');
+    await server.sql('INSERT INTO orders VALUES (12)', 'shop');
+    await cluster.caughtUp();
+    const target = { kind: 'latest' } as const;
+    const tables = { kind: 'tables', database: 'shop', tables: ['orders'], schema: 'back' } as const;
+    const copied = await copy(cluster, target, { chosen: tables, into: server.address('shop') });
+    expect(Object.fromEntries(copied.rows)).toEqual({ 'back.orders': 11 });
+    expect(copied.leftOut).toEqual([expect.stringMatching(/it's open.*not committed/)]);
+    const database = { kind: 'database', database: 'shop', name: 'shop then' } as const;
+    const whole = await copy(cluster, target, { chosen: database, into: server.address() });
+    expect(whole.rows.get('public.orders')).toBe(11);
+    expect(await server.sql('SELECT gid FROM pg_prepared_xacts')).toEqual([["it's open"]]);
+  });
+
   it('come whole or not at all: neither a target that does not take them nor a dump that breaks off leaves anything', async () => {
     const cluster = await ProtectedCluster.create();
     const { server } = cluster;
