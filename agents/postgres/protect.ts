@@ -66,6 +66,8 @@ class BaseKeeper {
   readonly #options: ProtectOptions;
   #running: Promise<void> | undefined;
   #madeAt = 0;
+  /** What one that had begun before may not hold. */
+  #again: string | undefined;
 
   constructor(options: ProtectOptions) {
     this.#options = options;
@@ -79,7 +81,7 @@ class BaseKeeper {
       const window = cluster === undefined ? [] : await recoveryWindow(cluster.facts, at.timeline);
       const last = window.at(-1);
       if (last === undefined || last.to.position < at.position)
-        this.need(last === undefined ? 'there is none' : 'log is missing since the last one', signal);
+        this.#needOne(last === undefined ? 'there is none' : 'log is missing since the last one', signal);
       // A clock that is ahead there makes no base young for longer.
       else this.#madeAt = Math.max(this.#madeAt, Math.min(last.from.time / 1000, this.#options.now().getTime()));
     })();
@@ -88,9 +90,18 @@ class BaseKeeper {
     });
   }
 
+  /** Also after the one that is being made: it may have begun before what has happened. */
   need(why: string, signal: AbortSignal): void {
+    if (this.#running === undefined) this.#needOne(why, signal);
+    else this.#again = why;
+  }
+
+  #needOne(why: string, signal: AbortSignal): void {
     this.#running ??= this.#make(why, signal).finally(() => {
       this.#running = undefined;
+      const again = this.#again;
+      this.#again = undefined;
+      if (again !== undefined && !signal.aborted) this.need(again, signal);
     });
   }
 
@@ -99,7 +110,7 @@ class BaseKeeper {
     while (!signal.aborted) {
       await sleep(Math.min(baseEveryMs, 60_000), undefined, { signal }).catch(() => {});
       if (!signal.aborted && this.#madeAt > 0 && now().getTime() - this.#madeAt >= baseEveryMs)
-        this.need('the last one is old', signal);
+        this.#needOne('the last one is old', signal);
     }
   }
 

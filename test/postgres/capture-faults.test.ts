@@ -31,6 +31,28 @@ function withHangs(hangs: { isHanging: boolean }): (store: ObjectStore) => Objec
 }
 
 describe.skipIf(programs === undefined)('a capture', () => {
+  it('makes another base backup for a tablespace that is created while one is being made', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await cluster.start();
+    const create = (name: string): Promise<unknown> =>
+      server.sql(`CREATE TABLESPACE ${name} LOCATION '${makeOwned(join(cluster.scratch, name))}'`);
+    const make = cluster.base.bind(cluster);
+    let made = 0;
+    cluster.base = async (...wish) => {
+      const snapshot = await make(...wish);
+      if (++made === 1) {
+        await create('second');
+        await cluster.caughtUp();
+      }
+      return snapshot;
+    };
+    await create('first');
+    await until(() => cluster.bases.length === 3);
+    const kept = JSON.parse(baseFactsOf(cluster.bases[2]!).tablespaces) as unknown[];
+    expect(kept).toHaveLength(2);
+  });
+
   it('whose store hangs for ever acknowledges nothing, says so, ends when it is told to, and when the server gives its slot up records the gap and makes a new base', async () => {
     const hangs = { isHanging: false };
     const cluster = await ProtectedCluster.create({
