@@ -1,8 +1,9 @@
 // The configuration of a site daemon as people write it (YAML). Closed: a key that is not here is an error. The schema is the only description
 // of the form; the type and the messages of `readSiteConfig` are made from it.
 
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { Fault } from '../../src/base/faults.ts';
+import { Type } from '../../src/base/type.ts';
 import { Label, Name } from '../../src/model/identifier.ts';
 import { DURATION_PATTERN } from '../../src/policy/duration.ts';
 import { fieldText, type Path, schemaProblems } from '../../src/policy/schema-problems.ts';

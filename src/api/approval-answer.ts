@@ -1,6 +1,6 @@
 // What is answered when a second person has to agree.
 
-import { Type } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Approval } from '../model/approval.ts';
 import type { AnswerSchema } from './route.ts';
 

@@ -1,6 +1,7 @@
 // What stands in paths: one name for each, and what it looks like. What does not look like it is not found.
 
-import { type TObject, type TSchema, Type } from 'typebox';
+import type { TObject, TSchema } from 'typebox';
+import { Type } from '../base/type.ts';
 import { EvidenceId } from '../model/evidence.ts';
 import { Id, Name } from '../model/identifier.ts';
 import { RecoveryPoint } from '../model/recovery-point.ts';

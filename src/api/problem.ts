@@ -1,8 +1,9 @@
 // Every failure as RFC 9457 says: a stable code, what failed, what to do. One table from fault codes to statuses; what is not in it is 500
 // and keeps its details to itself (they are in the log, under the request's id).
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { FAULTS, Fault, type FaultCode, isFault } from '../base/faults.ts';
+import { Type } from '../base/type.ts';
 
 export const STATUS_OF_FAULT = {
   REQUEST_INVALID: 400,

@@ -4,7 +4,8 @@
 // an interval: within it nothing more than the RPO is lost, whichever instant one wants. A longer way between two of them, or from the last one
 // to now, is a gap; its cause is looked for in the runs of that time.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Instant } from '../model/instant.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';

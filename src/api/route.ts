@@ -5,7 +5,8 @@
 // with an Idempotency-Key, the stored answer. A crash leaves all three or none.
 
 import type { Logger } from 'pino';
-import { type Static, type TObject, type TProperties, type TSchema, Type } from 'typebox';
+import type { Static, TObject, TProperties, TSchema } from 'typebox';
+import { Type } from '../base/type.ts';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import type { Principal, Token } from '../model/principal.ts';
 import type { Tenant } from '../model/tenant.ts';

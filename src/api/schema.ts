@@ -1,6 +1,7 @@
 // Schemas as validators and documents want them.
 
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
+import { Type } from '../base/type.ts';
 import { PAGE_ITEMS_MAX } from '../model/page.ts';
 import { CURSOR_PATTERN } from './cursor.ts';
 

@@ -1,8 +1,8 @@
 // The writer record as the registry holds it: JSON of a closed schema.
 
-import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../base/faults.ts';
+import { Type } from '../base/type.ts';
 import { CHAIN_MAX, type WriterRecord } from './writer-record.ts';
 
 const CANDIDATES_MAX = 16;

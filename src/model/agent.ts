@@ -1,6 +1,7 @@
 // A host agent: enrolled once with a short-lived token, known by its public key from then on.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Label, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 

@@ -1,6 +1,7 @@
 // A dangerous request that waits for a second person. Nobody approves their own.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id } from './identifier.ts';
 import { Instant } from './instant.ts';
 

@@ -1,6 +1,7 @@
 // A thing that is protected: a directory tree, a disk image or device, a database cluster with its log.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Label } from './identifier.ts';
 import { Instant } from './instant.ts';
 

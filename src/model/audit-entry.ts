@@ -1,6 +1,7 @@
 // One line of the audit: who did what to what, from where, and how it ended. Chained by hashes (src/trust/audit-chain.ts).
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id } from './identifier.ts';
 import { Instant } from './instant.ts';
 

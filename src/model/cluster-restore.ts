@@ -1,7 +1,8 @@
 // What a restore run of a database is told: the way that the service has found for the wanted place, and what becomes of the server. The
 // `parameters` of runs of kind "restore" of databases.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { RecoveryPoint } from './recovery-point.ts';
 
 const closed = { additionalProperties: false } as const;

@@ -1,7 +1,8 @@
 // The certificate that a tenant's key was destroyed: what went, when, on whose word, and what is still held where. Signed with the key that
 // signs the audit, and verified without the service (trust/erasure-certificate.ts).
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Label, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 

@@ -1,6 +1,7 @@
 // What happened that somebody may want to hear of: a broken promise, a failed run, a revoked agent. With its cause and what to do.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id } from './identifier.ts';
 import { Instant } from './instant.ts';
 

@@ -1,6 +1,7 @@
 // Signed evidence of a drill or a failover, as the service keeps it: what its pack says of itself, once nothing was found wrong with it.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { PLAN_RUN_KINDS, type PlanRunKind } from './failover-kind.ts';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';

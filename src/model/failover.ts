@@ -1,7 +1,8 @@
 // A failover of a plan, as the service was asked for it and has heard of it. What counts is the journal in the registry of the sites; here is
 // what was last heard of that, with the time of each transition.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { FAILOVER_KINDS, type FailoverKind } from './failover-kind.ts';
 import { FAILOVER_STATES } from './failover-state.ts';
 import { Id, Name } from './identifier.ts';

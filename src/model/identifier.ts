@@ -1,6 +1,6 @@
 // Names of things in the service: a prefix that says what it is, and 26 characters that sort by the time of their making.
 
-import { Type } from 'typebox';
+import { Type } from '../base/type.ts';
 
 /** Prefixes by kind. */
 export const ID_PREFIX = {

@@ -1,6 +1,6 @@
 // Moments in the service are texts that sort: ISO 8601 in UTC with milliseconds, "2026-11-21T08:00:00.000Z".
 
-import { Type } from 'typebox';
+import { Type } from '../base/type.ts';
 
 export type Instant = string;
 

@@ -1,6 +1,7 @@
 // A plan of disaster recovery as the service keeps it: its text as people wrote it, every version of it, and what the last look found.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 

@@ -1,6 +1,7 @@
 // Who acts: people, service tokens and agents. Roles are per tenant, and for the provider three that none can hold together.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Label } from './identifier.ts';
 import { Instant } from './instant.ts';
 

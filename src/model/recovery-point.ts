@@ -1,6 +1,7 @@
 // What the catalogue knows of a snapshot: a cache of what the repository says.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id } from './identifier.ts';
 import { Instant } from './instant.ts';
 import type { Snapshot } from './snapshot.ts';

@@ -1,6 +1,7 @@
 // The copy of a tenant's repository at another site, as the service saw it last.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 

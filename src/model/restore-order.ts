@@ -1,6 +1,7 @@
 // What a restore run is told: the `parameters` of runs of kind "restore".
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { RecoveryPoint } from './recovery-point.ts';
 
 export const RestoreOrder = Type.Object(

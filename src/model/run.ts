@@ -1,7 +1,8 @@
 // One execution of a task, with progress and outcome. Its idempotency key is asset + kind + due time: no crash, restart or second
 // scheduler makes it twice.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 import { isDuty, RUN_KINDS, type RunKind } from './run-kind.ts';

@@ -1,6 +1,7 @@
 // A bureau: a repository, keys, quota, roles and audit of its own.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Id, Label, Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 

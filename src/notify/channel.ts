@@ -1,7 +1,8 @@
 // Where events go: channels, as a closed schema. A channel names its secrets; what they are lies in files of the service's secrets directory,
 // so that no setting, log, catalogue or backup of it holds one.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { SEVERITIES, type Severity } from '../model/event.ts';
 import { Id, Name } from '../model/identifier.ts';
 

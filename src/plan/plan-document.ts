@@ -4,7 +4,8 @@
 // The schema is the only description of the form, as that of a policy is: the type, `policies/plan.schema.json` and the messages of
 // read-plan.ts are made from it. What is executed and what is printed as a runbook are both made of `planRun` (plan-run.ts).
 
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import { Type } from '../base/type.ts';
 import { PLAN_RUN_KINDS } from '../model/failover-kind.ts';
 import { Label, Name } from '../model/identifier.ts';
 import { DURATION_PATTERN } from '../policy/duration.ts';

@@ -4,7 +4,8 @@
 // read-policy.ts are made from it. Whoever adds a key writes its `description`: it is what people are told was expected.
 // What a document means, with durations in milliseconds and everything inherited, is an `EffectivePolicy` (effective-policy.ts).
 
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Label, Name } from '../model/identifier.ts';
 import { DURATION_PATTERN } from './duration.ts';
 import { SIZE_PATTERN } from './size.ts';

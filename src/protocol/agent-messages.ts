@@ -3,7 +3,8 @@
 //
 // A minor version may add optional keys and nothing else.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { HostFacts } from '../model/agent.ts';
 import { Asset } from '../model/asset.ts';
 import { Id, Label } from '../model/identifier.ts';

@@ -4,7 +4,8 @@
 // Every message may be said twice. The agent gets a key that writes one asset's log, and single requests to the store; it can add to the
 // catalogue of the log and take nothing out of it, and delete ranges only where their whole section is stored.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { SealedKeys, StoreRequest } from './session-messages.ts';
 
 export type LogVerb = 'list' | 'sizes' | 'reads' | 'put' | 'key' | 'register' | 'swap' | 'delete' | 'keys' | 'note';

@@ -1,6 +1,7 @@
 // What agents and the service say to each other about plans of disaster recovery, beside the runs themselves; see agent-messages.ts.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { FAILOVER_LIFE, type FailoverLife, FailoverProgress } from '../model/failover.ts';
 
 export const PLAN_PATHS = {

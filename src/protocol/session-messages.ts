@@ -4,7 +4,8 @@
 // Every message may be said twice: beginning for the same run and fence answers the same session, grants of what is stored answer 'exists',
 // checkpoints and commits are done once. Unknown keys are dropped (read-message.ts).
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../base/type.ts';
 import { Instant } from '../model/instant.ts';
 
 export const SESSION_PATHS = {

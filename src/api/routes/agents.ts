@@ -1,6 +1,6 @@
 // Host agents: enrolled by a short-lived token, listed, and revoked at once.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { Agent } from '../../model/agent.ts';
 import { Id, Label, Name, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';

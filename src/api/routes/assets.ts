@@ -1,7 +1,8 @@
 // Assets: what is protected, by which agent, under which policy.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { CatalogTables } from '../../catalog/catalog.ts';
 import { Asset, AssetSource } from '../../model/asset.ts';
 import { Id, Label, Name, newId } from '../../model/identifier.ts';

@@ -1,6 +1,6 @@
 // The audit: who did what to what, from where, and how it ended; and the proof that no line was removed or changed.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { AuditEntry } from '../../model/audit-entry.ts';
 import { PAGE_ITEMS_MAX } from '../../model/page.ts';
 import { type Answer, type Call, route } from '../route.ts';

@@ -1,7 +1,8 @@
 // Drills: a plan is rehearsed on a host of the site that it leads to. What came of it is its run, and its evidence.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import { Name } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
 import type { StoredPlan } from '../../model/plan.ts';

@@ -1,6 +1,6 @@
 // What happened: as a list, and as a stream that goes on where it broke off.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { Event } from '../../model/event.ts';
 import { PAGE_ITEMS_MAX } from '../../model/page.ts';
 import { eventsFrom, lastSequence } from '../event-feed.ts';

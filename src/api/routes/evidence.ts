@@ -1,6 +1,6 @@
 // Evidence of drills and failovers: what its packs say, their very bytes for whoever verifies them offline, and a page for people.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { decodePack } from '../../evidence/pack.ts';
 import { renderReport } from '../../evidence/report.ts';
 import { Evidence, PACK_FILE } from '../../model/evidence.ts';

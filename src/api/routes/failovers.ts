@@ -1,8 +1,9 @@
 // Failovers: asked for by one, approved by as many others as the plan says, carried out by an agent, decided on by people while they run. Shown
 // is the journal that the sites agree on, as it was last heard of.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { CatalogTables } from '../../catalog/catalog.ts';
 import { Approval } from '../../model/approval.ts';
 import { Failover, type FailoverOrder, isFailoverOver } from '../../model/failover.ts';

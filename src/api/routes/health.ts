@@ -1,6 +1,6 @@
 // Whether the process lives, whether it can serve, and what Prometheus reads.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { notReady } from '../problem.ts';
 import { route } from '../route.ts';
 

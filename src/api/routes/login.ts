@@ -1,7 +1,7 @@
 // Logging in and out, and what people change about themselves.
 
-import { Type } from 'typebox';
 import { Fault, isFault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import { instantOf } from '../../model/instant.ts';
 import { Grant, Person } from '../../model/principal.ts';
 import { Tenant } from '../../model/tenant.ts';

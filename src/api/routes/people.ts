@@ -1,8 +1,8 @@
 // People. Those of a tenant are named login@tenant by its owner, so that making one tells nothing about others'; those of the provider, and
 // anybody's roles anywhere, are the security administrator's.
 
-import { Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { PersonSecrets } from '../../catalog/catalog.ts';
 import { Label, newId } from '../../model/identifier.ts';
 import { instantOf } from '../../model/instant.ts';

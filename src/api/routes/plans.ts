@@ -1,7 +1,7 @@
 // Plans of disaster recovery as text, every version of them. A plan that promises, proves or asks less than before waits for a second person.
 
-import { Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import { Approval } from '../../model/approval.ts';
 import { instantOf } from '../../model/instant.ts';
 import { StoredPlan } from '../../model/plan.ts';

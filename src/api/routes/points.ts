@@ -1,7 +1,7 @@
 // Recovery points: which instants there are to return to, how that is known, and what is missing. Tags and holds on them.
 
-import { Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { Asset } from '../../model/asset.ts';
 import { Id } from '../../model/identifier.ts';
 import { RecoveryPoint } from '../../model/recovery-point.ts';

@@ -1,7 +1,7 @@
 // Policies as text: what is put is what is got, comments and all. A policy that promises less than before waits for a second person.
 
-import { Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { StoredPolicy } from '../../catalog/catalog.ts';
 import { Approval } from '../../model/approval.ts';
 import { Id, Name, newId } from '../../model/identifier.ts';

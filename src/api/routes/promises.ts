@@ -1,6 +1,6 @@
 // The posture: what is promised of each asset, and whether it is kept, as last judged.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { Id } from '../../model/identifier.ts';
 import { Instant } from '../../model/instant.ts';
 import { PAGE_ITEMS_MAX } from '../../model/page.ts';

@@ -1,6 +1,6 @@
 // Copies of the tenant's repository at other sites.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { Replica, replicasSetting } from '../../model/replica.ts';
 import { route } from '../route.ts';
 

@@ -1,7 +1,8 @@
 // Restores: which recovery point an instant means is decided and said before anything is moved.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { NewRun } from '../../catalog/catalog.ts';
 import type { Asset } from '../../model/asset.ts';
 import {

@@ -1,7 +1,7 @@
 // Runs: what was done, what is being done, and what is to be done now.
 
-import { Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import type { NewRun } from '../../catalog/catalog.ts';
 import { Id, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';

@@ -1,7 +1,8 @@
 // Tenants: made and given their quota by the provider's system administrator; where requests may come from is their owner's.
 
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import { ErasureCertificate } from '../../model/erasure.ts';
 import { Label, Name, newId } from '../../model/identifier.ts';
 import { instantOf } from '../../model/instant.ts';

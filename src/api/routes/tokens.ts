@@ -1,7 +1,7 @@
 // Service tokens: of a tenant by its owner, any by the security administrator. The secret is in the answer to the POST, and nowhere else.
 
-import { Type } from 'typebox';
 import { Fault } from '../../base/faults.ts';
+import { Type } from '../../base/type.ts';
 import { Label, newId } from '../../model/identifier.ts';
 import { instantOf } from '../../model/instant.ts';
 import { Grant, type Role, TENANT_ROLES, Token } from '../../model/principal.ts';

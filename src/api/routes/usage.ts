@@ -1,6 +1,6 @@
 // What tenants use, by day: for their bills and for themselves.
 
-import { Type } from 'typebox';
+import { Type } from '../../base/type.ts';
 import { Id, Name } from '../../model/identifier.ts';
 import { spanOfMonth, type UsageSpan, usageCsv, usageOf } from '../../trust/usage.ts';
 import { fieldFault } from '../problem.ts';
