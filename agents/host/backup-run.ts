@@ -49,6 +49,7 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
       program: settings.program,
       now,
       threads: settings.threads,
+      threadsAhead: context.threads,
       signal,
       progress,
       listener,

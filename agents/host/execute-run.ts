@@ -21,6 +21,7 @@ export async function execute(
   signal: AbortSignal,
   onProgress: (progress: RunProgress) => void,
   onGroup: RunContext['onGroup'],
+  threads?: RunContext['threads'],
 ): Promise<RunOutcome> {
   let read: (() => RunProgress) | undefined;
   const timer = setInterval(() => {
@@ -42,6 +43,7 @@ export async function execute(
         read = reader;
       },
       onGroup,
+      threads,
     });
   } catch (error) {
     return outcomeOfError(error, signal);

@@ -1,11 +1,26 @@
 // The process of one run: is told what to do, says how far it is, and how it ended. Without the agent it does not go on.
 
+// Before the flags, see setLateFlags.
+import 'node:child_process';
+import 'node:crypto';
+import 'node:fs';
+import 'node:https';
+import 'node:perf_hooks';
+import 'node:timers/promises';
+import 'node:util';
+import 'node:zlib';
+import { setLateFlags } from '../../src/base/late-flags.ts';
 import { resolveNeighboursFast } from '../../src/base/module-paths.ts';
 import { killGroup } from '../../src/base/process-group.ts';
+import { startThreadsAhead } from '../../src/engine/backup-threads.ts';
 import type { FromRun, RunProgress, ToRun } from './run-messages.ts';
 import { stopFault } from './run-outcome.ts';
 
+setLateFlags();
 resolveNeighboursFast();
+// The kind comes with the start, so that a thread loads beside everything that is loaded here and while the session begins. One: what has changed
+// since the backup before is mostly little.
+const threads = process.argv[2] === 'backup' ? startThreadsAhead(1) : undefined;
 const executing = import('./execute-run.ts');
 const stop = new AbortController();
 let group: number | undefined;
@@ -35,7 +50,8 @@ process.on('message', (message: ToRun) => {
     void say({ kind: 'group', group: running });
   };
   void executing
-    .then(({ execute }) => execute(message.claimed, message.settings, stop.signal, onProgress, onGroup))
+    .then(({ execute }) => execute(message.claimed, message.settings, stop.signal, onProgress, onGroup, threads))
+    .finally(() => threads?.close())
     .then((outcome) => say({ kind: 'end', outcome }))
     .then(() => process.exit(0));
 });

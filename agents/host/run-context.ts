@@ -1,5 +1,6 @@
 // What the work of a run is given.
 
+import type { ThreadsAhead } from '../../src/engine/backup-threads.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { AgentTransport } from '../../src/protocol/agent-transport.ts';
 import type { AgentHome } from './agent-home.ts';
@@ -17,4 +18,6 @@ export type RunContext = {
   readonly watch: (read: () => RunProgress) => void;
   /** The process group of the hook that runs now. */
   readonly onGroup: (group: number | undefined) => void;
+  /** Of a backup; not to be closed. */
+  readonly threads?: ThreadsAhead | undefined;
 };

@@ -7,15 +7,8 @@ import { killGroup } from '../../src/base/process-group.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { FromRun, RunOutcome, RunProgress, RunSettings, StopCode, ToRun } from './run-messages.ts';
 
-/** Of V8, as bin/holdfast and src/main.ts give them to a run of the command line; the agent may be the service's, which has others. */
-const RUN_FLAGS = [
-  '--max-semi-space-size=2',
-  '--heap-growing-percent=30',
-  '--initial-old-space-size=24',
-  '--invocation-count-for-maglev=2000',
-  '--invocation-count-for-turbofan=100000',
-  '--wasm-wrapper-tiering-budget=1000000000',
-];
+/** Of V8, as bin/holdfast gives them to a run of the command line; the agent may be the service's, which has others. The rest run-child.ts sets. */
+const RUN_FLAGS = ['--max-semi-space-size=2'];
 /** After it was told to stop. */
 const STOP_GRACE_MS = 30_000;
 /** Of what it wrote to standard error: for the message when it crashes. */
@@ -53,7 +46,7 @@ class RunProcess implements RunningRun {
     // What was frozen before is thawed by the hooks after, which have times of their own.
     const after = claimed.terms.hooks?.after ?? [];
     this.#stopGraceMs = stopGraceMs + after.reduce((sum, { timeoutMs }) => sum + timeoutMs, 0);
-    this.#child = fork(new URL('./run-child.ts', import.meta.url), [], {
+    this.#child = fork(new URL('./run-child.ts', import.meta.url), [claimed.run.kind], {
       execArgv: RUN_FLAGS,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });

@@ -23,6 +23,7 @@ import { newPackBuffers, PackBuffers } from '../worker/pack-buffers.ts';
 import { type FinishedPack, PackWriter, type PackWriterSpec, packBufferBytes } from '../worker/pack-writer.ts';
 import { STAGE_BYTES } from '../worker/stage.ts';
 import { SMALL_JOBS_WAITING_MAX, ThreadPool } from '../worker/thread-pool.ts';
+import { BACKUP_THREAD, type ThreadsAhead } from './backup-threads.ts';
 import { SessionTables } from './session-tables.ts';
 import { type StoredPack, UploadQueue } from './upload-queue.ts';
 
@@ -74,6 +75,8 @@ export type BackupPipelineOptions = {
   /** A local directory for what the session itself makes. */
   readonly privateRuns: string;
   readonly threads: number;
+  /** Used before new ones are started. */
+  readonly threadsAhead?: ThreadsAhead | undefined;
   readonly level: number;
   /** Of each thread. */
   readonly levelAtFirst?: PackWriterSpec['levelAtFirst'];
@@ -147,8 +150,9 @@ export class BackupPipeline {
       done = resolve;
     });
     this.#pool = new ThreadPool({
-      script: new URL('../worker/backup-thread.ts', import.meta.url),
+      script: BACKUP_THREAD,
       threads,
+      warm: options.threadsAhead,
       dataOf: (thread): BackupThreadSpec => ({
         packs: { ...packs, writerNumber: thread },
         idKey: keyring.payload.idKey,

@@ -11,6 +11,7 @@ import { sealSnapshot } from '../repository/snapshots.ts';
 import { BackupPipeline, type BackupTotals } from './backup-pipeline.ts';
 import type { BackupListener, BackupProgress } from './backup-progress.ts';
 import type { BackupTarget, TargetSession } from './backup-target.ts';
+import type { ThreadsAhead } from './backup-threads.ts';
 import type { ReadNode } from './content-map.ts';
 import { OfflineTarget } from './offline-target.ts';
 
@@ -31,6 +32,8 @@ export type BackupDetails = {
   /** When the source was first looked at; now when absent. */
   readonly startedAt?: Date | undefined;
   readonly threads: number;
+  /** Used before new ones are started. */
+  readonly threadsAhead?: ThreadsAhead | undefined;
   /** Of zstd. Default: 1 for the first backup of an asset; for those that follow, which are small, many, and kept as long, 3, and 5 for as
    *  much of a volume as usually changes. */
   readonly level?: number | undefined;
@@ -85,6 +88,7 @@ export async function backUpTo(target: BackupTarget, details: BackupDetails, rea
       ask: session.ask,
       privateRuns: session.privateRuns,
       threads: details.threads,
+      threadsAhead: details.threadsAhead,
       level: details.level ?? (parent === undefined ? FIRST_LEVEL : FOLLOWING_LEVEL),
       levelAtFirst: details.level === undefined && parent !== undefined && type === 'volume' ? CHANGE_OF_VOLUME : undefined,
       signal,

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { IdHasher } from '../codec/chunk-id.ts';
 import { Chunker } from '../codec/chunker.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { AskedChunks, type QuestionMemory } from './asked-chunks.ts';
 import { type BackupAnswer, type BackupRequest, type BackupThreadSpec, CHUNKER_WINDOW_BYTES } from './backup-task.ts';
 import { openKnownChunks, openSessionChunks } from './chunk-tables.ts';
@@ -28,7 +29,8 @@ type WaitingBatch = {
   readonly open: Set<number>;
 };
 
-async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
+/** Answers what handles its requests, one after the other. */
+async function open(port: MessagePort, spec: BackupThreadSpec): Promise<(request: BackupRequest) => Promise<void>> {
   const send = (answer: BackupAnswer): void => port.postMessage(answer);
   const buffers = new PackBuffers(spec.buffers);
   const packs = new PackWriter(spec.packs, {
@@ -56,7 +58,7 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
     port.postMessage({ kind: 'batch', job, result } satisfies BackupAnswer, transfer);
   };
 
-  const handle = async (request: BackupRequest): Promise<void> => {
+  return async (request) => {
     if (request.kind === 'files') {
       const results = request.tasks.map((task) => readFileTask(task, content, paged, chunker.scanner));
       for (const result of results) bytesRead += result.bytesRead;
@@ -104,16 +106,32 @@ async function start(port: MessagePort, spec: BackupThreadSpec): Promise<void> {
       port.close();
     }
   };
-  let last: Promise<void> = Promise.resolve();
-  port.on('message', (request: BackupRequest) => {
+}
+
+/** `spec`: undefined in a thread that was started ahead; then it is the first message. */
+function start(port: MessagePort, spec: BackupThreadSpec | undefined): void {
+  let opened = spec === undefined ? undefined : open(port, spec);
+  let last: Promise<unknown> = Promise.resolve(opened);
+  port.on('message', (message: BackupThreadSpec | BackupRequest) => {
+    if (opened === undefined) {
+      opened = open(port, message as BackupThreadSpec);
+      last = opened;
+      return;
+    }
+    const handle = opened;
+    const request = message as BackupRequest;
     last = last
-      .then(() => handle(request))
+      .then(async () => (await handle)(request))
       .catch((error: unknown) => {
         // Without a job nobody waits for the answer: let the thread fail.
         if (!('job' in request)) throw error;
         port.postMessage({ ...encodeThreadFault(error), job: request.job });
       });
   });
+  if (spec !== undefined) return;
+  // What needs no spec is made at once.
+  posixCalls();
+  port.postMessage({ kind: 'ready' });
 }
 
 function askedChunks(memory: QuestionMemory, send: (answer: BackupAnswer) => void): AskedChunks {
@@ -129,4 +147,4 @@ function isZeroInWindow({ scanner, window }: Chunker, bytes: Uint8Array): boolea
   return scanner.isZero(start, start + bytes.length);
 }
 
-if (parentPort !== null) await start(parentPort, workerData as BackupThreadSpec);
+if (parentPort !== null) start(parentPort, (workerData ?? undefined) as BackupThreadSpec | undefined);
