@@ -4,7 +4,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
-import { LOST_MAX } from '../../src/model/run.ts';
 import type { Acknowledged } from './kill-soak-client.ts';
 import type { ServiceProcess } from './service-process.ts';
 
@@ -46,7 +45,7 @@ export function checkAfterwards(service: ServiceProcess, acknowledged: Acknowled
       succeeded: count('succeeded') + count('warned'),
       failed: count('failed'),
       retried,
-      lostTooOften: runs.filter(({ state, lost }) => state === 'failed' && lostTooOften(lost)).length,
+      lostMost: Math.max(...runs.map(({ lost }) => lost ?? 0)),
     };
     return { problems, figures };
   } finally {
@@ -90,16 +89,11 @@ function problemsOfRuns(runs: readonly RunRow[], { assets, queued, succeeded }: 
   return problems;
 }
 
-/** Such a run fails by design: it may be what kills its holders. */
-function lostTooOften(lost: number | null): boolean {
-  return lost !== null && lost >= LOST_MAX;
-}
-
-/** No run fails because it was killed, unless that was too often. And of one that fails somebody is told. */
+/** No run fails because it was killed, however often that was. And of one that fails somebody is told. */
 function problemsOfFailures(database: Database.Database): string[] {
   const failed = database
     .prepare(
-      `SELECT id, kind, attempt - coalesce(lost, 0) AS attempt, attempts_max, lost, fault,
+      `SELECT id, kind, attempt - coalesce(lost, 0) AS attempt, attempts_max, fault,
         (SELECT count(*) FROM events WHERE events.run_id = runs.id AND events.kind = 'run.failed') AS told FROM runs WHERE state = 'failed'`,
     )
     .all() as {
@@ -107,14 +101,13 @@ function problemsOfFailures(database: Database.Database): string[] {
     kind: string;
     attempt: number;
     attempts_max: number;
-    lost: number | null;
     fault: string | null;
     told: number;
   }[];
-  return failed.flatMap(({ id, kind, attempt, attempts_max, lost, fault, told }) => {
+  return failed.flatMap(({ id, kind, attempt, attempts_max, fault, told }) => {
     const what = `the ${kind} ${id} failed`;
     const problems = told === 1 ? [] : [`${what} and was told ${told} times`];
-    if (attempt < attempts_max && !lostTooOften(lost)) problems.push(`${what} at attempt ${attempt} of ${attempts_max}: ${fault}`);
+    if (attempt < attempts_max) problems.push(`${what} at attempt ${attempt} of ${attempts_max}: ${fault}`);
     return problems;
   });
 }

@@ -27,7 +27,7 @@ import type { Page, PageRequest } from '../model/page.ts';
 import type { PlanReadiness, StoredPlan } from '../model/plan.ts';
 import type { Grant, Person, Token } from '../model/principal.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
-import type { Progress, Run, RunFault } from '../model/run.ts';
+import type { Loss, Progress, Run, RunFault } from '../model/run.ts';
 import type { RunKind } from '../model/run-kind.ts';
 import type { RunState } from '../model/run-state.ts';
 import type { Tenant } from '../model/tenant.ts';
@@ -205,7 +205,7 @@ export interface FailoverTable {
   change(failover: Failover): Promise<boolean>;
 }
 
-export type NewRun = Omit<Run, 'state' | 'attempt' | 'lost' | 'site' | 'fence' | 'createdAt'>;
+export type NewRun = Omit<Run, 'state' | 'attempt' | 'lost' | 'lostWithService' | 'site' | 'fence' | 'createdAt'>;
 export type RunFilter = {
   readonly assetId?: string;
   readonly kind?: RunKind;
@@ -231,8 +231,9 @@ export type RunEnd = {
   readonly fault?: RunFault;
   /** For a failure that is to be tried again: when. The run is queued again unless its attempts are used up. */
   readonly retryAt?: Instant;
-  /** It failed because who held it, or the service, went away: that uses up no attempt (model/run.ts, LOST_MAX). */
-  readonly isLost?: boolean;
+  /** It failed because who held it, or the service, went away: that uses up no attempt (model/run.ts, LOST_MAX). What began before this catalogue was
+   *  opened has lost the service, whatever is said here. */
+  readonly loss?: Loss | undefined;
 };
 
 export interface RunTable {
@@ -254,7 +255,8 @@ export interface RunTable {
   hasten(tenantId: string, id: string, at: Instant, priority: number): Promise<Run | undefined>;
   /** A queued run is canceled at once, a running one is asked to stop. */
   cancel(tenantId: string, id: string, at: Instant): Promise<Run | undefined>;
-  /** Runs whose lease ran out: queued again or, when they lost their holder too often, failed; and queued ones past `startBy`. Answers what changed. */
+  /** Runs whose lease ran out: queued again or, when they lost their holder too often, failed; and queued ones past `startBy`. What began before this
+   *  catalogue was opened has lost the service. Answers what changed. */
   expire(at: Instant, retryAt: Instant, countMax: number): Promise<readonly Run[]>;
   /** For metrics. Of those that are over, all that ever were: history is trimmed. */
   counts(): Promise<readonly { readonly kind: RunKind; readonly state: RunState; readonly count: number }[]>;

@@ -53,7 +53,7 @@ export async function endRun(options: EndsOptions, agent: Agent, runId: string, 
       ...(result === undefined ? {} : { result }),
       ...(fault === undefined ? {} : { fault }),
       ...(retryAt === undefined ? {} : { retryAt }),
-      isLost: isOfGoing(fault?.code),
+      loss: isOfGoing(fault?.code) ? 'holder' : undefined,
     });
     if (run === 'fenced') return run;
     // Said for the second time, nothing happened.

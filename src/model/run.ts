@@ -13,18 +13,25 @@ export const MANUAL_KEY = 'manual:';
 
 /** A run that loses its holder so often is what kills it. */
 export const LOST_MAX = 20;
+/** Where the service went away too, every run under way is lost, and one at the most is to blame: nobody's work ends by a service that is restarted, but
+ *  a run that kills it does not do so for ever. */
+export const LOST_WITH_SERVICE_MAX = 200;
+
+/** Who went away: who held the run and nobody else, or the service (and perhaps its holder as well). */
+export type Loss = 'holder' | 'service';
 
 /** Whether another attempt may follow one that failed, or was lost. What was asked for once (a restore) is never done again by itself: what
  *  it has written may have been changed since. */
-export function mayTryAgain({ kind, attempt, lost = 0, attemptsMax, cancelRequestedAt }: Run, isLost: boolean): boolean {
+export function mayTryAgain(run: Run, loss: Loss | undefined): boolean {
+  const { kind, attempt, lost = 0, attemptsMax, cancelRequestedAt } = run;
   // Whoever sees to a duty queues the next one at once.
   if (cancelRequestedAt !== undefined || isDuty(kind) || attemptsMax === 1) return false;
-  return isLost ? !isLastLoss({ lost }) : attempt - lost < attemptsMax;
+  return loss === undefined ? attempt - lost < attemptsMax : !isLastLoss(run, loss);
 }
 
-/** Its next loss is the last. */
-export function isLastLoss({ lost = 0 }: { readonly lost?: number | undefined }): boolean {
-  return lost + 1 >= LOST_MAX;
+/** Such a loss, were it the next, is the last. */
+export function isLastLoss({ lost = 0, lostWithService = 0 }: Pick<Run, 'lost' | 'lostWithService'>, loss: Loss): boolean {
+  return loss === 'service' ? lostWithService + 1 >= LOST_WITH_SERVICE_MAX : lost - lostWithService + 1 >= LOST_MAX;
 }
 
 export const Progress = Type.Object(
@@ -68,8 +75,11 @@ export const Run = Type.Object(
     startBy: Type.Optional(Instant),
     attempt: Type.Integer({ minimum: 0 }),
     attemptsMax: Type.Integer({ minimum: 1 }),
-    /** Attempts that ended because who held the run went away: they do not count among those that may fail. Limited by LOST_MAX. */
+    /** Attempts that ended because who held the run went away: they do not count among those that may fail. Limited by LOST_MAX, without those of
+     *  `lostWithService`. */
     lost: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** Of those, the ones in which the service went away. Limited by LOST_WITH_SERVICE_MAX. */
+    lostWithService: Type.Optional(Type.Integer({ minimum: 0 })),
     /** Not to be claimed while so many runs are under way on its host, or at the site of its host. */
     perHostMax: Type.Optional(Type.Integer({ minimum: 1 })),
     perSiteMax: Type.Optional(Type.Integer({ minimum: 1 })),

@@ -179,7 +179,7 @@ export class Executor {
       const ended = await tables.runs.end(run.id, run.fence, instantOf(at), {
         ...end,
         ...(retry === undefined ? {} : { retryAt: retry }),
-        isLost: end.fault?.code === 'SERVICE_STOPPING',
+        loss: end.fault?.code === 'SERVICE_STOPPING' ? 'service' : undefined,
       });
       if (ended !== 'fenced') await onRunEnded(tables, ended);
     });

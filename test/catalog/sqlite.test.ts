@@ -10,6 +10,7 @@ import { Connection } from '../../src/catalog/sqlite/connection.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate } from '../../src/catalog/sqlite/migrate.ts';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
 import { NEXT_OF_AGENT, NEXT_OF_SERVICE } from '../../src/catalog/sqlite/run-claim.ts';
+import { LOST_MAX, LOST_WITH_SERVICE_MAX, type Run } from '../../src/model/run.ts';
 import { catalogConformance } from '../conformance/catalog.ts';
 import { catalogThings, moment, START } from '../support/catalog-things.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -128,6 +129,71 @@ describe('the file of a catalogue', () => {
     expect(() => raw.exec(`UPDATE audit SET actor = 'b'`)).toThrow('append-only');
     expect(() => raw.exec('DELETE FROM audit')).toThrow('append-only');
     raw.close();
+  });
+});
+
+describe('a run under way when its service is killed', () => {
+  const fault = { code: 'AGENT_INTERRUPTED', message: 'm', hint: 'h' };
+  const claimAt = (catalog: Catalog, at: string) =>
+    catalog.runs.claim({
+      by: 'service:a',
+      kinds: ['backup'],
+      at,
+      leaseMs: 30_000,
+      perAgentMax: 9,
+      perTenantMax: 9,
+      totalMax: 9,
+    });
+
+  it('goes on in the next, however often that happens, and still ends when it kills its holder beside a service that lives', async () => {
+    const path = join(scratchDirectory(), 'catalog.sqlite');
+    const things = catalogThings();
+    const startedAt = (n: number) => new Date(START.getTime() + n * 100_000);
+    const start = (n: number) => openSqliteCatalog({ path, now: () => startedAt(n), random: things.random });
+    let catalog = await start(0);
+    const { tenant } = await things.seed(catalog);
+    const { run } = await catalog.runs.add(things.run(tenant.id, { attemptsMax: 2 }), moment(0));
+    const restarts = LOST_MAX + 5;
+    for (let n = 0; n < restarts; n++) {
+      const { fence } = (await claimAt(catalog, moment(n * 100 + 10)))!;
+      await catalog.close();
+      catalog = await start(n + 1);
+      const at = moment(n * 100 + 105);
+      // By its lease, and as its agent says, which was killed as well or could not reach anybody.
+      const [lost] =
+        n % 2 === 0
+          ? await catalog.runs.expire(at, at, 10)
+          : [await catalog.runs.end(run.id, fence, at, { state: 'failed', loss: 'holder', fault, retryAt: at })];
+      expect(lost).toMatchObject({ id: run.id, state: 'queued', lost: n + 1, lostWithService: n + 1 });
+    }
+    let last: Run | undefined;
+    for (let n = 0; n < LOST_MAX; n++) {
+      const at = (restarts + n) * 100 + 10;
+      expect(await claimAt(catalog, moment(at))).toMatchObject({ id: run.id });
+      [last] = await catalog.runs.expire(moment(at + 40), moment(at + 40), 10);
+    }
+    expect(last).toMatchObject({
+      state: 'failed',
+      lost: restarts + LOST_MAX,
+      lostWithService: restarts,
+      fault: { code: 'RUN_LOST_TOO_OFTEN' },
+    });
+    await catalog.close();
+  });
+
+  it('does not go on for ever where it may be what kills the service', async () => {
+    const catalog = await opened(join(scratchDirectory(), 'catalog.sqlite'));
+    const things = catalogThings();
+    const { tenant } = await things.seed(catalog);
+    await catalog.runs.add(things.run(tenant.id, { attemptsMax: 2 }), moment(0));
+    let ended: Run | 'fenced' | undefined;
+    for (let n = 0; n < LOST_WITH_SERVICE_MAX; n++) {
+      const at = moment(n + 1);
+      const claimed = await claimAt(catalog, at);
+      expect(claimed, `claim ${n}`).toBeDefined();
+      ended = await catalog.runs.end(claimed!.id, claimed!.fence, at, { state: 'failed', loss: 'service', fault, retryAt: at });
+    }
+    expect(ended).toMatchObject({ state: 'failed', fault: { code: 'RUN_LOST_TOO_OFTEN' } });
   });
 });
 

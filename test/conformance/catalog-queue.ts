@@ -282,7 +282,7 @@ export function queueConformance(
         if (n % 2 === 0)
           expect(await catalog.runs.expire(at, at, 10)).toMatchObject([{ id: run.id, state: 'queued', lost: n + 1 }]);
         else {
-          const end = { state: 'failed', isLost: true, fault, retryAt: at } as const;
+          const end = { state: 'failed', loss: 'holder', fault, retryAt: at } as const;
           expect(await catalog.runs.end(run.id, fence, at, end)).toMatchObject({ state: 'queued', lost: n + 1 });
         }
       }

@@ -13,6 +13,7 @@ import { SQL as EVIDENCE } from './migrations/0007-evidence.ts';
 import { SQL as FAILOVERS } from './migrations/0008-failovers.ts';
 import { SQL as DRILL_HOURS } from './migrations/0009-drill-hours.ts';
 import { SQL as PLACES_IN_THE_HOME } from './migrations/0010-places-in-the-home.ts';
+import { SQL as LOSSES_WITH_THE_SERVICE } from './migrations/0011-losses-with-the-service.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
@@ -29,6 +30,7 @@ export const MIGRATIONS: readonly string[] = [
   FAILOVERS,
   DRILL_HOURS,
   PLACES_IN_THE_HOME,
+  LOSSES_WITH_THE_SERVICE,
 ];
 
 /** Each migration is one transaction; two processes that open at once do each once. */

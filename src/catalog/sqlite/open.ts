@@ -6,7 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { open } from 'node:fs/promises';
 import { Fault } from '../../base/faults.ts';
-import { instantOf } from '../../model/instant.ts';
+import { type Instant, instantOf } from '../../model/instant.ts';
 import type { Catalog, CatalogTables } from '../catalog.ts';
 import { agentTable, type Sightings } from './agents.ts';
 import { answerTable } from './answers.ts';
@@ -60,6 +60,7 @@ export async function openSqliteCatalog(options: SqliteCatalogOptions): Promise<
     })
   ).close();
   const { writing, reading } = await patiently(() => connect(path));
+  const openedAt = instantOf(options.now());
   const writer = new Writer(writing);
   const inTransaction = new AsyncLocalStorage<{ isOver: boolean }>();
   const sightings = new GatheredSightings(writer, options.onFailure ?? (() => {}));
@@ -71,12 +72,12 @@ export async function openSqliteCatalog(options: SqliteCatalogOptions): Promise<
     },
   };
   return {
-    ...tablesOn(executor, sightings, options),
+    ...tablesOn(executor, sightings, openedAt, options),
     transaction: async (work) => {
       refuseInside(inTransaction);
       const scope = { isOver: false };
       const inside = transactionExecutor(writing, scope);
-      const tables = tablesOn(inside, directSightings(inside), options);
+      const tables = tablesOn(inside, directSightings(inside), openedAt, options);
       const over = (): void => {
         scope.isOver = true;
       };
@@ -106,7 +107,12 @@ export async function openSqliteCatalog(options: SqliteCatalogOptions): Promise<
   };
 }
 
-function tablesOn(executor: Executor, sightings: Sightings, { now, random }: SqliteCatalogOptions): CatalogTables {
+function tablesOn(
+  executor: Executor,
+  sightings: Sightings,
+  openedAt: Instant,
+  { now, random }: SqliteCatalogOptions,
+): CatalogTables {
   return {
     tenants: tenantTable(executor),
     people: personTable(executor),
@@ -117,7 +123,7 @@ function tablesOn(executor: Executor, sightings: Sightings, { now, random }: Sql
     plans: planTable(executor),
     evidence: evidenceTable(executor),
     failovers: failoverTable(executor),
-    runs: runTable(executor),
+    runs: runTable(executor, openedAt),
     recoveryPoints: recoveryPointTable(executor),
     sessions: sessionTable(executor, now),
     schedules: scheduleTable(executor),

@@ -17,6 +17,7 @@ export const RUN = recordCodec<Run>('runs', {
   attempt: 'integer',
   attemptsMax: 'integer',
   lost: 'integer',
+  lostWithService: 'integer',
   perHostMax: 'integer',
   perSiteMax: 'integer',
   site: 'text',

@@ -1,6 +1,6 @@
 // The queue and its history. States: queued -> running -> (queued again | succeeded | warned | failed | canceled).
 
-import { laterBy } from '../../model/instant.ts';
+import { type Instant, laterBy } from '../../model/instant.ts';
 import { isLastLoss, mayTryAgain, type Run } from '../../model/run.ts';
 import type { RunKind } from '../../model/run-kind.ts';
 import { isOver, type RunState } from '../../model/run-state.ts';
@@ -10,7 +10,8 @@ import type { Executor } from './executor.ts';
 import { pageOf, rowsFor } from './page.ts';
 import { encodedJson } from './record.ts';
 import { claimRun } from './run-claim.ts';
-import { expireRuns, lostTooOften } from './run-expire.ts';
+import { expireRuns } from './run-expire.ts';
+import { lossesAfter, lossOf, lostTooOften } from './run-loss.ts';
 import { RUN } from './run-record.ts';
 
 const ADD = `${RUN.insert()} ON CONFLICT (tenant_id, key) DO NOTHING`;
@@ -24,7 +25,7 @@ const EXTEND = `UPDATE runs SET
   WHERE id = @id AND fence = @fence AND state = 'running' RETURNING ${RUN.columns}`;
 const SAID = `SELECT ${RUN.columns} FROM runs WHERE id = @id AND said_fence = @fence AND said_state = @said`;
 const END = `UPDATE runs SET state = @state, not_before = coalesce(@notBefore, not_before), claimed_by = NULL, lease_until = NULL,
-  lost = @lost, result = @result, fault = @fault, ended_at = @endedAt, said_fence = @fence, said_state = @said
+  lost = @lost, lost_with_service = @lostWithService, result = @result, fault = @fault, ended_at = @endedAt, said_fence = @fence, said_state = @said
   WHERE id = @id RETURNING ${RUN.columns}`;
 const HASTEN = `UPDATE runs SET priority = max(priority, @priority), not_before = min(not_before, @at), start_by = NULL,
   per_host_max = NULL, per_site_max = NULL WHERE tenant_id = @tenantId AND id = @id AND state = 'queued' RETURNING ${RUN.columns}`;
@@ -37,7 +38,8 @@ const COUNTS = 'SELECT kind, state, count FROM run_counts WHERE count > 0 ORDER 
 const LATEST = `SELECT ${RUN.columns} FROM runs WHERE asset_id = ? AND kind = ? AND ended_at IS NOT NULL
   AND state IN (SELECT value FROM json_each(?)) ORDER BY ended_at DESC, rowid DESC LIMIT 1`;
 
-export function runTable(executor: Executor): RunTable {
+/** `openedAt`: of the catalogue, which is opened when the service starts. */
+export function runTable(executor: Executor, openedAt: Instant): RunTable {
   return {
     add: (run, at) => executor.write((sql) => add(sql, run, at)),
     get: (tenantId, id) => executor.read((sql) => RUN.decodeOne(sql(GET).get(tenantId, id))),
@@ -60,7 +62,7 @@ export function runTable(executor: Executor): RunTable {
         });
         return row === undefined ? 'fenced' : RUN.decode(row);
       }),
-    end: (id, fence, at, end) => executor.write((sql) => endAttempt(sql, id, fence, at, end)),
+    end: (id, fence, at, end) => executor.write((sql) => endAttempt(sql, { id, fence, at, openedAt }, end)),
     hasten: (tenantId, id, at, priority) => executor.write((sql) => RUN.decodeOne(sql(HASTEN).get({ tenantId, id, at, priority }))),
     cancel: (tenantId, id, at) =>
       executor.write((sql) => {
@@ -68,7 +70,7 @@ export function runTable(executor: Executor): RunTable {
         if (sql(CANCEL_QUEUED).run(what).changes === 0) sql(CANCEL_RUNNING).run(what);
         return RUN.decodeOne(sql(GET).get(tenantId, id));
       }),
-    expire: async (at, retryAt, countMax) => executor.write((sql) => expireRuns(sql, at, retryAt, countMax)),
+    expire: async (at, retryAt, countMax) => executor.write((sql) => expireRuns(sql, { at, retryAt, countMax, openedAt })),
     counts: () =>
       executor.read((sql) => sql(COUNTS).all() as { readonly kind: RunKind; readonly state: RunState; readonly count: number }[]),
     latest: (assetId, kind, states) =>
@@ -82,23 +84,27 @@ function add(sql: Sql, run: NewRun, at: string): { readonly outcome: 'added' | '
   return { outcome: 'exists', run: RUN.decode(sql(BY_KEY).get(run.tenantId, run.key)!) };
 }
 
-function endAttempt(sql: Sql, id: string, fence: number, at: string, end: RunEnd): Run | 'fenced' {
+type Ending = { readonly id: string; readonly fence: number; readonly at: Instant; readonly openedAt: Instant };
+
+function endAttempt(sql: Sql, { id, fence, at, openedAt }: Ending, end: RunEnd): Run | 'fenced' {
   const said = end.state;
   const before = sql(SAID).get({ id, fence, said });
   if (before !== undefined) return RUN.decode(before);
   const run = RUN.decodeOne(sql(BY_ID).get(id));
   if (run === undefined || run.state !== 'running' || run.fence !== fence) return 'fenced';
-  const isLost = end.state === 'failed' && end.isLost === true;
-  const isAgain = end.state === 'failed' && end.retryAt !== undefined && mayTryAgain(run, isLost);
+  const loss = end.state !== 'failed' || end.loss === undefined ? undefined : lossOf(run, openedAt, end.loss);
+  const isAgain = end.state === 'failed' && end.retryAt !== undefined && mayTryAgain(run, loss);
   const row = sql(END).get({
     id,
     fence,
     said,
     state: isAgain ? 'queued' : end.state,
     notBefore: isAgain ? end.retryAt : null,
-    lost: isLost ? (run.lost ?? 0) + 1 : (run.lost ?? null),
+    ...lossesAfter(run, loss),
     result: encodedJson(end.result),
-    fault: encodedJson(isLost && isLastLoss(run) && end.fault !== undefined ? lostTooOften(end.fault) : end.fault),
+    fault: encodedJson(
+      loss !== undefined && isLastLoss(run, loss) && end.fault !== undefined ? lostTooOften(loss, end.fault) : end.fault,
+    ),
     endedAt: isAgain ? null : at,
   });
   return RUN.decode(row!);
