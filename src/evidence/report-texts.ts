@@ -11,6 +11,8 @@ export type ReportTexts = {
   readonly plan: string;
   readonly tenant: string;
   readonly made: string;
+  readonly times: string;
+  readonly timesText: string;
   readonly signer: string;
   readonly claims: string;
   readonly rpo: string;
@@ -27,9 +29,13 @@ export type ReportTexts = {
   readonly consistency: (group: string) => string;
   readonly reached: Readonly<Record<string, string>>;
   readonly consistencyText: (reached: string, spread: string, declared: string) => string;
-  readonly counts: (good: number, bad: number) => string;
+  readonly pagesText: (checked: number, damaged: number) => string;
+  readonly smokeText: (passed: number, failed: number) => string;
+  /** What RPO and RTO are counted between. */
+  readonly counted: string;
   readonly restsOn: string;
   readonly timeline: string;
+  readonly bars: string;
   readonly disaster: string;
   readonly declared: string;
   readonly heartbeat: string;
@@ -38,7 +44,8 @@ export type ReportTexts = {
   readonly levelText: (level: number, name: string) => string;
   readonly element: string;
   readonly proven: string;
-  readonly gaps: string;
+  readonly gaps: (level: number) => string;
+  readonly nothingMissing: string;
   readonly found: string;
   readonly measurements: string;
   readonly columns: readonly string[];
@@ -53,6 +60,8 @@ const EN: ReportTexts = {
   plan: 'Plan',
   tenant: 'Tenant',
   made: 'Made at',
+  times: 'Times',
+  timesText: 'UTC, all of them ("Z"); Beijing time is UTC+8',
   signer: 'Signed with the key',
   claims: 'What was measured',
   rpo: 'Work lost (RPO)',
@@ -65,14 +74,18 @@ const EN: ReportTexts = {
   isolation: 'Isolation of the drill',
   isolationText: (probes, reached, changed) =>
     `${probes} negative probes, ${reached} reached something; ${changed} things of production changed`,
-  pages: 'Pages and indexes looked at, damaged',
-  smoke: 'Tests of the application passed, failed',
+  pages: 'Pages, indexes and files',
+  smoke: 'Tests of the application',
   consistency: (group) => `Consistency within the group ${group}`,
   reached: { whole: 'nothing is missing', barrier: 'barrier', epsilon: 'within the declared time', none: 'none' },
   consistencyText: (reached, spread, declared) => `${reached}, ${spread} apart (declared: ${declared})`,
-  counts: (good, bad) => `${good}, ${bad}`,
+  pagesText: (checked, damaged) => `${checked} looked at, ${damaged} damaged`,
+  smokeText: (passed, failed) => `${passed} passed, ${failed} failed`,
+  counted:
+    'Work lost: from the newest heartbeat that was found in the recovered data (of files and volumes: from the beginning of the backup that was restored) to the disaster, of the worst asset of the plan. Time to the first write: from the declaration to the first write that was acknowledged, of the last database. Each figure rests on the measurements below whose numbers stand beside it.',
   restsOn: 'rests on',
   timeline: 'Timeline',
+  bars: 'A bar is the time from the first step of a state to its last one, each in its last try. Between the bars people were asked, something was waited for, or tried again: the first write is counted from the declaration all the same.',
   disaster: 'disaster',
   declared: 'declared',
   heartbeat: 'newest heartbeat',
@@ -81,7 +94,8 @@ const EN: ReportTexts = {
   levelText: (level, name) => (level === 0 ? 'none: not even level 1' : `level ${level}: ${name}`),
   element: 'Element',
   proven: 'Level',
-  gaps: 'What is missing for the next level',
+  gaps: (level) => `What is missing for level ${level}`,
+  nothingMissing: 'nothing',
   found: 'found',
   measurements: 'Measurements',
   columns: ['No.', 'When', 'What', 'Of', 'How', 'Value'],
@@ -97,6 +111,8 @@ const ZH: ReportTexts = {
   plan: '预案',
   tenant: '租户',
   made: '生成时间',
+  times: '时间',
+  timesText: '均为协调世界时（UTC，以“Z”结尾）；北京时间为 UTC+8',
   signer: '签名密钥',
   claims: '实测结果',
   rpo: '丢失的数据（RPO）',
@@ -108,14 +124,18 @@ const ZH: ReportTexts = {
   fencing: '他处不能写入的证明',
   isolation: '演练的隔离',
   isolationText: (probes, reached, changed) => `反向探测 ${probes} 次，其中 ${reached} 次可达；生产中有 ${changed} 项发生变化`,
-  pages: '抽查的数据页和索引数、损坏数',
-  smoke: '应用测试通过数、失败数',
+  pages: '数据页、索引和文件',
+  smoke: '应用测试',
   consistency: (group) => `组 ${group} 的一致性`,
   reached: { whole: '无缺失', barrier: '屏障', epsilon: '在声明的时间差以内', none: '无' },
   consistencyText: (reached, spread, declared) => `${reached}，相差 ${spread}（声明：${declared}）`,
-  counts: (good, bad) => `${good}，${bad}`,
+  pagesText: (checked, damaged) => `检查 ${checked} 项，损坏 ${damaged} 项`,
+  smokeText: (passed, failed) => `通过 ${passed} 项，失败 ${failed} 项`,
+  counted:
+    '丢失的数据：从恢复出的数据中最新的心跳（文件和卷：从所恢复备份的开始时间）到灾难发生，取预案中最差的资产。到首次写入的时间：从宣布到首次得到确认的写入，取最后一个数据库。各项旁边的编号是其所依据的测量记录。',
   restsOn: '依据',
   timeline: '时间线',
+  bars: '横条为一个状态从第一步开始到最后一步结束的时间，每一步以最后一次执行为准。横条之间是等待人员确认、等待条件或重试的时间；到首次写入的时间仍从宣布算起。',
   disaster: '灾难发生',
   declared: '宣布',
   heartbeat: '最新心跳',
@@ -124,7 +144,8 @@ const ZH: ReportTexts = {
   levelText: (level, name) => (level === 0 ? '无：未达到第 1 级' : `第 ${level} 级：${name}`),
   element: '要素',
   proven: '等级',
-  gaps: '达到下一级所缺',
+  gaps: (level) => `达到第 ${level} 级所缺`,
+  nothingMissing: '无',
   found: '实测',
   measurements: '测量记录',
   columns: ['序号', '时间', '内容', '对象', '方法', '值'],

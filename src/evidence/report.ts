@@ -15,6 +15,7 @@ import { type Moment, timelineSvg } from './timeline-svg.ts';
 const STYLE = `body{font:14px/1.5 "Noto Sans CJK SC","Microsoft YaHei",system-ui,sans-serif;color:#1b1b1b;max-width:960px;margin:2em auto;padding:0 1em}
 h1{font-size:1.7em}h2{font-size:1.2em;margin-top:1.6em;border-bottom:1px solid #999}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:3px 8px;border-bottom:1px solid #ddd;overflow-wrap:anywhere}
+.log{font-size:.85em}.log th:nth-child(-n+3),.log td:nth-child(-n+3){white-space:nowrap}
 .good{color:#0a6b2d}.bad{color:#b00020;font-weight:bold}.small{font-size:.85em;color:#555}
 svg{width:100%;font-size:12px}.phase{fill:#2f6fab}.moment{stroke:#b00020;stroke-dasharray:3 3}
 @media print{body{margin:0;max-width:none;font-size:11px}h2{break-after:avoid}tr{break-inside:avoid}}
@@ -27,6 +28,7 @@ export function renderReport({ body, keyId }: Pack, language: Language): string 
   const name = (language === 'zh' ? plan.labelZh : undefined) ?? plan.label ?? plan.name;
   const title = `${t.title[kind]}: ${name}`;
   const outcome = String(claim(body, 'outcome')?.value.outcome);
+  const moments = momentsOf(body, t);
   const html = [
     `<h1>${escapeHtml(title)}</h1>`,
     `<p>${t.outcome}: <strong class="${outcome === 'succeeded' ? 'good' : 'bad'}">${escapeHtml(t.outcomes[outcome] ?? outcome)}</strong></p>`,
@@ -35,12 +37,16 @@ export function renderReport({ body, keyId }: Pack, language: Language): string 
       [t.plan, `${plan.name}, ${plan.version} <span class="small">${body.planDigest}</span>`],
       [t.tenant, escapeHtml(body.tenant)],
       [t.made, body.createdAt],
+      [t.times, escapeHtml(t.timesText)],
       [t.signer, keyId],
     ]),
     `<h2>${t.claims}</h2>`,
     table(claimRows(body, t)),
+    `<p class="small">${escapeHtml(t.counted)}</p>`,
     `<h2>${t.timeline}</h2>`,
-    timelineSvg(body.claims.phases, momentsOf(body, t), (state) => stateName(state, language)),
+    timelineSvg(body.claims.phases, moments, (state) => stateName(state, language)),
+    table(moments.map(({ label, at }) => [label, at])),
+    `<p class="small">${escapeHtml(t.bars)}</p>`,
     ...body.claims.levels.flatMap((level) => levelSection(level, t, language)),
     `<h2>${t.measurements}</h2>`,
     table(
@@ -57,6 +63,7 @@ export function renderReport({ body, keyId }: Pack, language: Language): string 
         ),
       ]),
       t.columns,
+      'log',
     ),
     `<p class="small">${escapeHtml(t.check(body.id))}</p>`,
   ];
@@ -94,8 +101,8 @@ function claimRows(body: PackBody, t: ReportTexts): string[][] {
       const text = t.isolationText(Number(probes), Number(reached), Number(changed));
       return verdict(isVoid === false, text, text);
     }),
-    ...rowOf('pages', t.pages, ({ checked, damaged, isSound }) => both(isSound, t.counts(Number(checked), Number(damaged)))),
-    ...rowOf('smoke', t.smoke, ({ passed, failed, isPassed }) => both(isPassed, t.counts(Number(passed), Number(failed)))),
+    ...rowOf('pages', t.pages, ({ checked, damaged, isSound }) => both(isSound, t.pagesText(Number(checked), Number(damaged)))),
+    ...rowOf('smoke', t.smoke, ({ passed, failed, isPassed }) => both(isPassed, t.smokeText(Number(passed), Number(failed)))),
     ...groups.map((one) => row(escapeHtml(t.consistency(String(one.value.group))), one, consistencyText(one, t))),
   ];
 }
@@ -124,9 +131,9 @@ function levelSection(proven: ProvenLevel, t: ReportTexts, language: Language): 
           .map(({ requirement, found }) =>
             escapeHtml(`${requirements.get(requirement)}${found === undefined ? '' : ` (${t.found} ${found})`}`),
           )
-          .join('<br>'),
+          .join('<br>') || t.nothingMissing,
       ]),
-      [t.element, t.proven, t.gaps],
+      level < edition.levels.length ? [t.element, t.proven, t.gaps(level + 1)] : [t.element, t.proven, ''],
     ),
   ];
 }
@@ -163,8 +170,9 @@ const both = (isGood: Scalar | undefined, text: string): string => verdict(isGoo
 const spanOf = (ms: number): string => (ms < 60_000 ? `${Math.round(ms) / 1000} s` : formatSpan(ms));
 
 /** Cells are HTML. */
-function table(rows: readonly (readonly string[])[], head?: readonly string[]): string {
+function table(rows: readonly (readonly string[])[], head?: readonly string[], look?: string): string {
   const line = (cells: readonly string[], tag: string): string =>
     `<tr>${cells.map((cell) => `<${tag}>${cell}</${tag}>`).join('')}</tr>`;
-  return `<table>${head === undefined ? '' : line(head.map(escapeHtml), 'th')}${rows.map((row) => line(row, 'td')).join('')}</table>`;
+  const kind = look === undefined ? '' : ` class="${look}"`;
+  return `<table${kind}>${head === undefined ? '' : line(head.map(escapeHtml), 'th')}${rows.map((row) => line(row, 'td')).join('')}</table>`;
 }

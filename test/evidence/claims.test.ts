@@ -222,6 +222,26 @@ describe('a report', () => {
     expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:|<script|<link|@import|url\(/);
   });
 
+  it.each([
+    ['en', 'UTC', 'from the newest heartbeat', 'What is missing for level 6', 'each in its last try'],
+    ['zh', 'UTC', '从恢复出的数据中最新的心跳', '达到第 6 级所缺', '每一步以最后一次执行为准'],
+  ] as const)(
+    'in "%s" tells the zone of its times, what each figure is counted between and what which level lacks',
+    (language, ...parts) => {
+      const html = renderReport(decodePack(JSON.parse(packText({ told: [...FAILOVER, ...LEVEL_FACTS] }))), language);
+      for (const part of parts) expect(html).toContain(part);
+      // Moments of one second can be read beside each other, and their times stand below.
+      const labels = [...html.matchAll(/<text x="[\d.]+" y="([\d.]+)" text-anchor="end">([^<]+)<\/text>/g)].map(([, y, text]) => ({
+        y,
+        text,
+      }));
+      expect(labels.length).toBeGreaterThan(4);
+      expect(new Set(labels.map(({ y }) => y)).size).toBe(labels.length);
+      for (const { text } of labels.slice(0, 4))
+        expect(html).toMatch(new RegExp(`<td>${text}</td><td>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z</td>`));
+    },
+  );
+
   it('cannot be changed by what was measured', () => {
     const told: Told[] = [...FAILOVER, ['smoke', '<script>alert(1)</script>', { status: 0, text: '"><img src=x onerror=y>' }]];
     const html = renderReport(decodePack(JSON.parse(packText({ told }))), 'en');
