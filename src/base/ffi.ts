@@ -5,7 +5,14 @@
 import { createRequire } from 'node:module';
 
 // biome-ignore lint/suspicious/noExplicitAny: a C function takes what its prototype says; koffi checks it at the call.
-export type CFunction = (...args: any[]) => any;
+type Arguments = any[];
+
+export type CFunction = {
+  // biome-ignore lint/suspicious/noExplicitAny: and so it answers.
+  (...args: Arguments): any;
+  /** On a thread of Node's pool; the last argument is a callback (error, result). Memory that is pointed to must stay until then. */
+  readonly async: (...args: Arguments) => void;
+};
 
 export type CLibrary = {
   /** Binds a C prototype, e.g. "int close(int)". Undefined when the process does not export the symbol. */

@@ -73,6 +73,21 @@ export class Compressor {
     return result.length;
   }
 
+  /** As `compress`, on another thread where that is possible. Until it has settled neither buffer is touched and nothing else is asked of
+   *  this compressor, not even to close. */
+  async compressAside(target: Uint8Array, source: Uint8Array): Promise<number> {
+    const native = this.#native;
+    if (native === undefined) return this.compress(target, source);
+    invariant(this.#context !== undefined, 'a closed compressor is not used');
+    const length = await new Promise<number>((resolve, reject) => {
+      native.run.async(this.#context, target, target.length, source, source.length, (error: unknown, result: number | bigint) =>
+        error === null ? resolve(Number(result)) : reject(error),
+      );
+    });
+    invariant(!native.isError(length) && length <= target.length, 'zstd compresses into a buffer of its own bound');
+    return length;
+  }
+
   close(): void {
     if (this.#context !== undefined) this.#native?.free(this.#context);
     this.#context = undefined;

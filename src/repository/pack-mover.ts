@@ -88,6 +88,9 @@ type OpenTarget = {
   readonly blocks: PackBlock[];
 };
 
+/** A block of which only the extents that are needed are left. */
+type LeanBlock = { readonly raw: Uint8Array; readonly extents: readonly Extent[] };
+
 export class PackMover {
   readonly #options: MoverOptions;
   readonly #targets = new Map<PackKind, OpenTarget>();
@@ -96,8 +99,10 @@ export class PackMover {
   readonly #compressor = new Compressor(LEVEL);
   readonly #aads = new Uint8Array(BLOCK_ID_BYTES + 5);
   readonly #nonce = new Uint8Array(12);
-  /** Of the block that is being written anew. */
-  #raw = new Uint8Array(0);
+  /** Of a block that is being written anew, and of the one after it. */
+  readonly #raws = [new Uint8Array(0), new Uint8Array(0)];
+  /** The block that is being compressed, on a thread of its own while the next one is opened here. */
+  #writing: Promise<void> = Promise.resolve();
   /** Stored packs, to be named by index objects. */
   readonly packs: IndexedPack[] = [];
   bytesWritten = 0;
@@ -112,20 +117,29 @@ export class PackMover {
   /** Moves blocks of one pack. One call at a time. `isLean`: blocks of which little is needed are written anew; what does not open is
    *  moved as it is. */
   async move(pack: OpenPack, needed: readonly NeededBlock[], isLean: boolean): Promise<void> {
-    for (const { position, ranges } of needed) {
-      const block = pack.directory.blocks[position];
-      invariant(block !== undefined, 'a plan names blocks of the pack');
-      const target = await this.#target(pack.kind, block);
-      const sealed = pack.bytes.subarray(block.offset, block.offset + block.storedLength);
-      const isHollow = isLean && rangeBytes(ranges) < LEAN_SHARE_MAX * contentBytesOf(block);
-      const lean = isHollow ? await this.#writeAnew(target, pack, block, sealed, ranges) : undefined;
-      const sealing = pack.directory.sessions[block.sealedBy]!;
-      if (lean === undefined) this.#append(target, sealing, { ...block, ...this.#copy(target, sealed) });
-      else {
-        this.#append(target, { session: this.#options.sealing.session, assetId: sealing.assetId }, lean);
-        this.blocksWrittenAnew++;
+    try {
+      for (const { position, ranges } of needed) {
+        const block = pack.directory.blocks[position];
+        invariant(block !== undefined, 'a plan names blocks of the pack');
+        const sealed = pack.bytes.subarray(block.offset, block.offset + block.storedLength);
+        const isHollow = isLean && rangeBytes(ranges) < LEAN_SHARE_MAX * contentBytesOf(block);
+        const lean = isHollow ? await this.#open(pack, block, sealed, ranges) : undefined;
+        await this.#writing;
+        const target = await this.#target(pack.kind, block);
+        const sealing = pack.directory.sessions[block.sealedBy]!;
+        if (lean === undefined) this.#append(target, sealing, { ...block, ...this.#copy(target, sealed) });
+        else {
+          this.#writing = this.#writeAnew(target, pack.kind, block, sealing.assetId, lean);
+          // It is awaited above or below, and fails there.
+          this.#writing.catch(() => {});
+          this.blocksWrittenAnew++;
+        }
+        this.blocksMoved++;
       }
-      this.blocksMoved++;
+    } finally {
+      const writing = this.#writing;
+      this.#writing = Promise.resolve();
+      await writing;
     }
   }
 
@@ -171,23 +185,25 @@ export class PackMover {
     target.directoryBytes += 64 + block.extents.length * 40;
   }
 
-  /** Writes the block at the target's end, with what is not in `ranges` zeroed; undefined when nothing can be zeroed. */
-  async #writeAnew(
-    target: OpenTarget,
-    pack: OpenPack,
-    block: PackBlock,
-    sealed: Uint8Array,
-    ranges: readonly number[],
-  ): Promise<PackBlock | undefined> {
+  /** Opens the block into the buffer that is not being compressed, with what is not in `ranges` zeroed; undefined when nothing can be. */
+  async #open(pack: OpenPack, block: PackBlock, sealed: Uint8Array, ranges: readonly number[]): Promise<LeanBlock | undefined> {
     const { session, assetId } = pack.directory.sessions[block.sealedBy]!;
     const key = await this.#keyOf(pack.kind, session, assetId);
-    if (this.#raw.length < block.rawLength) this.#raw = new Uint8Array(block.rawLength);
-    const raw = this.#raw.subarray(0, block.rawLength);
+    if (this.#raws[1]!.length < block.rawLength) this.#raws[1] = new Uint8Array(block.rawLength);
+    const raw = this.#raws[1]!.subarray(0, block.rawLength);
     if (key === undefined || !this.#opener.open(raw, sealed, { ...block, key })) return undefined;
     const extents = this.#survivors(raw, block.extents, ranges);
     if (extents === undefined) return undefined;
     zeroBetween(raw, extents);
-    return { ...block, ...(await this.#seal(target, pack.kind, block.id, raw, assetId)), extents };
+    return { raw, extents };
+  }
+
+  /** Writes the block at the target's end, of which nothing else is asked until then. */
+  async #writeAnew(target: OpenTarget, kind: PackKind, block: PackBlock, assetId: Uint8Array, lean: LeanBlock): Promise<void> {
+    this.#raws.reverse();
+    const { raw, extents } = lean;
+    const sealed = await this.#seal(target, kind, block.id, raw, assetId);
+    this.#append(target, { session: this.#options.sealing.session, assetId }, { ...block, ...sealed, extents });
   }
 
   /** Undefined when the key is lost. */
@@ -212,7 +228,7 @@ export class PackMover {
     const { sealing, signal } = this.#options;
     const key = await sealing.keyFor(kind, assetId, signal === undefined ? undefined : { signal });
     const room = target.bytes.subarray(target.length, target.length + compressBound(raw.length) + TAG_BYTES);
-    let length = this.#compressor.compress(room, raw);
+    let length = await this.#compressor.compressAside(room, raw);
     const codec = length <= raw.length * COMPRESSED_SHARE_MAX ? 1 : 0;
     if (codec === 0) {
       room.set(raw);

@@ -47,6 +47,19 @@ describe.each(DRIVERS)('$name', ({ driver }) => {
     for (const reader of readers) reader.close();
   });
 
+  test('on another thread it compresses to the same bytes, one after the other, while this thread does something else', async () => {
+    const compressor = new Compressor(3, driver);
+    for (let seed = 1; seed <= 20; seed++) {
+      const plain = material(seed);
+      const target = new Uint8Array(compressBound(plain.length));
+      const aside = compressor.compressAside(target, plain);
+      const here = compressed(plain, driver);
+      expect(Buffer.compare(target.subarray(0, await aside), here)).toBe(0);
+    }
+    compressor.close();
+    await expect(new Compressor(3, driver).compressAside(new Uint8Array(1), seededBytes(100, 1))).rejects.toThrow();
+  });
+
   test('one context compresses many blocks, each as a frame of its own', () => {
     const compressor = new Compressor(1, driver);
     const decompressor = new Decompressor(driver);
