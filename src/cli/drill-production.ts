@@ -1,11 +1,10 @@
 // What a drill looks at of production, through connections that may look and do nothing: a credential that could change production has no place
 // in a drill.
 
-import { userInfo } from 'node:os';
 import type { Fingerprint, StandingStandby } from '../../agents/drill/drill-options.ts';
 import { PgConnection } from '../../agents/postgres/connection.ts';
-import { parseServerAddress } from '../../agents/postgres/connection-string.ts';
 import { Fault } from '../base/faults.ts';
+import { serverAt } from './pg-server.ts';
 import type { Invocation } from './verb.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -48,7 +47,7 @@ async function ask<T>(
 ): Promise<T> {
   const signal = AbortSignal.any([invocation.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   const sql = await PgConnection.open({
-    address: parseServerAddress(server, invocation.environment.variables, userInfo().username),
+    address: serverAt(server, invocation.environment),
     signal,
   });
   try {

@@ -2,7 +2,6 @@
 
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { parseServerAddress } from '../../agents/postgres/connection-string.ts';
 import { type ChosenDatabase, type ChosenTables, type CopiedObjects, copyObjects } from '../../agents/postgres/copy-objects.ts';
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
 import type { ServerFacts } from '../../agents/postgres/server-facts.ts';
@@ -13,9 +12,9 @@ import { textOfMicros } from '../model/instant-text.ts';
 import { formatLsn } from '../model/lsn.ts';
 import { withRepository } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
-import { userOf } from './person.ts';
 import { clusterOf } from './pg-cluster.ts';
 import { watchRecovery } from './pg-progress.ts';
+import { serverAt } from './pg-server.ts';
 import { describe, helperOf, PROGRAM, planFor, requestedText, targetOf } from './pg-target.ts';
 import { pinned } from './pinned.ts';
 import { threadsOf } from './threads.ts';
@@ -27,7 +26,7 @@ export async function pgExtract(invocation: Invocation): Promise<number> {
   const chosen = chosenOf(options);
   const where = options.text('into');
   if (where === undefined) throw usage('Name the server that it goes to with --into');
-  const into = parseServerAddress(where, environment.variables, userOf());
+  const into = serverAt(where, environment);
   return withRepository(invocation, async (repository) => {
     const began = performance.now();
     const { asset, cluster } = await clusterOf(invocation, repository);

@@ -4,6 +4,7 @@ import { userInfo } from 'node:os';
 import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
 import type { BaseBackupSource } from '../../agents/postgres/base-source.ts';
 import { describeServer, parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
+import { withPasswordFile } from '../../agents/postgres/password-file.ts';
 import { backUp } from '../engine/backup.ts';
 import type { BackupProgress } from '../engine/backup-progress.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -17,7 +18,13 @@ import { versionText } from './version.ts';
 export const DEFAULT_SLOT = 'holdfast';
 
 export function serverOf({ args, environment }: Invocation): ServerAddress {
-  return parseServerAddress(args[0]!, environment.variables, userInfo().username);
+  return serverAt(args[0]!, environment);
+}
+
+/** As PostgreSQL's own clients take it: from the text, the PG* variables and the password file. */
+export function serverAt(text: string, { variables }: Invocation['environment']): ServerAddress {
+  const { username, homedir } = userInfo();
+  return withPasswordFile(parseServerAddress(text, variables, username), variables, homedir);
 }
 
 /** "pg/db1" */

@@ -1,16 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
+import { passwordIn, withPasswordFile } from '../../agents/postgres/password-file.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { identifySystem } from '../../agents/postgres/replication-client.ts';
 import { parseHistory } from '../../agents/postgres/timeline-history.ts';
 import { microsOfText, textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn, parseLsn, parseSegmentName, segmentName } from '../../src/model/lsn.ts';
 import { postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../support/postgres.ts';
+import { scratchDirectory } from '../support/scratch.ts';
 
 const programs = postgresPrograms();
 
@@ -200,6 +202,28 @@ describe('texts', () => {
     const words = parseServerAddress("host=/run/pg user='o\\'' password='a \\'b'", { PGPORT: '6000' }, 'nobody');
     expect(words).toMatchObject({ host: '/run/pg', port: 6000, user: "o'", password: "a 'b" });
     expect(() => parseServerAddress('host=x password=secret nonsense=1', {}, 'x')).toThrow(/^(?!.*secret).*nonsense/);
+  });
+
+  it('of password files are read as PostgreSQL reads them, and not where others can read them', () => {
+    const address = { host: '/run/pg', port: 5433, user: 'back up', password: undefined, database: 'shop', tls: 'prefer' } as const;
+    const text = [
+      '# *:*:*:*:no',
+      'db1:*:*:*:other host',
+      '*:5433:*:me:other user',
+      '/run/pg:*:replication:back up:a\\:b\\\\c',
+      '*:*:*:*:later',
+    ];
+    expect(passwordIn(text.join('\n'), address)).toBe('a:b\\c');
+    expect(passwordIn(text.join('\n'), { ...address, host: 'db2', user: 'x' })).toBe('later');
+    expect(passwordIn('localhost:5433:shop:back up:socket\n', address)).toBe('socket');
+    expect(passwordIn('localhost:5433:shop:back up:socket\n', { ...address, host: 'db1' })).toBeUndefined();
+    const file = join(scratchDirectory(), 'pass');
+    writeFileSync(file, '*:*:*:*:secret\n', { mode: 0o600 });
+    expect(withPasswordFile(address, { PGPASSFILE: file }, '/nowhere').password).toBe('secret');
+    expect(withPasswordFile({ ...address, password: 'given' }, { PGPASSFILE: file }, '/nowhere').password).toBe('given');
+    expect(withPasswordFile(address, {}, '/nowhere').password).toBeUndefined();
+    chmodSync(file, 0o644);
+    expect(() => withPasswordFile(address, { PGPASSFILE: file }, '/nowhere')).toThrow(/open to others/);
   });
 
   it('of moments need an offset, and are exact to the microsecond', () => {
