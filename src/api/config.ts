@@ -8,6 +8,8 @@ export type ApiConfig = {
   /** For a request to arrive completely. */
   readonly requestTimeoutMs: number;
   readonly handlerTimeoutMs: number;
+  /** Of routes that are long by what they do. */
+  readonly longHandlerTimeoutMs: number;
   /** Requests of one principal (or, before it is known, one address) in each window. */
   readonly rate: { readonly requestsMax: number; readonly windowMs: number };
   readonly streams: {
@@ -32,6 +34,7 @@ export const API_CONFIG_DEFAULT: ApiConfig = {
   bodyBytesMax: 256 * KIB,
   requestTimeoutMs: 60_000,
   handlerTimeoutMs: 30_000,
+  longHandlerTimeoutMs: 600_000,
   rate: { requestsMax: 1200, windowMs: 60_000 },
   streams: { totalMax: 500, perPrincipalMax: 10, pollMs: 1000, heartbeatMs: 15_000, lifeMs: 600_000 },
   trustedProxies: [],

@@ -124,6 +124,8 @@ export type RouteDefinition<Q extends TProperties, B extends TSchema> = {
   /** Needs If-Match; 'when-there': only for something that exists. */
   readonly isConditional?: true | 'when-there';
   readonly bodyBytesMax?: number;
+  /** Goes through all that there is of something that only grows: has `ApiConfig.longHandlerTimeoutMs`. */
+  readonly isLong?: true;
   /** Changes something in a tenant that is closed: its erasure, asked for, agreed to or taken back. */
   readonly isForClosed?: true;
   readonly handle: (call: Call<Static<TObject<Q>>, Static<B>>) => Promise<Answer>;

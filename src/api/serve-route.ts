@@ -41,7 +41,7 @@ export function serveRoute(app: FastifyInstance, route: Route, services: ApiServ
       ...(route.body === undefined ? {} : { body: plainSchema(route.body) }),
     },
     // A stream ends by itself.
-    ...(route.stream === undefined ? { handlerTimeout: services.config.handlerTimeoutMs } : {}),
+    ...(route.stream === undefined ? { handlerTimeout: timeoutMsOf(route, services) } : {}),
     ...(route.bodyBytesMax === undefined ? {} : { bodyLimit: route.bodyBytesMax }),
     preValidation: async (request) => readQuery(route, request),
     handler: async (request, reply) => {
@@ -54,6 +54,10 @@ export function serveRoute(app: FastifyInstance, route: Route, services: ApiServ
       return send(reply, answer);
     },
   });
+}
+
+function timeoutMsOf({ isLong }: Route, { config }: ApiServices): number {
+  return isLong === true ? config.longHandlerTimeoutMs : config.handlerTimeoutMs;
 }
 
 function send(reply: FastifyReply, { status, body, headers = {} }: Answer): FastifyReply {

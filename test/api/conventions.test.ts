@@ -342,6 +342,21 @@ describe('a catalogue that does not answer', () => {
     });
   });
 
+  it('has more time for the proof of a long audit than for a page of a list', async () => {
+    const { service, tenant, viewer, owner } = await bureau({ config: { handlerTimeoutMs: 50 } });
+    const { promise: timedOut, resolve } = Promise.withResolvers<void>();
+    const after = service.catalog.audit.after.bind(service.catalog.audit);
+    service.catalog.audit.after = async (...range) => {
+      await timedOut;
+      return after(...range);
+    };
+    service.catalog.assets.list = () => new Promise(() => {});
+    const proof = service.ask('GET', `/v1/tenants/${tenant.id}/audit/verify`, { token: owner });
+    expect((await service.ask('GET', `/v1/tenants/${tenant.id}/assets`, { token: viewer })).status).toBe(503);
+    resolve();
+    expect(await proof).toMatchObject({ status: 200, json: { state: 'whole' } });
+  });
+
   it('is no reason to be ready, and one to be alive', async () => {
     const { service } = await bureau();
     service.catalog.check = async () => {
