@@ -9,6 +9,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
 import { Repository } from '../repository/repository.ts';
 import { absoluteLocation, parseLocation } from '../store/location.ts';
+import { momentOf } from './moment.ts';
 import { cacheDirectoryOf, closing, locationOf, openStoreOf, processFacts, repositoryOptions } from './open.ts';
 import { usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
@@ -96,9 +97,7 @@ async function thinOut(repository: Repository, signal: AbortSignal): Promise<num
 export async function restore(invocation: Invocation): Promise<number> {
   const { options, output, signal } = invocation;
   const home = serviceHome(invocation);
-  const text = options.text('before');
-  const before = text === undefined ? undefined : new Date(text);
-  if (before !== undefined && Number.isNaN(before.getTime())) throw usage(`"${text}" is no time; give it as 2026-11-21T08:00:00Z`);
+  const before = momentOf(options.text('before'));
   const location = locationOf(options, invocation.environment);
   const details = await repositoryOptions(invocation, { location, passphraseFile: options.text('passphrase-file'), isNew: false });
   return closing(

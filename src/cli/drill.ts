@@ -11,12 +11,12 @@ import { repositoryFingerprint } from '../../agents/drill/repository-fingerprint
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { EXIT } from '../base/faults.ts';
 import { drillDue } from '../evidence/drill-due.ts';
-import { microsOfText } from '../model/instant-text.ts';
 import { openSigningKey, parseVerifyKey } from '../trust/audit-key.ts';
 import { attestationsOf } from './drill-attestations.ts';
 import { productionOf, standbyOf } from './drill-production.ts';
 import { pairOf, withSources } from './drill-sources.ts';
 import type { ViewWish } from './drill-watcher.ts';
+import { momentOf } from './moment.ts';
 import { usage } from './option.ts';
 import type { Output } from './output.ts';
 import { PROGRAM } from './pg-target.ts';
@@ -165,14 +165,6 @@ function keyIn(file: string): Uint8Array {
   const key = parseVerifyKey(text);
   if (key === undefined) throw usage(`The file ${file} holds no public key`);
   return key;
-}
-
-function momentOf(text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined;
-  const micros = microsOfText(text);
-  if (micros === undefined)
-    throw usage(`"${text}" is not a moment`, 'Give RFC 3339 with an offset, e.g. 2026-05-04T10:15:30+08:00.');
-  return new Date(Math.floor(micros / 1000));
 }
 
 /** What this process may read, and no step of a plan. */

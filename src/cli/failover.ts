@@ -12,6 +12,7 @@ import type { OrchestratorPorts } from '../orchestrator/ports.ts';
 import { rejoinOld } from '../orchestrator/rejoin.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { evidenceKeeper, journalOf, orchestratorPorts, planOf, withSite } from './failover-ports.ts';
+import { momentOf } from './moment.ts';
 import { usage } from './option.ts';
 import type { Output } from './output.ts';
 import type { Invocation } from './verb.ts';
@@ -29,8 +30,7 @@ export async function failoverDeclare(invocation: Invocation): Promise<number> {
   const by = options.text('by');
   if (kind === undefined || reason === undefined || by === undefined)
     throw usage(`"holdfast ${verb.name}" needs --kind, --reason and --by`);
-  const disaster = options.text('disaster');
-  if (disaster !== undefined && Number.isNaN(Date.parse(disaster))) throw usage(`--disaster "${disaster}" is no time`);
+  const disaster = momentOf(options.text('disaster'));
   return withSite(invocation, async ({ registry, incarnationOf }) => {
     const journal = await declare({
       registry,
@@ -40,7 +40,7 @@ export async function failoverDeclare(invocation: Invocation): Promise<number> {
       by,
       id: options.text('id'),
       approvers: options.texts('approve'),
-      disaster: disaster === undefined ? undefined : new Date(disaster),
+      disaster,
       incarnationOf,
       now,
     });

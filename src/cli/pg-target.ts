@@ -6,8 +6,9 @@ import { Fault } from '../base/faults.ts';
 import { formatBytes } from '../base/units.ts';
 import type { ClusterFacts } from '../engine/cluster-facts.ts';
 import { planRecovery, type RecoveryPlan, type RecoveryTarget, recoveryWindow } from '../engine/recovery-plan.ts';
-import { microsOfText, textOfMicros } from '../model/instant-text.ts';
+import { textOfMicros } from '../model/instant-text.ts';
 import { formatLsn, parseLsn } from '../model/lsn.ts';
+import { microsOf } from './moment.ts';
 import { cacheDirectoryOf, locationOf } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
 import type { Output } from './output.ts';
@@ -32,15 +33,7 @@ export function targetOf(options: OptionValues): RecoveryTarget {
   const given = givenTargets(options);
   if (given.length !== 1) throw usage('Give one of --time, --lsn, --xid, --name and --latest');
   const [time, lsn, name] = [options.text('time'), options.text('lsn'), options.text('name')];
-  if (time !== undefined) {
-    const micros = microsOfText(time);
-    if (micros === undefined)
-      throw usage(
-        `"${time}" is not a moment`,
-        'Give RFC 3339 with an offset, e.g. 2026-05-04T10:15:30+08:00: without one nobody knows which moment is meant.',
-      );
-    return { kind: 'time', time: micros };
-  }
+  if (time !== undefined) return { kind: 'time', time: microsOf(time) };
   if (lsn !== undefined) {
     const position = parseLsn(lsn);
     if (position === undefined) throw usage(`"${lsn}" is not a place in a log, such as 0/3000060`);

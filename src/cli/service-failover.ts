@@ -2,9 +2,10 @@
 
 import type { Failover, Run, Tenant } from '../client/generated.ts';
 import type { ServiceClient } from '../client/service-client.ts';
+import { momentOf } from './moment.ts';
 import { usage } from './option.ts';
 import { agentOf, withService } from './service-call.ts';
-import { instantIn, queued } from './service-rehearsal.ts';
+import { queued } from './service-rehearsal.ts';
 import { showApproval, showList, whenOf } from './service-show.ts';
 import { reasonOf } from './service-tenant.ts';
 import { formatTime } from './table.ts';
@@ -21,7 +22,7 @@ export function failoverRequest(invocation: Invocation): Promise<number> {
       plan: args[0]!,
       kind,
       reason: reasonOf(invocation),
-      disaster: instantIn(options.text('disaster')),
+      disaster: momentOf(options.text('disaster'))?.toISOString(),
       agentId: named === undefined ? undefined : (await agentOf(client, mine, named)).id,
     };
     const { body } = await client.call('requestFailover', { tenant: mine.id, body: request });

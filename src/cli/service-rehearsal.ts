@@ -6,7 +6,7 @@ import { Fault } from '../base/faults.ts';
 import { formatDuration } from '../base/units.ts';
 import type { Run, Tenant } from '../client/generated.ts';
 import type { ServiceClient } from '../client/service-client.ts';
-import { microsOfText } from '../model/instant-text.ts';
+import { momentOf } from './moment.ts';
 import { usage } from './option.ts';
 import { withService } from './service-call.ts';
 import { followRun } from './service-follow.ts';
@@ -25,7 +25,7 @@ export function drillStart(invocation: Invocation): Promise<number> {
   const { args, options } = invocation;
   return withService(invocation, async ({ client, tenant }) => {
     const mine = await tenant();
-    const request = { plan: args[0]!, version: options.count('version'), at: instantIn(options.text('at')) };
+    const request = { plan: args[0]!, version: options.count('version'), at: momentOf(options.text('at'))?.toISOString() };
     const { body } = await client.call('startDrill', { tenant: mine.id, body: request });
     return queued(invocation, client, mine, body);
   });
@@ -119,12 +119,4 @@ export function queued(invocation: Invocation, client: ServiceClient, tenant: Te
   invocation.output.record('run', run);
   invocation.output.line(`Queued ${run.id}; "holdfast run follow ${run.id}" shows how it goes`);
   return 0;
-}
-
-export function instantIn(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const micros = microsOfText(text);
-  if (micros === undefined)
-    throw usage(`"${text}" is not a moment`, 'Give RFC 3339 with an offset, e.g. 2026-05-04T10:15:30+08:00.');
-  return new Date(Math.floor(micros / 1000)).toISOString();
 }

@@ -1,7 +1,9 @@
 // Runs, recovery points and restores.
 
 import { formatBytes } from '../base/units.ts';
-import type { RestorePlan, Run, Tenant } from '../client/generated.ts';
+import type { Asset, RestorePlan, Run, Tenant } from '../client/generated.ts';
+import { textOfMicros } from '../model/instant-text.ts';
+import { dateOfMicros, localMicrosOf } from './moment.ts';
 import { usage } from './option.ts';
 import { agentOf, assetNames, assetOf, withService } from './service-call.ts';
 import { followRun } from './service-follow.ts';
@@ -224,12 +226,11 @@ export function recover(invocation: Invocation): Promise<number> {
     const body = {
       assetId: asset.id,
       snapshot: options.text('snapshot'),
-      at: instantOf(options.text('at')),
       agentId: agentName === undefined ? undefined : (await agentOf(client, mine, agentName)).id,
       target,
       extract,
       path: options.text('path'),
-      point: pointOf(options),
+      ...placeOf(options, asset),
       handOver: options.text('hand-over') as 'running' | 'paused' | 'stopped' | undefined,
       delta: options.flag('delta') ? true : undefined,
       verify: options.flag('verify') ? true : undefined,
@@ -260,22 +261,17 @@ function extractOf(options: Invocation['options']) {
   return undefined;
 }
 
-/** Of a database, beside --at. */
-function pointOf(options: Invocation['options']) {
-  const [lsn, xid, name] = [options.text('lsn'), options.count('xid'), options.text('name')];
-  if (lsn === undefined && xid === undefined && name === undefined && !options.flag('latest')) return undefined;
-  return { lsn, xid, name, latest: options.flag('latest') ? (true as const) : undefined };
+/** The instant, or another place in the log of a database, which knows instants to the microsecond. */
+function placeOf(options: Invocation['options'], { source }: Asset) {
+  const [text, lsn, xid, name] = [options.text('at'), options.text('lsn'), options.count('xid'), options.text('name')];
+  const micros = text === undefined ? undefined : localMicrosOf(text);
+  const at = micros === undefined || source.kind === 'postgres' ? undefined : dateOfMicros(micros).toISOString();
+  const time = micros === undefined || at !== undefined ? undefined : textOfMicros(micros);
+  const latest = options.flag('latest') ? (true as const) : undefined;
+  const point = { time, lsn, xid, name, latest };
+  return { at, point: Object.values(point).every((value) => value === undefined) ? undefined : point };
 }
 
 function flat({ point, warnings, log, ...rest }: RestorePlan): object {
   return { ...rest, ...log, snapshot: point.snapshot, bytes: point.bytesScanned, warnings: warnings.join('; ') };
-}
-
-/** Local time, or whatever names its zone. */
-function instantOf(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const at = new Date(text.replace(/^(\d{4}-\d\d-\d\d) (\d)/, '$1T$2'));
-  if (Number.isNaN(at.getTime()))
-    throw usage(`"${text}" is no instant`, 'It looks like "2026-11-21 08:00" or 2026-11-21T08:00:00Z.');
-  return at.toISOString();
 }

@@ -1,14 +1,14 @@
 // Instants as text and as Unix microseconds. A text without an offset is refused: nobody knows which moment it means.
 
-const INSTANT = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*(Z|[+-]\d\d(?::?\d\d)?)$/i;
+const INSTANT = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?:(:\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?)$/i;
 
-/** RFC 3339, an offset included. Undefined when it is not, or when there is no such moment. */
+/** RFC 3339, an offset included; seconds may be left out. Undefined when it is not, or when there is no such moment. */
 export function microsOfText(text: string): number | undefined {
   const match = INSTANT.exec(text.trim());
   if (match === null) return undefined;
-  const [, day, time, fraction = '', zone] = match as unknown as [string, string, string, string | undefined, string];
+  const [, day, time, second = ':00', fraction = '', zone] = match as unknown as [...string[], string];
   const offset = /^z$/i.test(zone) ? 'Z' : `${zone.slice(0, 3)}:${zone.replace(':', '').slice(3, 5) || '00'}`;
-  const seconds = Date.parse(`${day}T${time}${offset}`);
+  const seconds = Date.parse(`${day}T${time}${second}${offset}`);
   if (Number.isNaN(seconds) || !isRealDay(day)) return undefined;
   return seconds * 1000 + Number(fraction.padEnd(6, '0').slice(0, 6));
 }

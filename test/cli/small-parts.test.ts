@@ -1,10 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Fault } from '../../src/base/faults.ts';
 import { editDistance, nearest } from '../../src/base/nearest.ts';
 import { decodeArguments, pathOfArgument } from '../../src/cli/arguments.ts';
 import type { Sink } from '../../src/cli/descriptor.ts';
 import { parseSpan } from '../../src/cli/forget.ts';
 import { modeText } from '../../src/cli/ls.ts';
+import { localMicrosOf, momentOf } from '../../src/cli/moment.ts';
 import { faultOfValue, parseBytes } from '../../src/cli/option.ts';
 import { Output } from '../../src/cli/output.ts';
 import { pathFields } from '../../src/cli/paths.ts';
@@ -13,6 +14,62 @@ import { parseShare } from '../../src/cli/prune.ts';
 import { runLine } from '../../src/cli/service-show.ts';
 import { displayWidth, formatTime, tableLines } from '../../src/cli/table.ts';
 import type { Run } from '../../src/client/generated.ts';
+import { Instant } from '../../src/model/instant.ts';
+import { textOfMicros } from '../../src/model/instant-text.ts';
+
+describe('moments', () => {
+  const inZone = (zone: string): void => {
+    const before = process.env['TZ'];
+    process.env['TZ'] = zone;
+    onTestFinished(() => {
+      if (before === undefined) delete process.env['TZ'];
+      else process.env['TZ'] = before;
+    });
+  };
+
+  it.each([
+    ['2026-05-04 10:15', '2026-05-04T02:15:00.000000Z'],
+    ['2026-05-04T10:15:30', '2026-05-04T02:15:30.000000Z'],
+    ['2026-05-04 10:15:30.123456', '2026-05-04T02:15:30.123456Z'],
+    ['2026-05-04T10:15:30.123456Z', '2026-05-04T10:15:30.123456Z'],
+    ['2026-05-04 10:15 +08:00', '2026-05-04T02:15:00.000000Z'],
+  ])('%j in Shanghai is %s', (text, moment) => {
+    inZone('Asia/Shanghai');
+    expect(textOfMicros(localMicrosOf(text))).toBe(moment);
+  });
+
+  it.each(['5', '2026-05-04', '05/04/2026', '2026-02-30 10:00', '2026-05-04 25:00', '20260504', '10:15', 'yesterday'])(
+    '%j is none',
+    (text) => expect(() => localMicrosOf(text)).toThrow(expect.objectContaining({ code: 'USAGE' })),
+  );
+
+  it('that a clock change left out, or had twice, need an offset', () => {
+    inZone('Europe/Berlin');
+    expect(() => localMicrosOf('2026-03-29 02:30')).toThrow('There is no "2026-03-29 02:30" in the local time');
+    for (const text of ['2026-10-25 02:30', '2026-10-25T02:00:00'])
+      expect(() => localMicrosOf(text)).toThrow(`"${text}" was there twice`);
+    expect(textOfMicros(localMicrosOf('2026-10-25 02:30 +01:00'))).toBe('2026-10-25T01:30:00.000000Z');
+    expect(textOfMicros(localMicrosOf('2026-10-25 03:00'))).toBe('2026-10-25T02:00:00.000000Z');
+  });
+
+  it('that decide what evidence says are never local', () => {
+    expect(momentOf('2026-05-04T10:15:30+08:00')?.toISOString()).toBe('2026-05-04T02:15:30.000Z');
+    for (const text of ['2026-05-04 10:15', '2026-02-30T10:00:00Z', '5'])
+      expect(() => momentOf(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
+  it('of an API are days that there are', () => {
+    const pattern = new RegExp((Instant as { pattern?: string }).pattern!);
+    expect(pattern.test('2024-02-29T23:59:59.999Z')).toBe(true);
+    for (const text of [
+      '2026-02-30T10:00:00.000Z',
+      '2026-13-01T10:00:00.000Z',
+      '2026-04-31T10:00:00.000Z',
+      '2026-04-30T24:00:00.000Z',
+    ])
+      expect(pattern.test(text), text).toBe(false);
+  });
+});
 
 describe('numbers with units', () => {
   it.each([
