@@ -186,6 +186,9 @@ export const FAULTS = {
   KEY_OTHER_OWNERS: never(
     'Rotate with --drop-other-owners, which removes them, and let each owner add a key again; or remove them before.',
   ),
+  KEY_SUPERSEDED: later(
+    'The keys of the repository were changed while this ran. Nothing is damaged: run the command again, with the passphrase of a key that is there now.',
+  ),
   KEY_TEXT_DAMAGED: never('Compare the line with the paper. Letters O and I are never digits; every line ends with its checksum.'),
   KEY_OF_OTHER_REPOSITORY: never('Check the location of the repository, and which key this is.'),
 

@@ -47,7 +47,7 @@ export class LogRemaker {
       const opening = { metadata: keys.metadataKey(session, assetId), data: await keys.dataKey(session, { signal }) };
       return await remakeLogObject(this.#repository, opening, object);
     } catch (error) {
-      if (!isFault(error, 'KEY_CANNOT_READ', 'STORE_NOT_FOUND')) throw error;
+      if (!isFault(error, 'KEY_CANNOT_READ', 'KEY_SUPERSEDED', 'STORE_NOT_FOUND')) throw error;
       return undefined;
     }
   }

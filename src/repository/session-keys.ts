@@ -3,7 +3,7 @@
 import { Fault, isFault } from '../base/faults.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { type Keyring, SESSION_KEY_BYTES } from './keyring.ts';
-import { hex, sessionKeyKey } from './layout.ts';
+import { hex, keyObjectKey, SESSION_KEYS_PREFIX, sessionKeyKey } from './layout.ts';
 
 /** What opens the blocks of sessions. */
 export type SessionKeyFinder = Pick<SessionKeyCache, 'dataKey' | 'metadataKey'>;
@@ -19,7 +19,8 @@ export class SessionKeyCache {
     this.#keyring = keyring;
   }
 
-  /** Opens data blocks; KEY_CANNOT_READ when this key is for writing only. */
+  /** Opens data blocks; KEY_CANNOT_READ when this key is for writing only, KEY_SUPERSEDED when others have changed the keys meanwhile,
+   *  STORE_NOT_FOUND when the session's key is lost. */
   dataKey(session: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
     const name = hex(session);
     let key = this.#dataKeys.get(name);
@@ -54,9 +55,28 @@ export class SessionKeyCache {
         if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
       }
     }
-    throw new Fault(
+    throw await this.#missing(hex(session), options);
+  }
+
+  /** Whether it is lost, or this program does not know the pair that it is sealed to by now: a repair would drop what a lost key has sealed.
+   *  A rotation takes the key objects away that do not have its pair before it moves the first session's key (keys.ts). */
+  async #missing(session: string, options?: CallOptions): Promise<Fault> {
+    const { keyId } = this.#keyring;
+    if ((await this.#store.size(keyObjectKey(keyId), options)) === undefined)
+      return new Fault('KEY_SUPERSEDED', `The key ${keyId} is not in the repository at ${this.#store.location} any more`);
+    // Two rotations at once, or one that could not take the old key away, leave keys that do not have all pairs.
+    for await (const page of this.#store.list(SESSION_KEYS_PREFIX, options))
+      if (page.some(({ key }) => key.endsWith(`/${session}`)))
+        return new Fault(
+          'KEY_SUPERSEDED',
+          `The key of session ${session} is sealed to a pair that the key ${keyId} does not have`,
+          {
+            hint: 'A rotation of the keys was cut off, or two ran at once. Nothing is damaged: "holdfast key rotate" brings the pairs together.',
+          },
+        );
+    return new Fault(
       'STORE_NOT_FOUND',
-      `The key of session ${hex(session)} is not in the store at ${this.#store.location}: what it sealed cannot be opened`,
+      `The key of session ${session} is not in the store at ${this.#store.location}: what it sealed cannot be opened`,
     );
   }
 }

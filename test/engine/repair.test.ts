@@ -4,12 +4,22 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { rebuildHead, repair } from '../../src/engine/repair.ts';
 import { verify } from '../../src/engine/verify.ts';
 import { decodeTrailer, TRAILER_BYTES } from '../../src/format/pack.ts';
+import { rotatePair } from '../../src/repository/keys.ts';
 import { prune } from '../../src/repository/prune.ts';
 import { forgetSnapshots } from '../../src/repository/registry.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
 import { newRepository } from '../support/new-repository.ts';
-import { backUpTree, objectPath, objectsIn, openRepository, readTree, restoreTo, writeSampleTree } from '../support/repository.ts';
+import {
+  backUpTree,
+  objectPath,
+  objectsIn,
+  openRepository,
+  PASSPHRASE,
+  readTree,
+  restoreTo,
+  writeSampleTree,
+} from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 type Sample = {
@@ -66,6 +76,22 @@ test('a sound repository is left as it is', async () => {
   const before = [...objectsIn(directory, '').keys()];
   expect(await repair(repository, REPAIR)).toMatchObject({ outcome: 'clean', damaged: [], affected: [] });
   expect([...objectsIn(directory, '').keys()]).toEqual(before);
+});
+
+test('a rotation of the keys while a repair or a verification reads is no damage, and nothing is dropped for it', async () => {
+  const all = await sample();
+  const { directory, repository, second } = all;
+  const other = await openRepository(directory);
+  onTestFinished(() => other.close());
+  await rotatePair(other, { passphrase: PASSPHRASE, label: 'new', now: new Date(), dropOtherOwners: false });
+  const packs = [...objectsIn(directory, 'packs/').keys()];
+  await expect(verify(repository, FULL)).rejects.toMatchObject({ code: 'KEY_SUPERSEDED' });
+  await expect(repair(repository, REPAIR)).rejects.toMatchObject({ code: 'KEY_SUPERSEDED' });
+  expect([...objectsIn(directory, 'packs/').keys()]).toEqual(packs);
+  const now = await openRepository(directory);
+  onTestFinished(() => now.close());
+  expect(await verify(now, FULL)).toMatchObject({ outcome: 'clean' });
+  await expectRestores({ ...all, repository: now }, second);
 });
 
 describe.each([

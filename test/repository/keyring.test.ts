@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { isFault } from '../../src/base/faults.ts';
 import { DEFAULT_PARAMETERS, encodeRepositoryObject } from '../../src/format/repository-object.ts';
 import { Keyring, newOwnerPayload, newPair, SESSION_KEY_BYTES } from '../../src/repository/keyring.ts';
-import { hex, sessionKeyKey, unhex } from '../../src/repository/layout.ts';
+import { hex, keyObjectKey, sessionKeyKey, unhex } from '../../src/repository/layout.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { SessionKeyCache } from '../../src/repository/session-keys.ts';
 import { openSnapshot, sealSnapshot } from '../../src/repository/snapshots.ts';
@@ -124,6 +124,14 @@ describe('the key of a session', () => {
     expect(() => OWNER.openSessionKey(pairId, SESSION, Buffer.concat([sealed, sealed]))).toThrow(hex(SESSION));
   });
 
+  test('is not called lost when it lies under a pair that this key does not have, or when this key was replaced', async () => {
+    const store = new MemoryStore();
+    expect(await laterCodeOf(new SessionKeyCache(store, OWNER).dataKey(SESSION))).toBe('KEY_SUPERSEDED');
+    await store.put(keyObjectKey(OWNER.keyId), new Uint8Array(1));
+    await store.put(sessionKeyKey('0123456789abcdef', SESSION), sealed);
+    expect(await laterCodeOf(new SessionKeyCache(store, OWNER).dataKey(SESSION))).toBe('KEY_SUPERSEDED');
+  });
+
   test('is found under whichever pair of the key it lies, and named when it lies under none', async () => {
     const pair = newPair(randomBytes);
     const rotated = new Keyring('02', { ...OWNER_PAYLOAD, pairs: [...OWNER_PAYLOAD.pairs, pair] }, PARAMETERS);
@@ -136,8 +144,9 @@ describe('the key of a session', () => {
       await store.put(sessionKeyKey(id, SESSION), rotated.sealSessionKey(publicKey, SESSION, keys.dataKey));
       expect(hex(await new SessionKeyCache(store, rotated).dataKey(SESSION))).toBe(hex(keys.dataKey));
     }
-    const nowhere = new SessionKeyCache(new MemoryStore(), rotated).dataKey(SESSION);
-    expect(await laterCodeOf(nowhere)).toBe('STORE_NOT_FOUND');
+    const store = new MemoryStore();
+    await store.put(keyObjectKey('02'), new Uint8Array(1));
+    expect(await laterCodeOf(new SessionKeyCache(store, rotated).dataKey(SESSION))).toBe('STORE_NOT_FOUND');
     expect(codeOf(() => OWNER.openSessionKey(pair.id, SESSION, sealed))).toBe('KEY_NOT_FOUND');
   });
 });
