@@ -14,7 +14,7 @@ This file is made from the table in \`src/base/faults.ts\`: \`ops/write-runbooks
 | 0 | success |
 | ${EXIT.failed} | failed |
 | ${EXIT.usage} | bad usage: nothing was done |
-| ${EXIT.warnings} | done with warnings: files were skipped or changed while they were read |
+| ${EXIT.warnings} | done with warnings: files were skipped or changed while they were read, a stream was empty |
 | ${EXIT.damage} | damage found |
 | ${EXIT.interrupted} | interrupted; what was done is kept |
 

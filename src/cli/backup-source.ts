@@ -88,23 +88,33 @@ function openStream(path: string, name: string | undefined, signal: AbortSignal)
     paths: [Buffer.from(label, 'utf8').toString('latin1')],
     assetName: label,
     problems: [],
-    read: async ({ pipeline, repository, progress }) => {
+    read: async ({ pipeline, repository, progress, listener }) => {
       const { backUpStream } = await import('../engine/backup-stream.ts');
       const stream: Readable = isInput ? process.stdin : createReadStream(Buffer.from(path, 'latin1'));
       const { parameters, keyring } = repository;
       progress.files = 1;
       const pieces = readable(stream, displayPath(isInput ? 'standard input' : path), signal);
-      return {
-        root: await backUpStream({
-          session: pipeline,
-          stream: pieces,
-          chunking: parameters.content,
-          multiplier: keyring.multiplier,
-          progress,
-        }),
-      };
+      const root = await backUpStream({
+        session: pipeline,
+        stream: pieces,
+        chunking: parameters.content,
+        multiplier: keyring.multiplier,
+        progress,
+      });
+      if (root.contentBytes === 0) {
+        progress.problems++;
+        listener.onProblem(emptyStream(label));
+      }
+      return { root };
     },
   };
+}
+
+/** Whoever should have written may have failed, or standard input may be closed: neither can be told from a stream that is meant to be empty,
+ *  and the good snapshots before this one would be forgotten for it. */
+function emptyStream(label: string): BackupProblem {
+  const path = Buffer.from(label, 'utf8').toString('latin1');
+  return { path, code: 'EMPTY', message: 'not one byte came: see whether the program that writes it has failed', missing: false };
 }
 
 /** Ends with the signal's reason even while nothing comes. */

@@ -22,7 +22,7 @@ export class BackupProgress {
 
 export type BackupProblem = {
   readonly path: string;
-  /** Name of the errno, or 'CHANGED'. */
+  /** Name of the errno, 'CHANGED', or 'EMPTY' of a stream. */
   readonly code: string;
   readonly message: string;
   /** Whether the entry is missing from the snapshot; otherwise it is there, but perhaps of two minds. */

@@ -199,9 +199,11 @@ describe('a backup of a stream', () => {
     expect(holdfast.run(['restore', 'latest', '--stdout']).bytes.equals(Buffer.from(input))).toBe(true);
   });
 
-  it('may be empty', () => {
+  it('may be empty, which is a warning: whoever should have written it may have failed', () => {
     const holdfast = initialised();
-    expect(holdfast.summary(['backup', '-'])).toMatchObject({ type: 'stream', paths: ['stdin'], contentBytes: 0 });
+    const [warning, summary] = holdfast.lines(['backup', '-'], { status: 3 });
+    expect(warning).toMatchObject({ kind: 'warning', path: 'stdin', code: 'EMPTY' });
+    expect(summary).toMatchObject({ type: 'stream', paths: ['stdin'], contentBytes: 0, problems: 1 });
     expect(holdfast.run(['restore', 'latest', '--stdout'])).toMatchObject({ status: 0, stdout: '' });
   });
 
