@@ -20,14 +20,17 @@ const CODES: Readonly<Record<string, FaultCode>> = {
   ENOTCONN: 'STORE_UNREACHABLE',
   ESHUTDOWN: 'STORE_UNREACHABLE',
   EHOSTDOWN: 'STORE_UNREACHABLE',
+  ESPIPE: 'FORMAT_DAMAGED', // a FIFO lies where a file was
   ESTALE: 'STORE_UNREACHABLE',
   ENODEV: 'STORE_UNREACHABLE',
   ENXIO: 'STORE_UNREACHABLE',
 };
 
 const HINTS: Readonly<Record<string, string>> = {
-  ENOSPC: 'The disk is full. Free space on it (forget and prune do), then run the command again.',
-  EDQUOT: 'The disk quota is used up. Raise it or free space (forget and prune do), then run the command again.',
+  ENOSPC:
+    'The disk is full, or has no inodes left. Free space on it, then run the command again. Forget and prune do, but need some MiB and inodes themselves before they can delete.',
+  EDQUOT:
+    'The disk quota is used up. Raise it or free space, then run the command again. Forget and prune do, but need some MiB themselves before they can delete.',
   EACCES: 'Give this user the right to read and write there.',
   EROFS: 'The file system is mounted read-only.',
   EXDEV: 'All of the directory must lie in one file system. Remove mounts and links to other disks from inside it.',

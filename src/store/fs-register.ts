@@ -40,7 +40,7 @@ import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
 import { isErrno } from './fs-faults.ts';
 import { decodeRegisterFile, encodeRegisterHeader, REGISTER_FILE_BYTES_MAX } from './fs-register-file.ts';
-import { type FsRoot, TEMPORARY } from './fs-root.ts';
+import { type FsRoot, READ_AT_ONCE, TEMPORARY } from './fs-root.ts';
 import type { RegisterValue, SwapResult } from './object-store.ts';
 import { extendHistory, type RegisterHistory, swapOutcome, valueId } from './register-history.ts';
 
@@ -237,7 +237,7 @@ export class FsRegisters {
   }
 
   async #file(name: string): Promise<Buffer> {
-    const handle = await open(this.#root.at(name), 'r');
+    const handle = await open(this.#root.at(name), READ_AT_ONCE);
     try {
       const first = Buffer.allocUnsafeSlow(FIRST_READ_BYTES);
       const { bytesRead } = await handle.read(first, 0, FIRST_READ_BYTES, 0);

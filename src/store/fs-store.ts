@@ -8,12 +8,13 @@
 
 import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../base/faults.ts';
 import { withDeadline } from './deadline.ts';
 import { fsFault, isErrno } from './fs-faults.ts';
 import { FsListing } from './fs-list.ts';
 import { FsRegisters } from './fs-register.ts';
-import { FsRoot, TEMPORARY } from './fs-root.ts';
+import { FsRoot, READ_AT_ONCE, TEMPORARY } from './fs-root.ts';
 import {
   type ByteRange,
   type CallOptions,
@@ -31,6 +32,8 @@ import {
 import { checkKey } from './store-key.ts';
 
 const TIMEOUT_MS = 5 * 60_000;
+/** For what was given up and is still under way. */
+const CLOSE_TIMEOUT_MS = 10_000;
 const LEFTOVER_AGE_MS = 24 * 3_600_000;
 
 export type FsStoreOptions = {
@@ -131,7 +134,10 @@ class FsStore implements ObjectStore {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#running);
+    // Not for what has outlived its deadline already: in a file system that hangs it never ends.
+    const patience = new AbortController();
+    const ended = Promise.allSettled(this.#running).finally(() => patience.abort());
+    await Promise.race([ended, sleep(CLOSE_TIMEOUT_MS, undefined, { signal: patience.signal }).catch(() => {})]);
   }
 
   async #call<T>(
@@ -204,7 +210,7 @@ class FsStore implements ObjectStore {
   }
 
   async #get(key: StoreKey, range: ByteRange | undefined): Promise<Uint8Array> {
-    const handle = await open(this.#root.at(key), 'r').catch((error) => {
+    const handle = await open(this.#root.at(key), READ_AT_ONCE).catch((error) => {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
       throw error;
     });

@@ -1,6 +1,6 @@
 // Restoring blocks in a worker: a range of a pack is read once, its blocks are opened, their pieces written wherever they belong.
 
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { Fault, isFault } from '../base/faults.ts';
 import type { Attributes } from '../files/attributes.ts';
 import { attributesAt } from '../files/packed-attributes.ts';
@@ -13,6 +13,8 @@ import type { BlockToRead, RestoreAnswer, RestoreJob } from './read-task.ts';
 
 /** In a fresh file, what is all zero between two multiples of this is left as a hole: as fine as the units of files that are cut by position. */
 const HOLE_GRID_BYTES = 16 * 1024;
+/** An open would wait for ever on a FIFO that somebody has put in the place of a pack. */
+const READ_AT_ONCE = constants.O_RDONLY | constants.O_NONBLOCK;
 const BUFFER_BYTES_MIN = 1024 * 1024;
 /** Blocks that follow each other are read together up to this size, which the processor's cache still holds when they are opened. */
 const PIECE_BYTES = 512 * 1024;
@@ -55,7 +57,7 @@ export class PackRange {
     if (path === this.#path) return this.#fd;
     this.close();
     try {
-      this.#fd = openSync(path, 'r');
+      this.#fd = openSync(path, READ_AT_ONCE);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       throw new Fault(code === 'ENOENT' ? 'STORE_NOT_FOUND' : 'STORE_DENIED', `Cannot read the pack "${path}": ${code}`, {

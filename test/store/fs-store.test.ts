@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -246,6 +246,18 @@ describe.skipIf(!mayMount())('a directory store on a disk that fails', () => {
     expect(await store.size('a')).toBe(1);
     expect(Buffer.from((await store.read('r'))?.bytes ?? []).toString()).toBe('1');
     expect(await keysOf(store)).toEqual(['a']);
+  });
+
+  it('waits for nobody who would write into a FIFO in the place of a file', async () => {
+    const path = scratchDirectory();
+    const store = await openFsStore(path);
+    await store.swap('r', text('1'), undefined);
+    const [incarnation] = readdirSync(join(path, 'r~'));
+    const [value] = readdirSync(join(path, 'r~', incarnation!));
+    rmSync(join(path, 'r~', incarnation!, value!));
+    for (const fifo of ['a', join('r~', incarnation!, value!)]) execFileSync('mkfifo', [join(path, fifo)]);
+    expect(await rejection(store.get('a'))).toBe('STORE_NOT_FOUND');
+    expect(await rejection(store.read('r'))).toBe('FORMAT_DAMAGED');
   });
 
   it('says that all of it must lie in one file system', async () => {
