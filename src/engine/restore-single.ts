@@ -73,7 +73,7 @@ function openTarget({ path, delta, sizeBytes }: SingleRestore): { readonly fd: n
       const deviceBytes = posix.sizeOf(fd);
       if (deviceBytes < sizeBytes)
         throw new Fault('TARGET_FULL', `The device "${name}" has ${deviceBytes} bytes; the volume has ${sizeBytes}`);
-      return { fd, isOld: true };
+      return { fd: claimDevice(path, fd), isOld: true };
     }
     if (type !== TYPE.file || !delta) throw new Fault('TARGET_OCCUPIED', `There is something at "${name}" already`);
     posix.truncate(fd, sizeBytes);
@@ -84,8 +84,22 @@ function openTarget({ path, delta, sizeBytes }: SingleRestore): { readonly fd: n
   }
 }
 
+/** The device to oneself, as long as the descriptor is open: the kernel refuses what is mounted, and refuses to mount it meanwhile. What is
+ *  written under a mounted file system destroys both. */
+function claimDevice(path: string, fd: number): number {
+  const posix = posixCalls();
+  const claimed = posix.open(HERE, path, OPEN.readWrite | OPEN.exclusive | OPEN.nonBlocking, 0);
+  posix.close(fd);
+  return claimed;
+}
+
 function targetFault(error: unknown, name: string): unknown {
   if (!isPosixError(error)) return error;
+  if (error.code === 'EBUSY')
+    return new Fault('TARGET_OCCUPIED', `The device "${name}" is in use`, {
+      cause: error,
+      hint: 'It is mounted, or a part of what is (LVM, RAID, swap). Unmount it, or choose another target.',
+    });
   const code =
     error.code === 'ENOSPC' || error.code === 'EDQUOT' || error.code === 'EFBIG'
       ? 'TARGET_FULL'
