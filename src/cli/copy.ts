@@ -63,6 +63,7 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
   const dryRun = options.flag('dry-run');
   const logs = new CopiedLogs(invocation, from, to, progress);
   let failed = 0;
+  let forgotten = 0;
   for (const snapshot of missing) {
     if (dryRun) {
       output.line(`would copy ${titleOf(snapshot)}`);
@@ -74,14 +75,19 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
       // From the first base on the copy can be restored: not only when all of them are there.
       if (isBase(snapshot)) await logs.begin(snapshot.asset);
     } catch (error) {
+      if (isFault(error, 'SNAPSHOT_NOT_FOUND')) {
+        forgotten++;
+        output.notice(`forgotten meanwhile: ${titleOf(snapshot)}`);
+        continue;
+      }
       // The others may be whole; the exit status tells.
-      if (!isFault(error, 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED', 'STORE_NOT_FOUND', 'SNAPSHOT_NOT_FOUND')) throw error;
+      if (!isFault(error, 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED', 'STORE_NOT_FOUND')) throw error;
       failed++;
       output.warning(`not copied: ${titleOf(snapshot)}: ${error.message}`, { snapshot: snapshot.id, code: error.code });
     }
   }
   for (const asset of new Set(selected.filter(isBase).map(({ asset: name }) => name))) await logs.copy(asset);
-  const copied = dryRun ? 0 : missing.length - failed;
+  const copied = dryRun ? 0 : missing.length - failed - forgotten;
   const { bytesRead, bytesStored } = progress;
   output.line(
     `${dryRun ? `${missing.length} snapshots are missing` : `Copied ${copied} snapshots`} at ${to.store.location}; ${selected.length - missing.length} were there already`,
@@ -93,6 +99,7 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
     dryRun,
     copied,
     failed,
+    forgotten,
     missing: missing.length,
     present: selected.length - missing.length,
     bytesRead,

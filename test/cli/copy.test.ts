@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { objectsIn, readTree } from '../support/repository.ts';
 import { seededBytes } from '../support/seeded-random.ts';
-import { type Holdfast, initialised } from './holdfast.ts';
+import { type Holdfast, initialised, linesOf } from './holdfast.ts';
 
 const MIB = 1024 * 1024;
 
@@ -162,6 +162,28 @@ describe('copy', () => {
     expect(lines.map(({ kind }) => kind)).toEqual(['warning', 'copied', 'summary']);
     expect(lines.at(-1)).toMatchObject({ copied: 1, failed: 1 });
     expect(holdfast.lines(['snapshots'], there).map(({ asset }) => asset)).toEqual(['b', undefined]);
+  });
+
+  it('passes over what somebody forgets meanwhile, which is no damage', async () => {
+    const holdfast = initialised();
+    const { to } = withDestination(holdfast);
+    const ids = ['a', 'b', 'c'].map(
+      (asset, n) => holdfast.summary(['backup', '-', '--asset', asset], { input: Buffer.from(seededBytes(4 * MIB, n)) }).snapshot,
+    );
+    const child = holdfast.start(['copy', ...to, '--json', '--upload-limit', '1MiB']);
+    let stdout = '';
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    await new Promise<void>((resolve) =>
+      child.stdout!.on('data', (data) => {
+        stdout += data;
+        if (stdout.includes('"kind":"copied"')) resolve();
+      }),
+    );
+    child.kill('SIGSTOP');
+    holdfast.ok(['forget', ids[2] as string]);
+    child.kill('SIGCONT');
+    expect(await ended).toBe(0);
+    expect(linesOf(stdout).at(-1)).toMatchObject({ kind: 'summary', copied: 2, failed: 0, forgotten: 1 });
   });
 
   it('needs two repositories, and the passphrase of each', () => {
