@@ -78,7 +78,8 @@ export type PruneReport = {
   readonly bytesUnusedAfter: number;
   /** Deleted, with what earlier prunes had left; of a dry run what would be. Less than condemned when writers must be waited for. */
   readonly packsDeleted: number;
-  /** Of packs that this prune condemned: deleted, unless writers must be waited for. */
+  /** What the store holds less of, the packs that this prune condemned less those that it wrote instead: as soon as they are deleted, which
+   *  may wait for writers. */
   readonly bytesFreed: number;
   /** Index objects, before and after. */
   readonly indexesBefore: number;
@@ -282,7 +283,7 @@ class PruneRun {
         totals.bytes - totals.bytesDropped - totals.bytesMoved + (moves?.bytesWritten ?? 0) - totals.liveBytes,
       ),
       packsDeleted: this.#progress.packsDeleted,
-      bytesFreed: moves?.bytesCondemned ?? 0,
+      bytesFreed: Math.max(0, (moves?.bytesCondemned ?? 0) - (moves?.bytesWritten ?? 0)),
       indexesAfter: indexesBefore - (moves?.dropped.length ?? 0) + (moves?.plan.add.length ?? 0),
       straysDeleted,
       damagedPacks: moves?.damagedPacks ?? [],
@@ -302,7 +303,7 @@ class PruneRun {
         totals.bytes - totals.bytesDropped - totals.bytesMoved + totals.bytesMovedAfter - totals.liveBytes,
       ),
       packsDeleted: totals.packsDropped + totals.packsMoved + orphans.length,
-      bytesFreed: totals.bytesDropped + totals.bytesMoved + common.bytesOrphaned,
+      bytesFreed: Math.max(0, totals.bytesDropped + totals.bytesMoved - totals.bytesMovedAfter + common.bytesOrphaned),
       indexesAfter: head.indexes.length,
       straysDeleted,
       damagedPacks: [],

@@ -244,8 +244,11 @@ test('many small packs become few, and unused bytes within the limit are left al
   const before = objectsIn(directory, 'packs/').size;
   const indexesBefore = objectsIn(directory, 'index/').size;
   expect(before).toBeGreaterThanOrEqual(34);
+  const stored = (): number => [...objectsIn(directory, 'packs/').values()].reduce((sum, bytes) => sum + bytes, 0);
+  const storedBefore = stored();
   const report = await prune(repository, { by: 'test' });
   expect(report.packsMoved).toBe(before);
+  expect(report.bytesFreed, 'not what was written anew').toBe(storedBefore - stored());
   expect(objectsIn(directory, 'packs/').size).toBe(2);
   expect(indexesBefore).toBe(17);
   expect(objectsIn(directory, 'index/').size).toBe(1);
