@@ -33,7 +33,8 @@ class Ledger {
     this.#cluster = cluster;
   }
 
-  /** One after the other, while others write as well. */
+  /** One after the other, while others write as well, but for the moment of the commit: another transaction may take a later time in it and be
+   *  in the log before, and what was committed "by then" is less than this one. */
   async write(count: number): Promise<readonly Commit[]> {
     const sql = await this.#cluster.server.connect();
     const from = this.commits.length;
@@ -41,6 +42,7 @@ class Ledger {
       const line = this.commits.length + 1;
       await sql.query(`BEGIN; INSERT INTO ledger VALUES (${line})`);
       const xid = await sql.value('SELECT pg_current_xact_id()');
+      await sql.query('LOCK TABLE noise IN EXCLUSIVE MODE');
       await sql.query('COMMIT');
       const seen = `SELECT (extract(epoch FROM pg_xact_commit_timestamp('${xid}'::xid)) * 1000000)::bigint::text, (pg_current_wal_insert_lsn() - '0/0')::text`;
       const [time, lsn] = (await sql.query(seen)).rows[0]!;
