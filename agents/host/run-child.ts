@@ -13,14 +13,17 @@ import { setLateFlags } from '../../src/base/late-flags.ts';
 import { resolveNeighboursFast } from '../../src/base/module-paths.ts';
 import { killGroup } from '../../src/base/process-group.ts';
 import { startThreadsAhead } from '../../src/engine/backup-threads.ts';
+import { isDuty } from '../../src/model/run-kind.ts';
 import type { FromRun, RunProgress, ToRun } from './run-messages.ts';
 import { stopFault } from './run-outcome.ts';
 
-setLateFlags();
+const [, , kind] = process.argv;
+// What goes on for days has flags of its own, see run-process.ts.
+if (kind === undefined || !isDuty(kind)) setLateFlags();
 resolveNeighboursFast();
 // The kind comes with the start, so that a thread loads beside everything that is loaded here and while the session begins. One: what has changed
 // since the backup before is mostly little.
-const threads = process.argv[2] === 'backup' ? startThreadsAhead(1) : undefined;
+const threads = kind === 'backup' ? startThreadsAhead(1) : undefined;
 const executing = import('./execute-run.ts');
 const stop = new AbortController();
 let group: number | undefined;

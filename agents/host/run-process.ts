@@ -4,11 +4,17 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { FAULTS } from '../../src/base/faults.ts';
 import { killGroup } from '../../src/base/process-group.ts';
+import { isDuty } from '../../src/model/run-kind.ts';
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
 import type { FromRun, RunOutcome, RunProgress, RunSettings, StopCode, ToRun } from './run-messages.ts';
 
 /** Of V8, as bin/holdfast gives them to a run of the command line; the agent may be the service's, which has others. The rest run-child.ts sets. */
 const RUN_FLAGS = ['--max-semi-space-size=2'];
+/** Of a run that goes on for days: as bin/holdfast gives them to "pg capture", and the one that bin/node gives to everything. */
+const DUTY_FLAGS = [
+  ...['--max-semi-space-size=8', '--initial-old-space-size=128'],
+  ...['--invocation-count-for-maglev=400', '--invocation-count-for-turbofan=10000', '--wasm-wrapper-tiering-budget=1000000000'],
+];
 /** After it was told to stop. */
 const STOP_GRACE_MS = 30_000;
 /** Of what it wrote to standard error: for the message when it crashes. */
@@ -47,7 +53,7 @@ class RunProcess implements RunningRun {
     const after = claimed.terms.hooks?.after ?? [];
     this.#stopGraceMs = stopGraceMs + after.reduce((sum, { timeoutMs }) => sum + timeoutMs, 0);
     this.#child = fork(new URL('./run-child.ts', import.meta.url), [claimed.run.kind], {
-      execArgv: RUN_FLAGS,
+      execArgv: isDuty(claimed.run.kind) ? DUTY_FLAGS : RUN_FLAGS,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
