@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { incarnationOf } from '../../src/engine/cluster-facts.ts';
-import { LogFollower } from '../../src/engine/log-follower.ts';
+import { ASK_MS, LogFollower } from '../../src/engine/log-follower.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import type { RecentLog } from '../../src/engine/recent-log.ts';
 import { type Leg, pathTo } from '../../src/engine/recovery-plan.ts';
@@ -19,9 +19,8 @@ import type { StandbyFacts } from './standby-directory.ts';
 import type { LogTail } from './wal-sender.ts';
 
 const RETRY_MS = 500;
-/** Between two looks at what is stored; and where this process tells what it stores, for what somebody else has stored. */
+/** Between two looks at what is stored. */
 const LOOK_MS = 250;
-const TOLD_LOOK_MS = 500;
 
 export type StandbyLogOptions = {
   readonly repository: LogRepository;
@@ -93,7 +92,7 @@ export class StandbyLog implements LogSource {
       more: () => {
         const before = seen;
         seen = recent.count;
-        return recent.more(before, seen === 0 ? LOOK_MS : TOLD_LOOK_MS);
+        return recent.more(before, seen === 0 ? LOOK_MS : ASK_MS);
       },
     };
   }

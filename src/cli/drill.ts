@@ -170,11 +170,8 @@ function keyIn(file: string): Uint8Array {
 /** What this process may read, and no step of a plan. */
 function secretsOf({ options, environment }: Invocation, config: SiteConfig | undefined): string[] {
   const named = ['key-dir', 'evidence-dir', 'cache-dir', 'passphrase-file'].map((name) => options.text(name));
-  const places = config?.databases.flatMap(({ repository, copyFrom }) => [
-    repository,
-    ...(copyFrom === undefined ? [] : [copyFrom]),
-  ]);
-  const known = config === undefined ? [] : [config.state, ...places!.map(({ passphraseFile }) => passphraseFile)];
+  const places = config?.databases.flatMap(({ repository, copyFrom }) => [repository, copyFrom]) ?? [];
+  const known = [config?.state, ...places.map((place) => place?.passphraseFile)];
   const all = [...named, environment.cacheDirectory, environment.variables.HOLDFAST_PASSPHRASE_FILE, ...known];
   return all.flatMap((path) => (path === undefined || path === '' ? [] : [resolve(path)]));
 }

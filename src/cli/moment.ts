@@ -1,9 +1,10 @@
 // Moments as people give them to options: with an offset, or in the local time of this machine where that can mean one moment only.
 
-import { microsOfText } from '../model/instant-text.ts';
+import { dateOfMicros, microsOfText } from '../model/instant-text.ts';
 import { usage } from './option.ts';
+import { formatTime } from './table.ts';
 
-const LOCAL = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?$/;
+const LOCAL = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?$/;
 const MINUTE_MS = 60_000;
 /** By so much clocks are set when summer time begins or ends. */
 const CLOCK_CHANGES_MS = [30, 60, 120].map((minutes) => minutes * MINUTE_MS);
@@ -30,25 +31,15 @@ export function localMicrosOf(text: string): number {
     if (micros !== undefined) return micros;
     throw usage(`"${text}" is no instant`, `It looks like "2026-05-04 10:15" (local time) or ${EXAMPLE}.`);
   }
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((digits) => Number(digits ?? 0)) as Six;
-  const at = new Date(year, month - 1, day, hour, minute, second);
-  const isSo = (ms: number): boolean => {
-    const date = new Date(ms);
-    const said = [date.getFullYear(), date.getMonth() + 1, date.getDate(), date.getHours(), date.getMinutes(), date.getSeconds()];
-    return [year, month, day, hour, minute, second].every((part, n) => part === said[n]);
-  };
-  if (!isSo(at.getTime()))
-    throw usage(`There is no "${text}" in the local time of this machine`, `Give an offset, e.g. ${EXAMPLE}.`);
-  if (CLOCK_CHANGES_MS.some((change) => isSo(at.getTime() - change) || isSo(at.getTime() + change)))
+  const [, day, time, second = '00', fraction = ''] = match as unknown as [string, string, string, string?, string?];
+  const wanted = `${day} ${time}:${second}`;
+  const at = new Date(`${day}T${time}:${second}`).getTime();
+  const isSo = (ms: number): boolean => formatTime(new Date(ms)) === wanted;
+  if (!isSo(at)) throw usage(`There is no "${text}" in the local time of this machine`, `Give an offset, e.g. ${EXAMPLE}.`);
+  if (CLOCK_CHANGES_MS.some((change) => isSo(at - change) || isSo(at + change)))
     throw usage(
       `"${text}" was there twice in the local time of this machine: a clock was set back`,
       `Give an offset, e.g. ${EXAMPLE}.`,
     );
-  return at.getTime() * 1000 + Number((match[7] ?? '').padEnd(6, '0').slice(0, 6));
+  return at * 1000 + Number(fraction.padEnd(6, '0').slice(0, 6));
 }
-
-export function dateOfMicros(micros: number): Date {
-  return new Date(Math.floor(micros / 1000));
-}
-
-type Six = [number, number, number, number, number, number];

@@ -2,8 +2,8 @@
 
 import { formatBytes } from '../base/units.ts';
 import type { Asset, RestorePlan, Run, Tenant } from '../client/generated.ts';
-import { textOfMicros } from '../model/instant-text.ts';
-import { dateOfMicros, localMicrosOf } from './moment.ts';
+import { dateOfMicros, textOfMicros } from '../model/instant-text.ts';
+import { localMicrosOf } from './moment.ts';
 import { usage } from './option.ts';
 import { agentOf, assetNames, assetOf, withService } from './service-call.ts';
 import { followRun } from './service-follow.ts';

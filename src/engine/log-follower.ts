@@ -24,7 +24,7 @@ import type { RecentLog } from './recent-log.ts';
 const CATALOGUE_MS = 1_000;
 const VIEW_MS = 10_000;
 /** Where this process tells what it stores: how often the store is asked for what somebody else may have stored. */
-const ASK_MS = 500;
+export const ASK_MS = 500;
 
 export type LogFollowerOptions = {
   readonly repository: ReadingRepository;

@@ -13,9 +13,14 @@ export function microsOfText(text: string): number | undefined {
   return seconds * 1000 + Number(fraction.padEnd(6, '0').slice(0, 6));
 }
 
+/** To the millisecond, of which an earlier part counts. */
+export function dateOfMicros(micros: number): Date {
+  return new Date(Math.floor(micros / 1000));
+}
+
 /** In UTC, to the microsecond. */
 export function textOfMicros(micros: number): string {
-  const text = new Date(Math.floor(micros / 1000)).toISOString();
+  const text = dateOfMicros(micros).toISOString();
   return `${text.slice(0, -1)}${String(((micros % 1000) + 1000) % 1000).padStart(3, '0')}Z`;
 }
 

@@ -38,9 +38,10 @@ import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
+import { READ_AT_ONCE } from '../base/read-at-once.ts';
 import { isErrno } from './fs-faults.ts';
 import { decodeRegisterFile, encodeRegisterHeader, REGISTER_FILE_BYTES_MAX } from './fs-register-file.ts';
-import { type FsRoot, READ_AT_ONCE, TEMPORARY } from './fs-root.ts';
+import { type FsRoot, TEMPORARY } from './fs-root.ts';
 import type { RegisterValue, SwapResult } from './object-store.ts';
 import { extendHistory, type RegisterHistory, swapOutcome, valueId } from './register-history.ts';
 

@@ -6,7 +6,6 @@
 // process.
 
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
 import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
@@ -15,9 +14,6 @@ import { fsFault, isErrno } from './fs-faults.ts';
 
 /** Lies beside the objects, on the same file system. No StoreKey can hold "~". */
 export const TEMPORARY = 'tmp~';
-
-/** Somebody may have put a FIFO there, on which an open would wait for ever. */
-export const READ_AT_ONCE = constants.O_RDONLY | constants.O_NONBLOCK;
 
 export class FsRoot {
   readonly path: string;

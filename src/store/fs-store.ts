@@ -10,11 +10,12 @@ import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../base/faults.ts';
+import { READ_AT_ONCE } from '../base/read-at-once.ts';
 import { withDeadline } from './deadline.ts';
 import { fsFault, isErrno } from './fs-faults.ts';
 import { FsListing } from './fs-list.ts';
 import { FsRegisters } from './fs-register.ts';
-import { FsRoot, READ_AT_ONCE, TEMPORARY } from './fs-root.ts';
+import { FsRoot, TEMPORARY } from './fs-root.ts';
 import {
   type ByteRange,
   type CallOptions,

@@ -1,7 +1,8 @@
 // Restoring blocks in a worker: a range of a pack is read once, its blocks are opened, their pieces written wherever they belong.
 
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { Fault, isFault } from '../base/faults.ts';
+import { READ_AT_ONCE } from '../base/read-at-once.ts';
 import type { Attributes } from '../files/attributes.ts';
 import { attributesAt } from '../files/packed-attributes.ts';
 import { HERE, OPEN } from '../files/posix.ts';
@@ -13,8 +14,6 @@ import type { BlockToRead, RestoreAnswer, RestoreJob } from './read-task.ts';
 
 /** In a fresh file, what is all zero between two multiples of this is left as a hole: as fine as the units of files that are cut by position. */
 const HOLE_GRID_BYTES = 16 * 1024;
-/** An open would wait for ever on a FIFO that somebody has put in the place of a pack. */
-const READ_AT_ONCE = constants.O_RDONLY | constants.O_NONBLOCK;
 const BUFFER_BYTES_MIN = 1024 * 1024;
 /** Blocks that follow each other are read together up to this size, which the processor's cache still holds when they are opened. */
 const PIECE_BYTES = 512 * 1024;

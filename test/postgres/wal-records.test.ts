@@ -64,6 +64,10 @@ describe.skipIf(!isComparable)('the log of a server that died in the middle of a
     return server;
   }
 
+  const behindSeal = ({ directory: dataDirectory }: TestServer, sealed: number) => {
+    return { dataDirectory, timeline: 1, sealed, segmentBytes: SEGMENT_BYTES, version: majorOf(programs!) };
+  };
+
   it.each([
     ['on its first page', 1, 2],
     ['after some pages', 4, 2],
@@ -91,14 +95,7 @@ describe.skipIf(!isComparable)('the log of a server that died in the middle of a
     const sealed = await placeOf(server);
     await server.sql('INSERT INTO t VALUES (1)');
     await server.stop('SIGQUIT');
-    const source = {
-      dataDirectory: server.directory,
-      timeline: 1,
-      sealed,
-      segmentBytes: SEGMENT_BYTES,
-      version: majorOf(programs!),
-    };
-    const found = await readDivergentLog(source, () => {});
+    const found = await readDivergentLog(behindSeal(server, sealed), () => {});
     expect(found).toMatchObject({ committed: 1 });
   });
 
@@ -109,13 +106,6 @@ describe.skipIf(!isComparable)('the log of a server that died in the middle of a
     await server.sql('INSERT INTO t VALUES (1)');
     await server.stop('SIGQUIT');
     lose(fileOf(server, sealed), 2 * PAGE_BYTES);
-    const source = {
-      dataDirectory: server.directory,
-      timeline: 1,
-      sealed,
-      segmentBytes: SEGMENT_BYTES,
-      version: majorOf(programs!),
-    };
-    await expect(readDivergentLog(source, () => {})).rejects.toMatchObject({ code: 'LOG_GAP' });
+    await expect(readDivergentLog(behindSeal(server, sealed), () => {})).rejects.toMatchObject({ code: 'LOG_GAP' });
   });
 });
