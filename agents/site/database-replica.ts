@@ -15,8 +15,8 @@ const INTERVAL_MS = 500;
 const RETRY_MS = 2_000;
 
 export type DatabaseReplicaOptions = {
-  /** Opened anew after each trouble; closed by this. */
-  readonly open: () => Promise<{ readonly source: OpenedRepository; readonly replica: ObjectStore }>;
+  /** Opened anew after each trouble; closed by this. Ends with the signal: a site that is cut off does not answer, and a seal waits for it. */
+  readonly open: (signal: AbortSignal) => Promise<{ readonly source: OpenedRepository; readonly replica: ObjectStore }>;
   /** What is stored of the log, for the standby here. */
   readonly recent: RecentLog;
   readonly nowMs: () => number;
@@ -63,7 +63,7 @@ export class DatabaseReplica {
     while (!signal.aborted) {
       let places: Awaited<ReturnType<typeof open>> | undefined;
       try {
-        places = await open();
+        places = await open(signal);
         // After a failover: what was the repository here becomes a replica of its own replica.
         await rejoinAsReplica({ ...places, now, signal });
         const replication = await Replication.open({

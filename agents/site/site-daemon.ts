@@ -50,6 +50,7 @@ export type SiteDaemonOptions = {
   readonly openCopy: (
     from: PlaceConfig,
     to: PlaceConfig,
+    signal: AbortSignal,
   ) => Promise<{ readonly source: OpenedRepository; readonly replica: ObjectStore }>;
   readonly program: string;
   /** What helpers of servers are started by: "holdfast", by its path. */
@@ -135,7 +136,7 @@ export class SiteDaemon {
       replica:
         copyFrom === undefined
           ? undefined
-          : new DatabaseReplica({ open: () => openCopy(copyFrom, place), recent, nowMs: bootMs, now }),
+          : new DatabaseReplica({ open: (signal) => openCopy(copyFrom, place, signal), recent, nowMs: bootMs, now }),
       locks:
         immutability === undefined
           ? undefined

@@ -165,6 +165,7 @@ export const FAULTS = {
   DRILL_VOID: never('It proves nothing: see in its evidence what could be reached, or has changed, and rehearse again.'),
   DRILL_NO_SPACE: never('Free space, or name a larger place with --directory: clones are as large as the databases.'),
   ROUTE_STALE: never('A later failover has changed this route. Nothing was changed; look at the journal of that one.'),
+  EVIDENCE_NOT_KEPT: later('Mend the directory, or name another with --evidence-dir; then go on with "holdfast failover run".'),
   ROUTE_FAILED: later('Check the directory of the file and the rights of who runs this; then go on with "holdfast failover run".'),
 
   // Export

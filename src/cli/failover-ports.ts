@@ -1,20 +1,17 @@
 // What the verbs of failovers work with, from the configuration of the site daemon: registry, sites, keys, and where evidence is kept.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bootMs } from '../../agents/gate/boot-clock.ts';
 import { openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { Fault } from '../base/faults.ts';
-import { makeDirectory } from '../base/make-directory.ts';
 import { steadyClock } from '../base/steady-clock.ts';
 import { JournalRegister } from '../dr/failover-journal.ts';
 import type { SiteControl } from '../dr/site-control.ts';
-import { decodePack, makePack } from '../evidence/pack.ts';
-import { renderReport } from '../evidence/report.ts';
-import { digestOfBytes } from '../evidence/verify-pack.ts';
+import { keepEvidenceIn } from '../orchestrator/keep-evidence.ts';
 import { keptPlan } from '../orchestrator/kept-plan.ts';
 import type { KeepEvidence, OrchestratorPorts } from '../orchestrator/ports.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
@@ -81,26 +78,12 @@ export async function orchestratorPorts(site: FailoverSite, named: string, keepE
   };
 }
 
-/** The pack, and beside it a page for people in each language. */
 export function evidenceKeeper({ options }: Invocation, { config }: FailoverSite): KeepEvidence {
-  const directory = options.text('evidence-dir') ?? join(config.state, 'evidence');
-  const tenant = options.text('tenant') ?? 'default';
-  return async (evidence) => {
-    const pair = openSigningKey(config.state, KEY);
-    const text = makePack({ ...evidence, tenant, program: versionText() }, pair);
-    makeDirectory(directory, { mode: 0o750 });
-    const file = join(directory, `${evidence.id}.json`);
-    const pack = decodePack(JSON.parse(text));
-    const pages = (['en', 'zh'] as const).map(
-      (language) => [`${evidence.id}.${language}.html`, renderReport(pack, language)] as const,
-    );
-    for (const [name, content] of [...pages, [`${evidence.id}.json`, text] as const]) {
-      const temporary = join(directory, `.${name}.${process.pid}`);
-      writeFileSync(temporary, content, { flush: true });
-      renameSync(temporary, join(directory, name));
-    }
-    return { file, digest: digestOfBytes(Buffer.from(text)) };
-  };
+  return keepEvidenceIn(options.text('evidence-dir') ?? join(config.state, 'evidence'), {
+    tenant: options.text('tenant') ?? 'default',
+    program: versionText(),
+    pair: openSigningKey(config.state, KEY),
+  });
 }
 
 function configOf({ options }: Invocation): SiteConfig {

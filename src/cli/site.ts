@@ -76,10 +76,13 @@ export async function siteRun(invocation: Invocation): Promise<number> {
     pair: keyOf(config),
     openPlace: async ({ location, passphraseFile }) =>
       Repository.open(await repositoryOptions(invocation, { location, passphraseFile, isNew: false })),
-    openCopy: async (from, to) => ({
-      source: await openRepository(await openStoreOf(invocation, from.location, false), await passphraseOf(from)),
-      replica: await openStoreOf(invocation, to.location, true),
-    }),
+    openCopy: async (from, to, signal) => {
+      const store = await openStoreOf(invocation, from.location, false);
+      return {
+        source: await openRepository(store, await passphraseOf(from), undefined, { signal }),
+        replica: await openStoreOf(invocation, to.location, true),
+      };
+    },
     program: versionText(),
     helper: PROGRAM,
     threads: threadsOf(options),

@@ -1,6 +1,6 @@
 // The steps of a failover, made from its plan: what the plan's list of actions says for each state, obeyed in its order.
 
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import type { FailoverSteps, Step, StepOutcome } from '../dr/failover.ts';
 import { type FailoverJournal, nextState } from '../dr/failover-journal.ts';
 import type { LogEnd } from '../dr/writer-record.ts';
@@ -180,5 +180,10 @@ function epochAt({ databases }: FailoverJournal, isSource: boolean): number {
 }
 
 async function keepEvidence(ports: OrchestratorPorts, journal: FailoverJournal): Promise<StepOutcome> {
-  return { kind: 'done', facts: { evidence: await ports.keepEvidence(evidenceOf(ports.plan, journal)) } };
+  try {
+    return { kind: 'done', facts: { evidence: await ports.keepEvidence(evidenceOf(ports.plan, journal)) } };
+  } catch (error) {
+    if (!isFault(error, 'EVIDENCE_NOT_KEPT')) throw error;
+    return { kind: 'blocked', by: [error.message] };
+  }
 }

@@ -20,6 +20,7 @@ import { openSigningKey } from '../../src/trust/audit-key.ts';
 import {
   effectsOf,
   evidenceFileOf,
+  evidencePlaceOf,
   incarnationOf,
   PAPER_SEALED,
   type PaperOptions,
@@ -414,6 +415,18 @@ describe('An orchestrator', () => {
     const { problems, pack } = verified();
     expect(problems).toEqual([]);
     expect(pack!.body.claims.claims.find(({ id }) => id === 'outcome')?.value).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('says what keeps it from keeping the evidence, and goes on when that is mended', async () => {
+    const place = evidencePlaceOf(options);
+    writeFileSync(place, 'no directory');
+    await declared();
+    const blocked = await runWithPeople();
+    expect(blocked).toMatchObject({ state: 're-protecting' });
+    expect(blocked.blockedBy.join()).toMatch(new RegExp(`^The evidence cannot be kept in ${place}: E`));
+    rmSync(place);
+    expect((await runOnPaper(options)).state).toBe('normal');
+    expect(verified().problems).toEqual([]);
   });
 
   it('leads no route back to an older epoch', async () => {

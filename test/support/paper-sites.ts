@@ -1,7 +1,7 @@
 // Sites on paper: what an orchestrator asks of them is written as lines of a file, and answered as sites do whose databases are what a test
 // says. Who may write is real: the writer registers of an embedded registry. Any number of processes may use them at once.
 
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
@@ -11,9 +11,8 @@ import type { DatabaseStatus, PointOfFiles, RecoveredHeartbeat, SiteControl } fr
 import { demoted, type LogEnd } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { signHeartbeat } from '../../src/evidence/heartbeat.ts';
-import { makePack } from '../../src/evidence/pack.ts';
-import { digestOfBytes } from '../../src/evidence/verify-pack.ts';
 import { failoverSteps } from '../../src/orchestrator/failover-steps.ts';
+import { keepEvidenceIn } from '../../src/orchestrator/keep-evidence.ts';
 import { keptPlan } from '../../src/orchestrator/kept-plan.ts';
 import type { OrchestratorPorts } from '../../src/orchestrator/ports.ts';
 import { openEmbeddedRegistry } from '../../src/registry/embedded.ts';
@@ -50,8 +49,13 @@ export function effectsOf({ directory }: PaperOptions): string[] {
   return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
 }
 
-export function evidenceFileOf({ directory }: PaperOptions): string {
-  return join(directory, 'evidence.json');
+export function evidencePlaceOf({ directory }: PaperOptions): string {
+  return join(directory, 'evidence');
+}
+
+export function evidenceFileOf(options: PaperOptions): string {
+  const directory = evidencePlaceOf(options);
+  return join(directory, readdirSync(directory).find((name) => name.endsWith('.json'))!);
 }
 
 function effect({ directory, dieAt, dieWhen }: PaperOptions, line: string): void {
@@ -76,11 +80,8 @@ export async function paperPorts(options: PaperOptions): Promise<OrchestratorPor
     nowMs: () => performance.now(),
     sleep: (ms, signal) => sleep(ms, undefined, { signal }),
     keepEvidence: async (evidence) => {
-      const text = makePack({ ...evidence, tenant: 'test', program: 'test' }, pair);
-      const file = evidenceFileOf(options);
       effect(options, 'evidence');
-      writeFileSync(file, text);
-      return { file, digest: digestOfBytes(Buffer.from(text)) };
+      return keepEvidenceIn(evidencePlaceOf(options), { tenant: 'test', program: 'test', pair })(evidence);
     },
   };
 }

@@ -1,10 +1,11 @@
 // Two real daemons with real servers: who may write, what is stored, and what survives.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { brokenSiteAudit, readSiteAudit } from '../../../agents/site/site-audit.ts';
 import { endSites } from '../../support/end-sites.ts';
+import { httpPeer } from '../../support/http-peer.ts';
 import { postgresPrograms } from '../../support/postgres.ts';
 import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
 
@@ -16,7 +17,7 @@ const call = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(60_00
 describe.runIf(programs !== undefined)('Two site daemons', () => {
   let sites: TwoSites;
   beforeEach(async () => {
-    sites = await TwoSites.create({ programs: programs! });
+    sites = await TwoSites.create({ programs: programs!, variables: { AWS_ACCESS_KEY_ID: 'AK', AWS_SECRET_ACCESS_KEY: 'SK' } });
   }, TIMEOUT_MS);
   afterEach(({ task }) => endSites(sites, task), TIMEOUT_MS);
 
@@ -84,6 +85,24 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
         const { log, sealed: now } = await sites.status('b');
         return now === null && log !== null && log.lsn !== sealed.end.lsn;
       });
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'revoke an epoch without waiting for the store of a site that is cut off without a word',
+    async () => {
+      const silent = await httpPeer(() => new Promise<void>(() => {}));
+      const file = sites.file('b');
+      const away = readFileSync(file, 'utf8').replace(
+        /copyFrom: \{ location: [^,]+/,
+        `copyFrom: { location: s3+${silent.endpoint}/bucket/repository`,
+      );
+      writeFileSync(file, away);
+      sites.start('b');
+      await until('B asks that store', () => silent.requests.length > 0);
+      await sites.clients().b.revoke(ASSET, { epoch: 1, failover: FAILOVER }, call());
+      expect(silent.requests).toHaveLength(1);
     },
     TIMEOUT_MS,
   );
