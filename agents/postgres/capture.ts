@@ -17,6 +17,7 @@ import { formatLsn } from '../../src/model/lsn.ts';
 import type { CaptureOptions, CapturePatience } from './capture-options.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
+import { mustContinue } from './continuation.ts';
 import { identifySystem, type SystemFacts } from './replication-client.ts';
 import { ReplicationSlot } from './replication-slot.ts';
 import { knownFrom, type LogPlace, resumePoint, type StoredEnd, skipGaps, storedEnd, timeBefore } from './resume-point.ts';
@@ -104,6 +105,8 @@ class Capture {
     let at: LogPlace;
     if (resume.kind === 'begin') at = { timeline: system.timeline, position: slotStart, stored: undefined };
     else at = resume.kind === 'behind' ? resume.lagging! : skipGaps(resume, system.timeline, view);
+    if (view !== undefined && resume.kind === 'resume' && at.stored !== undefined)
+      await mustContinue({ ...at, stored: at.stored, address, view, segmentBytes, signal });
     const clock = new ClockWatch(view === undefined ? 0 : await timeBefore(view, at));
     while (!signal.aborted) {
       const known = at.stored === undefined || view === undefined ? [] : await knownFrom(view, at.timeline, at.position);

@@ -156,12 +156,10 @@ export class LogStream {
     this.#connection = connection;
   }
 
-  /** PG_LOG_REMOVED when the server has the log no more; PG_SLOT_BUSY when somebody else reads from the slot. */
-  static async start(connection: PgConnection, slot: string, position: number, timeline: number): Promise<LogStream> {
-    connection.send(
-      'Q',
-      Buffer.from(`START_REPLICATION SLOT ${identifier(slot)} PHYSICAL ${formatLsn(position)} TIMELINE ${timeline}\0`),
-    );
+  /** Without a slot: only to look. PG_LOG_REMOVED when the server has the log no more; PG_SLOT_BUSY when somebody else reads from the slot. */
+  static async start(connection: PgConnection, slot: string | undefined, position: number, timeline: number): Promise<LogStream> {
+    const from = slot === undefined ? '' : `SLOT ${identifier(slot)} `;
+    connection.send('Q', Buffer.from(`START_REPLICATION ${from}PHYSICAL ${formatLsn(position)} TIMELINE ${timeline}\0`));
     const { type, body } = await connection.receive();
     if (type === 'E') throw translated(connection.refusalOf(body));
     // "T": the timeline has ended at this very position; `next` reads that from the result.

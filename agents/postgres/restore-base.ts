@@ -2,11 +2,23 @@
 // have is removed: a log file or a relation of another history must never be found by the recovery. pg_control comes last; see
 // data-directory.ts.
 
-import { chownSync, existsSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
+import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import { entriesOf, findEntry } from '../../src/engine/entries-reader.ts';
+import type { LogView } from '../../src/engine/log-view.ts';
 import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import type { RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
 import { restoreTree, type TreeRestore } from '../../src/engine/restore-tree.ts';
@@ -15,8 +27,10 @@ import { TargetTree } from '../../src/files/target-tree.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { CONFIGURATION_DIRECTORY, DATA_DIRECTORY, TABLESPACES_DIRECTORY } from './base-entries.ts';
+import { mustBeOfLog } from './base-of-log.ts';
 import { type DataDirectory, MARK, mustLieApart } from './data-directory.ts';
 import { serverOfTablespace } from './running-servers.ts';
+import type { ServerFacts } from './server-facts.ts';
 
 const GLOBAL = 'global';
 const CONTROL = 'pg_control';
@@ -73,9 +87,20 @@ export function configurationBeside(dataDirectory: string): string {
   return `${dataDirectory}-configuration`;
 }
 
-export async function restoreControl(restore: BaseRestore): Promise<void> {
+/** Takes it away again, and says LOG_FORKED, when the base is of another history than the log that is to be replayed over it. */
+export async function restoreControl(restore: BaseRestore, view: LogView): Promise<void> {
   const target = join(restore.directory.path, GLOBAL);
   await treeTo({ ...restore, threads: 1 }, `${DATA_DIRECTORY}/${GLOBAL}/${CONTROL}`, target, { delta: false });
+  const facts = baseFactsOf(restore.snapshot);
+  const { segmentBytes } = JSON.parse(facts.server) as ServerFacts;
+  const path = join(target, CONTROL);
+  try {
+    const base = { snapshot: restore.snapshot.id, timeline: Number(facts.timeline), segmentBytes };
+    await mustBeOfLog(readFileSync(path), view, base);
+  } catch (error) {
+    rmSync(path);
+    throw error;
+  }
 }
 
 /** Where each goes: where it was asked to, where it lay before, or beside the data directory. TARGET_OCCUPIED and USAGE, before anything is changed. */

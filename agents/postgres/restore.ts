@@ -102,7 +102,7 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     const planFile = join(sandbox, 'plan.json');
     writeOwned(planFile, JSON.stringify({ ...own, legs: plan.legs, ...restore.helper }), owner);
     await configure(restore, server, notes, planFile, owner);
-    if (!directory.isRecovering) await restoreControl(base);
+    if (!directory.isRecovering) await restoreControl(base, cluster.view);
     directory.recovering(tablespaces, sandbox);
   } catch (error) {
     rmSync(sandbox, { recursive: true, force: true });

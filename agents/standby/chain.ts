@@ -5,23 +5,8 @@ import { Fault } from '../../src/base/faults.ts';
 import type { LogEnd } from '../../src/dr/writer-record.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
-import { isShutdownCheckpoint, type LogBytes, type RecordsEnd, samePlace, walRecords } from '../postgres/wal-records.ts';
-
-const WINDOW_BYTES = 1024 * 1024;
-
-/** Reads stored log; what is not stored is not there. */
-export function storedBytes(view: LogView, timeline: number): LogBytes {
-  let window = { from: 0, bytes: new Uint8Array(0) };
-  return async (position, length) => {
-    if (position < window.from || position + length > window.from + window.bytes.length) {
-      const end = Math.min(view.storedTo(timeline, position), position + WINDOW_BYTES);
-      const bytes = new Uint8Array(Math.max(0, end - position));
-      await view.read(timeline, position, bytes);
-      window = { from: position, bytes };
-    }
-    return window.bytes.subarray(position - window.from, position - window.from + length);
-  };
-}
+import { storedBytes } from '../postgres/stored-bytes.ts';
+import { isShutdownCheckpoint, type RecordsEnd, samePlace, walRecords } from '../postgres/wal-records.ts';
 
 /** The end of what was sealed: of a planned failover the end of the shutdown checkpoint that begins there, otherwise the place itself. */
 export async function sealedPlace(view: LogView, { timeline, lsn }: LogEnd, segmentBytes: number): Promise<number> {

@@ -94,7 +94,7 @@ export async function makeStandby(make: MakeStandby): Promise<StandbyFacts> {
   rmSync(join(directory.path, 'postmaster.pid'), { force: true });
   configureStandby(directory.path, facts, program, owner);
   writeStandby(directory.path, facts, owner);
-  await restoreControl(restore);
+  await restoreControl(restore, cluster.view);
   directory.done();
   return facts;
 }

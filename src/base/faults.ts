@@ -131,7 +131,7 @@ export const FAULTS = {
   ),
   PG_RECOVERY_FAILED: never('See the log of the restored server. Nothing was handed over; production was not touched.'),
   LOG_FORKED: never(
-    'There are two different logs under one name: two servers wrote as the same timeline. Both are kept. Find out which one is production.',
+    'There are two different logs under one name: two servers wrote as the same timeline. Both are kept. Find out which one is production, and protect it under an --asset of its own if it is the other one.',
     EXIT.damage,
   ),
   LOG_NOT_STORED: later(

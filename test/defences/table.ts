@@ -154,6 +154,18 @@ export const DEFENCES: readonly Defence[] = [
     test: ['test/engine/log.test.ts', 'refuses other bytes under the same positions'],
   },
   {
+    failure: 7,
+    defence: 'A capture goes on only behind log that the server has, too: also where the stored one ends with a segment',
+    cuts: [cut(`${PG}/continuation.ts`, 'if (!held.equals(theirs.subarray(0, held.length)))', 'if (held.length < 0)')],
+    test: ['test/postgres/set-back.test.ts', 'is refused when it has passed the end of what is stored'],
+  },
+  {
+    failure: 7,
+    defence: 'A base is replayed over only by log that holds its checkpoint',
+    cuts: [cut(`${PG}/base-of-log.ts`, 'if (view.storedTo(timeline, page) <= position) return;', 'return;')],
+    test: ['test/postgres/set-back.test.ts', 'gives no base backup that the stored log of another history is replayed over'],
+  },
+  {
     failure: 8,
     defence: 'The next timeline is what the server says',
     cuts: [cut(`${PG}/capture.ts`, 'at = { timeline: ended.timeline,', 'at = { timeline: at.timeline + 1,')],

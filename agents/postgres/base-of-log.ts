@@ -1,0 +1,46 @@
+// Whether a base backup and the stored log are of one history. A server that was set back by its disk has the system identifier and the timeline of
+// before, and its log other rows at the same positions: replayed over such a base the wrong one gives rows of both, and no error. What tells is the
+// checkpoint that the base's pg_control names: the log holds its very record, with its time and the transactions of then.
+
+import { Fault } from '../../src/base/faults.ts';
+import type { LogView } from '../../src/engine/log-view.ts';
+import { formatLsn } from '../../src/model/lsn.ts';
+import { storedBytes } from './stored-bytes.ts';
+import { RM_XLOG, walRecords } from './wal-records.ts';
+
+const PAGE_BYTES = 8192;
+/** Of pg_control: where its newest checkpoint lies, and a copy of that. */
+const CHECKPOINT_AT = 32;
+const COPY_AT = 40;
+/** In the copy: the next transaction, which a standby moves on beyond that of the record. */
+const NEXT_XID_AT = 24;
+const NEXT_XID_END = 32;
+/** Of a record's body, before what is of the checkpoint: that content of such a length follows. */
+const DATA_SHORT = 255;
+
+/** LOG_FORKED. Where the log of that place is not stored it is not replayed either. */
+export async function mustBeOfLog(
+  control: Buffer,
+  view: LogView,
+  { snapshot, timeline, segmentBytes }: { readonly snapshot: string; readonly timeline: number; readonly segmentBytes: number },
+): Promise<void> {
+  const position = Number(control.readBigUInt64LE(CHECKPOINT_AT));
+  const page = position - (position % PAGE_BYTES);
+  if (view.storedTo(timeline, page) <= position) return;
+  for await (const record of walRecords(storedBytes(view, timeline), page, segmentBytes)) {
+    if (record.position < position) continue;
+    if (record.position > position || record.manager !== RM_XLOG || record.body[0] !== DATA_SHORT) break;
+    const checkpoint = record.body.subarray(2);
+    const copy = control.subarray(COPY_AT, COPY_AT + checkpoint.length);
+    const isSame = (from: number, to: number): boolean => checkpoint.subarray(from, to).equals(copy.subarray(from, to));
+    if (isSame(0, NEXT_XID_AT) && isSame(NEXT_XID_END, checkpoint.length)) return;
+    break;
+  }
+  throw new Fault(
+    'LOG_FORKED',
+    `The base backup ${snapshot} is of another history than the log of timeline ${timeline}: what is stored at ${formatLsn(position)} is not its checkpoint`,
+    {
+      hint: `The server was set back to an older state of its disk. "holdfast forget ${snapshot.slice(0, 8)}" lets go of that base backup; then another one leads to the log.`,
+    },
+  );
+}
