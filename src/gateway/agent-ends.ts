@@ -10,8 +10,8 @@ import type { EndAnswer, EndRequest } from '../protocol/agent-messages.ts';
 
 /** Pause before the next attempt: doubles with each. */
 const RETRY_FIRST_MS = 30_000;
-/** While nobody carries a failover out, nobody can write. */
-const RETRY_FIRST_OF_FAILOVER_MS = 1_000;
+/** While nobody carries a failover out, nobody can write; and who went away and says so is back. */
+const RETRY_SOON_MS = 1_000;
 const RETRY_MS_MAX = 30 * 60_000;
 /** A result is small: counts, names, times. */
 const RESULT_CHARS_MAX = 100_000;
@@ -45,9 +45,7 @@ export async function endRun(options: EndsOptions, agent: Agent, runId: string, 
   const ended = await catalog.transaction(async (tables) => {
     const before = await tables.runs.get(agent.tenantId, runId);
     if (before === undefined || before.agentId !== agent.id) return 'fenced' as const;
-    const failures = before.attempt - (before.lost ?? 0);
-    const patience = before.kind === 'failover' ? { ...options, retryFirstMs: RETRY_FIRST_OF_FAILOVER_MS } : options;
-    const retryAt = state === 'failed' && isWorthTrying(fault?.code) ? retryTime(patience, date, failures) : undefined;
+    const retryAt = state === 'failed' && isWorthTrying(fault?.code) ? retryTime(options, date, before, fault?.code) : undefined;
     const run = await tables.runs.end(runId, fence, instantOf(date), {
       state,
       ...(result === undefined ? {} : { result }),
@@ -75,7 +73,11 @@ function isWorthTrying(code: string | undefined): boolean {
   return FAULTS[code as FaultCode].retry === 'later';
 }
 
-function retryTime({ random, retryFirstMs = RETRY_FIRST_MS }: EndsOptions, at: Date, attempt: number): string {
-  const pauseMs = Math.min(RETRY_MS_MAX, retryFirstMs * 2 ** Math.min(20, Math.max(0, attempt - 1)));
+function retryTime({ random, retryFirstMs = RETRY_FIRST_MS }: EndsOptions, at: Date, run: Run, code: string | undefined): string {
+  const { kind, attempt, lost = 0 } = run;
+  const doubling = (firstMs: number, times: number): number => firstMs * 2 ** Math.min(20, Math.max(0, times));
+  const pauseMs = isOfGoing(code)
+    ? Math.min(retryFirstMs, doubling(RETRY_SOON_MS, lost))
+    : Math.min(RETRY_MS_MAX, doubling(kind === 'failover' ? RETRY_SOON_MS : retryFirstMs, attempt - lost - 1));
   return instantOf(new Date(at.getTime() + Math.round(pauseMs * (0.75 + random(1)[0]! / 512))));
 }

@@ -199,8 +199,8 @@ class FuzzRun {
     if (status < 300 && route.answers[status] === undefined) fail('a status that is not documented');
     if (headers['x-content-type-options'] !== 'nosniff') fail('without the usual headers');
     if (!principal.isOfProvider)
+      // A request that is wrong by itself is told so in its own words.
       for (const [name, value] of Object.entries({ ...this.#theirs, name: 'bureau-b' }))
-        // A request that is wrong by itself is told so in its own words.
         if (text.includes(value) && !(status === 400 && url.includes(value))) fail(`tells the ${name} of tenant B`);
   }
 

@@ -385,6 +385,25 @@ describe('the end of a run', () => {
     });
   });
 
+  it('that came because its agent went away is followed soon by the next, later each time', async () => {
+    const plane = await controlPlane();
+    const speaker = await Speaker.enrolled(plane);
+    const queued = await plane.queue({ agentId: speaker.id, kind: 'backup' });
+    const { runs } = plane.catalog;
+    const fault = { code: 'AGENT_INTERRUPTED', message: 'The agent died during the run', hint: 'h' };
+    for (const [n, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
+      const fence = n + 1;
+      const claim = { by: `agent:${speaker.id}`, kinds: ['backup'], agentId: speaker.id, leaseMs: 60_000 } as const;
+      const limits = { perAgentMax: 4, perTenantMax: 4, totalMax: 4 };
+      expect(await runs.claim({ ...claim, ...limits, at: (await plane.run(queued.id)).notBefore })).toMatchObject({ fence });
+      const toldAtMs = Date.now();
+      expect(await speaker.post(AGENT_PATHS.end(queued.id), { fence, state: 'failed', fault })).toMatchObject({ status: 200 });
+      const { notBefore } = await plane.run(queued.id);
+      expect(Date.parse(notBefore)).toBeLessThanOrEqual(Date.now() + 1250 * seconds);
+      expect(Date.parse(notBefore)).toBeGreaterThanOrEqual(toldAtMs + 750 * seconds - 1);
+    }
+  });
+
   it('queues a failure again when it may pass, and not when it cannot', async () => {
     const plane = await controlPlane();
     const speaker = await Speaker.enrolled(plane);
