@@ -80,11 +80,14 @@ async function outcomeOf(action: PlanAction, perform: Perform, signal: AbortSign
   // How long the end of a lease takes is not for the plan to say: the lease itself says it.
   const limitMs = action.kind === 'builtin' && action.action === 'fence-wait' ? 0 : action.limitMs;
   const limit = limitMs > 0 ? AbortSignal.timeout(limitMs) : undefined;
+  const late = `took longer than ${formatSpan(limitMs)}`;
   try {
-    return await perform(action, limit === undefined ? signal : AbortSignal.any([signal, limit]));
+    const outcome = await perform(action, limit === undefined ? signal : AbortSignal.any([signal, limit]));
+    // A program that was ended for it knows only that it was ended.
+    return outcome.kind === 'failed' && limit?.aborted === true ? { ...outcome, why: late } : outcome;
   } catch (error) {
     if (signal.aborted) throw error;
-    if (limit?.aborted === true) return { kind: 'failed', why: `took longer than ${formatSpan(limitMs)}`, facts: {} };
+    if (limit?.aborted === true) return { kind: 'failed', why: late, facts: {} };
     if (!isFault(error)) throw error;
     return { kind: 'failed', why: error.message, facts: { code: error.code } };
   }

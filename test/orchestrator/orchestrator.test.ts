@@ -395,7 +395,7 @@ describe('An orchestrator', () => {
     await declared();
     const blocked = await runWithPeopleFor(['application.', 'show-loss']);
     expect(blocked).toMatchObject({ state: 'routed' });
-    expect(blocked.blockedBy.join()).toContain('smoke.login has failed');
+    expect(blocked.blockedBy).toEqual(['smoke.login has failed: took longer than 1s']);
     const pid = Number(readFileSync(join(directory, 'pid'), 'utf8'));
     expect(isRunning(pid)).toBe(false);
     writeFileSync(join(directory, 'mended'), '');
