@@ -12,7 +12,14 @@ import { needNamespaces } from '../support/three-places.ts';
 const SEED = Number(process.env['HOLDFAST_SITES_SEED'] ?? 20261121);
 const ROUNDS = Number(process.env['HOLDFAST_SITES_ROUNDS'] ?? 0);
 const ONLY = process.env['HOLDFAST_SITES_ONLY']?.split('/');
-const SHORT = ['quorum down', 'asymmetric cut', 'planned switch, killed somewhere', 'cut off, killed somewhere', 'paused'];
+const SHORT = [
+  'quorum down',
+  'asymmetric cut',
+  'planned switch, killed somewhere',
+  'planned switch, hosts killed',
+  'cut off, killed somewhere',
+  'paused',
+];
 const TIMEOUT_MS = 300_000;
 const programs = postgresPrograms();
 const s3 = programs !== undefined && needNamespaces() ? await startS3() : undefined;

@@ -31,15 +31,23 @@ export type FailingOver = {
   readonly kills?: readonly FailoverState[];
   /** It stands still instead, until the scenario wakes it. */
   readonly sleeps?: boolean;
+  /** Done once in each state, while it is being carried out. */
+  readonly strike?: (state: FailoverState) => Promise<void>;
   /** Before the old one is asked to rejoin. */
   readonly afterwards?: () => Promise<void>;
 };
 
+type Carrying = {
+  readonly kills: readonly FailoverState[];
+  readonly how: 'SIGKILL' | 'SIGSTOP';
+  readonly strike: FailingOver['strike'];
+};
 export type Scenario = (rounds: SiteRounds, primary: SiteName) => Promise<Told>;
 export type Kind = FailoverJournal['kind'];
 
 const MINUTE_MS = 60_000;
 const ATTEMPTS_MAX = 3;
+const PATIENCE_MS = 10_000;
 /** A good part of a lease. */
 const LATE_MS = 500;
 
@@ -115,7 +123,7 @@ export class SiteRounds {
   }
 
   /** To the other site. */
-  async failOver(kind: Kind, from: SiteName, { kills = [], sleeps = false, afterwards }: FailingOver = {}): Promise<Told> {
+  async failOver(kind: Kind, from: SiteName, { kills = [], sleeps = false, strike, afterwards }: FailingOver = {}): Promise<Told> {
     const { scene } = this;
     const { ledger } = scene;
     const to = otherOf(from);
@@ -124,13 +132,11 @@ export class SiteRounds {
     await scene.declare(to, kind);
     this.#failovers++;
     this.#unstopped = undefined;
-    const journal = await this.#carriedOut(to, kills, sleeps ? 'SIGSTOP' : 'SIGKILL');
+    const journal = await this.#carriedOut(to, kind, { kills, how: sleeps ? 'SIGSTOP' : 'SIGKILL', strike });
     const first = await until(`${to} writes`, () => ledger.since(place, to)[0]);
     await afterwards?.();
-    const missing = await ledger.missingAt(
-      to,
-      ledger.since(0, from).filter(({ word }) => !this.#lost.has(word)),
-    );
+    const acknowledged = ledger.since(0, from).filter(({ word }) => !this.#lost.has(word));
+    const missing = await until(`${to} is asked`, () => ledger.missingAt(to, acknowledged));
     const loss = (factsOfAction(journal, 'show-loss').losses as Record<string, Loss>)[ASSET]!;
     const divergence = await scene.rejoin(from);
     const lost = await this.#judge(kind, missing, loss, divergence, scene.aheadMs(from));
@@ -179,14 +185,19 @@ export class SiteRounds {
     if (turns > this.#failovers) throw new Error(`Two were writable at once: ${turns} turns in ${this.#failovers} failovers`);
   }
 
-  async #carriedOut(at: SiteName, kills: readonly FailoverState[], how: 'SIGKILL' | 'SIGSTOP'): Promise<FailoverJournal> {
-    const { journal } = this.scene;
+  async #carriedOut(at: SiteName, kind: Kind, { kills, how, strike }: Carrying): Promise<FailoverJournal> {
+    const { journal, sites } = this.scene;
     const left = new Set(kills);
+    const struck = new Set<FailoverState>();
     for (;;) {
       const orchestrator = this.scene.orchestrator(at);
       const ended = new Promise((resolve) => orchestrator.once('exit', resolve));
       const state = await until('the orchestrator comes to where it is killed, or to its end', async () => {
-        const { state: now } = (await journal.read()).journal;
+        const { state: now } = (await journal.read({ signal: AbortSignal.timeout(PATIENCE_MS) })).journal;
+        if (!struck.has(now)) {
+          struck.add(now);
+          await strike?.(now);
+        }
         return orchestrator.exitCode === null && !left.has(now) ? undefined : now;
       });
       if (left.delete(state)) {
@@ -203,6 +214,13 @@ export class SiteRounds {
       if (known.blockedBy.some((why) => why.includes('"show-loss"'))) {
         const words = ['failover', 'decide', 'portal', 'show-loss', '--yes', '--by', 'wei', '--by', 'lin'];
         await this.scene.holdfast(at, words);
+      }
+      // The gate of the old primary was killed before it gave up its right, and holds it by a later epoch.
+      if (known.blockedBy.some((why) => why.includes('declare the failover anew'))) {
+        await this.scene.holdfast(at, ['failover', 'undo', 'portal', '--reason', 'its epoch is over']);
+        await until('both are well', async () => (await sites.status(at)).standby?.isHealthy);
+        await this.scene.declare(at, kind);
+        struck.clear();
       }
     }
   }

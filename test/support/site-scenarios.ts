@@ -6,7 +6,7 @@ import { processesIn } from '../../agents/gate/server-processes.ts';
 import type { FailoverJournal, FailoverState } from '../../src/dr/failover-journal.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
 import { type DividedSites, OVER_MS, otherOf } from './divided-sites.ts';
-import type { Kind, Scenario, SiteRounds, Told } from './site-rounds.ts';
+import type { FailingOver, Kind, Scenario, SiteRounds, Told } from './site-rounds.ts';
 import { ASSET, type SiteName, until } from './two-sites.ts';
 
 const NOBODY = { lost: 0, reported: '-' };
@@ -14,7 +14,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const SIGKILL_BIT = 1n << 8n;
 /** States in which a step is under way. */
-const UNDER_WAY = FAILOVER_STATES.slice(0, -1);
+const UNDER_WAY: readonly FailoverState[] = FAILOVER_STATES.slice(0, -1);
 
 function back(primary: SiteName): Kind {
   return primary === 'a' ? 'planned' : 'failback';
@@ -83,6 +83,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   'cut off, killed everywhere': (rounds, primary) => cutOff(rounds, primary, UNDER_WAY),
   'cut off, killed somewhere': (rounds, primary) => cutOff(rounds, primary, [rounds.pick(UNDER_WAY)]),
+  /** In every state another of those who take part is killed, and started again. */
+  'planned switch, hosts killed': (rounds, primary) => {
+    const { strike, told } = striker(rounds, ['a', 'b']);
+    return rounds.failOver(back(primary), primary, { strike }).then((one) => ({ ...one, what: `${told()}; ${one.what}` }));
+  },
+  'cut off, hosts killed': async (rounds, primary) => {
+    const { strike, told } = striker(rounds, [otherOf(primary)]);
+    const one = await cutOff(rounds, primary, [], strike);
+    return { ...one, what: `${told()}; ${one.what}` };
+  },
   /** Declared and withheld, and then it was not that bad. */
   undone: async (rounds, primary) => {
     const { scene } = rounds;
@@ -190,6 +200,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
+type Strike = NonNullable<FailingOver['strike']>;
 type Paused = 'daemon' | 'server' | 'daemon and server' | 'host';
 
 /** Longer than any lease; somebody takes over meanwhile. */
@@ -234,12 +245,51 @@ async function mustBeRefused({ sites }: DividedSites, journal: FailoverJournal):
       throw new Error(`An order of ${id}, from ${from} to ${to}, was not refused: ${JSON.stringify(outcome)}`);
 }
 
-async function cutOff(rounds: SiteRounds, primary: SiteName, kills: readonly FailoverState[]): Promise<Told> {
+/** Kills a process of one of these sites, or a member of the quorum, and starts it again. */
+function striker(rounds: SiteRounds, at: readonly SiteName[]): { readonly strike: Strike; readonly told: () => string } {
+  const { scene } = rounds;
+  const { sites, places } = scene;
+  const strokes: string[] = [];
+  const strike: Strike = async (state) => {
+    if (!UNDER_WAY.includes(state)) return;
+    await sleep(rounds.below(300));
+    const site = rounds.pick(at);
+    const whom = rounds.pick(['daemon', 'watchdog', 'server', 'host', 'etcd'] as const);
+    strokes.push(`${state}: ${whom} ${whom === 'etcd' ? '' : site}`);
+    if (whom === 'etcd') {
+      const place = rounds.pick([...at, 'w'] as const);
+      await places.killEtcd(place);
+      places.startEtcd(place);
+      return;
+    }
+    const hit = [
+      ...(whom === 'daemon' || whom === 'host' ? [sites.daemon(site).pid] : []),
+      ...(whom === 'watchdog' || whom === 'host' ? scene.watchdogs(site) : []),
+      ...(whom === 'server' || whom === 'host' ? processesIn(sites.data(site)) : []),
+    ];
+    for (const pid of hit) kill(pid);
+    if (whom !== 'daemon' && whom !== 'host') return;
+    await sites.daemon(site).ended;
+    sites.start(site);
+  };
+  return { strike, told: () => strokes.join(', ') };
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone already.
+  }
+}
+
+async function cutOff(rounds: SiteRounds, primary: SiteName, kills: readonly FailoverState[], strike?: Strike): Promise<Told> {
   const { scene } = rounds;
   const silently = rounds.pick([true, false]);
   scene.cutOff(primary, silently);
   const told = await rounds.failOver('unplanned', primary, {
     kills,
+    ...(strike && { strike }),
     afterwards: async () => {
       await until('the old server has stopped', () => scene.sites.isStopped(primary));
       scene.places.heal();
