@@ -5,7 +5,7 @@ import { Fault } from '../base/faults.ts';
 import type { FailoverSteps, Step, StepOutcome } from './failover.ts';
 import { type FailoverDatabase, type FailoverJournal, factsOf } from './failover-journal.ts';
 import { type BreakGlass, judgeFencing, type PowerOff } from './fencing.ts';
-import { type Demotion, givenBack, granted, isRefusal, type ProofKind, withheld } from './writer-record.ts';
+import { type Demotion, givenBack, granted, isRefusal, type LogEnd, type ProofKind, withheld } from './writer-record.ts';
 import type { KnownWriter, WriterRegister } from './writer-register.ts';
 
 /** How often a wait looks whether somebody has cut it short. */
@@ -157,7 +157,7 @@ async function grant(
     const known = await register.read({ signal });
     const { record } = known;
     // Its new holder may have been restarted since, and have taken a later epoch in place.
-    if (record.holder.name === target && isGranted(record, database)) return { kind: 'done', facts: { epoch: epoch + 1 } };
+    if (record.holder.name === target && isGranted(record, database, sealed)) return { kind: 'done', facts: { epoch: epoch + 1 } };
     if (known.revision !== fenced.revision)
       return { kind: 'blocked', by: ['the register has changed since the old primary was fenced'] };
     const next = granted(record, { failover: id, to: target, sealed, proof: fenced.proof });
@@ -168,24 +168,33 @@ async function grant(
 
 async function undo(
   ports: WriterPorts,
-  { id }: FailoverJournal,
+  { id, sealed }: FailoverJournal,
   database: FailoverDatabase,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
   const answer = await ports.register(database).change(
     (record) => {
       const changed = givenBack(record, id);
-      // Nothing was withheld yet, or it was given back before a crash.
-      return isRefusal(changed) && changed.refused === 'not withheld' ? record : changed;
+      // Nothing was withheld yet, or it was given back before a crash, or another failover was faster.
+      return isRefusal(changed) ? record : changed;
     },
     { signal },
   );
   if ('refused' in answer) return { kind: 'blocked', by: [`the register refused to give the right back: ${answer.refused}`] };
   const { record } = answer;
-  if (isGranted(record, database)) return { kind: 'too late' };
+  const end = sealed[database.asset];
+  if (end !== undefined && isGranted(record, database, end)) return { kind: 'too late' };
   return { kind: 'done', facts: { epoch: record.epoch } };
 }
 
-function isGranted({ chain }: KnownWriter['record'], { epoch, target }: FailoverDatabase): boolean {
-  return chain.some((start) => start.epoch === epoch + 1 && start.member.name === target);
+/** By this failover: one of another plan leads to the same target, from an end of its own. Without a sealed end nobody can have granted. */
+function isGranted({ chain }: KnownWriter['record'], { epoch, target }: FailoverDatabase, { timeline, lsn }: LogEnd): boolean {
+  return chain.some(
+    ({ from, ...start }) =>
+      start.epoch === epoch + 1 &&
+      start.member.name === target &&
+      from !== 'in place' &&
+      from.timeline === timeline &&
+      from.lsn === lsn,
+  );
 }

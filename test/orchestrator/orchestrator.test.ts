@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { undoFailover } from '../../src/dr/failover.ts';
 import { type FailoverJournal, JournalRegister } from '../../src/dr/failover-journal.ts';
-import { claimed, firstRecord, granted } from '../../src/dr/writer-record.ts';
+import { claimed, firstRecord, granted, withheld } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { verifyEvidence } from '../../src/evidence/verify-pack.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
@@ -464,6 +464,26 @@ describe('An undo', () => {
     expect(blocked.blockedBy.join()).toContain('site-b still refuses log of the epoch');
     await decide(journal, plan, { action: 'unseal.site-b', answer: 'yes', by: 'wei' }, now);
     expect((await runOnPaper({ ...options, lost: ['site-b'] })).state).toBe('undone');
+  });
+
+  it('ends a failover that another one has overtaken, while that is under way and afterwards', async () => {
+    const writer = (incarnation: string) => new WriterRegister(registry, incarnation);
+    const undone = async () => {
+      await undoFailover(journal, 'another plan was faster', now);
+      return (await runOnPaper(options)).state;
+    };
+    await declared();
+    for (const incarnation of ['portal', 'ledger']) await writer(incarnation).change((record) => withheld(record, 'faster'));
+    expect((await runOnPaper(options)).blockedBy.join()).toContain('other failover');
+    expect(await undone()).toBe('undone');
+
+    await declared();
+    const grant = { failover: 'faster', to: 'site-b', sealed: PAPER_SEALED, proof: 'expiry' } as const;
+    for (const incarnation of ['portal', 'ledger']) await writer(incarnation).change((record) => granted(record, grant));
+    expect((await runOnPaper(options)).blockedBy.join()).toContain('the epoch is 2, not 1');
+    expect(await undone()).toBe('undone');
+    for (const incarnation of ['portal', 'ledger'])
+      expect((await writer(incarnation).read()).record).toMatchObject({ epoch: 2, holder: B, state: 'open' });
   });
 
   it('that comes when the first of two databases was granted is too late for both', async () => {
