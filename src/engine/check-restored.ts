@@ -40,10 +40,11 @@ export type RestoredTree = RestoredCheck & {
 export async function checkTree(check: RestoredTree): Promise<void> {
   const { root, readNode, below, target, progress, pool } = check;
   const directories = new DirectoryCache(posixCalls(), target);
+  const inodes = new Set<string>();
   try {
     for await (const entry of entriesOf(root, readNode, below)) {
       progress.entriesTotal++;
-      await checkEntry(check, entry, directories);
+      await checkEntry(check, entry, directories, inodes);
       progress.entriesDone++;
     }
     await pool.drain();
@@ -52,8 +53,13 @@ export async function checkTree(check: RestoredTree): Promise<void> {
   }
 }
 
-async function checkEntry(check: RestoredTree, entry: StoredEntry, directories: DirectoryCache): Promise<void> {
-  const { root, readNode, target, reported, onDifference } = check;
+async function checkEntry(
+  check: RestoredTree,
+  entry: StoredEntry,
+  directories: DirectoryCache,
+  inodes: Set<string>,
+): Promise<void> {
+  const { root, readNode, target, onDifference } = check;
   const path = pathInTarget(check, entry);
   const place = joinPaths(target, path);
   const stat = new FileStat();
@@ -69,7 +75,7 @@ async function checkEntry(check: RestoredTree, entry: StoredEntry, directories: 
     onDifference({ path, code: 'MISSING', message: error.message });
     return;
   }
-  const differs = differencesOfStat(entry, stat, linkTarget, reported.has(path));
+  const differs = differencesOfStat(entry, stat, linkTarget, isReported(check, path, stat, inodes));
   if (differs.length > 0) {
     onDifference({ path, code: 'DIFFERS', message: `differs from the snapshot: ${differs.join(', ')}` });
     return;
@@ -77,6 +83,14 @@ async function checkEntry(check: RestoredTree, entry: StoredEntry, directories: 
   if (entry.kind !== 'file' || entry.sizeBytes === 0) return;
   const original = entry.hardLinkTo === '' ? entry : await findEntry(root, readNode, entry.hardLinkTo);
   if (original !== undefined) await checkContent(check, original.content, original.sizeBytes, place, path);
+}
+
+/** What could not be set is reported with the first name of an inode, and all its names differ. `inodes`: reported so far. */
+function isReported({ reported }: RestoredTree, path: string, stat: FileStat, inodes: Set<string>): boolean {
+  const inode = stat.links > 1 ? `${stat.device} ${stat.inodeHigh} ${stat.inodeLow}` : '';
+  if (!reported.has(path)) return inodes.has(inode);
+  if (inode !== '') inodes.add(inode);
+  return true;
 }
 
 /** One content at `place` (a file or device); `path` names it in the report. Some of it may still be under way: `pool.drain()`. */

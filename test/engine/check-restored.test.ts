@@ -115,6 +115,13 @@ describe('a restored tree', () => {
     expect(await differences(repository, snapshot, target)).toEqual([]);
   });
 
+  it('differs in every name of an inode whose owner or time could not be set, which was reported with the first', async () => {
+    const { repository, snapshot, target } = await restored();
+    utimesSync(join(target, 'small'), 1, 1);
+    expect(await differences(repository, snapshot, target, ['small'])).toEqual([]);
+    expect(await differences(repository, snapshot, target)).toMatchObject([{ path: 'small' }, { path: 'sub/twin' }]);
+  });
+
   it.each([
     ['one bit of a small file', 'small', (path: string) => flip(path, 2)],
     ['one bit in the middle of a large file', 'sub/large', (path: string) => flip(path, 17 * MIB)],
