@@ -111,7 +111,7 @@ function gaugeOf(progress: BackupProgress, bytesStored: number): Gauge {
 
 function report(output: Output, snapshot: Snapshot): number {
   const { id, type, statistics, problems, root } = snapshot;
-  const { files, filesUnchanged, bytesScanned, bytesRead, bytesNew, bytesStored } = statistics;
+  const { files, filesUnchanged, bytesRead, bytesNew, bytesStored } = statistics;
   const { id: _, durationMs: __, ...fields } = snapshotFields(snapshot);
   output.line(`Snapshot ${shortId(id)} of ${snapshot.asset} (${nounOf(type)})`);
   if (type === 'files')
@@ -119,7 +119,7 @@ function report(output: Output, snapshot: Snapshot): number {
       `  Files: ${files} (${filesUnchanged} unchanged); directories: ${statistics.directories}; others: ${statistics.others}`,
     );
   output.line(
-    `  ${formatBytes(root.contentBytes)} in all, ${formatBytes(bytesRead)} read, ${formatBytes(bytesNew)} new, ${formatBytes(bytesStored)} stored${savedText(bytesScanned, bytesStored)}`,
+    `  ${formatBytes(root.contentBytes)} in all, ${formatBytes(bytesRead)} read, ${formatBytes(bytesNew)} new, ${formatBytes(bytesStored)} stored${savedText(root.contentBytes, bytesStored)}`,
   );
   output.line(
     `  ${problems === 0 ? '' : `${problems} entries were left out or changed while they were read; `}took ${formatDuration(performance.now())}`,
@@ -132,8 +132,8 @@ function nounOf(type: SourceType): string {
   return type === 'files' ? 'files' : `a ${type}`;
 }
 
-/** ", 95% saved by dedup and compression" */
-function savedText(bytesScanned: number, bytesStored: number): string {
-  if (bytesScanned <= bytesStored || bytesScanned === 0) return '';
-  return `: ${Math.floor((1 - bytesStored / bytesScanned) * 100)}% saved by dedup and compression`;
+/** ": 95% saved by dedup and compression", of what the snapshot holds: what was scanned and left out saves nothing. */
+function savedText(contentBytes: number, bytesStored: number): string {
+  if (contentBytes <= bytesStored) return '';
+  return `: ${Math.floor((1 - bytesStored / contentBytes) * 100)}% saved by dedup and compression`;
 }

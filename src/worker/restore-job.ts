@@ -9,6 +9,7 @@ import { HERE, OPEN } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { type NewFileState, TargetTree } from '../files/target-tree.ts';
+import { displayPath } from '../model/entry-path.ts';
 import type { BlockOpener } from './block-opener.ts';
 import type { BlockToRead, RestoreAnswer, RestoreJob } from './read-task.ts';
 
@@ -240,7 +241,9 @@ class OpenFiles {
     const code = isFault(error) ? error.code : isPosixError(error) ? error.code : undefined;
     if (code === undefined) throw error;
     if (code === 'ENOSPC' || code === 'EDQUOT')
-      throw new Fault('TARGET_FULL', `The target is full: ${(error as Error).message}`, { cause: error });
+      throw new Fault('TARGET_FULL', `Cannot write "${displayPath(this.#pathOf(file))}": the target is full (${code})`, {
+        cause: error,
+      });
     this.#spoiled.add(file);
     this.#problems.push({
       kind: 'problem',

@@ -130,6 +130,14 @@ describe('a backup of files', () => {
       /Snapshot [0-9a-f]{8} of .*\n {2}Files: 3 .*directories: 3.*\n.*0 B new, .*% saved by dedup and compression\n/,
     );
   });
+
+  it('does not count what was left out as saved', () => {
+    const holdfast = initialised();
+    const large = holdfast.file('large', Buffer.alloc(MIB));
+    chmodSync(large, 0);
+    const small = holdfast.file('small', seededBytes(1000, 1));
+    expect(holdfast.ok(['backup', large, small], { status: 3, isHeldToModes: true })).not.toContain('saved');
+  });
 });
 
 describe('a backup of a volume', () => {

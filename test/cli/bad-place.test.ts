@@ -176,6 +176,7 @@ describe.runIf(mayMount())('a disk that is', () => {
     const target = join(disk('16m'), 'out');
     const { code, status, line } = holdfast.fault(['restore', 'latest', '--target', target]);
     expect([code, status]).toEqual(['TARGET_FULL', 1]);
+    expect(line.message).toMatch(/"f[0-9]"/);
     expect(line.hint).toContain('--delta');
     const { execFileSync } = process.getBuiltinModule('node:child_process');
     execFileSync('mount', ['-o', 'remount,size=64m', join(target, '..')]);
