@@ -2,16 +2,26 @@
 
 import { Fault } from '../../src/base/faults.ts';
 
-export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-full';
+export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+/** Paths of PEM files. */
+export type TlsFiles = {
+  /** Of the authorities whose certificates count; undefined: those that Node knows. */
+  readonly root: string | undefined;
+  /** Of our own. */
+  readonly certificate: string | undefined;
+  readonly key: string | undefined;
+};
 
 export type ServerAddress = {
-  /** A name, or an absolute path: the directory of a socket. */
+  /** A name, or the directory of a socket: an absolute path, or with "@" an abstract one. */
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly password: string | undefined;
   readonly database: string;
   readonly tls: TlsMode;
+  readonly tlsFiles?: TlsFiles;
 };
 
 const TLS_MODES: Readonly<Record<string, TlsMode>> = {
@@ -19,10 +29,10 @@ const TLS_MODES: Readonly<Record<string, TlsMode>> = {
   allow: 'prefer',
   prefer: 'prefer',
   require: 'require',
-  'verify-ca': 'verify-full',
+  'verify-ca': 'verify-ca',
   'verify-full': 'verify-full',
 };
-const WORD = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))/y;
+const WORD = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\\\s]|\\.)*))/y;
 const KNOWN = [
   'host',
   'port',
@@ -30,6 +40,9 @@ const KNOWN = [
   'password',
   'dbname',
   'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
   'application_name',
   'connect_timeout',
   'target_session_attrs',
@@ -43,43 +56,54 @@ export function parseServerAddress(
 ): ServerAddress {
   const words = /^postgres(?:ql)?:\/\//.test(text) ? wordsOfUrl(text) : wordsOfText(text);
   const stranger = [...words.keys()].find((name) => !KNOWN.includes(name));
-  if (stranger !== undefined) throw bad(`"${stranger}" is not known`);
+  if (stranger !== undefined) throw bad(`"${stranger}" is not known (known are ${KNOWN.join(', ')})`);
   const word = (name: string, variable: string): string | undefined => words.get(name) ?? (defaults[variable] || undefined);
   const user = word('user', 'PGUSER') ?? person;
   const port = Number(word('port', 'PGPORT') ?? 5432);
   const tls = TLS_MODES[word('sslmode', 'PGSSLMODE') ?? 'prefer'];
+  const host = word('host', 'PGHOST') ?? '/var/run/postgresql';
+  const root = word('sslrootcert', 'PGSSLROOTCERT');
+  const [certificate, key] = [word('sslcert', 'PGSSLCERT'), word('sslkey', 'PGSSLKEY')];
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad('the port is none');
   if (tls === undefined) throw bad(`sslmode is one of ${Object.keys(TLS_MODES).join(', ')}`);
+  if (host.includes(',')) throw bad('it names several hosts: name the one that is the primary');
+  if ((certificate === undefined) !== (key === undefined)) throw bad('sslcert and sslkey belong together');
   return {
-    host: word('host', 'PGHOST') ?? '/var/run/postgresql',
+    host,
     port,
     user,
     password: word('password', 'PGPASSWORD'),
     database: word('dbname', 'PGDATABASE') ?? 'postgres',
-    tls,
+    // As PostgreSQL's own clients: who names authorities wants them to count.
+    tls: tls === 'require' && root !== undefined ? 'verify-ca' : tls,
+    ...(root === undefined && certificate === undefined ? {} : { tlsFiles: { root, certificate, key } }),
   };
 }
 
+export function isSocket({ host }: Pick<ServerAddress, 'host'>): boolean {
+  return host.startsWith('/') || host.startsWith('@');
+}
+
 /** For messages: without the password. */
-export function describeServer({ host, port, user }: ServerAddress): string {
-  return host.startsWith('/') ? `${user}@${host} port ${port}` : `${user}@${host}:${port}`;
+export function describeServer(address: ServerAddress): string {
+  const { host, port, user } = address;
+  return isSocket(address) ? `${user}@${host} port ${port}` : `${user}@${host}:${port}`;
 }
 
 function wordsOfUrl(text: string): Map<string, string> {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw bad('it is no URL');
-  }
   const words = new Map<string, string>();
   const put = (name: string, value: string): void => void (value !== '' && words.set(name, decodeURIComponent(value)));
-  put('host', url.hostname.replace(/^\[(.*)\]$/, '$1'));
-  put('port', url.port);
-  put('user', url.username);
-  put('password', url.password);
-  put('dbname', url.pathname.slice(1));
-  for (const [name, value] of url.searchParams) words.set(name, value);
+  try {
+    const url = new URL(text);
+    put('host', url.hostname.replace(/^\[(.*)\]$/, '$1'));
+    put('port', url.port);
+    put('user', url.username);
+    put('password', url.password);
+    put('dbname', url.pathname.slice(1));
+    for (const [name, value] of url.searchParams) words.set(name, value);
+  } catch {
+    throw bad('it is no URL of one host; in it "%" is %25, ":" %3A, "/" %2F and "@" %40');
+  }
   return words;
 }
 
@@ -89,7 +113,7 @@ function wordsOfText(text: string): Map<string, string> {
     WORD.lastIndex = at;
     const match = WORD.exec(text);
     if (match === null) throw bad('it is neither a URL nor words like "host=... user=..."');
-    words.set(match[1]!, match[2]?.replace(/\\(.)/g, '$1') ?? match[3]!);
+    words.set(match[1]!, (match[2] ?? match[3]!).replace(/\\(.)/g, '$1'));
   }
   return words;
 }

@@ -2,10 +2,11 @@
 // time: a caller awaits what it asked for. Every wait has a time limit and ends with the signal.
 
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, createSecureContext } from 'node:tls';
 import { Fault, type FaultCode } from '../../src/base/faults.ts';
-import { describeServer, type ServerAddress } from './connection-string.ts';
+import { describeServer, isSocket, type ServerAddress } from './connection-string.ts';
 import { MessageReader } from './message-reader.ts';
 import { Scram } from './scram.ts';
 
@@ -18,6 +19,13 @@ const CONNECT_TIMEOUT_MS = 15_000;
 export const IDLE_TIMEOUT_MS = 120_000;
 /** While a spread checkpoint is awaited: it takes as long as the server's settings say. */
 export const CHECKPOINT_MS = 3_600_000;
+
+/** By OpenSSL's names of what is wrong with a certificate. */
+const CERTIFICATE_HINTS: readonly (readonly [RegExp, string])[] = [
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'Name the host as its certificate does; sslmode=verify-ca does not look at the name.'],
+  [/^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/, 'Renew the certificate on the server; if it is valid, look at the clock of this host.'],
+  [/SELF_SIGNED|UNABLE_TO|CERT_UNTRUSTED/, 'Name the certificate of the authority that signed it: sslrootcert=/path/of/ca.crt'],
+];
 
 export type ConnectOptions = {
   readonly address: ServerAddress;
@@ -74,7 +82,9 @@ export class PgConnection {
     const { address, signal } = options;
     signal?.throwIfAborted();
     const { host, port } = address;
-    const socket = host.startsWith('/') ? connectSocket(`${host}/.s.PGSQL.${port}`) : connectSocket({ host, port });
+    const socket = isSocket(address)
+      ? connectSocket(`${host.replace(/^@/, '\0')}/.s.PGSQL.${port}`)
+      : connectSocket({ host, port });
     await opened(socket, address);
     if (signal?.aborted === true) {
       socket.destroy();
@@ -207,7 +217,8 @@ export class PgConnection {
 
   async #encrypt(): Promise<void> {
     const { host, tls } = this.address;
-    if (tls === 'disable' || host.startsWith('/')) return;
+    if (tls === 'disable' || isSocket(this.address)) return;
+    const certificates = certificatesOf(this.address);
     const request = Buffer.alloc(8);
     request.writeInt32BE(8, 0);
     request.writeInt32BE(SSL_REQUEST, 4);
@@ -222,11 +233,13 @@ export class PgConnection {
       socket: this.#socket,
       host,
       ...(isIP(host) === 0 ? { servername: host } : {}),
-      rejectUnauthorized: tls === 'verify-full',
+      rejectUnauthorized: tls === 'verify-full' || tls === 'verify-ca',
+      ...(tls === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
+      ...certificates,
     });
     await new Promise<void>((resolve, reject) => {
       secure.once('secureConnect', resolve);
-      secure.once('error', (error) => reject(unreachable(this.address, error)));
+      secure.once('error', (error) => reject(notEncrypted(this.address, error)));
     });
     this.#socket = secure;
     this.#reader = new MessageReader(secure, () => this.#gone());
@@ -312,6 +325,40 @@ async function opened(socket: Socket, address: ServerAddress): Promise<void> {
   });
   socket.setNoDelay(true);
   socket.setKeepAlive(true, 30_000);
+}
+
+/** Read anew for each connection: they are renewed under a capture that lasts for months. USAGE. */
+function certificatesOf({ tlsFiles }: ServerAddress): ConnectionOptions {
+  const read = (word: string, path: string | undefined): Buffer | undefined => {
+    if (path === undefined) return undefined;
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new Fault('USAGE', `The file "${path}" that ${word} names cannot be read: ${code}`, { cause });
+    }
+  };
+  const found = {
+    ca: read('sslrootcert', tlsFiles?.root),
+    cert: read('sslcert', tlsFiles?.certificate),
+    key: read('sslkey', tlsFiles?.key),
+  };
+  try {
+    return { secureContext: createSecureContext(found) };
+  } catch (cause) {
+    throw new Fault('USAGE', `The certificates that the connection string names are none: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A certificate that does not count is no matter of the network. */
+function notEncrypted(address: ServerAddress, cause: Error & { readonly code?: string }): Fault {
+  const { code = '', message } = cause;
+  const hint = CERTIFICATE_HINTS.find(([pattern]) => pattern.test(code))?.[1];
+  if (hint === undefined) return unreachable(address, cause);
+  return new Fault('PG_UNREACHABLE', `The certificate of the server at ${describeServer(address)} does not count: ${message}`, {
+    cause,
+    hint,
+  });
 }
 
 function unreachable(address: ServerAddress, cause: unknown): Fault {

@@ -71,7 +71,7 @@ function endOf(child: ChildProcess): Promise<{ readonly status: number | null; r
 }
 
 /** Nothing of a secret on a command line; nothing of this process's own surroundings. */
-function variablesOf({ host, port, user, password, database, tls }: ServerAddress): Record<string, string> {
+function variablesOf({ host, port, user, password, database, tls, tlsFiles }: ServerAddress): Record<string, string> {
   return {
     PGHOST: host,
     PGPORT: String(port),
@@ -81,5 +81,7 @@ function variablesOf({ host, port, user, password, database, tls }: ServerAddres
     PGCLIENTENCODING: 'UTF8',
     PGAPPNAME: 'holdfast',
     ...(password === undefined ? {} : { PGPASSWORD: password }),
+    ...(tlsFiles?.root === undefined ? {} : { PGSSLROOTCERT: tlsFiles.root }),
+    ...(tlsFiles?.certificate === undefined ? {} : { PGSSLCERT: tlsFiles.certificate, PGSSLKEY: tlsFiles.key! }),
   };
 }

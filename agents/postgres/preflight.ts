@@ -3,7 +3,7 @@
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { grantOfConfiguration, readConfigurationFiles } from './configuration-files.ts';
 import { PgConnection } from './connection.ts';
-import type { ServerAddress } from './connection-string.ts';
+import { isSocket, type ServerAddress } from './connection-string.ts';
 import { findLocalCluster } from './local-cluster.ts';
 import { identifier, identifySystem, literal } from './replication-client.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
@@ -314,7 +314,8 @@ async function checkReplication(
     }
   } catch (error) {
     if (!isFault(error)) throw error;
-    const line = `${address.host.startsWith('/') ? 'local' : 'host '} replication ${address.user} ${address.host.startsWith('/') ? '' : 'ADDRESS-OF-THIS-HOST/32 '}scram-sha-256`;
+    const from = isSocket(address) ? ['local', ''] : ['host ', 'ADDRESS-OF-THIS-HOST/32 '];
+    const line = `${from[0]} replication ${address.user} ${from[1]}scram-sha-256`;
     return {
       check: check(
         'replication',

@@ -3,7 +3,7 @@
 import { userInfo } from 'node:os';
 import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
 import type { BaseBackupSource } from '../../agents/postgres/base-source.ts';
-import { describeServer, parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
+import { describeServer, isSocket, parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
 import { withPasswordFile } from '../../agents/postgres/password-file.ts';
 import { backUp } from '../engine/backup.ts';
 import type { BackupProgress } from '../engine/backup-progress.ts';
@@ -28,8 +28,9 @@ export function serverAt(text: string, { variables }: Invocation['environment'])
 }
 
 /** "pg/db1" */
-export function assetOfServer({ options }: Invocation, { host, port }: ServerAddress, thisHost: string): string {
-  return options.text('asset') ?? `pg/${host.startsWith('/') ? thisHost : host}${port === 5432 ? '' : `-${port}`}`;
+export function assetOfServer({ options }: Invocation, address: ServerAddress, thisHost: string): string {
+  const { host, port } = address;
+  return options.text('asset') ?? `pg/${isSocket(address) ? thisHost : host}${port === 5432 ? '' : `-${port}`}`;
 }
 
 export type BaseDetails = {

@@ -26,7 +26,7 @@ describe.skipIf(programs === undefined)('a connection', () => {
     server = await TestServer.create(programs!, scratch, 'production', { settings: { password_encryption: 'scram-sha-256' } });
     await server.sql("CREATE ROLE scram LOGIN REPLICATION PASSWORD 'pencil ß'");
     await server.sql("SET password_encryption = 'md5'; CREATE ROLE older LOGIN PASSWORD 'old'");
-    await server.sql('CREATE ROLE weak LOGIN');
+    await server.sql('CREATE ROLE weak LOGIN; CREATE ROLE certified LOGIN');
     await server.stop();
     port = await freePort();
     const [key, certificate] = [join(server.directory, 'server.key'), join(server.directory, 'server.crt')];
@@ -51,13 +51,30 @@ describe.skipIf(programs === undefined)('a connection', () => {
       ],
       { stdio: 'pipe' },
     );
+    const request = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=certified'];
+    execFileSync('openssl', [...request, '-keyout', `${scratch}/own.key`, '-out', `${scratch}/own.csr`], { stdio: 'pipe' });
+    const signing = [
+      'x509',
+      '-req',
+      '-in',
+      `${scratch}/own.csr`,
+      '-CA',
+      certificate,
+      '-CAkey',
+      key,
+      '-CAcreateserial',
+      '-days',
+      '2',
+    ];
+    execFileSync('openssl', [...signing, '-out', `${scratch}/own.crt`], { stdio: 'pipe' });
     const user = serverUser();
     if (user !== undefined) for (const path of [key, certificate]) chownSync(path, user.uid, user.gid);
     execFileSync('chmod', ['600', key]);
-    server.configure({ listen_addresses: '127.0.0.1', ssl: 'on', unix_socket_directories: server.socketDirectory });
+    server.configure({ listen_addresses: '127.0.0.1', ssl: 'on', ssl_ca_file: 'server.crt' });
     const hba = readFileSync(join(server.directory, 'pg_hba.conf'), 'utf8');
     const lines = [
       'local all weak trust',
+      'hostssl all certified 127.0.0.1/32 cert',
       'host all older 127.0.0.1/32 md5',
       'host all scram 127.0.0.1/32 scram-sha-256',
       'host replication scram 127.0.0.1/32 scram-sha-256',
@@ -102,6 +119,44 @@ describe.skipIf(programs === undefined)('a connection', () => {
     await expect(PgConnection.open({ address: over('scram', 'pencil ß', 'verify-full') })).rejects.toMatchObject({
       code: 'PG_UNREACHABLE',
     });
+  });
+
+  it('takes the authorities that are named, tells what is wrong with a certificate, and shows its own', async () => {
+    const at = (words: string): ServerAddress => parseServerAddress(`port=${port} dbname=postgres ${words}`, {}, 'nobody');
+    const root = `sslrootcert=${server.directory}/server.crt`;
+    const ssl = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
+    for (const words of [
+      'host=localhost sslmode=verify-full',
+      'host=127.0.0.1 sslmode=verify-ca',
+      'host=127.0.0.1 sslmode=require',
+    ]) {
+      const connection = await PgConnection.open({ address: at(`${words} ${root} user=scram password='pencil ß'`) });
+      expect(await connection.value(ssl)).toBe('t');
+      connection.close();
+    }
+    const refused = async (words: string): Promise<unknown> =>
+      PgConnection.open({ address: at(`${words} user=scram password='pencil ß'`) }).catch((error: unknown) => error);
+    expect(await refused(`host=127.0.0.1 sslmode=verify-full ${root}`)).toMatchObject({ hint: expect.stringMatching(/verify-ca/) });
+    expect(await refused('host=localhost sslmode=verify-full')).toMatchObject({ hint: expect.stringMatching(/sslrootcert/) });
+    expect(await refused(`host=localhost sslmode=require sslrootcert=${scratch}/own.crt`)).toMatchObject({
+      code: 'PG_UNREACHABLE',
+    });
+    expect(await refused(`host=localhost sslrootcert=/nowhere/ca.crt`)).toMatchObject({ code: 'USAGE' });
+    const none = `${server.directory}/PG_VERSION`;
+    expect(await refused(`host=localhost sslcert=${none} sslkey=${none}`)).toMatchObject({ code: 'USAGE' });
+    const own = `sslcert=${scratch}/own.crt sslkey=${scratch}/own.key`;
+    const certified = await PgConnection.open({ address: at(`host=localhost user=certified sslmode=verify-full ${root} ${own}`) });
+    expect(await certified.value('SELECT current_user')).toBe('certified');
+    certified.close();
+  });
+
+  it('finds a socket that is no file', async () => {
+    const abstract = new TestServer(programs!, server.directory, `@${scratch}`, port);
+    await server.stop();
+    await abstract.start();
+    expect(await abstract.sql('SELECT 1')).toEqual([['1']]);
+    await abstract.stop();
+    await server.start();
   });
 
   it('speaks the replication protocol with a role that may only replicate', async () => {
@@ -202,6 +257,9 @@ describe('texts', () => {
     const words = parseServerAddress("host=/run/pg user='o\\'' password='a \\'b'", { PGPORT: '6000' }, 'nobody');
     expect(words).toMatchObject({ host: '/run/pg', port: 6000, user: "o'", password: "a 'b" });
     expect(() => parseServerAddress('host=x password=secret nonsense=1', {}, 'x')).toThrow(/^(?!.*secret).*nonsense/);
+    expect(parseServerAddress('host=x password=a\\ b\\\\c user=me', {}, 'x')).toMatchObject({ password: 'a b\\c', user: 'me' });
+    const refused = ['postgresql://me:100%@db1/', 'postgresql://me@db1,db2/shop', 'host=db1,db2', 'host=x sslcert=/a'];
+    for (const text of refused) expect(() => parseServerAddress(text, {}, 'x')).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 
   it('of password files are read as PostgreSQL reads them, and not where others can read them', () => {
