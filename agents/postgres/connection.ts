@@ -11,6 +11,7 @@ import { MessageReader } from './message-reader.ts';
 import { Scram } from './scram.ts';
 
 const PROTOCOL = 196_608;
+const HEAD_BYTES = 5;
 const SSL_REQUEST = 80_877_103;
 /** The server sends nothing longer: a CopyData of a base backup has 32 KiB to some hundred. */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
@@ -40,6 +41,7 @@ const SERIALIZATION_FAILURE = '40001';
 const READS_MAX = 10;
 
 export type Message = { readonly type: string; readonly body: Buffer };
+type MessageHead = { readonly type: string; readonly length: number };
 /** Rows of one result: values as text. */
 export type Rows = { readonly columns: readonly string[]; readonly rows: readonly (readonly (string | null)[])[] };
 
@@ -59,6 +61,8 @@ export class PgConnection {
   readonly parameters = new Map<string, string>();
   #socket: Socket;
   #reader: MessageReader;
+  /** Of the message whose body has not come. */
+  #head: MessageHead | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #idleTimeoutMs: number;
   #onAbort: (() => void) | undefined;
@@ -156,15 +160,28 @@ export class PgConnection {
   /** The next message that is not a notice or a parameter. */
   async receive(timeoutMs: number = this.#idleTimeoutMs): Promise<Message> {
     for (;;) {
-      const message = await this.#receiveAny(timeoutMs);
-      if (message.type === 'S') this.#noteParameter(message.body);
-      else if (message.type !== 'N' && message.type !== 'A') return message;
+      const message = this.received();
+      if (message !== undefined) return message;
+      await this.#timed(this.#reader.wait(this.#head?.length ?? HEAD_BYTES), timeoutMs);
     }
   }
 
-  /** True when a message's head is there already. */
-  get hasMore(): boolean {
-    return this.#reader.has(5);
+  /** As `receive`, of what is there already. */
+  received(): Message | undefined {
+    for (;;) {
+      if (this.#head === undefined && this.#reader.has(HEAD_BYTES)) this.#head = headOf(this.#reader.take(HEAD_BYTES));
+      if (this.#head === undefined || !this.#reader.has(this.#head.length)) return undefined;
+      const { type, length } = this.#head;
+      this.#head = undefined;
+      const body = this.#reader.take(length);
+      if (type === 'S') this.#noteParameter(body);
+      else if (type !== 'N' && type !== 'A') return { type, body };
+    }
+  }
+
+  /** See MessageReader. */
+  gather(ms: number): void {
+    this.#reader.gather(ms);
   }
 
   /** The fault for an error message of the server. */
@@ -186,15 +203,6 @@ export class PgConnection {
       this.#socket.end();
       this.#socket.destroySoon();
     }
-  }
-
-  async #receiveAny(timeoutMs: number): Promise<Message> {
-    const head = await this.#timed(this.#reader.read(5), timeoutMs);
-    const length = head.readInt32BE(1) - 4;
-    if (length < 0 || length > MESSAGE_BYTES_MAX)
-      throw new Fault('PG_PROTOCOL', 'The server sent a message of an impossible length');
-    const type = String.fromCharCode(head[0]!);
-    return { type, body: length === 0 ? Buffer.alloc(0) : await this.#timed(this.#reader.read(length), timeoutMs) };
   }
 
   async #timed<T>(read: Promise<T>, timeoutMs: number): Promise<T> {
@@ -359,6 +367,13 @@ function notEncrypted(address: ServerAddress, cause: Error & { readonly code?: s
     cause,
     hint,
   });
+}
+
+/** `length`: of the body. */
+function headOf(bytes: Buffer): MessageHead {
+  const length = bytes.readInt32BE(1) - 4;
+  if (length < 0 || length > MESSAGE_BYTES_MAX) throw new Fault('PG_PROTOCOL', 'The server sent a message of an impossible length');
+  return { type: String.fromCharCode(bytes[0]!), length };
 }
 
 function unreachable(address: ServerAddress, cause: unknown): Fault {

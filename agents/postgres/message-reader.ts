@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 
 /** So much that the server goes on sending while a piece is being handed over. */
 const QUEUED_BYTES_MAX = 8 * 1024 * 1024;
+/** Who gathers waits after a read of less than this: as much as one read brings at the most. */
+const GATHERED_BYTES = 64 * 1024;
 
 export class MessageReader {
   readonly #socket: Socket;
@@ -11,21 +13,28 @@ export class MessageReader {
   #bytes = 0;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
-  #isPaused = false;
+  #isFull = false;
+  #gatherMs = 0;
+  #gathering: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, onEnd: () => Error) {
     this.#socket = socket;
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
-      if (this.#bytes > QUEUED_BYTES_MAX && !this.#isPaused) {
-        this.#isPaused = true;
-        socket.pause();
-      }
+      if (this.#bytes > QUEUED_BYTES_MAX) this.#isFull = true;
+      if (this.#gatherMs > 0 && chunk.length < GATHERED_BYTES) this.#gathering = setTimeout(() => this.#gathered(), this.#gatherMs);
+      if (this.#isFull || this.#gathering !== undefined) socket.pause();
       this.#wake?.();
     });
     socket.on('error', (error) => this.fail(error));
     socket.on('close', () => this.fail(onEnd()));
+  }
+
+  /** From now on little that comes is left to the kernel for so long: each read costs as much as some hundred KiB, and a server that sends a
+   *  few bytes for each of its commits would have thousands a second. What comes fast is read as it comes. */
+  gather(ms: number): void {
+    this.#gatherMs = ms;
   }
 
   fail(error: unknown): void {
@@ -40,15 +49,20 @@ export class MessageReader {
 
   /** Waits for the bytes; what was received before a failure is still given. */
   async read(length: number): Promise<Buffer> {
+    await this.wait(length);
+    return this.take(length);
+  }
+
+  /** Until `length` bytes can be taken. Fails as the connection did. */
+  async wait(length: number): Promise<void> {
     while (this.#bytes < length) {
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (this.#isPaused) this.#resume();
+      if (this.#isFull) this.#drained();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
       this.#wake = undefined;
     }
-    return this.#take(length);
   }
 
   /** Stops listening; the socket is handed on (to TLS). */
@@ -56,9 +70,10 @@ export class MessageReader {
     for (const event of ['data', 'error', 'close']) this.#socket.removeAllListeners(event);
   }
 
-  #take(length: number): Buffer {
+  /** `length` bytes that are there. */
+  take(length: number): Buffer {
     this.#bytes -= length;
-    if (this.#isPaused && this.#bytes < QUEUED_BYTES_MAX / 2) this.#resume();
+    if (this.#isFull && this.#bytes < QUEUED_BYTES_MAX / 2) this.#drained();
     const first = this.#chunks[0];
     if (first !== undefined && first.length >= length) {
       if (first.length === length) this.#chunks.shift();
@@ -80,8 +95,13 @@ export class MessageReader {
     return whole;
   }
 
-  #resume(): void {
-    this.#isPaused = false;
-    this.#socket.resume();
+  #drained(): void {
+    this.#isFull = false;
+    if (this.#gathering === undefined) this.#socket.resume();
+  }
+
+  #gathered(): void {
+    this.#gathering = undefined;
+    if (!this.#isFull) this.#socket.resume();
   }
 }

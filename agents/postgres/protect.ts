@@ -3,18 +3,19 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isFault } from '../../src/base/faults.ts';
-import { readClusterFacts } from '../../src/engine/cluster-facts.ts';
+import { baseOf, readClusterFacts } from '../../src/engine/cluster-facts.ts';
 import { recoveryWindow } from '../../src/engine/recovery-plan.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { captureLog } from './capture.ts';
-import type { CaptureEvents, CaptureOptions } from './capture-options.ts';
+import type { CaptureEvents, CaptureOptions, CaptureStatus } from './capture-options.ts';
 import { watchServer } from './server-watch.ts';
 
 const RETRY_BASE_MS = 30_000;
 
 export type ProtectEvents = CaptureEvents & {
   readonly onBaseBegin: (why: string) => void;
+  /** Made, and with the log that was written meanwhile: from now on the cluster can be had from it. */
   readonly onBase: (snapshot: Snapshot) => void;
 };
 
@@ -46,6 +47,10 @@ export async function protectCluster(options: ProtectOptions): Promise<void> {
           events.onStreaming(at);
           bases.look(at, signal);
         },
+        onProgress: (status) => {
+          events.onProgress(status);
+          bases.stored(status);
+        },
         onTablespace: (tablespace) => {
           events.onTablespace(tablespace);
           bases.need(`the tablespace ${tablespace.oid} was created`, signal);
@@ -68,6 +73,8 @@ class BaseKeeper {
   #madeAt = 0;
   /** What one that had begun before may not hold. */
   #again: string | undefined;
+  #status: CaptureStatus | undefined;
+  #onStatus: ((status: CaptureStatus) => void) | undefined;
 
   constructor(options: ProtectOptions) {
     this.#options = options;
@@ -88,6 +95,11 @@ class BaseKeeper {
     asked.catch((error: unknown) => {
       if (!signal.aborted) events.onTrouble(error);
     });
+  }
+
+  stored(status: CaptureStatus): void {
+    this.#status = status;
+    this.#onStatus?.(status);
   }
 
   /** Also after the one that is being made: it may have begun before what has happened. */
@@ -123,8 +135,10 @@ class BaseKeeper {
     while (!signal.aborted) {
       events.onBaseBegin(why);
       try {
-        events.onBase(await makeBase());
+        const base = await makeBase();
         this.#madeAt = now().getTime();
+        await this.#logOf(base, signal);
+        events.onBase(base);
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -133,5 +147,21 @@ class BaseKeeper {
         await sleep(RETRY_BASE_MS, undefined, { signal }).catch(() => {});
       }
     }
+  }
+
+  /** Until the log that was written while it was made is stored, or the signal. */
+  async #logOf(base: Snapshot, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { timeline, stop } = baseOf(base);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const onAbort = (): void => resolve();
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#onStatus = (status) => {
+      if (status.timeline > timeline || (status.timeline === timeline && status.durable >= stop)) resolve();
+    };
+    if (this.#status !== undefined) this.#onStatus(this.#status);
+    await promise;
+    this.#onStatus = undefined;
+    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -3,7 +3,7 @@
 
 import { Fault } from '../../src/base/faults.ts';
 import { formatLsn, mustParseLsn, pgMicros } from '../../src/model/lsn.ts';
-import { CHECKPOINT_MS, IDLE_TIMEOUT_MS, type PgConnection, ServerError, textRow } from './connection.ts';
+import { CHECKPOINT_MS, IDLE_TIMEOUT_MS, type Message, type PgConnection, ServerError, textRow } from './connection.ts';
 
 export type SystemFacts = {
   /** Decimal text, as the server prints it. */
@@ -144,13 +144,23 @@ async function* olderCopy(connection: PgConnection, oids: readonly (string | und
 
 export type LogEvent =
   /** Log from `start` on. */
-  | { readonly kind: 'data'; readonly start: number; readonly bytes: Buffer; readonly serverEnd: number; readonly sentAt: number }
+  | { readonly kind: 'data'; readonly start: number; readonly bytes: Buffer; readonly serverEnd: number }
   | { readonly kind: 'keepalive'; readonly serverEnd: number; readonly wantsReply: boolean }
   /** The timeline ended at `position`, where `timeline` begins. */
   | { readonly kind: 'ended'; readonly timeline: number; readonly position: number };
 
+const LOG = 'w'.charCodeAt(0);
+const KEEPALIVE = 'k'.charCodeAt(0);
+/** Its kind, where it begins, where the server's log ends, and when it was sent. */
+const LOG_HEAD_BYTES = 25;
+/** A server sends its log after each of its flushes, thousands of times a second. What is durable is told every few hundred milliseconds. */
+const GATHER_MS = 20;
+const JOINED_BYTES_MAX = 1024 * 1024;
+
 export class LogStream {
   readonly #connection: PgConnection;
+  /** Came behind what was joined. */
+  #held: Message | undefined;
 
   private constructor(connection: PgConnection) {
     this.#connection = connection;
@@ -164,6 +174,7 @@ export class LogStream {
     if (type === 'E') throw translated(connection.refusalOf(body));
     // "T": the timeline has ended at this very position; `next` reads that from the result.
     const stream = new LogStream(connection);
+    connection.gather(GATHER_MS);
     if (type === 'T') stream.#endedAtOnce = true;
     else if (type !== 'W') throw unexpected(type);
     return stream;
@@ -175,7 +186,7 @@ export class LogStream {
   async next(timeoutMs = IDLE_TIMEOUT_MS): Promise<LogEvent> {
     if (this.#endedAtOnce) return this.#ended(undefined);
     for (;;) {
-      const { type, body } = await this.#connection.receive(timeoutMs);
+      const { type, body } = this.#take() ?? (await this.#connection.receive(timeoutMs));
       if (type === 'E') throw translated(this.#connection.refusalOf(body));
       if (type === 'c') {
         this.#connection.send('c', new Uint8Array(0));
@@ -184,17 +195,33 @@ export class LogStream {
       // The server shuts down.
       if (type === 'C') throw new Fault('PG_UNREACHABLE', 'The server has ended the stream of its log: it shuts down');
       if (type !== 'd') throw unexpected(type);
-      const what = String.fromCharCode(body[0]!);
-      if (what === 'w')
-        return {
-          kind: 'data',
-          start: Number(body.readBigUInt64BE(1)),
-          serverEnd: Number(body.readBigUInt64BE(9)),
-          sentAt: Number(body.readBigInt64BE(17)),
-          bytes: body.subarray(25),
-        };
-      if (what === 'k') return { kind: 'keepalive', serverEnd: Number(body.readBigUInt64BE(1)), wantsReply: body[17] === 1 };
+      if (body[0] === LOG) return this.#joined(body);
+      if (body[0] === KEEPALIVE)
+        return { kind: 'keepalive', serverEnd: Number(body.readBigUInt64BE(1)), wantsReply: body[17] === 1 };
     }
+  }
+
+  /** With what follows and is here already: a few large pieces cost less than many small ones. */
+  #joined(first: Buffer): LogEvent {
+    const start = Number(first.readBigUInt64BE(1));
+    const pieces = [first.subarray(LOG_HEAD_BYTES)];
+    let last = first;
+    for (let end = start + pieces[0]!.length; end - start < JOINED_BYTES_MAX; end += last.length - LOG_HEAD_BYTES) {
+      this.#held = this.#connection.received();
+      const { type, body } = this.#held ?? {};
+      if (type !== 'd' || body?.[0] !== LOG || Number(body.readBigUInt64BE(1)) !== end) break;
+      pieces.push(body.subarray(LOG_HEAD_BYTES));
+      last = body;
+      this.#held = undefined;
+    }
+    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return { kind: 'data', start, serverEnd: Number(last.readBigUInt64BE(9)), bytes };
+  }
+
+  #take(): Message | undefined {
+    const held = this.#held;
+    this.#held = undefined;
+    return held;
   }
 
   /** `flushed`: durable up to here; the server may forget what lies before. */
