@@ -124,7 +124,7 @@ async function openPostgres(source: AssetSource & { readonly kind: 'postgres' },
   const { signal } = host;
   return {
     type: 'files',
-    paths: [describeServer(address)],
+    paths: [pathFromText(describeServer(address))],
     problems: [],
     read: (progress) =>
       readBaseBackup({

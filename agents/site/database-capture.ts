@@ -8,6 +8,7 @@ import type { SigningPair } from '../../src/codec/signature.ts';
 import type { CaptureState } from '../../src/dr/site-control.ts';
 import { backUp } from '../../src/engine/backup.ts';
 import { BackupProgress } from '../../src/engine/backup-progress.ts';
+import { pathFromText } from '../../src/model/entry-path.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -161,7 +162,7 @@ export class DatabaseCapture {
         type: 'files',
         host: hostname(),
         user: accountName(),
-        paths: [describeServer(address)],
+        paths: [pathFromText(describeServer(address))],
         tags: [],
         program,
         now,

@@ -2,6 +2,7 @@
 
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
+import { describeServer, type ServerAddress } from '../../agents/postgres/connection-string.ts';
 import { type ChosenDatabase, type ChosenTables, type CopiedObjects, copyObjects } from '../../agents/postgres/copy-objects.ts';
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
 import type { ServerFacts } from '../../agents/postgres/server-facts.ts';
@@ -55,7 +56,7 @@ export async function pgExtract(invocation: Invocation): Promise<number> {
     } finally {
       stop();
     }
-    report(invocation, asset, requestedText(target), chosen, copied, performance.now() - began);
+    report(invocation, asset, requestedText(target), chosen, into, copied, performance.now() - began);
     return 0;
   });
 }
@@ -71,17 +72,18 @@ function chosenOf(options: OptionValues): ChosenTables | ChosenDatabase {
 }
 
 function report(
-  { output, options }: Invocation,
+  { output }: Invocation,
   asset: string,
   requested: string,
   chosen: ChosenTables | ChosenDatabase,
+  into: ServerAddress,
   { rows, leftOut, achieved, baseMs, logMs, loadMs }: CopiedObjects,
   durationMs: number,
 ): void {
   const name = chosen.kind === 'tables' ? chosen.schema : chosen.name;
   const sum = [...rows.values()].reduce((all, n) => all + n, 0);
   output.line(
-    `${rows.size} tables with ${sum} rows are in the ${chosen.kind === 'tables' ? 'schema' : 'database'} ${name} of ${options.text('into')}`,
+    `${rows.size} tables with ${sum} rows are in the ${chosen.kind === 'tables' ? 'schema' : 'database'} ${name} of ${describeServer(into)}`,
   );
   output.line(`  requested ${requested}`);
   output.line(`  achieved  ${achieved === undefined ? 'the base backup' : describe(achieved)}`);

@@ -2,7 +2,9 @@
 
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { ServerAddress } from '../../agents/postgres/connection-string.ts';
 import { RecoveryProgress } from '../../agents/postgres/recovery-progress.ts';
+import { shellWord } from '../../agents/postgres/recovery-settings.ts';
 import { type RestoredCluster, restoreCluster } from '../../agents/postgres/restore.ts';
 import type { ServerFacts } from '../../agents/postgres/server-facts.ts';
 import { usualPrograms } from '../../agents/postgres/server-programs.ts';
@@ -94,6 +96,12 @@ export function tablespacesOf(options: OptionValues): Record<string, string> {
   );
 }
 
+/** As it can be typed: names may be of any kind. */
+function psqlOf({ host, port, user, database }: ServerAddress): string {
+  const word = (text: string): string => (/^[\w./-]+$/.test(text) ? text : shellWord(text));
+  return `psql -h ${word(host)} -p ${port} -U ${word(user)} -d ${word(database)}`;
+}
+
 function report(
   invocation: Invocation,
   asset: string,
@@ -115,8 +123,7 @@ function report(
   output.line(
     `  ${formatBytes(bytesDone)} of base${bytesKept > 0 ? ` (${formatBytes(bytesKept)} were there already)` : ''} in ${formatDuration(baseMs)}, ${logFiles} log files replayed in ${formatDuration(logMs)}; took ${formatDuration(durationMs)}`,
   );
-  if (isLeft)
-    output.line(`  It runs: psql -h ${sandbox} -p ${server.address.port} -U ${server.address.user} (process ${server.pid})`);
+  if (isLeft) output.line(`  It runs: ${psqlOf(server.address)} (process ${server.pid})`);
   else output.line('  It is stopped and ready to be started.');
   output.summary('pg restore', {
     asset,

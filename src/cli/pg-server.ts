@@ -7,6 +7,7 @@ import { describeServer, isSocket, parseServerAddress, type ServerAddress } from
 import { withPasswordFile } from '../../agents/postgres/password-file.ts';
 import { backUp } from '../engine/backup.ts';
 import type { BackupProgress } from '../engine/backup-progress.ts';
+import { pathFromText } from '../model/entry-path.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { levelOf } from './compression.ts';
@@ -52,7 +53,7 @@ export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
       type: 'files',
       host: hostOf(options),
       user: userOf(),
-      paths: [describeServer(address)],
+      paths: [pathFromText(describeServer(address))],
       tags: [],
       program: versionText(),
       now: () => new Date(),

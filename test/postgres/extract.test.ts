@@ -170,6 +170,10 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
       rows: { '"by hand".t': 20001 },
     });
     expect(await server.sql('SELECT count(*) FROM "by hand".t')).toEqual([['20001']]);
+    const again = ['pg', 'extract', '--latest', '--database', 'postgres', '--table', 'public.t', '--as', 'again', ...where];
+    const told = holdfast.run([...again, '--into', `${server.connectionString} password=secret`]);
+    expect(told).toMatchObject({ status: 0, stdout: expect.stringContaining('in the schema again of postgres@') });
+    expect(told.stdout + told.stderr).not.toContain('secret');
   });
 });
 
