@@ -24,6 +24,10 @@ import type { StartServer } from './server-process.ts';
 import { checkPrograms } from './server-programs.ts';
 import type { LogNote } from './wal-reader.ts';
 
+/** Of log that a server keeps between checkpoints. */
+const MIN_SEGMENTS = 5;
+const MAX_SEGMENTS = 64;
+
 export type ClusterRestore = {
   readonly repository: BaseReader & { readonly openIndex?: Repository['openIndex'] };
   readonly cluster: ClusterFacts;
@@ -229,20 +233,25 @@ async function configure(
     floor: raisedFloor(server.floor, notes),
   };
   writeOwned(auto, withRecovery(before, settings), owner);
-  keepConfiguration(dataDirectory, owner);
+  keepConfiguration(dataDirectory, owner, server.segmentBytes);
   rmSync(join(dataDirectory, 'standby.signal'), { force: true });
   rmSync(join(dataDirectory, 'postmaster.pid'), { force: true });
   writeOwned(join(dataDirectory, 'recovery.signal'), '', owner);
 }
 
-/** Of production's own configuration what can be taken over by a copy. */
-export function keepConfiguration(dataDirectory: string, owner: FileOwner | undefined): void {
+/** Of production's own configuration what can be taken over by a copy. Where there is none, what a server with such segments does not start without,
+ *  as initdb writes it. */
+export function keepConfiguration(dataDirectory: string, owner: FileOwner | undefined, segmentBytes: number): void {
   const main = join(dataDirectory, 'postgresql.conf');
   const kept = configurationBeside(dataDirectory);
   const isHere = (path: string): boolean => existsSync(resolve(dataDirectory, path));
   if (existsSync(main))
     writeOwned(main, withoutAbsent(withoutGate(withoutRecovery(readFileSync(main, 'utf8'))), kept, isHere), owner);
-  else writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n`, owner);
+  else {
+    const segmentMib = segmentBytes / 1024 / 1024;
+    const sizes = `min_wal_size = ${MIN_SEGMENTS * segmentMib}MB\nmax_wal_size = ${MAX_SEGMENTS * segmentMib}MB\n`;
+    writeOwned(main, `# The configuration of this cluster lay outside of its data directory: see ${kept}\n${sizes}`, owner);
+  }
 }
 
 export async function notesOnWay({ plan, cluster }: Pick<ClusterRestore, 'plan' | 'cluster'>): Promise<LogNote[]> {

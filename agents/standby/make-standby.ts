@@ -90,7 +90,7 @@ export async function makeStandby(make: MakeStandby): Promise<StandbyFacts> {
     timeline,
     sealed: null,
   };
-  keepConfiguration(directory.path, owner);
+  keepConfiguration(directory.path, owner, server.segmentBytes);
   rmSync(join(directory.path, 'postmaster.pid'), { force: true });
   configureStandby(directory.path, facts, program, owner);
   writeStandby(directory.path, facts, owner);

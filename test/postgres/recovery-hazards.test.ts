@@ -1,6 +1,6 @@
 // What a cluster does to itself on the way from the base backup to the wanted time, and what another host makes of it.
 
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PgConnection } from '../../agents/postgres/connection.ts';
@@ -155,6 +155,20 @@ describe.skipIf(programs === undefined)('a restored copy of a configuration', ()
     expect(main).not.toMatch(/^\s*(data_directory|external_pid_file|include_dir)/m);
     const kept = join(`${restored.dataDirectory}-configuration`, elsewhere, 'more.conf');
     expect(readFileSync(kept, 'utf8')).toBe("work_mem = '5MB'\n");
+    await restored.close();
+  });
+
+  it('that lay elsewhere altogether, with log in long segments, is not missed', async () => {
+    const cluster = await ProtectedCluster.create({ walSegmentMib: 64 });
+    const { server } = cluster;
+    // It runs on without it, as one whose file lies in /etc does.
+    rmSync(join(server.directory, 'postgresql.conf'));
+    await server.sql('CREATE TABLE t AS SELECT 1 AS n');
+    await cluster.start();
+    await server.sql('INSERT INTO t VALUES (2)');
+    await cluster.caughtUp();
+    const restored = await cluster.restore({ kind: 'latest' });
+    expect(await column(restored, 'SELECT n FROM t ORDER BY 1')).toEqual(['1', '2']);
     await restored.close();
   });
 });
