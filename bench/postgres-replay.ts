@@ -1,6 +1,6 @@
-// What capture of its log costs a PostgreSQL server at full speed, and how fast that log is replayed: beside the limit, which is the same server
-// replaying the same log from the files in production's own pg_wal, each taken with one `cp`. Run: bin/node bench/postgres.ts [--scale N]
-// [--seconds N]. Base backups: postgres-base.ts; what is lost with a host: postgres-rpo.ts. Everything lies in memory, so disks do not count.
+// How fast a captured log is replayed: beside the limit, which is the same server replaying the same log from the files in production's own
+// pg_wal, each taken with one `cp`. Run: bin/node bench/postgres-replay.ts [--scale N] [--seconds N]. What capture costs: postgres-capture.ts;
+// base backups: postgres-base.ts; what is lost with a host: postgres-rpo.ts. Everything lies in memory, so disks do not count.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -58,12 +58,7 @@ function report(what: string, unit: string, own: number, peers: Record<string, n
 const connection = (server: TestServer): string[] => ['-h', server.socketDirectory, '-p', String(server.port), '-U', 'postgres'];
 
 /** Transactions a second. */
-function pgbench(server: TestServer, during: number): number {
-  const text = server.run('pgbench', [...connection(server), '-c', '4', '-j', '1', '-T', String(during), 'postgres']);
-  return Number(/tps = ([\d.]+)/.exec(text)![1]);
-}
-
-async function pgbenchAsync(server: TestServer, during: number): Promise<number> {
+async function pgbench(server: TestServer, during: number): Promise<number> {
   const child = spawn(join(programs!, 'pgbench'), [...connection(server), '-c', '4', '-j', '1', '-T', String(during), 'postgres'], {
     ...serverUser(),
     cwd: '/',
@@ -127,7 +122,6 @@ try {
   await server.sql('CHECKPOINT');
   holdfast('init');
 
-  const without = pgbench(server, seconds);
   capture = spawn(HOLDFAST, ['pg', 'capture', server.connectionString, '--asset', 'bench', '--json'], {
     env: environment,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -138,8 +132,7 @@ try {
   });
   while (!said.includes('"kind":"base"')) await sleep(50);
   server.run('pg_basebackup', [...connection(server), '-D', copyOfBase, '-X', 'none', '--checkpoint=fast', '--no-manifest']);
-  const withCapture = await pgbenchAsync(server, seconds);
-  report('pgbench beside capture', 'tps', withCapture, { 'without capture': without });
+  await pgbench(server, seconds);
   const end = (await server.sql('SELECT pg_current_wal_flush_lsn()'))[0]![0]!;
   const at = position(end);
   const lag = await timed(async () => {
