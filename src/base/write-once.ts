@@ -9,12 +9,12 @@ export function writeOnce(path: string, content: Uint8Array | string, mode: numb
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
   const file = openSync(draft, 'w', mode);
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  try {
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
     return linkDurably(draft, path);
   } finally {
     unlinkSync(draft);

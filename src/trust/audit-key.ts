@@ -1,7 +1,7 @@
 // The key that signs checkpoints of the audit: drawn once, in a file that only the service's user reads. Beside it lies the public one:
 // a copy of that, kept elsewhere, is what an auditor verifies with.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
@@ -22,7 +22,8 @@ export function openSigningKey(directory: string, name: string): SigningPair {
   makeDirectory(directory, { mode: 0o700 });
   const path = join(directory, name);
   const pair = readPair(path) ?? makePair(path);
-  writeOnce(`${path}.pub`, `${textOf(pair.verifyKey)}\n`, 0o644, `${process.pid}`);
+  // Not even a draft when it is there: a failover needs the key of a site whose disk is full.
+  if (!existsSync(`${path}.pub`)) writeOnce(`${path}.pub`, `${textOf(pair.verifyKey)}\n`, 0o644, `${process.pid}`);
   return pair;
 }
 
