@@ -27,6 +27,9 @@ export class DatabaseReplica {
   readonly #options: DatabaseReplicaOptions;
   #run: { readonly stop: AbortController; readonly ended: Promise<void> } | undefined;
   #progress = new ReplicaProgress();
+  /** Undefined while it is being opened. */
+  #replication: Replication | undefined;
+  /** Why it was not opened, or ended. */
   #problem: string | undefined;
 
   constructor(options: DatabaseReplicaOptions) {
@@ -39,7 +42,10 @@ export class DatabaseReplica {
 
   get lagMs(): Pick<ReplicaState, 'lagMs' | 'problem'> {
     const seconds = this.#progress.logLagSeconds(this.#options.nowMs());
-    return { lagMs: seconds === undefined ? null : Math.round(seconds * 1000), problem: this.#problem ?? null };
+    return {
+      lagMs: seconds === undefined ? null : Math.round(seconds * 1000),
+      problem: this.#replication?.trouble?.message ?? this.#problem ?? null,
+    };
   }
 
   start(): void {
@@ -55,6 +61,7 @@ export class DatabaseReplica {
     if (run === undefined) return;
     run.stop.abort();
     await run.ended;
+    this.#problem = undefined;
     if (this.#run === run) this.#run = undefined;
   }
 
@@ -66,7 +73,7 @@ export class DatabaseReplica {
         places = await open(signal);
         // After a failover: what was the repository here becomes a replica of its own replica.
         await rejoinAsReplica({ ...places, now, signal });
-        const replication = await Replication.open({
+        this.#replication = await Replication.open({
           ...places,
           progress: this.#progress,
           parallel: PARALLEL,
@@ -74,17 +81,16 @@ export class DatabaseReplica {
           keepAll: false,
           recent,
           signal,
-          onTrouble: (fault) => {
-            this.#problem = fault.message;
-          },
+          onTrouble: () => {},
           nowMs,
           now,
         });
         this.#problem = undefined;
-        await replication.follow();
+        await this.#replication.follow();
       } catch (error) {
         if (!signal.aborted) this.#problem = error instanceof Error ? error.message : String(error);
       } finally {
+        this.#replication = undefined;
         await places?.source.store.close();
         await places?.replica.close();
       }

@@ -42,6 +42,7 @@ export async function checkTarget(
           : [`its server is "${server.state}", its gate "${gate.role}"`]),
         ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'its standby is not healthy']),
         ...(standby?.gapAt ? [`log is missing from ${standby.gapAt.lsn} on`] : []),
+        ...((replica?.problem ?? null) === null ? [] : [`its replica: ${replica?.problem}`]),
         ...((replica?.lagMs ?? null) === null ? ['nobody knows how far its replica is behind'] : []),
         ...((replica?.lagMs ?? 0) <= rpoMs ? [] : [`its replica is ${replica?.lagMs} ms behind, more than the RPO`]),
       ];

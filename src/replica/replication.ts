@@ -53,6 +53,8 @@ export class Replication {
   readonly #heads: HeadMirror;
   readonly #logs: LogMirror;
   readonly #sessionKeys: SessionKeyMirror;
+  /** What each kind of work failed with last, until it succeeds. */
+  readonly #troubles = new Map<'head' | 'logs', Fault>();
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #generation: number | undefined;
 
@@ -102,12 +104,17 @@ export class Replication {
     await this.#compare();
   }
 
+  /** What keeps it from following now. */
+  get trouble(): Fault | undefined {
+    return this.#troubles.get('head') ?? this.#troubles.get('logs');
+  }
+
   /** Until the signal. Trouble with either place is told and tried again; a replica that is somebody else's by now is thrown. */
   async follow(): Promise<void> {
     const lanes = new AbortController();
-    const lane = async (work: () => Promise<boolean>): Promise<void> => {
+    const lane = async (name: 'head' | 'logs', work: () => Promise<boolean>): Promise<void> => {
       try {
-        await this.#repeat(work, lanes.signal);
+        await this.#repeat(name, work, lanes.signal);
       } finally {
         lanes.abort();
       }
@@ -118,20 +125,22 @@ export class Replication {
       await this.#compare();
       return false;
     };
-    const ended = await Promise.allSettled([lane(head), lane(() => this.#logs.pull())]);
+    const ended = await Promise.allSettled([lane('head', head), lane('logs', () => this.#logs.pull())]);
     for (const one of ended) if (one.status === 'rejected' && !this.#options.signal.aborted) throw one.reason;
   }
 
   /** The work answers whether it had something to do. */
-  async #repeat(work: () => Promise<boolean>, ended: AbortSignal): Promise<void> {
+  async #repeat(name: 'head' | 'logs', work: () => Promise<boolean>, ended: AbortSignal): Promise<void> {
     const { signal, intervalMs, onTrouble } = this.#options;
     const until = AbortSignal.any([signal, ended]);
     for (let pauseMs = intervalMs; !until.aborted; ) {
       try {
         pauseMs = intervalMs * ((await work()) ? BUSY_PART : 1);
+        this.#troubles.delete(name);
       } catch (error) {
         if (signal.aborted) return;
         if (!isFault(error) || error.code.startsWith('REPLICA_')) throw error;
+        this.#troubles.set(name, error);
         onTrouble(error);
         pauseMs = Math.min(Math.max(pauseMs, intervalMs) * 2, TROUBLE_PAUSE_MS_MAX);
       }

@@ -376,6 +376,14 @@ describe('An orchestrator', () => {
     expect(existsSync(join(directory, 'commands'))).toBe(false);
   });
 
+  it('stops nothing for a planned switch while its replica has trouble, however far that is', async () => {
+    await declared({ kind: 'planned' });
+    const blocked = await runOnPaper({ ...options, trouble: 'ENOSPC' });
+    expect(blocked).toMatchObject({ state: 'declared' });
+    expect(blocked.blockedBy).toContain('site-b is not ready for pg/portal: its replica: ENOSPC');
+    expect(effectsOf(options).filter((line) => line.includes('demote'))).toEqual([]);
+  });
+
   it('stops nothing for a planned switch while nobody knows how far the replica is behind', async () => {
     await declared({ kind: 'planned' });
     const blocked = await runOnPaper({ ...options, lagMs: null });

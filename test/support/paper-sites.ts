@@ -33,6 +33,8 @@ export type PaperOptions = {
   readonly notReady?: string;
   /** How far the replica is behind, milliseconds; null: nobody knows. */
   readonly lagMs?: number | null;
+  /** Of the replication at the target. */
+  readonly trouble?: string;
   /** Age in ms of the newest backup of files; absent: no site knows any, and people move them. */
   readonly filesAgeMs?: number;
   /** Kills the process before or after this line is written. */
@@ -108,8 +110,8 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
     status: async (asset) => {
       await told('status', asset);
       const status = statusOf(asset, site, { ...standby, problem: options.notReady ?? null });
-      const { lagMs } = options;
-      return lagMs === undefined || status.replica === null ? status : { ...status, replica: { ...status.replica, lagMs } };
+      const { lagMs = status.replica?.lagMs ?? null, trouble = null } = options;
+      return status.replica === null ? status : { ...status, replica: { ...status.replica, lagMs, problem: trouble } };
     },
     demote: async (asset, { failover }) => {
       const registry = registryOf(options);

@@ -1,12 +1,13 @@
 // Two real daemons with real servers: who may write, what is stored, and what survives.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { brokenSiteAudit, readSiteAudit } from '../../../agents/site/site-audit.ts';
 import { endSites } from '../../support/end-sites.ts';
 import { httpPeer } from '../../support/http-peer.ts';
 import { postgresPrograms } from '../../support/postgres.ts';
+import { mayMount, mountTmpfs, unmount } from '../../support/scratch.ts';
 import { ASSET, TwoSites, until } from '../../support/two-sites.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -85,6 +86,30 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
         const { log, sealed: now } = await sites.status('b');
         return now === null && log !== null && log.lsn !== sealed.end.lsn;
       });
+    },
+    TIMEOUT_MS,
+  );
+
+  it.runIf(mayMount())(
+    'tell what keeps the copy from being made, and that it is over',
+    async () => {
+      const place = sites.configs.b.databases[0]!.repository.location;
+      mkdirSync(place);
+      mountTmpfs(place, '64m');
+      try {
+        sites.start('a');
+        sites.start('b');
+        await until('B has a whole copy', async () => (await sites.status('b')).replica?.state === 'following');
+        const full = join(place, 'everything');
+        expect(() => writeFileSync(full, Buffer.alloc(1 << 27))).toThrow('ENOSPC');
+        await until('A takes writes', () => sites.writes('a', 'word'));
+        const problem = await until('B says why', async () => (await sites.status('b')).replica?.problem ?? undefined);
+        expect(problem).toContain('ENOSPC');
+        rmSync(full);
+        await until('B says nothing more', async () => (await sites.status('b')).replica?.problem === null);
+      } finally {
+        unmount(place);
+      }
     },
     TIMEOUT_MS,
   );
