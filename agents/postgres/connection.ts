@@ -12,6 +12,8 @@ import { Scram } from './scram.ts';
 
 const PROTOCOL = 196_608;
 const HEAD_BYTES = 5;
+/** A socket that is paused reads no more, where it would go on until so much waits. */
+const READ_WHEN_ASKED = { readableHighWaterMark: 1 };
 const SSL_REQUEST = 80_877_103;
 /** The server sends nothing longer: a CopyData of a base backup has 32 KiB to some hundred. */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
@@ -86,9 +88,8 @@ export class PgConnection {
     const { address, signal } = options;
     signal?.throwIfAborted();
     const { host, port } = address;
-    const socket = isSocket(address)
-      ? connectSocket(`${host.replace(/^@/, '\0')}/.s.PGSQL.${port}`)
-      : connectSocket({ host, port });
+    const place = isSocket(address) ? { path: `${host.replace(/^@/, '\0')}/.s.PGSQL.${port}` } : { host, port };
+    const socket = connectSocket({ ...place, ...READ_WHEN_ASKED });
     await opened(socket, address);
     if (signal?.aborted === true) {
       socket.destroy();

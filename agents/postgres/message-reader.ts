@@ -4,8 +4,10 @@ import type { Socket } from 'node:net';
 
 /** So much that the server goes on sending while a piece is being handed over. */
 const QUEUED_BYTES_MAX = 8 * 1024 * 1024;
-/** Who gathers waits after a read of less than this: as much as one read brings at the most. */
-const GATHERED_BYTES = 64 * 1024;
+/** Little comes when it is less than this. In one pause it must fit into the least that a kernel keeps for a connection, or what could come faster
+ *  would be taken for little for ever. */
+const LITTLE_BYTES_PER_MS = 4 * 1024;
+const LOOK_MS = 100;
 
 export class MessageReader {
   readonly #socket: Socket;
@@ -15,16 +17,21 @@ export class MessageReader {
   #wake: (() => void) | undefined;
   #isFull = false;
   #gatherMs = 0;
-  #gathering: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Immediate | NodeJS.Timeout | undefined;
+  #isLittle = false;
+  #lookedAt = 0;
+  #bytesSince = 0;
 
   constructor(socket: Socket, onEnd: () => Error) {
     this.#socket = socket;
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
-      if (this.#bytes > QUEUED_BYTES_MAX) this.#isFull = true;
-      if (this.#gatherMs > 0 && chunk.length < GATHERED_BYTES) this.#gathering = setTimeout(() => this.#gathered(), this.#gatherMs);
-      if (this.#isFull || this.#gathering !== undefined) socket.pause();
+      if (this.#bytes > QUEUED_BYTES_MAX && !this.#isFull) {
+        this.#isFull = true;
+        socket.pause();
+      }
+      if (this.#gatherMs > 0) this.#look(chunk.length);
       this.#wake?.();
     });
     socket.on('error', (error) => this.fail(error));
@@ -35,6 +42,7 @@ export class MessageReader {
    *  few bytes for each of its commits would have thousands a second. What comes fast is read as it comes. */
   gather(ms: number): void {
     this.#gatherMs = ms;
+    this.#lookedAt = performance.now();
   }
 
   fail(error: unknown): void {
@@ -93,6 +101,23 @@ export class MessageReader {
     }
     this.#chunks.splice(0, used);
     return whole;
+  }
+
+  /** After all that has come at once: an encrypted connection hands it over in many pieces. */
+  #look(came: number): void {
+    this.#bytesSince += came;
+    const now = performance.now();
+    const passed = now - this.#lookedAt;
+    if (passed >= LOOK_MS) {
+      this.#isLittle = this.#bytesSince < passed * LITTLE_BYTES_PER_MS;
+      this.#bytesSince = 0;
+      this.#lookedAt = now;
+    }
+    if (!this.#isLittle || this.#gathering !== undefined) return;
+    this.#gathering = setImmediate(() => {
+      this.#socket.pause();
+      this.#gathering = setTimeout(() => this.#gathered(), this.#gatherMs);
+    });
   }
 
   #drained(): void {

@@ -154,7 +154,7 @@ const KEEPALIVE = 'k'.charCodeAt(0);
 /** Its kind, where it begins, where the server's log ends, and when it was sent. */
 const LOG_HEAD_BYTES = 25;
 /** A server sends its log after each of its flushes, thousands of times a second. What is durable is told every few hundred milliseconds. */
-const GATHER_MS = 20;
+const GATHER_MS = 10;
 const JOINED_BYTES_MAX = 1024 * 1024;
 
 export class LogStream {

@@ -2,7 +2,7 @@
 // at hand: the repository is named, and its passphrase is in a variable or a regular file (what can be read only once is not touched here).
 
 import { statSync } from 'node:fs';
-import { deriveAsBefore, deriveEarly } from '../repository/early-key.ts';
+import { deriveEarly } from '../repository/early-key.ts';
 import { formatLocation, parseLocation } from '../store/location.ts';
 import type { Environment } from './environment.ts';
 import type { OptionValues } from './option.ts';
@@ -28,9 +28,7 @@ function derivation(options: OptionValues, environment: Environment): HeadStart[
     const passphrase = statedPassphrase({ ...REPOSITORY_PASSPHRASE, file: given }, environment);
     if (passphrase === undefined) return undefined;
     const cache = options.text('cache-dir') ?? cacheDirectory;
-    return location.kind === 'directory'
-      ? deriveEarly(location.path, passphrase, cache)
-      : deriveAsBefore(formatLocation(location), passphrase, cache);
+    return deriveEarly(formatLocation(location), passphrase, cache);
   } catch {
     return undefined; // What is wrong is told when it is needed.
   }

@@ -17,7 +17,7 @@ import type { Invocation } from './verb.ts';
 
 const HOUR_MS = 3_600_000;
 const SHIP_BYTES = 256 * 1024;
-/** JSON lines and the status line are not written for every object. */
+/** JSON lines and the status line are not written for every object, but the newest one is never kept back for longer. */
 const STATUS_MS = 1000;
 const STALL_TOLD_MS = 10_000;
 
@@ -30,8 +30,16 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
     const host = hostOf(options);
     const asset = assetOfServer(invocation, address, host);
     let last: CaptureStatus | undefined;
-    let toldAt = 0;
-    await protectCluster({
+    let toldAt = Number.NEGATIVE_INFINITY;
+    let telling: NodeJS.Timeout | undefined;
+    const tell = (): void => {
+      telling = undefined;
+      toldAt = performance.now();
+      output.status(statusText(last!));
+      output.record('captured', statusFields(last!));
+      output.flush();
+    };
+    const protecting = protectCluster({
       address,
       repository,
       asset,
@@ -60,10 +68,7 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
         },
         onProgress: (status) => {
           last = status;
-          if (performance.now() - toldAt < STATUS_MS) return;
-          toldAt = performance.now();
-          output.status(statusText(status));
-          output.record('captured', statusFields(status));
+          telling ??= setTimeout(tell, Math.max(0, toldAt + STATUS_MS - performance.now()));
         },
         onGap: ({ timeline, from, to, cause }) => {
           const message = `log is lost from ${formatLsn(from)} to ${formatLsn(to)} of timeline ${timeline}: ${cause}`;
@@ -87,6 +92,7 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
         },
       },
     });
+    await protecting.finally(() => clearTimeout(telling));
     if (last !== undefined) output.line(`Stored up to ${formatLsn(last.durable)} of timeline ${last.timeline}`);
     output.summary('pg capture', { asset, ...(last === undefined ? {} : statusFields(last)) });
     return 0;

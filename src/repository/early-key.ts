@@ -1,32 +1,17 @@
 // A head start for the slowest part of opening a repository: the key from the passphrase takes a tenth of a second on a thread of its
-// own, and code can be loaded meanwhile. Of a repository in a directory its key is read; of one in a bucket it is remembered what its key asked
-// for when it was derived last (salt and cost, no secrets). It decides nothing: what is missing or wrong here is left to the real opening,
-// which looks at everything again and uses the result only for the very same passphrase, salt and cost.
+// own, and code can be loaded meanwhile. What the repository's key asked for when it was derived last is remembered (salt and cost, no
+// secrets). It decides nothing: what is missing or wrong here is left to the real opening, which looks at everything again and uses the result
+// only for the very same passphrase, salt and cost.
 
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../base/make-directory.ts';
 import { type Derive, deriveFromPassphrase, isScryptCostBearable, type ScryptCost } from '../codec/derive.ts';
-import { decodeKeyObject, KEY_OBJECT_BYTES_MAX } from '../format/key-object.ts';
-import { recall } from './remembered.ts';
 
-/** Begins to derive the key that will most likely be asked for, of a repository in a directory. Undefined when nobody can tell which.
- *  `cacheDirectory`: of all repositories. */
-export function deriveEarly(directory: string, passphrase: Uint8Array, cacheDirectory: string): Derive | undefined {
-  try {
-    const id = likelyKey(directory, cacheDirectory);
-    const path = id === undefined ? undefined : join(directory, 'keys', id);
-    if (path === undefined || statSync(path).size > KEY_OBJECT_BYTES_MAX) return undefined;
-    return begin(decodeKeyObject(readFileSync(path), 'A key'), passphrase);
-  } catch {
-    return undefined;
-  }
-}
-
-/** As `deriveEarly`, of a repository anywhere: begins with what was asked for last time, if that is known here, and remembers what is asked
- *  for now. */
-export function deriveAsBefore(location: string, passphrase: Uint8Array, cacheDirectory: string): Derive {
+/** Begins with what was asked for last time, if that is known here, and remembers what is asked for now. `cacheDirectory`: of all
+ *  repositories. */
+export function deriveEarly(location: string, passphrase: Uint8Array, cacheDirectory: string): Derive {
   const path = join(cacheDirectory, 'asked', `${createHash('sha256').update(location).digest('hex')}.json`);
   let known = recallAsked(path);
   const derive = (known === undefined ? undefined : begin(known, passphrase)) ?? deriveFromPassphrase;
@@ -81,14 +66,4 @@ function begin({ salt, cost }: Question, passphrase: Uint8Array): Derive | undef
     const isSame = Buffer.compare(asked, passphrase) === 0 && isSameQuestion({ salt: askedSalt, cost: askedCost }, { salt, cost });
     return isSame ? started : deriveFromPassphrase(asked, askedSalt, askedCost);
   };
-}
-
-/** The only key; of several the one that opened the repository last time. */
-function likelyKey(directory: string, cacheDirectory: string): string | undefined {
-  const ids = readdirSync(join(directory, 'keys'));
-  if (ids.length < 2) return ids[0];
-  const { id } = JSON.parse(readFileSync(join(directory, 'repository'), 'utf8')) as { readonly id: unknown };
-  if (typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) return undefined;
-  const { keyId } = recall(join(cacheDirectory, id));
-  return keyId !== undefined && ids.includes(keyId) ? keyId : undefined;
 }

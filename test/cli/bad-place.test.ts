@@ -1,6 +1,18 @@
 // Repositories that are none, that are too new, damaged, denied or full: each a fault of its own, before damage.
 
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -54,6 +66,20 @@ describe('init', () => {
   });
 });
 
+describe('a repository whose only key', () => {
+  it.each([
+    ['leads to a device without an end', (key: string) => symlinkSync('/dev/zero', key)],
+    ['is a pipe', (key: string) => execFileSync('mkfifo', [key])],
+  ])('%s is told of, and nothing waits for it', (_, put) => {
+    const holdfast = initialised();
+    const keys = join(holdfast.repository, 'keys');
+    const key = join(keys, readdirSync(keys)[0]!);
+    rmSync(key);
+    put(key);
+    expect(holdfast.fault(['snapshots'])).toMatchObject({ code: 'KEY_PASSPHRASE_WRONG', status: 1 });
+  });
+});
+
 describe('a repository', () => {
   const change = (edit: (text: string) => string) => {
     const holdfast = initialised();
@@ -104,7 +130,7 @@ describe('a cache', () => {
     const holdfast = initialised();
     const tree = holdfast.file('tree/file', seededBytes(MIB, 1));
     holdfast.ok(['backup', tree]);
-    const [id] = readdirSync(holdfast.path('cache'));
+    const { id } = JSON.parse(readFileSync(join(holdfast.repository, 'repository'), 'utf8')) as { readonly id: string };
     const index = holdfast.path(`cache/${id}/index`);
     for (const name of readdirSync(index).filter((one) => one.endsWith('.run')))
       writeFileSync(join(index, name), seededBytes(5000, 2));
@@ -132,8 +158,10 @@ describe('a cache', () => {
 
   it('lies where --cache-dir says', () => {
     const holdfast = initialised();
+    rmSync(holdfast.path('cache'), { recursive: true, force: true });
     holdfast.ok(['backup', '-', '--cache-dir', holdfast.path('elsewhere')], { input: 'x' });
-    expect(readdirSync(holdfast.path('elsewhere'))).toHaveLength(1);
+    expect(readdirSync(holdfast.path('elsewhere'))).not.toEqual([]);
+    expect(existsSync(holdfast.path('cache'))).toBe(false);
   });
 });
 
