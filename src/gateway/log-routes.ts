@@ -90,7 +90,8 @@ class LogHolders {
 
   async begin(held: Held, { boxKey, fence }: BeginLogRequest): Promise<BeginLogAnswer> {
     await this.#quota.check(held.tenant);
-    return this.use(held, async (_, { keyring, parameters }) => {
+    return this.use(held, async (_, { keyring, keys, parameters }) => {
+      await keys.mustBeCurrent();
       const payload = keyring.writerPayload(held.asset.name);
       const own = new Keyring(hex(this.#options.random(8)), payload, parameters);
       return {

@@ -19,6 +19,7 @@ import { hex, unhex } from '../repository/layout.ts';
 import { MapWalker, rootNode } from '../repository/map-walk.ts';
 import { pinSnapshot, readRegistered, unpinSnapshot } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { SessionKeyCache } from '../repository/session-keys.ts';
 import { openSnapshot } from '../repository/snapshots.ts';
 import { sortDirectory } from '../repository/sort-directory.ts';
 import { BlockSet } from './block-set.ts';
@@ -31,6 +32,8 @@ export type ReadingParts = {
   readonly repository: Repository;
   readonly index: SessionIndex;
   readonly door: StoreDoor;
+  /** With the keys as they are then: they may be changed while it runs. */
+  readonly dataKey: SessionKeyCache['dataKey'];
   /** 20 hex digits. */
   readonly snapshot: string;
   readonly random: (bytes: number) => Uint8Array;
@@ -103,14 +106,13 @@ export class OpenReading {
   /** Data keys of sessions whose blocks were placed by this reading. */
   async keys({ sessions, boxKey }: SessionKeysRequest): Promise<SessionKeysAnswer> {
     this.#mustRun();
-    const { repository } = this.#parts;
     const boxes = await Promise.all(
       sessions.map(async (name) => {
         if (!this.blocks.sessions.has(name))
           throw new Fault('SESSION_REFUSED', `The snapshot ${this.snapshot.id} needs no key of the session ${name}`);
         const session = unhex(name);
-        const dataKey = await repository.keys.dataKey(session);
-        return base64(sealToPublicKey(Buffer.from(boxKey, 'base64'), dataKey, repository.parameters.id, session));
+        const dataKey = await this.#parts.dataKey(session);
+        return base64(sealToPublicKey(Buffer.from(boxKey, 'base64'), dataKey, this.parameters.id, session));
       }),
     );
     return { boxes };

@@ -116,7 +116,8 @@ export class ReadingKeeper {
       throw new Fault('MESSAGE_INVALID', `The run ${run.id} names no snapshot`);
     const index = indexes.of(repository);
     const door = doors.of(run.tenantId, await tenants.place(run.tenantId));
-    return OpenReading.open({ repository, index, door, snapshot, random, signal });
+    const dataKey = (session: Uint8Array): Promise<Uint8Array> => tenants.use(run.tenantId, ({ keys }) => keys.dataKey(session));
+    return OpenReading.open({ repository, index, door, dataKey, snapshot, random, signal });
   }
 
   async #close(reading: OpenReading | undefined, run: Run): Promise<void> {

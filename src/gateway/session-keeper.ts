@@ -177,12 +177,7 @@ export class SessionKeeper {
           const ended = new Promise<void>((done) => {
             end = done;
           });
-          try {
-            resolve(await this.#beginIn(repository, agent, run, request, end));
-          } catch (error) {
-            end();
-            reject(error);
-          }
+          resolve(await this.#beginIn(repository, agent, run, request, end));
           await ended;
         })
         .catch(reject);
@@ -205,6 +200,7 @@ export class SessionKeeper {
     if (tenant === undefined || asset === undefined || asset.agentId !== agent.id)
       throw new Fault('RUN_FENCED', `The run ${run.id} is of no asset of this agent`);
     await this.#quota.check(tenant);
+    await repository.keys.mustBeCurrent();
     const door = doors.of(agent.tenantId, place);
     const assetId = repository.keyring.assetId(asset.name);
     await this.#settle(repository, agent.tenantId);

@@ -44,6 +44,13 @@ export class SessionKeyCache {
     return key;
   }
 
+  /** KEY_SUPERSEDED when others have changed the keys since the repository was opened: what is written is to be sealed to the new pair. */
+  async mustBeCurrent(options?: CallOptions): Promise<void> {
+    const { keyId } = this.#keyring;
+    if ((await this.#store.size(keyObjectKey(keyId), options)) === undefined)
+      throw new Fault('KEY_SUPERSEDED', `The key ${keyId} is not in the repository at ${this.#store.location} any more`);
+  }
+
   async #fetch(session: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
     if (this.#keyring.role !== 'owner')
       throw new Fault('KEY_CANNOT_READ', `The key of session ${hex(session)} is sealed to the tenant; this key is for writing`);
@@ -55,6 +62,7 @@ export class SessionKeyCache {
         if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
       }
     }
+    await this.mustBeCurrent(options);
     throw await this.#missing(hex(session), options);
   }
 
@@ -62,8 +70,6 @@ export class SessionKeyCache {
    *  A rotation takes the key objects away that do not have its pair before it moves the first session's key (keys.ts). */
   async #missing(session: string, options?: CallOptions): Promise<Fault> {
     const { keyId } = this.#keyring;
-    if ((await this.#store.size(keyObjectKey(keyId), options)) === undefined)
-      return new Fault('KEY_SUPERSEDED', `The key ${keyId} is not in the repository at ${this.#store.location} any more`);
     // Two rotations at once, or one that could not take the old key away, leave keys that do not have all pairs.
     for await (const page of this.#store.list(SESSION_KEYS_PREFIX, options))
       if (page.some(({ key }) => key.endsWith(`/${session}`)))

@@ -47,6 +47,8 @@ export class TenantRepositories {
   readonly #opened = new Map<string, Promise<Repository>>();
   /** By what they do: whose repository they use. */
   readonly #users = new Map<Promise<unknown>, string>();
+  /** Closed once nobody uses them, since their keys are not those of the store any more. */
+  readonly #outdated = new Set<Promise<unknown>>();
   #isClosed = false;
 
   constructor(options: TenantRepositoriesOptions) {
@@ -94,22 +96,42 @@ export class TenantRepositories {
     return { location, passphraseFile: this.#passphraseFile(tenantId), cacheDirectory, environment };
   }
 
-  /** Runs `work` with the tenant's repository, which stays open for others. */
+  /** Runs `work` with the tenant's repository, which stays open for others. KEY_SUPERSEDED when somebody has changed the repository's keys since it
+   *  was opened: who tries again has it with those that are there now. */
   async use<T>(tenantId: string, work: (repository: Repository) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new Fault('SERVICE_STOPPING', `The service is stopping: the repository of ${tenantId} is closed`);
-    const using = this.#repository(tenantId).then(work);
+    const opened = this.#repository(tenantId);
+    const using = opened.then(work);
     this.#users.set(using, tenantId);
     try {
       return await using;
+    } catch (error) {
+      if (isFault(error, 'KEY_SUPERSEDED')) this.#outdate(tenantId, opened);
+      throw error;
     } finally {
       this.#users.delete(using);
     }
   }
 
+  #outdate(tenantId: string, opened: Promise<Repository>): void {
+    if (this.#opened.get(tenantId) !== opened) return;
+    this.#opened.delete(tenantId);
+    const closed: Promise<unknown> = this.#unused(tenantId)
+      .then(async () => (await opened).close())
+      .catch(() => {})
+      .finally(() => this.#outdated.delete(closed));
+    this.#outdated.add(closed);
+  }
+
+  /** When those who use the tenant's repository now have ended. */
+  #unused(tenantId: string): Promise<unknown> {
+    return Promise.allSettled([...this.#users].flatMap(([using, id]) => (id === tenantId ? [using] : [])));
+  }
+
   /** Destroys what opens the tenant's repository here: the passphrase, and the keys that are in memory once nobody uses them. Again is no harm. */
   async destroyPassphrase(tenantId: string): Promise<void> {
     destroyFile(this.#passphraseFile(tenantId));
-    await Promise.allSettled([...this.#users].flatMap(([using, id]) => (id === tenantId ? [using] : [])));
+    await this.#unused(tenantId);
     const opened = this.#opened.get(tenantId);
     this.#opened.delete(tenantId);
     await opened?.then((repository) => repository.close()).catch(() => {});
@@ -130,6 +152,7 @@ export class TenantRepositories {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#users.keys());
+    await Promise.all(this.#outdated);
     for (const opened of this.#opened.values()) await opened.then((repository) => repository.close()).catch(() => {});
     this.#opened.clear();
   }

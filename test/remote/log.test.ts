@@ -72,6 +72,16 @@ it('what was captured through the service is read from the repository, byte for 
   await expect(own!.read(1, 0, new Uint8Array(10))).rejects.toMatchObject({ code: 'RUN_FENCED' });
 });
 
+it('a capture that begins after somebody rotated the keys seals to the new pair', async () => {
+  const { service, agent, run, log, signal } = await begun();
+  const [before] = await service.rotateKeys();
+  const { client, store, close } = agent.client({ retry: { attemptsMax: 5 } });
+  onTestFinished(close);
+  const again = await RemoteLog.open({ client, store, runId: run.id, fence: run.fence, signal });
+  expect(log.keyring.payload).toMatchObject({ sealTo: { id: before } });
+  expect(again.keyring.payload).not.toMatchObject({ sealTo: { id: before } });
+});
+
 it('nothing of a log can be taken away: not from its catalogue, and no range whose section is not stored', async () => {
   const { writer, client, run, log, assetId } = await begun();
   const captured = writer();

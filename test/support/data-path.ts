@@ -2,7 +2,7 @@
 // that speaks to them as the real one does. Without vitest: benchmarks use it too.
 
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
 import { pino } from 'pino';
@@ -34,6 +34,8 @@ import { RemoteReader } from '../../src/remote/remote-reader.ts';
 import { RemoteTarget } from '../../src/remote/remote-target.ts';
 import { ServiceClient } from '../../src/remote/service-client.ts';
 import { StoreClient } from '../../src/remote/store-client.ts';
+import { rotatePair } from '../../src/repository/keys.ts';
+import { Repository } from '../../src/repository/repository.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { RetryOptions } from '../../src/store/retry.ts';
 import { systemTiming } from '../../src/store/timing.ts';
@@ -138,6 +140,22 @@ export class TestService {
 
   async secondTenant(): Promise<Tenant> {
     return addTenant(this.catalog, this.tenants, 'other-bureau', {});
+  }
+
+  /** As a command does that runs beside the service with the passphrase that it has. */
+  async beside<T>(work: (repository: Repository, passphrase: Uint8Array) => Promise<T>): Promise<T> {
+    return this.tenants.useStore(this.tenant.id, async (store, { passphraseFile, cacheDirectory }) => {
+      const passphrase = readFileSync(passphraseFile);
+      return work(await Repository.open({ store, passphrase, cacheDirectory, process: processFacts() }), passphrase);
+    });
+  }
+
+  /** As "holdfast key rotate" does. Answers the pairs of before. */
+  rotateKeys(): Promise<readonly string[]> {
+    return this.beside(async (repository, passphrase) => {
+      await rotatePair(repository, { passphrase, label: 'rotated', now: new Date(), dropOtherOwners: false });
+      return repository.keyring.pairIds;
+    });
   }
 
   async stop(): Promise<void> {
