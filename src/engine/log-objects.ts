@@ -27,6 +27,7 @@ import {
 import { bytesEqual } from '../model/reference.ts';
 import { hex } from '../repository/layout.ts';
 import type { OpenedRepository } from '../repository/open.ts';
+import { readAnew } from '../repository/read-anew.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import type { LogFrame } from './log-frames.ts';
 
@@ -80,7 +81,11 @@ export function sealLogObject(repository: OpenedRepository, keys: EpochKeys, { k
 export type StoredLogIndex = LogIndex & { /** Length that the object must have. */ readonly objectBytes: number };
 
 /** What an object says of itself; undefined when the store definitely has none. */
-export async function readLogIndex(
+export function readLogIndex(...object: Parameters<typeof readIndex>): Promise<StoredLogIndex | undefined> {
+  return readAnew(() => readIndex(...object));
+}
+
+async function readIndex(
   repository: OpenedRepository,
   keys: EpochKeys,
   key: string,
@@ -120,7 +125,7 @@ export async function readLogObject(
   key: string,
   options?: CallOptions,
 ): Promise<OpenedLogObject> {
-  return openLogObject(repository, keys, key, await repository.store.get(key, undefined, options));
+  return readAnew(async () => openLogObject(repository, keys, key, await repository.store.get(key, undefined, options)));
 }
 
 /** FORMAT_DAMAGED, KEY_CANNOT_READ. */

@@ -9,6 +9,7 @@ import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { BlockOpener } from '../worker/block-opener.ts';
 import type { Keyring } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
+import { readAnew } from './read-anew.ts';
 import type { SessionKeyFinder } from './session-keys.ts';
 
 /** Answers where a block lies. `refresh` after a miss, since a prune may have moved it: brings what `find` answers up to date. */
@@ -92,7 +93,7 @@ export class BlockReader {
       const place = this.#finder.find(blockId);
       try {
         if (place === undefined) throw new Fault('STORE_NOT_FOUND', `Block ${hex(blockId)} is in no pack of the index`);
-        return await this.#open(blockId, place, options);
+        return await readAnew(() => this.#open(blockId, place, options));
       } catch (error) {
         // A prune may have moved the block since the index was read.
         if (!isFault(error, 'STORE_NOT_FOUND')) throw error;

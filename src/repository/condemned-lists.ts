@@ -7,6 +7,7 @@ import type { Condemned, Head } from '../format/head.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import type { HeadKeeper } from './head.ts';
 import { CONDEMNED_PREFIX, hex } from './layout.ts';
+import { readAnew } from './read-anew.ts';
 
 export const condemnedKey = (id: string): string => `${CONDEMNED_PREFIX}${id}`;
 
@@ -25,10 +26,12 @@ export async function putCondemnedList(
 }
 
 export async function readCondemnedList(store: ObjectStore, id: string, options?: CallOptions): Promise<CondemnedList> {
-  const bytes = await store.get(condemnedKey(id), undefined, options);
-  if (hex(objectId(bytes)) !== id)
-    throw new Fault('FORMAT_DAMAGED', `The condemned list ${id} is damaged: its bytes are not those that its name says`);
-  return decodeCondemnedList(bytes, `The condemned list ${id}`);
+  return readAnew(async () => {
+    const bytes = await store.get(condemnedKey(id), undefined, options);
+    if (hex(objectId(bytes)) !== id)
+      throw new Fault('FORMAT_DAMAGED', `The condemned list ${id} is damaged: its bytes are not those that its name says`);
+    return decodeCondemnedList(bytes, `The condemned list ${id}`);
+  });
 }
 
 /** A head, and every pack (hex) that is condemned in it. */

@@ -8,6 +8,7 @@ import { decodeIndexPlain, encodeIndexPlain, INDEX_PLAIN_BYTES_MAX, type Indexed
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import type { Keyring, Random } from './keyring.ts';
 import { hex, indexKey } from './layout.ts';
+import { readAnew } from './read-anew.ts';
 
 const MAGIC = Buffer.from('HFIX\x01\0\0\0', 'latin1');
 const SALT_BYTES = 16;
@@ -44,5 +45,5 @@ export async function readIndexObject(
   keyring: Keyring,
   options?: CallOptions,
 ): Promise<IndexedPack[]> {
-  return decodeIndexObject(id, await store.get(indexKey(id), undefined, options), keyring);
+  return readAnew(async () => decodeIndexObject(id, await store.get(indexKey(id), undefined, options), keyring));
 }

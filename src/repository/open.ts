@@ -15,6 +15,7 @@ import { bytesEqual } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { Keyring, newOwnerPayload, openKeyObject, type Random, sealKeyObject } from './keyring.ts';
 import { hex, KEYS_PREFIX, keyObjectKey, REPOSITORY_OBJECT } from './layout.ts';
+import { readAnew } from './read-anew.ts';
 
 export type OpenedRepository = {
   readonly store: ObjectStore;
@@ -114,8 +115,15 @@ async function openKey(
   derive: Derive | undefined,
 ): Promise<Awaited<ReturnType<typeof openKeyObject>> | Fault> {
   try {
-    const object = await store.get(keyObjectKey(id), { offset: 0, length: KEY_OBJECT_BYTES_MAX + 1 }, options);
-    return await openKeyObject(object, { id, passphrase, repositoryId }, derive);
+    const read = (): Promise<Uint8Array> => store.get(keyObjectKey(id), { offset: 0, length: KEY_OBJECT_BYTES_MAX + 1 }, options);
+    return await readAnew(async () => {
+      const object = await read();
+      const opened = await openKeyObject(object, { id, passphrase, repositoryId }, derive);
+      // What does not open says of itself only that another passphrase may be meant.
+      if (opened === undefined && Buffer.compare(object, await read()) !== 0)
+        throw new Fault('FORMAT_DAMAGED', `The key ${id} is another one each time that it is read`);
+      return opened;
+    });
   } catch (error) {
     // Not there: removed since it was listed.
     if (isFault(error, 'STORE_NOT_FOUND')) return undefined;
@@ -130,8 +138,10 @@ export async function readParameters(
   options?: CallOptions,
 ): Promise<{ readonly parameters: RepositoryParameters; readonly object: Uint8Array }> {
   try {
-    const object = await store.get(REPOSITORY_OBJECT, { offset: 0, length: REPOSITORY_OBJECT_BYTES_MAX + 1 }, options);
-    return { parameters: decodeRepositoryObject(object, store.location), object };
+    return await readAnew(async () => {
+      const object = await store.get(REPOSITORY_OBJECT, { offset: 0, length: REPOSITORY_OBJECT_BYTES_MAX + 1 }, options);
+      return { parameters: decodeRepositoryObject(object, store.location), object };
+    });
   } catch (error) {
     if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
     throw new Fault('FORMAT_NOT_A_REPOSITORY', `There is no repository at ${store.location}`, { cause: error });

@@ -13,6 +13,7 @@ import {
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import type { Keyring } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
+import { readAnew } from './read-anew.ts';
 
 /** Most directories fit into this with their trailer: one request. */
 const TAIL_BYTES = 64 * 1024;
@@ -27,7 +28,11 @@ export type ReadDirectory = {
 };
 
 /** Reads and opens the directory of a stored pack. `packLength` saves a request when it is known. */
-export async function readPackDirectory(
+export function readPackDirectory(...pack: Parameters<typeof read>): Promise<ReadDirectory> {
+  return readAnew(() => read(...pack));
+}
+
+async function read(
   store: ObjectStore,
   packId: Uint8Array,
   keyring: Keyring,

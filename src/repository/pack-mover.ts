@@ -33,6 +33,7 @@ import type { Keyring, Random } from './keyring.ts';
 import { hex, packKey } from './layout.ts';
 import { rangeBytes } from './live-ranges.ts';
 import { openPackDirectory } from './pack-directory.ts';
+import { readAnew } from './read-anew.ts';
 import type { SessionKeyCache } from './session-keys.ts';
 import type { SessionSealing } from './session-sealing.ts';
 
@@ -63,11 +64,13 @@ export type NeededBlock = { readonly position: number; readonly ranges: readonly
 
 /** Reads a stored pack and proves it. FORMAT_DAMAGED, STORE_NOT_FOUND. */
 export async function readPack(store: ObjectStore, keyring: Keyring, packId: Uint8Array, options?: CallOptions): Promise<OpenPack> {
-  const bytes = await store.get(packKey(packId), undefined, options);
   const what = `The pack ${hex(packId)}`;
-  if (!bytesEqual(objectId(bytes), packId))
-    throw new Fault('FORMAT_DAMAGED', `${what} is damaged: its bytes are not those that its name says`);
-  return openPack(bytes, keyring, what);
+  return readAnew(async () => {
+    const bytes = await store.get(packKey(packId), undefined, options);
+    if (!bytesEqual(objectId(bytes), packId))
+      throw new Fault('FORMAT_DAMAGED', `${what} is damaged: its bytes are not those that its name says`);
+    return openPack(bytes, keyring, what);
+  });
 }
 
 /** From bytes whose name is not proven, or does not hold: whatever opens is what was written. */

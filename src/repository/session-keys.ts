@@ -4,6 +4,7 @@ import { Fault, isFault } from '../base/faults.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { type Keyring, SESSION_KEY_BYTES } from './keyring.ts';
 import { hex, keyObjectKey, SESSION_KEYS_PREFIX, sessionKeyKey } from './layout.ts';
+import { readAnew } from './read-anew.ts';
 
 /** What opens the blocks of sessions. */
 export type SessionKeyFinder = Pick<SessionKeyCache, 'dataKey' | 'metadataKey'>;
@@ -56,8 +57,11 @@ export class SessionKeyCache {
       throw new Fault('KEY_CANNOT_READ', `The key of session ${hex(session)} is sealed to the tenant; this key is for writing`);
     for (const pairId of this.#keyring.pairIds) {
       try {
-        const object = await this.#store.get(sessionKeyKey(pairId, session), { offset: 0, length: SESSION_KEY_BYTES + 1 }, options);
-        return this.#keyring.openSessionKey(pairId, session, object);
+        const range = { offset: 0, length: SESSION_KEY_BYTES + 1 };
+        return await readAnew(async () => {
+          const object = await this.#store.get(sessionKeyKey(pairId, session), range, options);
+          return this.#keyring.openSessionKey(pairId, session, object);
+        });
       } catch (error) {
         if (!isFault(error, 'STORE_NOT_FOUND')) throw error;
       }
