@@ -60,9 +60,8 @@ export class PackRange {
       this.#fd = openSync(path, READ_AT_ONCE);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      throw new Fault(code === 'ENOENT' ? 'STORE_NOT_FOUND' : 'STORE_DENIED', `Cannot read the pack "${path}": ${code}`, {
-        cause: error,
-      });
+      const fault = code === 'ENOENT' ? 'STORE_NOT_FOUND' : code === 'ELOOP' ? 'FORMAT_DAMAGED' : 'STORE_DENIED';
+      throw new Fault(fault, `Cannot read the pack "${path}": ${code}`, { cause: error });
     }
     this.#path = path;
     return this.#fd;
@@ -162,18 +161,31 @@ class SealedBlocks {
     this.#range = range;
   }
 
-  /** A view, shorter than the block where the pack is; it may be written to and is valid until the next call. Ask once for each, in order. */
+  /** A view, shorter than the block where the pack is or cannot be read; it may be written to and is valid until the next call. Ask once for each, in order. */
   at(n: number): Uint8Array {
     const { pack, blocks, bytesOffset } = this.#job;
     const { offset, storedLength } = blocks[n]!;
     if ('bytes' in pack) return pack.bytes.subarray(offset - bytesOffset, offset - bytesOffset + storedLength);
     if (offset < this.#begin || offset + storedLength > this.#end) {
       const end = pieceEnd(blocks, n);
-      this.#piece = this.#range.read(pack.path, offset, end - offset);
-      this.#begin = offset;
-      this.#end = end;
+      // Where a disk does not give a piece any more, most of its blocks may still be had one by one.
+      if (!this.#read(pack.path, offset, end)) this.#read(pack.path, offset, offset + storedLength);
     }
     return this.#piece.subarray(offset - this.#begin, offset - this.#begin + storedLength);
+  }
+
+  /** False, and nothing is there, when it cannot be read. */
+  #read(path: string, begin: number, end: number): boolean {
+    this.#begin = begin;
+    this.#end = end;
+    try {
+      this.#piece = this.#range.read(path, begin, end - begin);
+      return true;
+    } catch (error) {
+      if (!isFault(error, 'STORE_CORRUPT_ANSWER')) throw error;
+      this.#piece = this.#piece.subarray(0, 0);
+      return false;
+    }
   }
 }
 

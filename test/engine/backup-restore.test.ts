@@ -1,5 +1,6 @@
 // Backup and restore by the real engine on real files.
 
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -344,7 +345,12 @@ test('a damaged pack costs the files in it, by name, and never gives wrong bytes
   for (const [path, content] of readTree(join(scratch, 'target'))) if (!lost.has(path)) expect(content).toBe(original.get(path));
 });
 
-test('a pack that is gone costs the files in it, by name, and the rest is restored', async () => {
+test.each<[string, (path: string) => void]>([
+  ['that is gone', () => {}],
+  ['that became a directory', (path) => fs.mkdirSync(path)],
+  ['that became a pipe', (path) => execFileSync('mkfifo', [path])],
+  ['that became a link to itself', (path) => fs.symlinkSync(path, path)],
+])('a pack %s costs the files in it, by name, and the rest is restored', async (_, put) => {
   const scratch = scratchDirectory();
   const source = join(scratch, 'source');
   writeSampleTree(source, 31, 60);
@@ -357,6 +363,7 @@ test('a pack that is gone costs the files in it, by name, and the rest is restor
   // The largest pack is the first backup's content.
   const [key] = [...objectsIn(scratch, 'packs/')].sort((a, b) => b[1] - a[1])[0]!;
   fs.rmSync(objectPath(scratch, key));
+  put(objectPath(scratch, key));
   expect(before.size).toBeGreaterThan(2);
   const problems = await restoreTo(repository, second.id, join(scratch, 'target'));
   expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['FORMAT_DAMAGED']));
