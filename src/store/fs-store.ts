@@ -49,6 +49,9 @@ export async function openFsStore(path: string, options: FsStoreOptions = {}): P
   return new FsStore(await FsRoot.open(path, options.create ?? false), options.timeoutMs ?? TIMEOUT_MS);
 }
 
+/** Links that lead to each other are no file either. */
+const NO_FILE = ['ENOENT', 'ENOTDIR', 'ELOOP'] as const;
+
 class FsStore implements ObjectStore {
   readonly location: string;
   readonly #root: FsRoot;
@@ -205,14 +208,14 @@ class FsStore implements ObjectStore {
       const facts = await stat(this.#root.at(key));
       return facts.isFile() ? facts.size : undefined;
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      if (isErrno(error, ...NO_FILE)) return undefined;
       throw error;
     }
   }
 
   async #get(key: StoreKey, range: ByteRange | undefined): Promise<Uint8Array> {
     const handle = await open(this.#root.at(key), READ_AT_ONCE).catch((error) => {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      if (isErrno(error, ...NO_FILE)) return undefined;
       throw error;
     });
     if (handle === undefined) throw await this.#absent(key);

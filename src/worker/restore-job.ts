@@ -60,7 +60,7 @@ export class PackRange {
       this.#fd = openSync(path, READ_AT_ONCE);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      const fault = code === 'ENOENT' ? 'STORE_NOT_FOUND' : code === 'ELOOP' ? 'FORMAT_DAMAGED' : 'STORE_DENIED';
+      const fault = code === 'ENOENT' || code === 'ELOOP' ? 'STORE_NOT_FOUND' : 'STORE_DENIED';
       throw new Fault(fault, `Cannot read the pack "${path}": ${code}`, { cause: error });
     }
     this.#path = path;

@@ -260,6 +260,16 @@ describe.skipIf(!mayMount())('a directory store on a disk that fails', () => {
     expect(await rejection(store.read('r'))).toBe('FORMAT_DAMAGED');
   });
 
+  it('takes a link that leads to itself for nothing, which can be deleted', async () => {
+    const path = scratchDirectory();
+    const store = await openFsStore(path);
+    symlinkSync(join(path, 'a'), join(path, 'a'));
+    expect(await rejection(store.get('a'))).toBe('STORE_NOT_FOUND');
+    expect(await store.size('a')).toBeUndefined();
+    await store.delete('a');
+    expect(readdirSync(path)).not.toContain('a');
+  });
+
   it('says that all of it must lie in one file system', async () => {
     const path = mounted('2m', 'packs');
     const store = await openFsStore(path);
