@@ -85,7 +85,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'cut off, killed somewhere': (rounds, primary) => cutOff(rounds, primary, [rounds.pick(UNDER_WAY)]),
   /** In every state another of those who take part is killed, and started again. */
   'planned switch, hosts killed': (rounds, primary) => {
-    const { strike, told } = striker(rounds, ['a', 'b']);
+    const { strike, told } = striker(rounds, ['a', 'b'], primary);
     return rounds.failOver(back(primary), primary, { strike }).then((one) => ({ ...one, what: `${told()}; ${one.what}` }));
   },
   'cut off, hosts killed': async (rounds, primary) => {
@@ -245,15 +245,20 @@ async function mustBeRefused({ sites }: DividedSites, journal: FailoverJournal):
       throw new Error(`An order of ${id}, from ${from} to ${to}, was not refused: ${JSON.stringify(outcome)}`);
 }
 
-/** Kills a process of one of these sites, or a member of the quorum, and starts it again. */
-function striker(rounds: SiteRounds, at: readonly SiteName[]): { readonly strike: Strike; readonly told: () => string } {
+/** Kills a process of one of these sites, or a member of the quorum, and starts it again. Not of `source` before it is stopped: it would go on
+ *  there with an epoch of its own, and what was declared against the one before is over: it says so, and is to be undone. */
+function striker(
+  rounds: SiteRounds,
+  at: readonly SiteName[],
+  source?: SiteName,
+): { readonly strike: Strike; readonly told: () => string } {
   const { scene } = rounds;
   const { sites, places } = scene;
   const strokes: string[] = [];
   const strike: Strike = async (state) => {
     if (!UNDER_WAY.includes(state)) return;
     await sleep(rounds.below(300));
-    const site = rounds.pick(at);
+    const site = rounds.pick(state === 'declared' ? at.filter((one) => one !== source) : at);
     const whom = rounds.pick(['daemon', 'watchdog', 'server', 'host', 'etcd'] as const);
     strokes.push(`${state}: ${whom} ${whom === 'etcd' ? '' : site}`);
     if (whom === 'etcd') {
