@@ -7,12 +7,13 @@
 // Each turn: transactions a second, and the CPU seconds of who takes the log and of the server's process that sends it.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { mustParseLsn } from '../src/model/lsn.ts';
 import { makeOwned, postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../test/support/postgres.ts';
+import { scratchRepository } from './scratch-repository.ts';
 import { cpuSeconds, processesOf } from './service/cpu-seconds.ts';
 
 const HOLDFAST = join(import.meta.dirname, '../bin/holdfast');
@@ -28,13 +29,7 @@ const { values } = parseArgs({
 const programs = postgresPrograms();
 if (programs === undefined) throw new Error('PostgreSQL is needed');
 const scratch = serverScratch();
-const environment = {
-  ...process.env,
-  HOLDFAST_REPO: join(scratch, 'holdfast'),
-  HOLDFAST_CACHE_DIR: join(scratch, 'cache'),
-  HOLDFAST_PASSPHRASE_FILE: join(scratch, 'passphrase'),
-};
-writeFileSync(environment.HOLDFAST_PASSPHRASE_FILE, 'bench\n');
+const environment = scratchRepository(scratch);
 
 type Turn = { readonly tps: number; readonly mib: number; readonly takerSeconds: number; readonly senderSeconds: number };
 

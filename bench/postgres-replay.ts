@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { makeOwned, postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../test/support/postgres.ts';
+import { scratchRepository } from './scratch-repository.ts';
 
 const HOLDFAST = join(import.meta.dirname, '../bin/holdfast');
 
@@ -30,13 +31,7 @@ if (programs === undefined) throw new Error('PostgreSQL is needed');
 const scratch = serverScratch();
 const figures: Figure[] = [];
 
-const environment = {
-  ...process.env,
-  HOLDFAST_REPO: join(scratch, 'holdfast'),
-  HOLDFAST_CACHE_DIR: join(scratch, 'cache'),
-  HOLDFAST_PASSPHRASE_FILE: join(scratch, 'passphrase'),
-};
-writeFileSync(environment.HOLDFAST_PASSPHRASE_FILE, 'bench\n');
+const environment = scratchRepository(scratch);
 
 function holdfast(...args: string[]): Record<string, unknown> {
   const text = execFileSync(HOLDFAST, [...args, '--json'], { env: environment, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });

@@ -8,13 +8,13 @@
 // ledger that is numbered without gaps it must hold a first part, up to that instant.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { PgConnection } from '../agents/postgres/connection.ts';
 import { postgresPrograms, removeScratch, serverScratch, serverUser, TestServer } from '../test/support/postgres.ts';
+import { scratchRepository } from './scratch-repository.ts';
 
 const HOLDFAST = join(import.meta.dirname, '../bin/holdfast');
 const LOAD_MS = 1500;
@@ -31,13 +31,7 @@ const { values } = parseArgs({
 const programs = postgresPrograms();
 if (programs === undefined) throw new Error('PostgreSQL is needed');
 const scratch = serverScratch();
-const environment = {
-  ...process.env,
-  HOLDFAST_REPO: join(scratch, 'holdfast'),
-  HOLDFAST_CACHE_DIR: join(scratch, 'cache'),
-  HOLDFAST_PASSPHRASE_FILE: join(scratch, 'passphrase'),
-};
-writeFileSync(environment.HOLDFAST_PASSPHRASE_FILE, 'bench\n');
+const environment = scratchRepository(scratch);
 
 function holdfast(...args: string[]): Record<string, unknown> {
   const text = execFileSync(HOLDFAST, [...args, '--json'], {

@@ -24,6 +24,17 @@ describe.each(STORES)('with packs in $name', ({ s3 }) => {
     return service;
   };
 
+  const backedUp = async (seed: number) => {
+    const directory = scratchDirectory();
+    const source = join(directory, 'source');
+    writeSampleTree(source, seed, 20);
+    const service = await start(directory);
+    const agent = await service.agent();
+    const asset = await agent.asset(source);
+    const { id } = await agent.backUp(asset);
+    return { directory, source, service, agent, asset, id };
+  };
+
   it('a tree comes back as it was', async () => {
     const directory = scratchDirectory();
     const source = join(directory, 'source');
@@ -74,26 +85,14 @@ describe.each(STORES)('with packs in $name', ({ s3 }) => {
   });
 
   it('what was written before somebody rotated the keys comes back from the service that was running', async () => {
-    const directory = scratchDirectory();
-    const source = join(directory, 'source');
-    writeSampleTree(source, 4, 20);
-    const service = await start(directory);
-    const agent = await service.agent();
-    const asset = await agent.asset(source);
-    const { id } = await agent.backUp(asset);
+    const { directory, source, service, agent, asset, id } = await backedUp(4);
     await service.rotateKeys();
     expect(await agent.restore(asset, id, join(directory, 'target'), { retry: FEW })).toEqual([]);
     expect(readTree(join(directory, 'target'))).toEqual(readTree(source));
   });
 
   it('a restore that had begun before somebody rotated the keys gets those that it needs then', async () => {
-    const directory = scratchDirectory();
-    const source = join(directory, 'source');
-    writeSampleTree(source, 4, 20);
-    const service = await start(directory);
-    const agent = await service.agent();
-    const asset = await agent.asset(source);
-    const { id } = await agent.backUp(asset);
+    const { service, agent, asset, id } = await backedUp(4);
     const { reader, close } = await agent.openReader(asset, id, { retry: FEW });
     await reader.readNode(reader.snapshot.root.reference);
     await service.rotateKeys();
@@ -126,13 +125,7 @@ describe.each(STORES)('with packs in $name', ({ s3 }) => {
   });
 
   it('a service whose passphrase does not open any key of the repository any more refuses, until it is told the new one', async () => {
-    const directory = scratchDirectory();
-    const source = join(directory, 'source');
-    writeSampleTree(source, 6, 20);
-    const service = await start(directory);
-    const agent = await service.agent();
-    const asset = await agent.asset(source);
-    await agent.backUp(asset);
+    const { directory, source, service, agent, asset } = await backedUp(6);
     const run = await agent.claim(asset);
     const passphrase = Buffer.from('another');
     await service.beside((repository) => changePassphrase(repository, { passphrase, label: 'another', now: new Date() }));
