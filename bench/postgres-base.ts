@@ -1,5 +1,5 @@
-// Base backups of PostgreSQL beside pgBackRest and pg_basebackup, in alternation: the first one, one after the database was written to, and
-// the restore. Prints the table of README.md.
+// Base backups of PostgreSQL beside pgBackRest and pg_basebackup, in alternation. Each round begins with empty repositories: the first backup,
+// one after the database was written to, and the restore of that. Prints the table of README.md.
 //
 //   bin/node bench/postgres-base.ts [--scale 50] [--seconds 60] [--rounds 3] [--work DIRECTORY]
 //
@@ -210,29 +210,25 @@ try {
     ];
     return backup('pg_basebackup', { argv: asServer(...argv), cwd: '/' }, 'plain');
   };
+  const target = join(scratch, 'restored');
+  const restored = async (who: Contender, command: Command): Promise<void> => {
+    await world.time('restore of the second', who, command, undefined);
+    removeScratch(target);
+  };
+  const theirs = (): Promise<void> => {
+    makeOwned(target);
+    execFileSync('chmod', ['700', target]);
+    return restored('pgBackRest', world.rest(`--pg1-path=${target}`, '--archive-mode=off', '--type=none', 'restore'));
+  };
   for (let round = 0; round < rounds; round++) {
     world.forget();
     makeOwned(join(scratch, 'plain'));
+    what = 'base backup';
     await world.turn(round, [own, plain, ...(pgBackRest === undefined ? [] : [rest('full')])]);
-  }
-  what = `second, after ${values.seconds} s of pgbench`;
-  for (let round = 0; round < rounds; round++) {
     server.run('pgbench', [...world.connection, '-c', '4', '-j', '1', '-T', values.seconds, 'postgres']);
     await server.sql('CHECKPOINT');
+    what = `second, after ${values.seconds} s of pgbench`;
     await world.turn(round, [own, ...(pgBackRest === undefined ? [] : [rest('incr')])]);
-  }
-  what = 'restore of the base';
-  for (let round = 0; round < rounds; round++) {
-    const target = join(scratch, 'restored');
-    const restored = async (who: Contender, command: Command): Promise<void> => {
-      await world.time(what, who, command, undefined);
-      removeScratch(target);
-    };
-    const theirs = (): Promise<void> => {
-      makeOwned(target);
-      execFileSync('chmod', ['700', target]);
-      return restored('pgBackRest', world.rest(`--pg1-path=${target}`, '--archive-mode=off', '--type=none', 'restore'));
-    };
     await world.turn(round, [
       () => restored('holdfast', world.holdfast('restore', 'latest', '--target', target, '--threads', PROCESSES)),
       ...(pgBackRest === undefined ? [] : [theirs]),

@@ -26,7 +26,7 @@ export function holdfast(program: string): Contender {
     restore: (area, _set, _name, target) => [run(area, 'restore', 'latest', '--target', target, '--json')],
     restored: (set, target) => [join(target, set.path), join(target, basename(set.path)), target],
     verify: (area) => [run(area, 'verify', '--full', '--json')],
-    prune: (area) => [run(area, 'forget', '--keep-last', '1', '--json'), run(area, 'prune', '--json')],
+    prune: (area) => [run(area, 'forget', '--keep-last', '1', '--prune', '--json')],
   };
 }
 

@@ -1,4 +1,5 @@
-// Drops snapshots: those that a retention policy does not keep, or those that are named. Their space comes back with "prune".
+// Drops snapshots: those that a retention policy does not keep, or those that are named. Their space comes back with "prune", which may follow
+// in the same run.
 
 import { EXIT, Fault, isFault } from '../base/faults.ts';
 import { isBase } from '../engine/cluster-facts.ts';
@@ -12,11 +13,14 @@ import type { Repository } from '../repository/repository.ts';
 import { sessionNamed } from '../repository/snapshots.ts';
 import { withRepository } from './open.ts';
 import { type OptionValues, usage } from './option.ts';
+import { pruneAndTrim, pruneLimits } from './prune.ts';
 import { selectSnapshot, selectSnapshots } from './select.ts';
 import { shortId, snapshotFields } from './snapshot-fields.ts';
 import { formatTime, tableLines } from './table.ts';
 import type { Invocation } from './verb.ts';
 
+/** Of what follows with --prune. */
+const PRUNE_OPTIONS = ['max-unused', 'revoke-after'] as const;
 const HOUR_MS = 3_600_000;
 const SPANS_MS: Readonly<Record<string, number>> = {
   h: HOUR_MS,
@@ -32,6 +36,10 @@ export function forget(invocation: Invocation): Promise<number> {
   const hasRules = Object.keys(policy).length > 0;
   if (hasRules && args.length > 0) throw usage('Snapshots are forgotten by name or by rules, not by both');
   if (!hasRules && args.length === 0) throw usage('Say which snapshots to keep (--keep-last 7 ...), or name those to forget');
+  const dryRun = options.flag('dry-run');
+  const limits = options.flag('prune') ? pruneLimits(options) : undefined;
+  if (limits === undefined && PRUNE_OPTIONS.some((name) => options.text(name) !== undefined))
+    throw usage(`${PRUNE_OPTIONS.map((name) => `--${name}`).join(' and ')} are for "forget --prune"`);
   return withRepository(invocation, async (repository) => {
     const damaged = new Set<string>();
     const plan =
@@ -42,13 +50,21 @@ export function forget(invocation: Invocation): Promise<number> {
     const dropped = plan.groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
     if (args.length > 0) dropped.push(...damaged);
     const kept = plan.groups.reduce((sum, group) => sum + group.kept.length, 0);
-    const dryRun = options.flag('dry-run');
     if (!dryRun && dropped.length > 0) await forgetSnapshots(repository.heads, new Set(dropped), { signal });
     output.notice(
-      `${dryRun ? 'Would forget' : 'Forgot'} ${dropped.length} snapshots${hasRules ? `, kept ${kept}` : ''}${dropped.length > 0 ? '; "holdfast prune" frees their space' : ''}`,
+      `${dryRun ? 'Would forget' : 'Forgot'} ${dropped.length} snapshots${hasRules ? `, kept ${kept}` : ''}${dropped.length > 0 && (limits === undefined || dryRun) ? '; "holdfast prune" frees their space' : ''}`,
     );
-    output.summary('forget', { dryRun, forgotten: dropped.length, kept, snapshots: dropped, damaged: damaged.size });
-    return damaged.size > 0 && hasRules ? EXIT.damage : 0;
+    // What is forgotten in a dry run is still there: what a prune would free then nobody can say.
+    const pruned = limits === undefined || dryRun ? undefined : await pruneAndTrim(invocation, repository, limits);
+    output.summary('forget', {
+      dryRun,
+      forgotten: dropped.length,
+      kept,
+      snapshots: dropped,
+      damaged: damaged.size,
+      ...(pruned === undefined ? {} : { prune: pruned.summary }),
+    });
+    return damaged.size > 0 && hasRules ? EXIT.damage : (pruned?.exit ?? 0);
   });
 }
 

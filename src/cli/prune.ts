@@ -4,54 +4,64 @@ import { EXIT } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { isBase } from '../engine/cluster-facts.ts';
 import { trimCluster } from '../engine/cluster-retention.ts';
-import { PruneProgress, type PruneReport, prune as pruneRepository } from '../repository/prune.ts';
+import { type PruneOptions, PruneProgress, type PruneReport, prune as pruneRepository } from '../repository/prune.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listSnapshots } from '../repository/snapshots.ts';
 import { withRepository } from './open.ts';
-import { usage } from './option.ts';
+import { type OptionValues, usage } from './option.ts';
 import { hostOf, userOf } from './person.ts';
 import { watch } from './progress-line.ts';
 import type { Invocation } from './verb.ts';
 
 export function prune(invocation: Invocation): Promise<number> {
-  const { options, output, signal } = invocation;
-  const share = options.text('max-unused');
-  const unusedShareMax = share === undefined ? undefined : parseShare(share, '--max-unused');
-  const hours = options.count('revoke-after');
+  const limits = pruneLimits(invocation.options);
   return withRepository(invocation, async (repository) => {
-    const progress = new PruneProgress();
-    const stop = watch(output, () => ({
-      bytesDone: progress.bytesDone,
-      bytesTotal: progress.bytesTotal > 0 ? progress.bytesTotal : undefined,
-      notes: [
-        progress.phase,
-        `${progress.snapshotsDone} / ${progress.snapshotsTotal} snapshots`,
-        `${progress.packsDone} / ${progress.packsTotal} packs moved`,
-        `${progress.packsDeleted} deleted`,
-      ],
-      fields: { ...progress },
-    }));
-    try {
-      const report = await pruneRepository(repository, {
-        by: byOf(),
-        dryRun: options.flag('dry-run'),
-        signal,
-        progress,
-        ...(unusedShareMax === undefined ? {} : { unusedShareMax }),
-        ...(hours === undefined ? {} : { revokeAfterMs: hours * 3_600_000 }),
-      });
-      stop();
-      print(invocation, report);
-      const log = await trimLogs(invocation, repository);
-      output.summary('prune', { ...report, ...log, durationMs: Math.round(performance.now()) });
-      return report.damagedPacks.length > 0 ? EXIT.damage : 0;
-    } finally {
-      stop();
-    }
+    const { summary, exit } = await pruneAndTrim(invocation, repository, limits);
+    invocation.output.summary('prune', { ...summary, durationMs: Math.round(performance.now()) });
+    return exit;
   });
+}
 
-  function byOf(): string {
-    return `${userOf()}@${hostOf(undefined)}`;
+export type PruneLimits = Pick<PruneOptions, 'unusedShareMax' | 'revokeAfterMs'>;
+
+/** Of --max-unused and --revoke-after. */
+export function pruneLimits(options: OptionValues): PruneLimits {
+  const share = options.text('max-unused');
+  const hours = options.count('revoke-after');
+  return {
+    ...(share === undefined ? {} : { unusedShareMax: parseShare(share, '--max-unused') }),
+    ...(hours === undefined ? {} : { revokeAfterMs: hours * 3_600_000 }),
+  };
+}
+
+/** Prunes blocks and the log of databases, and prints what was done. */
+export async function pruneAndTrim(
+  invocation: Invocation,
+  repository: Repository,
+  limits: PruneLimits,
+): Promise<{ readonly summary: PruneReport & Record<string, unknown>; readonly exit: number }> {
+  const { options, output, signal } = invocation;
+  const progress = new PruneProgress();
+  const stop = watch(output, () => ({
+    bytesDone: progress.bytesDone,
+    bytesTotal: progress.bytesTotal > 0 ? progress.bytesTotal : undefined,
+    notes: [
+      progress.phase,
+      `${progress.snapshotsDone} / ${progress.snapshotsTotal} snapshots`,
+      `${progress.packsDone} / ${progress.packsTotal} packs moved`,
+      `${progress.packsDeleted} deleted`,
+    ],
+    fields: { ...progress },
+  }));
+  try {
+    const by = `${userOf()}@${hostOf(undefined)}`;
+    const report = await pruneRepository(repository, { by, dryRun: options.flag('dry-run'), signal, progress, ...limits });
+    stop();
+    print(invocation, report);
+    const log = await trimLogs(invocation, repository);
+    return { summary: { ...report, ...log }, exit: report.damagedPacks.length > 0 ? EXIT.damage : 0 };
+  } finally {
+    stop();
   }
 }
 

@@ -1,12 +1,24 @@
 // The verbs about a repository, those that people use every day; see verbs.ts. They are found without the tables of the others.
 
 import { DRY_RUN, FILTERS, REPOSITORY, THREADS } from './common-options.ts';
+import type { Option } from './option.ts';
 import type { Argument, Verb } from './verb.ts';
 
 const SNAPSHOT: Argument = { name: 'SNAPSHOT', min: 1, max: 1, kind: 'snapshot' };
 const ENTRY_KINDS = ['file', 'directory', 'symlink', 'fifo', 'socket', 'character-device', 'block-device'];
 const SNAPSHOT_NOTE =
   'A snapshot is named by its id, the first digits of it, "latest" (the newest that the filters let through), or "latest~N" for the N-th before it.';
+/** What a prune leaves as it is. */
+const PRUNE_LIMITS: readonly Option[] = [
+  { name: 'max-unused', kind: 'text', value: 'SHARE', help: 'share of the packs that may stay unused (default 4%)' },
+  {
+    name: 'revoke-after',
+    kind: 'count',
+    min: 1,
+    value: 'HOURS',
+    help: 'give up backups that were silent for so long (default 24)',
+  },
+];
 
 export const REPOSITORY_VERBS: readonly Verb[] = [
   {
@@ -166,7 +178,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
     name: 'forget',
     summary: 'drop snapshots that a retention policy does not keep, or that are named',
     details:
-      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. Of a database whose log is captured, the bases that the window needs stay, and at least the newest one that can be restored. "prune" frees the space afterwards.',
+      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. Of a database whose log is captured, the bases that the window needs stay, and at least the newest one that can be restored. "prune" frees the space afterwards, or --prune in the same run.',
     args: [{ name: 'SNAPSHOT', min: 0, max: 10_000, kind: 'snapshot' }],
     options: [
       ...REPOSITORY,
@@ -192,10 +204,13 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
       { name: 'keep-tag', kind: 'text', many: true, value: 'TAG[,TAG]', help: 'keep what has all of these tags' },
       { name: 'time-zone', kind: 'text', value: 'ZONE', help: 'where days begin, e.g. Asia/Shanghai (default: that of this host)' },
       { name: 'allow-empty', kind: 'flag', help: 'a policy that keeps nothing of an asset is meant so' },
+      { name: 'prune', kind: 'flag', help: 'free the space afterwards, as "prune" does' },
+      ...PRUNE_LIMITS,
       DRY_RUN,
     ],
     examples: [
       ['holdfast forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run', 'What a policy would keep, and why'],
+      ['holdfast forget --keep-last 30 --prune', 'Forget, and free the space at once'],
       ['holdfast forget 4f0c1d2e', 'One snapshot'],
     ],
     load: async () => (await import('./forget.ts')).forget,
@@ -204,18 +219,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
     name: 'prune',
     summary: 'free what no snapshot needs; backups may go on meanwhile',
     args: [],
-    options: [
-      ...REPOSITORY,
-      { name: 'max-unused', kind: 'text', value: 'SHARE', help: 'share of the packs that may stay unused (default 4%)' },
-      {
-        name: 'revoke-after',
-        kind: 'count',
-        min: 1,
-        value: 'HOURS',
-        help: 'give up backups that were silent for so long (default 24)',
-      },
-      DRY_RUN,
-    ],
+    options: [...REPOSITORY, ...PRUNE_LIMITS, DRY_RUN],
     examples: [
       ['holdfast prune --dry-run', 'What it would do'],
       ['holdfast prune --max-unused 0%', 'Every byte that can be freed'],

@@ -68,6 +68,28 @@ describe('forget', () => {
   });
 });
 
+describe('forget --prune', () => {
+  it('frees the space in the same run', () => {
+    const { holdfast, ids } = withSnapshots(3);
+    const before = storedBytes(holdfast);
+    const summary = holdfast.summary(['forget', '--keep-last', '1', '--prune', '--max-unused', '0']);
+    expect(summary).toMatchObject({ verb: 'forget', forgotten: 2, prune: { dryRun: false, snapshots: 1 } });
+    expect(storedBytes(holdfast)).toBeLessThan(before - 4 * MIB);
+    expect(snapshotsOf(holdfast)).toEqual([ids[2]]);
+    expect(holdfast.summary(['verify', '--full'])).toMatchObject({ outcome: 'clean', snapshots: 1 });
+  });
+
+  it('frees nothing in a dry run', () => {
+    const { holdfast, ids } = withSnapshots(2);
+    const before = storedBytes(holdfast);
+    const summary = holdfast.summary(['forget', '--keep-last', '1', '--prune', '--dry-run']);
+    expect(summary).toMatchObject({ dryRun: true, forgotten: 1 });
+    expect(summary.prune).toBeUndefined();
+    expect(storedBytes(holdfast)).toBe(before);
+    expect(snapshotsOf(holdfast)).toEqual(ids);
+  });
+});
+
 describe('prune', () => {
   it('frees what was forgotten, after --dry-run has told how much', () => {
     const { holdfast, ids } = withSnapshots(3);

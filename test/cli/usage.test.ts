@@ -60,6 +60,8 @@ describe('what cannot be meant', () => {
     [['forget'], 'Say which snapshots to keep', ''],
     [['forget', 'latest', '--keep-last', '1'], 'Snapshots are forgotten by name or by rules, not by both', ''],
     [['forget', '--keep-within', 'long'], '--keep-within must be a time such as 36h', ''],
+    [['forget', 'latest', '--max-unused', '5%'], '--max-unused and --revoke-after are for "forget --prune"', ''],
+    [['forget', 'latest', '--prune', '--max-unused', '200%'], '--max-unused must be a share', ''],
     [['prune', '--max-unused', '200%'], '--max-unused must be a share', ''],
     [['verify', '--full', '--sample', '5%'], '--full and --sample are two depths', ''],
     [['key'], '"key" needs one more word', 'key add'],
