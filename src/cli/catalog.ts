@@ -1,12 +1,13 @@
 // The catalogue of the service: back it up, bring it back, make it again.
 
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, isFault } from '../base/faults.ts';
 import { makeHome } from '../base/make-directory.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
+import { readPassphraseFile } from '../repository/passphrase.ts';
 import { Repository } from '../repository/repository.ts';
 import { absoluteLocation, parseLocation } from '../store/location.ts';
 import { momentOf } from './moment.ts';
@@ -218,7 +219,7 @@ function passphrasesOf({ secrets }: ServiceHome): ReadonlyMap<string, Uint8Array
   const found = new Map<string, Uint8Array>();
   for (const name of namesIn(secrets)) {
     const id = PASSPHRASE_FILE.exec(name)?.[1];
-    if (id !== undefined) found.set(id, readFileSync(join(secrets, name)));
+    if (id !== undefined) found.set(id, readPassphraseFile(join(secrets, name)));
   }
   return found;
 }

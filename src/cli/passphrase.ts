@@ -1,13 +1,12 @@
 // The passphrase: from a file, the environment, or a person at a terminal. Never from an argument, which everybody on the machine can
 // see. A final line break does not count, wherever it came from.
 
-import { closeSync, openSync, readSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { Fault } from '../base/faults.ts';
+import { readPassphraseFile, withoutLineBreak } from '../repository/passphrase.ts';
 import type { Environment } from './environment.ts';
 import type { Output } from './output.ts';
-
-const BYTES_MAX = 64 * 1024;
 
 export type PassphraseSource = {
   /** Of the option; undefined when it was not given. */
@@ -53,38 +52,12 @@ export function statedPassphrase(
   { variables }: Environment,
 ): Uint8Array | undefined {
   const file = given ?? variables[fileVariable];
-  if (file !== undefined && file !== '') return notEmpty(readFile(file), `The passphrase file "${file}"`);
+  if (file !== undefined && file !== '') return readPassphraseFile(file);
   const text = variables[variable];
-  return text === undefined || text === '' ? undefined : notEmpty(trimmed(Buffer.from(text)), `The variable ${variable}`);
+  return text === undefined || text === '' ? undefined : notEmpty(withoutLineBreak(Buffer.from(text)), `The variable ${variable}`);
 }
 
-function readFile(file: string): Buffer {
-  const buffer = Buffer.alloc(BYTES_MAX + 1);
-  let length = 0;
-  try {
-    const fd = openSync(file, 'r');
-    try {
-      for (let n = 1; n > 0 && length < buffer.length; length += n) n = readSync(fd, buffer, length, buffer.length - length, null);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new Fault('KEY_PASSPHRASE_MISSING', `The passphrase file "${file}" cannot be read: ${code}`, { cause: error });
-  }
-  if (length > BYTES_MAX)
-    throw new Fault('KEY_PASSPHRASE_MISSING', `The passphrase file "${file}" is larger than ${BYTES_MAX} bytes`);
-  return trimmed(buffer.subarray(0, length));
-}
-
-function trimmed(bytes: Buffer): Buffer {
-  let end = bytes.length;
-  if (bytes[end - 1] === 10) end--;
-  if (end < bytes.length && bytes[end - 1] === 13) end--;
-  return bytes.subarray(0, end);
-}
-
-function notEmpty(passphrase: Buffer, what: string): Uint8Array {
+function notEmpty(passphrase: Uint8Array, what: string): Uint8Array {
   if (passphrase.length === 0) throw new Fault('KEY_PASSPHRASE_MISSING', `${what} is empty`);
   return passphrase;
 }

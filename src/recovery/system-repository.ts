@@ -1,11 +1,11 @@
 // The service's own repository: backups of its catalogue and of its secrets. Its passphrase is the one thing that has to be kept outside of
 // the service (print it, or "holdfast key export"): bucket, passphrase and this program bring everything else back.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFault } from '../base/faults.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
+import { readPassphraseFile } from '../repository/passphrase.ts';
 import { Repository, type RepositoryOptions } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 
@@ -45,7 +45,7 @@ export async function openSystemRepository(options: SystemRepositoryOptions): Pr
   const file = join(secretsDirectory, SYSTEM_PASSPHRASE);
   writeOnce(file, Buffer.from(random(32)).toString('base64url'), 0o600, `${process.processId}`);
   const store = await openStore(systemLocation(baseLocation), true);
-  const details = { store, passphrase: readFileSync(file), cacheDirectory, process };
+  const details = { store, passphrase: readPassphraseFile(file), cacheDirectory, process };
   try {
     return await Repository.init({ ...details, label: 'system' }).catch((error: unknown) => {
       if (!isFault(error, 'FORMAT_REPOSITORY_EXISTS')) throw error;

@@ -18,6 +18,7 @@ import { decodeSnapshotRegister } from '../format/snapshot-register.ts';
 import { bytesEqual } from '../model/reference.ts';
 import { Keyring, openKeyObject } from '../repository/keyring.ts';
 import { HEAD_REGISTER, INDEX_PREFIX, KEYS_PREFIX, REPOSITORY_OBJECT, SESSION_KEYS_PREFIX, unhex } from '../repository/layout.ts';
+import { passphraseForms } from '../repository/passphrase.ts';
 import { type RegisterCodec, registerCodec } from '../repository/register-codec.ts';
 import { REPLICA_REGISTER } from '../repository/replica-mark.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -63,12 +64,12 @@ async function returnKeys(kept: KeptVersions, { store, passphrase, progress }: U
   if (repositories.length === 0) throw new Fault('FORMAT_NOT_A_REPOSITORY', `There was never a repository at ${store.location}`);
   const ids: string[] = [];
   for await (const key of kept.keys(KEYS_PREFIX, 'object')) ids.push(key.slice(KEYS_PREFIX.length));
-  for (const object of repositories) {
+  for (const { object, form } of passphraseForms(passphrase).flatMap((form) => repositories.map((object) => ({ object, form })))) {
     const parameters = decoded(() => decodeRepositoryObject(object, store.location));
     if (parameters === undefined) continue;
     for (const id of ids) {
       for await (const bytes of kept.candidates(`${KEYS_PREFIX}${id}`)) {
-        const opened = await openKeyObject(bytes, { id, passphrase, repositoryId: parameters.id }).catch(() => undefined);
+        const opened = await openKeyObject(bytes, { id, passphrase: form, repositoryId: parameters.id }).catch(() => undefined);
         if (opened === undefined || !bytesEqual(opened.payload.repositoryDigest, objectId(object))) continue;
         await kept.putObject(REPOSITORY_OBJECT, object);
         await kept.putObject(`${KEYS_PREFIX}${id}`, bytes);

@@ -15,6 +15,7 @@ import { bytesEqual } from '../model/reference.ts';
 import type { CallOptions, ObjectStore } from '../store/object-store.ts';
 import { Keyring, newOwnerPayload, openKeyObject, type Random, sealKeyObject } from './keyring.ts';
 import { hex, KEYS_PREFIX, keyObjectKey, REPOSITORY_OBJECT } from './layout.ts';
+import { passphraseForms } from './passphrase.ts';
 import { readAnew } from './read-anew.ts';
 
 export type OpenedRepository = {
@@ -83,8 +84,8 @@ export async function openRepository(
   const preferred = preferredKey?.(hex(parameters.id));
   ids.sort((a, b) => Number(b === preferred) - Number(a === preferred) || (a < b ? -1 : 1));
   let damage: Fault | undefined;
-  for (const id of ids) {
-    const opened = await openKey(store, id, passphrase, parameters, options, derive);
+  for (const { id, form } of passphraseForms(passphrase).flatMap((form) => ids.map((id) => ({ id, form })))) {
+    const opened = await openKey(store, id, form, parameters, options, derive);
     if (opened instanceof Fault) damage ??= opened;
     if (opened === undefined || opened instanceof Fault) continue;
     if (!bytesEqual(opened.payload.repositoryDigest, objectId(object))) {

@@ -14,6 +14,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import type { Tenant } from '../model/tenant.ts';
 import { hex } from '../repository/layout.ts';
+import { readPassphraseFile } from '../repository/passphrase.ts';
 import { Repository, type RepositoryOptions } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 
@@ -198,7 +199,7 @@ export class TenantRepositories {
   }
 
   #optionsOf({ passphraseFile, cacheDirectory }: TenantPlace, store: ObjectStore): RepositoryOptions {
-    return { store, passphrase: readFileSync(passphraseFile), cacheDirectory, process: this.#options.process };
+    return { store, passphrase: readPassphraseFile(passphraseFile), cacheDirectory, process: this.#options.process };
   }
 
   #passphraseFile(tenantId: string): string {

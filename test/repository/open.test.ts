@@ -51,6 +51,17 @@ beforeAll(async () => {
   keyKey = keyObjectKey(opened.keyring.keyId);
 });
 
+test.each(['\n', '\r\n'])(
+  'a repository that was made when the line break %j of a file counted opens without it',
+  async (lineBreak) => {
+    const old = new MemoryStore();
+    const passphrase = Buffer.from(`correct horse${lineBreak}`);
+    await initRepository(old, { passphrase, label: 'old', now: NOW, random: randomBytes }, async () => 'created');
+    expect((await openRepository(old, PASSPHRASE)).keyring.role).toBe('owner');
+    expect(await faultOf(openRepository(old, Buffer.from('correct hors')))).toMatchObject({ code: 'KEY_PASSPHRASE_WRONG' });
+  },
+);
+
 test('a new repository opens with its passphrase, and has the keys that it was made with', async () => {
   const again = await openRepository(store, PASSPHRASE);
   expect(again.parameters).toEqual({ id: opened.parameters.id, createdAt: NOW.toISOString(), ...DEFAULT_PARAMETERS });

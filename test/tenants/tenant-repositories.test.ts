@@ -1,10 +1,12 @@
 // Which repositories a service uses when its home was copied or moved, and when its store is not where it was.
 
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { rebuildTenant } from '../../src/recovery/rebuild.ts';
+import { systemLocation } from '../../src/recovery/system-repository.ts';
 import { settleHome } from '../../src/tenants/settle-home.ts';
+import { newHoldfast } from '../cli/holdfast.ts';
 import { START } from '../support/catalog-things.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { type Home, openHome } from '../support/service-home.ts';
@@ -104,4 +106,26 @@ it('another repository in the place of a tenant is not taken for its own, though
   const again = await openHome(home.home);
   await expect(again.tenants.create(tenant)).rejects.toMatchObject({ code: 'TENANT_REPOSITORY_GONE' });
   await expect(seen(again, tenant.id)).rejects.toMatchObject({ code: 'TENANT_REPOSITORY_GONE' });
+});
+
+it('a line break at the end of a passphrase in the home counts as little as for the command line', async () => {
+  const program = newHoldfast();
+  const home = await openHome(join(scratchDirectory(), 'home'));
+  const { tenant } = await home.tenant(0);
+  const file = join(home.secrets, `${tenant.id}.passphrase`);
+  const chosen = program.secret('chosen', 'chosen by people');
+  const repo = ['--repo', join(home.store, tenant.name)];
+  program.ok(['key', 'passwd', ...repo, '--passphrase-file', file, '--new-passphrase-file', chosen]);
+  cpSync(chosen, file);
+  await home.close();
+  const again = await openHome(home.home);
+  expect(await seen(again, tenant.id)).toBe(0);
+});
+
+it('what people put in the place of the passphrase of the service before its first start opens its backups, in any program', async () => {
+  const program = newHoldfast();
+  const home = await openHome(join(scratchDirectory(), 'home'));
+  writeFileSync(join(home.secrets, 'system.passphrase'), 'chosen by people\n');
+  program.summary(['catalog', 'backup', '--home', home.home]);
+  program.ok(['verify', '--repo', systemLocation(home.store), '--passphrase-file', program.secret('typed', 'chosen by people')]);
 });
