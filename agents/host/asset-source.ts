@@ -132,6 +132,8 @@ async function openPostgres(source: AssetSource & { readonly kind: 'postgres' },
         progress,
         label: 'holdfast',
         ...BASE_OF_LOG,
+        // A run that backs up may not read what is stored.
+        log: undefined,
         signal,
       }),
   };

@@ -1,11 +1,12 @@
 // A base backup as the source of a snapshot; base-entries.ts says what it looks like there. On the server's own host its files are read by the
 // workers (local-base.ts); from elsewhere they come over the replication protocol (streamed-base.ts). Nobody who restores need know which.
 
-import { Fault } from '../../src/base/faults.ts';
 import type { ReadSource, SourceRead } from '../../src/engine/backup.ts';
 import { EntriesBackupRun } from '../../src/engine/backup-entries.ts';
 import type { BaseFacts } from '../../src/engine/cluster-facts.ts';
+import { LogView } from '../../src/engine/log-view.ts';
 import type { CollectedBase } from './base-entries.ts';
+import { mustBeCluster, mustBeOfLog } from './base-of-log.ts';
 import type { BaseBackupSource, BaseOrigin } from './base-source.ts';
 import { readConfigurationFiles } from './configuration-files.ts';
 import { CHECKPOINT_MS, PgConnection } from './connection.ts';
@@ -16,6 +17,9 @@ import { identifySystem } from './replication-client.ts';
 import { readServerFacts } from './server-facts.ts';
 import { collectStreamedBase } from './streamed-base.ts';
 import { sinceParent } from './wal-summaries.ts';
+
+const HINT_FORKED =
+  'It leads to nothing that is stored, and was not kept. Bring the server to where the log ends with "holdfast pg restore --latest", or go on with it as it is under another --asset: what is stored here stays restorable.';
 
 export function readBaseBackup(source: BaseBackupSource): ReadSource {
   return async ({ pipeline, parent, readNode, parameters }): Promise<SourceRead> => {
@@ -28,11 +32,7 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
       const server = await readServerFacts(sql);
       connection = await PgConnection.open({ address, replication: 'true', signal });
       const { systemId } = await identifySystem(connection);
-      if (source.systemId !== undefined && source.systemId !== systemId)
-        throw new Fault(
-          'PG_OTHER_CLUSTER',
-          `The server at ${describeServer(address)} is the cluster ${systemId}; the asset is the cluster ${source.systemId}`,
-        );
+      const log = await logOf(source, systemId);
       const run = await EntriesBackupRun.start({
         session: pipeline,
         paged: parameters.paged,
@@ -47,7 +47,12 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
         configuration,
         since: sinceParent(parent?.facts, systemId, server, sql.version),
       });
-      const collected = 'reason' in local ? await collectStreamedBase(run, source, connection, configuration) : local;
+      const { control, facts: collected } =
+        'reason' in local ? await collectStreamedBase(run, source, connection, configuration) : local;
+      if (log !== undefined) {
+        const [name, timeline] = [`This base backup of the server at ${describeServer(address)}`, Number(collected.timeline)];
+        await mustBeOfLog({ name, hint: HINT_FORKED, control, timeline, segmentBytes: server.segmentBytes }, log);
+      }
       const root = await run.finish();
       const stoppedAt = await sql.value(
         'SELECT to_char(clock_timestamp() AT TIME ZONE \'UTC\', \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')',
@@ -68,6 +73,16 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
       sql.close();
     }
   };
+}
+
+/** With which the base backup is to be of one history; undefined: there is none, or it cannot be read here. PG_OTHER_CLUSTER. */
+async function logOf({ address, log, signal }: BaseBackupSource, systemId: string): Promise<LogView | undefined> {
+  if (log === undefined) return undefined;
+  const { repository, asset } = log;
+  const view = await LogView.open(repository, repository.keyring.assetId(asset), undefined, { signal });
+  if (view !== undefined) mustBeCluster(view, asset, { address, systemId });
+  // A writer's key reads no log: then the restore is the first that can compare.
+  return repository.keyring.role === 'owner' ? view : undefined;
 }
 
 async function collectLocally(

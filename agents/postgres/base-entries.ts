@@ -15,8 +15,14 @@ export const MANIFEST = 'backup_manifest';
 
 export type Owner = { readonly uid: number; readonly gid: number };
 
-/** What was learned on the way. Positions as text, tablespaces as JSON: parts of BaseFacts. */
 export type CollectedBase = {
+  /** The bytes of pg_control, as they were kept. */
+  readonly control: Buffer;
+  readonly facts: CollectedFacts;
+};
+
+/** What was learned on the way. Positions as text, tablespaces as JSON: parts of BaseFacts. */
+export type CollectedFacts = {
   readonly timeline: string;
   readonly startPosition: string;
   readonly stopPosition: string;

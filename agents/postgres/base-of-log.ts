@@ -3,8 +3,10 @@
 // checkpoint that the base's pg_control names: the log holds its very record, with its time and the transactions of then.
 
 import { Fault } from '../../src/base/faults.ts';
+import { incarnationOf } from '../../src/engine/cluster-facts.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
+import { describeServer, type ServerAddress } from './connection-string.ts';
 import { storedBytes } from './stored-bytes.ts';
 import { RM_XLOG, walRecords } from './wal-records.ts';
 
@@ -18,15 +20,34 @@ const NEXT_XID_END = 32;
 /** Of a record's body, before what is of the checkpoint: that content of such a length follows. */
 const DATA_SHORT = 255;
 
-/** LOG_FORKED. Where the log of that place is not stored it is not replayed either. */
-export async function mustBeOfLog(
-  control: Buffer,
+/** PG_OTHER_CLUSTER. `view`: what is stored of the asset's log. */
+export function mustBeCluster(
   view: LogView,
-  { snapshot, timeline, segmentBytes }: { readonly snapshot: string; readonly timeline: number; readonly segmentBytes: number },
-): Promise<void> {
+  asset: string,
+  { address, systemId }: { readonly address: ServerAddress; readonly systemId: string },
+): void {
+  if (view.incarnation !== incarnationOf(systemId))
+    throw new Fault(
+      'PG_OTHER_CLUSTER',
+      `The server at ${describeServer(address)} is the cluster ${systemId}; the log of "${asset}" is that of the cluster ${BigInt(`0x${view.incarnation}`)}`,
+    );
+}
+
+export type BaseControl = {
+  /** For messages. */
+  readonly name: string;
+  /** What to do when it is of another history. */
+  readonly hint: string;
+  readonly control: Buffer;
+  readonly timeline: number;
+  readonly segmentBytes: number;
+};
+
+/** LOG_FORKED. Where the record of that place is not stored it is not replayed either. */
+export async function mustBeOfLog({ name, hint, control, timeline, segmentBytes }: BaseControl, view: LogView): Promise<void> {
   const position = Number(control.readBigUInt64LE(CHECKPOINT_AT));
   const page = position - (position % PAGE_BYTES);
-  if (view.storedTo(timeline, page) <= position) return;
+  if (!view.stretches.some((one) => one.timeline === timeline && one.from <= page && one.to > position)) return;
   for await (const record of walRecords(storedBytes(view, timeline), page, segmentBytes)) {
     if (record.position < position) continue;
     if (record.position > position || record.manager !== RM_XLOG || record.body[0] !== DATA_SHORT) break;
@@ -38,9 +59,7 @@ export async function mustBeOfLog(
   }
   throw new Fault(
     'LOG_FORKED',
-    `The base backup ${snapshot} is of another history than the log of timeline ${timeline}: what is stored at ${formatLsn(position)} is not its checkpoint`,
-    {
-      hint: `The server was set back to an older state of its disk. "holdfast forget ${snapshot.slice(0, 8)}" lets go of that base backup; then another one leads to the log.`,
-    },
+    `${name} is of another history than the log of timeline ${timeline}: what is stored at ${formatLsn(position)} is not its checkpoint`,
+    { hint: `The server was set back to an older state of its disk. ${hint}` },
   );
 }

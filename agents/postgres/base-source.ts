@@ -1,6 +1,7 @@
 // What a base backup is made of: what was asked for, and what the server has said before it began.
 
 import type { BackupProgress } from '../../src/engine/backup-progress.ts';
+import type { LogRepository } from './capture-options.ts';
 import type { ConfigurationFiles } from './configuration-files.ts';
 import type { ServerAddress } from './connection-string.ts';
 import type { ManifestChecksums } from './replication-client.ts';
@@ -17,8 +18,8 @@ export type BaseBackupSource = {
   readonly keepCorruptPages: boolean;
   /** How the server's manifest, and we, check that every file arrived as it was read. Only the server makes one with SHA-256. */
   readonly manifest: ManifestChecksums;
-  /** Cluster that it must be, as IDENTIFY_SYSTEM says it; undefined: any. */
-  readonly systemId: string | undefined;
+  /** Where the log of its asset is stored: a base backup of another cluster or history is refused. Undefined: that cannot be read here. */
+  readonly log: { readonly repository: LogRepository; readonly asset: string } | undefined;
   /** Over the replication protocol although the files could be read. */
   readonly stream?: boolean;
   readonly signal: AbortSignal;
@@ -29,7 +30,6 @@ export const BASE_OF_LOG = {
   fast: true,
   keepCorruptPages: false,
   manifest: 'CRC32C',
-  systemId: undefined,
 } as const satisfies Partial<BaseBackupSource>;
 
 export type BaseOrigin = {

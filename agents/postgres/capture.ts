@@ -14,6 +14,7 @@ import { incarnationOf } from '../../src/engine/cluster-facts.ts';
 import { LogCatalogueKeeper } from '../../src/engine/log-catalogue.ts';
 import { LogView } from '../../src/engine/log-view.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
+import { mustBeCluster } from './base-of-log.ts';
 import type { CaptureOptions, CapturePatience } from './capture-options.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
@@ -88,11 +89,7 @@ class Capture {
     const system = await identifySystem(connection);
     const incarnation = incarnationOf(system.systemId);
     const view = await LogView.open(repository, this.#assetId, undefined, { signal });
-    if (view !== undefined && view.incarnation !== incarnation)
-      throw new Fault(
-        'PG_OTHER_CLUSTER',
-        `The server at ${describeServer(address)} is the cluster ${system.systemId}; the log of "${this.#options.asset}" is that of the cluster ${BigInt(`0x${view.incarnation}`)}`,
-      );
+    if (view !== undefined) mustBeCluster(view, this.#options.asset, { address, systemId: system.systemId });
     const ancestors = await this.#keepHistories(connection, incarnation, system.timeline);
     const stored = view === undefined ? undefined : storedEnd(view.epochs);
     const resume = resumePoint(stored, { ...system, ancestors, isStandby }, segmentBytes);

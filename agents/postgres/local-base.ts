@@ -19,6 +19,7 @@ import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
 import {
   baseEntry,
   type CollectedBase,
+  type CollectedFacts,
   DATA_DIRECTORY,
   keepFile,
   keepSurroundings,
@@ -93,11 +94,14 @@ export async function collectLocalBase(
     owner,
   );
   return {
-    timeline,
-    startPosition: formatLsn(start),
-    stopPosition: formatLsn(stop),
-    tablespaces: JSON.stringify(kept.map(({ oid, location }) => ({ oid, location }))),
-    ...facts,
+    control: control.bytes,
+    facts: {
+      timeline,
+      startPosition: formatLsn(start),
+      stopPosition: formatLsn(stop),
+      tablespaces: JSON.stringify(kept.map(({ oid, location }) => ({ oid, location }))),
+      ...facts,
+    },
   };
 }
 
@@ -157,7 +161,7 @@ async function pagesOf(sql: PgConnection, { keepCorruptPages }: BaseBackupSource
   return { pageBytes, segmentPages, areChecked: server.checksums && !keepCorruptPages };
 }
 
-type Changed = { readonly changed?: ChangedPages; readonly facts: Pick<CollectedBase, 'readSince' | 'readWholeFor'> };
+type Changed = { readonly changed?: ChangedPages; readonly facts: Pick<CollectedFacts, 'readSince' | 'readWholeFor'> };
 
 async function changedPages(
   sql: PgConnection,

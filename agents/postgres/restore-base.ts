@@ -95,8 +95,10 @@ export async function restoreControl(restore: BaseRestore, view: LogView): Promi
   const { segmentBytes } = JSON.parse(facts.server) as ServerFacts;
   const path = join(target, CONTROL);
   try {
-    const base = { snapshot: restore.snapshot.id, timeline: Number(facts.timeline), segmentBytes };
-    await mustBeOfLog(readFileSync(path), view, base);
+    const { id } = restore.snapshot;
+    const hint = `"holdfast forget ${id.slice(0, 8)}" lets go of that base backup; then another one leads to the log.`;
+    const base = { name: `The base backup ${id}`, hint, timeline: Number(facts.timeline), segmentBytes };
+    await mustBeOfLog({ ...base, control: readFileSync(path) }, view);
   } catch (error) {
     rmSync(path);
     throw error;

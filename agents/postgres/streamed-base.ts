@@ -18,10 +18,12 @@ import {
 import type { BaseBackupSource } from './base-source.ts';
 import type { ConfigurationFiles } from './configuration-files.ts';
 import { type PgConnection, ServerError } from './connection.ts';
+import { CONTROL } from './control-file.ts';
 import { crc32c } from './crc32c.ts';
 import { baseBackup, type ManifestChecksums, type TablespaceFacts } from './replication-client.ts';
 import { type TarEntry, TarReader, type TarSink } from './tar-reader.ts';
 
+const CONTROL_PATH = `${DATA_DIRECTORY}/${CONTROL}`;
 const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
 
 /** `connection`: for replication. */
@@ -94,14 +96,18 @@ class Archives implements TarSink {
         `The server was promoted during the base backup: it began on timeline ${start.timeline} and ended on ${stop.timeline}`,
       );
     return {
-      timeline: String(start.timeline),
-      startPosition: formatLsn(start.position),
-      stopPosition: formatLsn(stop.position),
-      tablespaces: JSON.stringify(tablespaces.map(({ oid, location }) => ({ oid, location }))),
+      control: Buffer.concat(this.#control),
+      facts: {
+        timeline: String(start.timeline),
+        startPosition: formatLsn(start.position),
+        stopPosition: formatLsn(stop.position),
+        tablespaces: JSON.stringify(tablespaces.map(({ oid, location }) => ({ oid, location }))),
+      },
     };
   }
 
   readonly #tablespaces: string[] = [];
+  readonly #control: Buffer[] = [];
 
   begin(entry: TarEntry): void {
     if (this.#isFirst) this.#owner = { uid: entry.uid, gid: entry.gid };
@@ -118,6 +124,7 @@ class Archives implements TarSink {
 
   data(bytes: Uint8Array): Promise<void> {
     this.#sum?.update(bytes);
+    if (this.#path === CONTROL_PATH) this.#control.push(Buffer.from(bytes));
     return this.#run.data(bytes);
   }
 

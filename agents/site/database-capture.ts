@@ -178,6 +178,7 @@ export class DatabaseCapture {
         progress,
         label: 'holdfast',
         ...BASE_OF_LOG,
+        log: { repository, asset },
         signal,
       }),
     );

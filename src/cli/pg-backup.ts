@@ -33,7 +33,6 @@ export async function pgBackup(invocation: Invocation): Promise<number> {
         fast: !options.flag('spread'),
         manifest: options.flag('sha256') ? 'SHA256' : 'CRC32C',
         keepCorruptPages: options.flag('keep-corrupt-pages'),
-        systemId: undefined,
         stream: options.flag('stream'),
       });
       stop();

@@ -41,7 +41,7 @@ export type BaseDetails = {
   readonly asset: string;
   readonly progress: BackupProgress;
   readonly signal: AbortSignal;
-} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'manifest' | 'systemId' | 'stream'>;
+} & Pick<BaseBackupSource, 'fast' | 'keepCorruptPages' | 'manifest' | 'stream'>;
 
 export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
   const { invocation, repository, address, asset, progress, signal } = details;
@@ -64,6 +64,6 @@ export function backUpCluster(details: BaseDetails): Promise<Snapshot> {
       // Every file of a base backup is there, or there is none.
       listener: { onProblem: () => {} },
     },
-    readBaseBackup({ ...details, label: 'holdfast' }),
+    readBaseBackup({ ...details, label: 'holdfast', log: { repository, asset } }),
   );
 }

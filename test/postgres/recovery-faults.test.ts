@@ -309,6 +309,7 @@ describe.skipIf(programs === undefined)('what is captured of', () => {
     cluster.server = stranger;
     cluster.begin();
     await expect(cluster.ended()).rejects.toMatchObject({ code: 'PG_OTHER_CLUSTER' });
+    await expect(cluster.base()).rejects.toMatchObject({ code: 'PG_OTHER_CLUSTER' });
     await server.stop();
     // The standby never got what was captured since.
     old.configure({ primary_conninfo: '' });

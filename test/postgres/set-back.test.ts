@@ -62,6 +62,18 @@ describe.skipIf(programs === undefined)('a server that was set back by its disk'
     },
   );
 
+  it.each([false, true])('gives no base backup while the stored log is another one (sent by the server: %s)', async (stream) => {
+    const { cluster, kept } = await protectedTwice(16);
+    const { server } = cluster;
+    await server.sql(insert('a'));
+    await cluster.caughtUp();
+    await cluster.stop();
+    await setBack(server, kept);
+    await server.sql(insert('b'));
+    await expect(cluster.base(undefined, { stream })).rejects.toMatchObject({ code: 'LOG_FORKED' });
+    expect((await cluster.facts()).snapshots.size).toBe(1);
+  });
+
   it('gives no base backup that the stored log of another history is replayed over', async () => {
     const { cluster, kept } = await protectedTwice(16);
     const { server } = cluster;
@@ -70,7 +82,8 @@ describe.skipIf(programs === undefined)('a server that was set back by its disk'
     await cluster.stop();
     await setBack(server, kept);
     await server.sql(insert('b'));
-    const base = await cluster.base();
+    // As an agent of a service makes it, which cannot read what is stored.
+    const base = await cluster.base(undefined, { log: undefined });
     // At the very positions of the one before.
     expect(base.facts).toMatchObject({ startPosition: cluster.bases[0]!.facts!['startPosition'] });
     await expect(cluster.restore(LATEST)).rejects.toMatchObject({ code: 'LOG_FORKED', message: expect.stringContaining(base.id) });

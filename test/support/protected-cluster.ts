@@ -168,7 +168,14 @@ export class ProtectedCluster {
     return backUp(
       this.repository,
       details,
-      readBaseBackup({ ...source, keepCorruptPages: false, manifest: 'CRC32C' as const, systemId: undefined, signal, ...wish }),
+      readBaseBackup({
+        ...source,
+        keepCorruptPages: false,
+        manifest: 'CRC32C' as const,
+        log: { repository: this.repository, asset: this.asset },
+        signal,
+        ...wish,
+      }),
     );
   }
 
