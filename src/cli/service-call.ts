@@ -90,13 +90,16 @@ export async function assetNames(client: ServiceClient, tenant: Tenant): Promise
   return names;
 }
 
-/** By id, or by a label or host name that only one active agent has. */
+/** By id, or by what only one active agent has: a label, and where none has that, a host name. Several agents of one host are told apart by
+ *  their labels, and that of the first one is the name of the host when nobody gave another. */
 export async function agentOf(client: ServiceClient, tenant: Tenant, named: string): Promise<Agent> {
-  const found: Agent[] = [];
+  const active: Agent[] = [];
   for await (const agent of client.each('listAgents', { tenant: tenant.id })) {
     if (agent.id === named) return agent;
-    if (agent.state === 'active' && (agent.label === named || agent.host.hostname === named)) found.push(agent);
+    if (agent.state === 'active') active.push(agent);
   }
+  const labelled = active.filter(({ label }) => label === named);
+  const found = labelled.length > 0 ? labelled : active.filter(({ host }) => host.hostname === named);
   if (found.length === 1) return found[0]!;
   throw usage(
     found.length === 0 ? `There is no agent "${named}" in ${tenant.name}` : `Several agents are called "${named}"`,

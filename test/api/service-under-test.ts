@@ -143,14 +143,14 @@ export class ServiceUnderTest {
     return json.secret;
   }
 
-  async addAgent(tenant: Tenant, label = 'host'): Promise<string> {
+  async addAgent(tenant: Tenant, label = 'host', hostname = label): Promise<string> {
     const id = newId('agent', this.clock, randomBytes);
     await this.catalog.agents.add({
       id,
       tenantId: tenant.id,
       label,
       publicKey: randomBytes(32).toString('base64url'),
-      host: { hostname: label, platform: 'linux', version: '0.1.0', cpus: 2, memoryBytes: 1024 },
+      host: { hostname, platform: 'linux', version: '0.1.0', cpus: 2, memoryBytes: 1024 },
       state: 'active',
       enrolledAt: this.clock.toISOString(),
     });

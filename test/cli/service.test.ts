@@ -219,4 +219,20 @@ describe('the verbs of the service', () => {
     const wrong = await run(['whoami', '--json'], { HOLDFAST_TOKEN: `hf_${'a'.repeat(43)}` });
     expect(records(wrong.stdout)[0]).toMatchObject({ kind: 'error', code: 'REQUEST_UNAUTHENTICATED' });
   });
+
+  it('know an agent by its label, though others run on the host of that name, and by a host that has one only', async () => {
+    const first = await service.addAgent(tenant, 'db1');
+    await service.addAgent(tenant, 'second', 'db1');
+    const alone = await service.addAgent(tenant, 'third', 'db2');
+    await service.addAgent(tenant, 'fourth', 'db3');
+    await service.addAgent(tenant, 'fifth', 'db3');
+    const create = (agent: string) =>
+      run(['asset', 'create', `on-${agent}`, '--agent', agent, '--include', '/srv', '--json']).then(({ status, stdout }) => ({
+        status,
+        ...records(stdout)[0],
+      }));
+    expect(await create('db1')).toMatchObject({ status: 0, agentId: first });
+    expect(await create('db2')).toMatchObject({ status: 0, agentId: alone });
+    expect(await create('db3')).toMatchObject({ status: 2, message: 'Several agents are called "db3"' });
+  });
 });
