@@ -1,19 +1,29 @@
 // Stopping a server for certain. All of its processes work in its data directory, its children in sessions of their own; so they are found by
-// that, not by a process group. The proof that it is stopped: nobody works there any more.
+// that, not by a process group. The proof that it is stopped: nobody works there any more. Who may not look at the processes of the server's
+// account (in a container without CAP_SYS_PTRACE, say) has no proof, and is told so: to it, a server that writes looked like none.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../../src/base/faults.ts';
 
 const POLL_MS = 10;
+const CAP_SYS_PTRACE = 19n;
 
-/** Who works in the directory, the server's main process first. */
+/** Before a server of another account is started: GATE_BLIND when its processes could not be looked at. */
+export function mustSeeProcessesOf(account: number): void {
+  if (account === process.geteuid!()) return;
+  const [, effective = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  if (((BigInt(`0x${effective}`) >> CAP_SYS_PTRACE) & 1n) === 0n) throw blindTo(`the processes of the account ${account}`);
+}
+
+/** Who works in the directory, the server's main process first. GATE_BLIND when that cannot be seen. */
 export function processesIn(dataDirectory: string): readonly number[] {
-  const { dev, ino } = statSync(dataDirectory);
+  const directory = statSync(dataDirectory);
   const main = mainProcess(dataDirectory);
   return readdirSync('/proc')
     .map(Number)
-    .filter((pid) => Number.isInteger(pid) && pid !== process.pid && worksIn(pid, dev, ino))
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid && worksIn(pid, directory))
     .sort((a, b) => Number(b === main) - Number(a === main));
 }
 
@@ -32,14 +42,24 @@ export async function stopServer(dataDirectory: string, graceMs: number): Promis
   }
 }
 
-function worksIn(pid: number, dev: number, ino: number): boolean {
+function worksIn(pid: number, { dev, ino, uid }: Stats): boolean {
   try {
     const cwd = statSync(`/proc/${pid}/cwd`);
-    // One that is dead and not waited for has none.
     return cwd.dev === dev && cwd.ino === ino;
-  } catch {
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if ((code === 'EACCES' || code === 'EPERM') && accountOf(pid) === uid) throw blindTo(`the process ${pid}`);
+    // One that is dead and not waited for has none.
     return false;
   }
+}
+
+function accountOf(pid: number): number | undefined {
+  return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
+}
+
+function blindTo(what: string): Fault {
+  return new Fault('GATE_BLIND', `Nobody can tell whether a server runs: this program may not look at ${what}`);
 }
 
 function mainProcess(dataDirectory: string): number | undefined {

@@ -46,7 +46,7 @@ import { readControlData } from './control-data.ts';
 import { lockGate } from './gate-lock.ts';
 import { GuardedServer } from './guarded-server.ts';
 import { promoteServer } from './promote-server.ts';
-import { stopServer } from './server-processes.ts';
+import { mustSeeProcessesOf, stopServer } from './server-processes.ts';
 import { closeGate, removeToken, writeToken } from './token-file.ts';
 
 /** Of a lease: how often it is renewed, and how long one try may take. */
@@ -98,8 +98,9 @@ export class StartGate {
   /** One thing at a time is done to the server. */
   #turn: Promise<void> = Promise.resolve();
 
-  /** GATE_BUSY when another gate has the directory. Stops the server that runs there. */
+  /** GATE_BUSY when another gate has the directory, GATE_BLIND. Stops the server that runs there. */
   static async open(options: GateOptions): Promise<StartGate> {
+    if (options.owner !== undefined) mustSeeProcessesOf(options.owner.uid);
     const unlock = lockGate(`${options.tokenFile}.lock`);
     removeToken(options.tokenFile);
     await stopServer(options.dataDirectory, 0);

@@ -355,6 +355,9 @@ export const FAULTS = {
   // The start gate of a database that has two sites
   DR_NOT_REGISTERED: never('Register the database with its sites first.'),
   GATE_BUSY: never('Another gate, or a server that was started without one, has this data directory. End it first.'),
+  GATE_BLIND: never(
+    'Run it as the owner of the data directory, or with the capability CAP_SYS_PTRACE: a container or a unit of systemd may lack it.',
+  ),
   GATE_SERVER_FAILED: never('See server.log in the data directory.'),
   GATE_NOT_HOLDER: never('Somebody else may write by now, or nobody. Look at the register before you do anything.'),
   STANDBY_NONE: never('Make one first: "holdfast standby make".'),

@@ -79,6 +79,32 @@ describe.runIf(programs !== undefined)('The start gate of a real server', () => 
     TIMEOUT_MS,
   );
 
+  // Root without CAP_SYS_PTRACE may start a server of another account and stop it, and not see where its processes work.
+  it.runIf(process.getuid!() === 0)(
+    'does not begin where it could not see whether a server still runs, and never takes that for "none"',
+    async () => {
+      const gate = scene.start('a');
+      await gate.primary();
+      const { dataDirectory } = scene.optionsOf('a');
+      const blind = ['--inh-caps', '-sys_ptrace', '--bounding-set', '-sys_ptrace', process.execPath];
+      const child = new URL('../../support/gate-child.ts', import.meta.url).pathname;
+      const opened = spawnSync('setpriv', [...blind, child, JSON.stringify(scene.optionsOf('b'))], {
+        encoding: 'utf8',
+        timeout: TIMEOUT_MS / 4,
+      });
+      expect({ status: opened.status, errors: opened.stderr }).toMatchObject({
+        status: 1,
+        errors: expect.stringMatching(/^GATE_BLIND /),
+      });
+      const module = new URL('../../../agents/gate/server-processes.ts', import.meta.url).href;
+      const look = `import { processesIn } from '${module}'; console.log(processesIn('${dataDirectory}'))`;
+      const looked = spawnSync('setpriv', [...blind, '--input-type=module', '-e', look], { encoding: 'utf8' });
+      expect({ status: looked.status, output: looked.stdout }).toEqual({ status: 1, output: '' });
+      expect(looked.stderr).toContain('GATE_BLIND');
+    },
+    TIMEOUT_MS,
+  );
+
   it(
     'that stands still leaves no writable server beyond its lease; when it goes on after a failover it stays closed',
     async () => {
