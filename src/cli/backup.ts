@@ -56,7 +56,9 @@ export async function backup(invocation: Invocation): Promise<number> {
       listener,
     };
     let storedBytes = (): number => 0;
+    let parent: Snapshot | undefined;
     const read: ReadSource = (context) => {
+      parent = context.parent;
       storedBytes = () => context.pipeline.bytesStored;
       return source.read({ ...context, repository, progress, listener, rereadAll: options.flag('force') });
     };
@@ -64,6 +66,7 @@ export async function backup(invocation: Invocation): Promise<number> {
     try {
       const snapshot = await backUp(repository, details, read);
       stop();
+      if (parent !== undefined) warnOfClock(output, snapshot, parent);
       return report(output, snapshot);
     } finally {
       stop();
@@ -91,6 +94,15 @@ function reportProblem(output: Output, { path, code, message, missing }: BackupP
     code,
     missing,
   });
+}
+
+/** The parent was there before this backup began. */
+function warnOfClock(output: Output, { endedAt }: Snapshot, parent: Snapshot): void {
+  if (parent.startedAt <= endedAt) return;
+  output.warning(
+    `It is ${endedAt} by the clock here, and the snapshot before, ${shortId(parent.id)}, began at ${parent.startedAt}: one of the clocks is or was wrong, and "forget" goes by these times`,
+    { snapshotBefore: parent.id },
+  );
 }
 
 function gaugeOf(progress: BackupProgress, bytesStored: number): Gauge {

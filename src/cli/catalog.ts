@@ -90,7 +90,9 @@ async function thinOut(repository: Repository, signal: AbortSignal): Promise<num
     import('../repository/registry.ts'),
   ]);
   const snapshots = await listSnapshots(repository, await repository.heads.read({ signal }), { signal });
-  const dropped = planForget(snapshots, KEEP).groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
+  const dropped = planForget(snapshots, KEEP, { now: new Date() }).groups.flatMap((group) =>
+    group.dropped.map(({ snapshot }) => snapshot.id),
+  );
   if (dropped.length > 0) await forgetSnapshots(repository.heads, new Set(dropped), { signal });
   return dropped.length;
 }

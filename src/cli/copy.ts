@@ -51,7 +51,7 @@ async function copyAll(invocation: Invocation, from: Repository, to: Repository)
   const { args, options, output, signal } = invocation;
   const level = levelOf(options.text('compression'));
   const selected = args.length === 0 ? await selectSnapshots(from, options, signal) : [];
-  for (const name of args) selected.push(await selectSnapshot(from, name, options, signal));
+  for (const name of args) selected.push(await selectSnapshot(from, name, invocation));
   const missing = await missingCopies(
     from,
     to,

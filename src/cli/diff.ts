@@ -16,10 +16,10 @@ import { shortId } from './snapshot-fields.ts';
 import type { Invocation } from './verb.ts';
 
 export function diff(invocation: Invocation): Promise<number> {
-  const { args, options, signal } = invocation;
+  const { args, signal } = invocation;
   return withRepository(invocation, async (repository) => {
-    const before = await selectSnapshot(repository, args[0]!, options, signal);
-    const after = await selectSnapshot(repository, args[1]!, options, signal);
+    const before = await selectSnapshot(repository, args[0]!, invocation);
+    const after = await selectSnapshot(repository, args[1]!, invocation);
     if (before.type !== after.type)
       throw usage(
         `${shortId(before.id)} is of ${nounOf(before)} and ${shortId(after.id)} of ${nounOf(after)}: they cannot be compared`,

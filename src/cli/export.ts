@@ -25,7 +25,7 @@ export function exportSnapshot(invocation: Invocation): Promise<number> {
   const { options, args, output, signal } = invocation;
   const place = listenPlace(options);
   return withRepository(invocation, async (repository) => {
-    const snapshot = await selectSnapshot(repository, args[0]!, options, signal);
+    const snapshot = await selectSnapshot(repository, args[0]!, invocation);
     await repository.openIndex({ signal });
     const { content, sizeBytes, name } = await contentOf(repository, snapshot, options.text('path'));
     const { parameters, readNode, reader } = repository;

@@ -23,7 +23,7 @@ export function find(invocation: Invocation): Promise<number> {
     const selected =
       name === undefined
         ? await selectSnapshots(repository, options, signal)
-        : [await selectSnapshot(repository, name, options, signal)];
+        : [await selectSnapshot(repository, name, invocation)];
     await repository.openIndex({ signal });
     const finder = new EntryFinder(repository.readNode, isWanted);
     let found = 0;

@@ -103,15 +103,12 @@ async function judgeAll(
 }
 
 /** Those that cannot be read any more go to `damaged`. */
-async function planOfNames(
-  { args, options, output, signal }: Invocation,
-  repository: Repository,
-  damaged: Set<string>,
-): Promise<ForgetPlan<Snapshot>> {
+async function planOfNames(invocation: Invocation, repository: Repository, damaged: Set<string>): Promise<ForgetPlan<Snapshot>> {
+  const { args, options, output, signal } = invocation;
   const named = new Map<string, Snapshot>();
   for (const name of args) {
     try {
-      const snapshot = await selectSnapshot(repository, name, options, signal);
+      const snapshot = await selectSnapshot(repository, name, invocation);
       named.set(snapshot.id, snapshot);
     } catch (error) {
       if (!isFault(error, 'SNAPSHOT_DAMAGED') || name.startsWith('latest')) throw error;

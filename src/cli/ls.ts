@@ -16,7 +16,7 @@ import type { Invocation } from './verb.ts';
 export function ls(invocation: Invocation): Promise<number> {
   const { args, options, output, signal } = invocation;
   return withRepository(invocation, async (repository) => {
-    const snapshot = await selectSnapshot(repository, args[0]!, options, signal);
+    const snapshot = await selectSnapshot(repository, args[0]!, invocation);
     if (snapshot.type !== 'files') return listContent(invocation, snapshot);
     await repository.openIndex({ signal });
     const { readNode } = repository;

@@ -33,7 +33,7 @@ export function restore(invocation: Invocation): Promise<number> {
   return withRepository(invocation, async (repository) => {
     if (repository.keyring.role !== 'owner')
       throw new Fault('KEY_CANNOT_READ', `This key of the repository at ${repository.store.location} is for writing only`);
-    const snapshot = await selectSnapshot(repository, args[0]!, options, signal);
+    const snapshot = await selectSnapshot(repository, args[0]!, invocation);
     await repository.openIndex({ signal });
     const progress = new RestoreProgress();
     const reported = new Set<string>();

@@ -2,9 +2,14 @@
 
 import { Fault } from '../base/faults.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { isAhead } from '../policy/retention.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type DamagedSnapshot, listSnapshots, resolveSnapshot } from '../repository/snapshots.ts';
 import type { OptionValues } from './option.ts';
+import { shortId } from './snapshot-fields.ts';
+import type { Invocation } from './verb.ts';
+
+type Head = Parameters<typeof listSnapshots>[1];
 
 /** Oldest first. `onDamaged`: see `listSnapshots`. */
 export async function selectSnapshots(
@@ -13,8 +18,17 @@ export async function selectSnapshots(
   signal: AbortSignal,
   onDamaged?: (damaged: DamagedSnapshot) => void,
 ): Promise<Snapshot[]> {
+  return selectFrom(repository, await repository.heads.read({ signal }), options, signal, onDamaged);
+}
+
+async function selectFrom(
+  repository: Repository,
+  head: Head,
+  options: OptionValues,
+  signal: AbortSignal,
+  onDamaged?: (damaged: DamagedSnapshot) => void,
+): Promise<Snapshot[]> {
   const asset = options.text('asset');
-  const head = await repository.heads.read({ signal });
   const assetId = asset === undefined ? undefined : repository.keyring.assetId(asset);
   const isWanted = filterOf(options);
   return (await listSnapshots(repository, head, { signal }, assetId, onDamaged)).filter(isWanted);
@@ -24,15 +38,16 @@ export async function selectSnapshots(
 export async function selectSnapshot(
   repository: Repository,
   name: string,
-  options: OptionValues,
-  signal: AbortSignal,
+  invocation: Pick<Invocation, 'options' | 'output' | 'signal'>,
 ): Promise<Snapshot> {
+  const { options, signal } = invocation;
   const { location } = repository.store;
   const described = describeFilters(options);
   const latest = /^latest(?:~(\d{1,6}))?$/.exec(name);
   if (latest !== null) {
-    const snapshots = await selectSnapshots(repository, options, signal);
-    const found = snapshots[snapshots.length - 1 - Number(latest[1] ?? 0)];
+    const head = await repository.heads.read({ signal });
+    const snapshots = await selectFrom(repository, head, options, signal);
+    const found = fromTheEnd(snapshots, Number(latest[1] ?? 0), name, head, invocation);
     if (found === undefined)
       throw new Fault(
         'SNAPSHOT_NOT_FOUND',
@@ -43,6 +58,28 @@ export async function selectSnapshot(
   const snapshot = await resolveSnapshot(repository, name, { signal });
   if (!filterOf(options)(snapshot)) throw new Fault('SNAPSHOT_NOT_FOUND', `The snapshot ${snapshot.id} is not one${described}`);
   return snapshot;
+}
+
+/** By their times. One that lies in the future says that a clock is wrong, here or there: then they follow each other as they were stored. */
+function fromTheEnd(
+  snapshots: readonly Snapshot[],
+  count: number,
+  name: string,
+  head: Head,
+  { output }: Pick<Invocation, 'output'>,
+): Snapshot | undefined {
+  const byTime = snapshots.at(-1 - count);
+  const now = new Date();
+  const ahead = snapshots.findLast(({ startedAt }) => isAhead(startedAt, now));
+  if (ahead === undefined) return byTime;
+  const places = new Map(head.snapshots.map(({ session }, place) => [session, place]));
+  const stored = snapshots.toSorted((a, b) => places.get(a.id)! - places.get(b.id)!).at(-1 - count);
+  if (stored !== undefined && stored !== byTime)
+    output.warning(
+      `The snapshot ${shortId(ahead.id)} has a time in the future, ${ahead.startedAt}; it is ${now.toISOString()} here. "${name}" is ${shortId(stored.id)}, by the order in which they were stored`,
+      { snapshot: stored.id, ahead: ahead.id },
+    );
+  return stored;
 }
 
 function filterOf(options: OptionValues): (snapshot: Snapshot) => boolean {

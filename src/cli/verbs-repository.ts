@@ -178,7 +178,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
     name: 'forget',
     summary: 'drop snapshots that a retention policy does not keep, or that are named',
     details:
-      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. Of a database whose log is captured, the bases that the window needs stay, and at least the newest one that can be restored. "prune" frees the space afterwards, or --prune in the same run.',
+      'Rules add up: a snapshot is kept when any of them keeps it. They are applied to each asset by itself. What has a time in the future, by a clock that was ahead, stays and is not counted. Of a database whose log is captured, the bases that the window needs stay, and at least the newest one that can be restored. "prune" frees the space afterwards, or --prune in the same run.',
     args: [{ name: 'SNAPSHOT', min: 0, max: 10_000, kind: 'snapshot' }],
     options: [
       ...REPOSITORY,

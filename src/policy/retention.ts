@@ -9,7 +9,8 @@
 //   by the mere passing of time.
 // - window T: every state of the last T: whatever began since, and the newest before. This one looks at the clock.
 // - tags: whatever has all tags of one of the lists.
-// "Newest" is by the start; of snapshots that started together, by the id.
+// "Newest" is by the start; of snapshots that started together, by the id. What began after now was made under a clock that was ahead: it stays and
+// counts for nothing. It would be the newest until its time has come, and push out every backup that is made until then.
 //
 // A policy without a rule is refused, and so is one that would drop every snapshot of a group: both are slips far more often than wishes.
 
@@ -44,7 +45,7 @@ export type ForgetOptions<S extends RetentionSnapshot> = {
   readonly groupOf?: (snapshot: S) => string;
   /** A policy that keeps nothing of a group is refused unless this is true. */
   readonly allowEmptyGroups?: boolean;
-  /** For rules that look at the clock. Required by `keepWindowMs`. */
+  /** Sets apart what began later. Required by `keepWindowMs`. */
   readonly now?: Date;
   /** Why a snapshot stays whatever the rules say; undefined: nothing but the rules keeps it. */
   readonly held?: (snapshot: S) => string | undefined;
@@ -94,7 +95,9 @@ export function planForget<S extends RetentionSnapshot>(
   }
   const names = [...groups.keys()].sort();
   const plan = names.map((group) => planGroup(group, groups.get(group)!, policy, calendar, options));
-  const emptied = plan.find(({ kept }) => kept.length === 0);
+  const emptied = plan.find(
+    ({ kept, dropped }) => dropped.length > 0 && kept.every(({ snapshot }) => isAhead(snapshot.startedAt, options.now)),
+  );
   if (emptied !== undefined && !allowEmptyGroups) {
     throw new Fault(
       'RETENTION_DROPS_ALL',
@@ -135,8 +138,13 @@ function planGroup<S extends RetentionSnapshot>(
   calendar: Calendar,
   { now, held }: Pick<ForgetOptions<S>, 'now' | 'held'>,
 ): ForgetGroup<S> {
-  const judged = members.map((snapshot): Judged<S> => ({ snapshot, at: momentOf(snapshot), reasons: [] }));
-  judged.sort((a, b) => b.at.getTime() - a.at.getTime() || (a.snapshot.id < b.snapshot.id ? 1 : -1));
+  const all = members.map((snapshot): Judged<S> => ({ snapshot, at: momentOf(snapshot), reasons: [] }));
+  all.sort((a, b) => b.at.getTime() - a.at.getTime() || (a.snapshot.id < b.snapshot.id ? 1 : -1));
+  const judged: Judged<S>[] = [];
+  for (const one of all) {
+    if (isAhead(one.snapshot.startedAt, now)) one.reasons.push('it began after now: a clock was ahead there, or is behind here');
+    else judged.push(one);
+  }
   judged.slice(0, policy.keepLast ?? 0).forEach(({ reasons }, n) => {
     reasons.push(n === 0 ? 'the newest' : `among the newest ${policy.keepLast}`);
   });
@@ -144,19 +152,23 @@ function planGroup<S extends RetentionSnapshot>(
   keepWithin(judged, policy.keepWithinMs ?? 0);
   if (policy.keepWindowMs !== undefined) keepWindow(judged, now!.getTime() - policy.keepWindowMs);
   for (const tags of policy.keepTags ?? []) {
-    for (const { snapshot, reasons } of judged) {
+    for (const { snapshot, reasons } of all) {
       if (tags.every((tag) => snapshot.tags.includes(tag))) reasons.push(`tagged ${tags.join(', ')}`);
     }
   }
-  for (const { snapshot, reasons } of judged) {
+  for (const { snapshot, reasons } of all) {
     const reason = held?.(snapshot);
     if (reason !== undefined) reasons.push(reason);
   }
-  const kept = judged.filter(({ reasons }) => reasons.length > 0).map(({ snapshot, reasons }) => ({ snapshot, reasons }));
-  const dropped = judged
+  const kept = all.filter(({ reasons }) => reasons.length > 0).map(({ snapshot, reasons }) => ({ snapshot, reasons }));
+  const dropped = all
     .filter(({ reasons }) => reasons.length === 0)
     .map(({ snapshot }) => ({ snapshot, reason: 'no rule keeps it' }));
   return { group, kept, dropped };
+}
+
+export function isAhead(startedAt: string, now: Date | undefined): boolean {
+  return now !== undefined && Date.parse(startedAt) > now.getTime();
 }
 
 function momentOf({ id, startedAt }: RetentionSnapshot): Date {

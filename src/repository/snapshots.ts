@@ -105,21 +105,9 @@ export async function listSnapshots(
   return snapshots.sort((a, b) => (a.startedAt < b.startedAt ? -1 : a.startedAt > b.startedAt ? 1 : a.id < b.id ? -1 : 1));
 }
 
-/** By id, by the beginning of one, "latest", or "latest~N" for the N-th before it. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
+/** By id, or by the beginning of one. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
 export async function resolveSnapshot(repository: Repository, name: string, options?: CallOptions): Promise<Snapshot> {
-  const head = await repository.heads.read(options);
-  const latest = /^latest(?:~(\d{1,6}))?$/.exec(name);
-  if (latest !== null) {
-    const snapshots = await listSnapshots(repository, head, options);
-    const found = snapshots[snapshots.length - 1 - Number(latest[1] ?? 0)];
-    if (found === undefined)
-      throw new Fault(
-        'SNAPSHOT_NOT_FOUND',
-        `The repository at ${repository.store.location} has ${snapshots.length} snapshots, no "${name}"`,
-      );
-    return found;
-  }
-  return readSnapshot(repository, sessionNamed(repository, head, name), options);
+  return readSnapshot(repository, sessionNamed(repository, await repository.heads.read(options), name), options);
 }
 
 /** Of a snapshot that is named by its id, or the beginning of it. */

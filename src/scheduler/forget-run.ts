@@ -29,12 +29,13 @@ export type ForgetResult = { readonly forgotten: readonly string[]; readonly kep
 
 export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSignal): Promise<ForgetResult> {
   const { catalog, tenants, book } = ports;
-  const { tenantId, assetId } = run;
+  const { tenantId, assetId, startedAt } = run;
   await book.refreshTenant(tenantId);
   let decided = { kept: 0, held: 0 };
+  const now = startedAt === undefined ? new Date() : new Date(startedAt);
   if (assetId !== undefined) {
     const needed = await neededBases(ports, run, assetId, signal);
-    decided = await catalog.transaction((tables) => decide(tables, book, { tenantId, assetId, named: namedIn(run), needed }));
+    decided = await catalog.transaction((tables) => decide(tables, book, { tenantId, assetId, named: namedIn(run), needed, now }));
   }
   const subject = assetId ?? tenantId;
   const pending = await pendingOf(catalog, subject);
@@ -95,12 +96,13 @@ type Decision = {
   readonly assetId: string;
   readonly named: ReadonlySet<string> | undefined;
   readonly needed: ReadonlySet<string>;
+  readonly now: Date;
 };
 
 async function decide(
   tables: CatalogTables,
   book: PolicyBook,
-  { tenantId, assetId, named, needed }: Decision,
+  { tenantId, assetId, named, needed, now }: Decision,
 ): Promise<{ readonly kept: number; readonly held: number }> {
   const points = await firstItems((page) => tables.recoveryPoints.list(tenantId, assetId, page));
   const heldCount = points.filter(({ isHeld }) => isHeld).length;
@@ -109,8 +111,8 @@ async function decide(
   if (asset === undefined || tenant === undefined) return { kept: points.length, held: heldCount };
   const chosen =
     named === undefined
-      ? decideForget(points, book.inForce(tenant, asset).policy.retention).forgotten.map(({ point }) => point)
-      : namedOf(points, named, asset.state === 'active');
+      ? decideForget(points, book.inForce(tenant, asset).policy.retention, now).forgotten.map(({ point }) => point)
+      : namedOf(points, named, asset.state === 'active', now);
   const forgotten = chosen.filter(({ snapshot }) => !needed.has(snapshot));
   if (forgotten.length > 0) {
     const pending = await pendingOf(tables, assetId);
@@ -120,8 +122,13 @@ async function decide(
   return { kept: points.length - forgotten.length, held: heldCount };
 }
 
-function namedOf(points: readonly RecoveryPoint[], named: ReadonlySet<string>, isActive: boolean): readonly RecoveryPoint[] {
-  const safe = isActive ? newestSound(points) : undefined;
+function namedOf(
+  points: readonly RecoveryPoint[],
+  named: ReadonlySet<string>,
+  isActive: boolean,
+  now: Date,
+): readonly RecoveryPoint[] {
+  const safe = isActive ? newestSound(points, now) : undefined;
   return points.filter((point) => named.has(point.snapshot) && !point.isHeld && point !== safe);
 }
 

@@ -203,6 +203,24 @@ describe('time zones', () => {
   });
 });
 
+describe('times in the future', () => {
+  const now = new Date('2026-01-10T00:00:00Z');
+  const ahead = [at('2030-05-01'), at('2030-05-02')];
+
+  test('stay, and push out nothing', () => {
+    const snapshots = [...days('2026-01', 1, 9), ...ahead];
+    const policies: RetentionPolicy[] = [{ keepLast: 1 }, { keepDaily: 1 }, { keepWithinMs: 1 }, { keepWindowMs: 3_600_000 }];
+    for (const policy of policies) expect(kept(snapshots, policy, { now })).toEqual(['2030-05-02', '2030-05-01', '2026-01-09']);
+    // In their time they are as good as any.
+    expect(kept(snapshots, { keepLast: 1 }, { now: new Date('2030-05-03') })).toEqual(['2030-05-02']);
+  });
+
+  test('are no reason to drop all others', () => {
+    expect(codeOf(() => planForget([at('2026-01-01'), ...ahead], { keepTags: [['x']] }, { now }))).toBe('RETENTION_DROPS_ALL');
+    expect(kept(ahead, { keepTags: [['x']] }, { now })).toEqual(['2030-05-02', '2030-05-01']);
+  });
+});
+
 describe('refusals', () => {
   test('a policy without a rule is refused', () => {
     for (const policy of [{}, { keepLast: 0 }, { keepTags: [] }, { keepWithinMs: 0, keepDaily: 0 }]) {
