@@ -68,15 +68,19 @@ export class EventStreams {
     });
     raw.on('close', () => controller.abort());
     raw.on('error', () => controller.abort());
+    // Who was revoked, suspended or has lost the role meanwhile is shown nothing that comes after that.
+    const mayReadOn = async (): Promise<void> => {
+      if (!signal.aborted) await check().catch(() => controller.abort());
+    };
     const write = async (text: string): Promise<void> => {
+      await mayReadOn();
       if (signal.aborted) return;
       if (!raw.write(text)) await once(raw, 'drain', { signal }).catch(() => {});
     };
     const heartbeat = setInterval(() => {
       // A reader that is behind hears from us anyway.
       if (!raw.writableNeedDrain) raw.write(': here\n\n');
-      // What was revoked, suspended or taken from its roles meanwhile ends with the next sign of life.
-      check().catch(() => controller.abort());
+      void mayReadOn();
     }, heartbeatMs);
     const end = setTimeout(() => controller.abort(), lifeMs);
     try {

@@ -95,6 +95,22 @@ describe('the stream of events', () => {
     expect(await response.text()).toContain(': here');
   });
 
+  it('shows nothing that happens after a token was revoked', async () => {
+    const { service, tenant, url, secret, happen } = await listening({ heartbeatMs: 600_000 });
+    const { id } = (await service.ask('GET', '/v1/me', { token: secret })).json;
+    const response = await fetch(`${url}/v1/tenants/${tenant.id}/events/stream?since=0`, {
+      headers: { authorization: `Bearer ${secret}` },
+    });
+    let text = '';
+    for await (const bytes of response.body!) {
+      text += Buffer.from(bytes).toString();
+      if (!text.includes('something of bureau-a') || text.includes('secret')) continue;
+      await service.catalog.tokens.revoke(id, service.clock.toISOString());
+      await happen('secret');
+    }
+    expect(text).not.toContain('secret');
+  });
+
   it('is open a few times for one principal, and the service can stop meanwhile', async () => {
     const { service, tenant, url, secret } = await listening();
     const open = () => fetch(`${url}/v1/tenants/${tenant.id}/events/stream`, { headers: { authorization: `Bearer ${secret}` } });
