@@ -17,6 +17,7 @@ import {
   recoveryWindow,
 } from '../../src/engine/recovery-plan.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
+import { mustHaveHadRoom } from './full-disk.ts';
 import { askOwner, type OwnerQuery } from './owner-queries.ts';
 import type { ProofCheck } from './proof-check.ts';
 import type { RestoredCluster } from './restore.ts';
@@ -148,7 +149,7 @@ async function lookAt(look: Look): Promise<ProofCheck[]> {
 }
 
 /** Every table row by row, every B-tree for its order and against its table, in all databases. */
-async function checkIndexes({ programs, copy, threads, signal }: Look): Promise<ProofCheck> {
+async function checkIndexes({ programs, copy, dataDirectory, threads, signal }: Look): Promise<ProofCheck> {
   const name = 'indexes';
   const program = join(programs, 'pg_amcheck');
   if (!existsSync(program)) return { name, outcome: 'skipped', detail: 'pg_amcheck comes with PostgreSQL 14 and newer' };
@@ -157,6 +158,7 @@ async function checkIndexes({ programs, copy, threads, signal }: Look): Promise<
   const what = ['--all', '--install-missing', '--heapallindexed', '-j', String(threads)];
   const { status, text } = await runProgram(program, [...where, ...what], { owner: copy.owner, signal });
   if (status === 0) return { name, outcome: 'passed', detail: 'pg_amcheck --all --heapallindexed' };
+  mustHaveHadRoom(`The indexes of the copy in "${dataDirectory}" cannot be looked at`, text);
   // 2: it found corruption. Else it could not look: the module is not installed, for one.
   return { name, outcome: status === 2 ? 'failed' : 'skipped', detail: text.slice(0, 1000) };
 }

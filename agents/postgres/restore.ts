@@ -12,6 +12,7 @@ import { formatLsn } from '../../src/model/lsn.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { differingCollations } from './collations.ts';
 import { DataDirectory, SANDBOX_PREFIX } from './data-directory.ts';
+import { mustHaveHadRoom } from './full-disk.ts';
 import { LogFiles } from './log-files.ts';
 import { type FileOwner, LogServer } from './log-server.ts';
 import { LogSpool } from './log-spool.ts';
@@ -180,7 +181,7 @@ async function recover(
 /** Promoted, or paused at the target; and exactly there. */
 async function waitUntilReached(
   server: RestoredServer,
-  { plan, action, signal, progress }: ClusterRestore,
+  { plan, action, signal, progress, dataDirectory }: ClusterRestore,
   logServer: LogServer,
   taken: () => number,
 ): Promise<{ readonly position: number; readonly timeline: number }> {
@@ -202,9 +203,11 @@ async function waitUntilReached(
       },
     );
   } catch (error) {
-    if (isFault(error, 'PG_RECOVERY_FAILED') && logServer.failure !== undefined)
-      throw new Fault('PG_RECOVERY_FAILED', `${error.message}. Its log could not be had: ${logServer.failure}`, { cause: error });
-    throw error;
+    if (!isFault(error, 'PG_RECOVERY_FAILED')) throw error;
+    const { failure } = logServer;
+    const why = failure === undefined ? error.message : `${error.message}. Its log could not be had: ${failure}`;
+    mustHaveHadRoom(`The log cannot be replayed in "${dataDirectory}"`, why, error);
+    throw failure === undefined ? error : new Fault('PG_RECOVERY_FAILED', why, { cause: error });
   }
   const wanted = plan.stopAt?.end;
   if (wanted !== undefined ? reached.position !== wanted : reached.position < plan.base.stop)

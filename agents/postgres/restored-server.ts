@@ -38,6 +38,8 @@ export const SANDBOX_PORT = 5432;
 const EVERYWHERE = { role: 'postgres', database: 'template1' };
 const VERSION_WITHOUT_STATISTICS_FILES = 15;
 const VERSION_WITH_EVENT_TRIGGERS_OFF = 17;
+/** What it tells whoever asks too early: us. */
+const NOT_YET = /FATAL: +the database system is /;
 /** The role that initdb made has this number, whatever its name. */
 const SUPERUSER = 'SELECT rolname FROM pg_roles WHERE oid = 10';
 
@@ -126,7 +128,7 @@ export class RestoredServer {
   failed(what: string): Fault {
     const why = this.log()
       .split('\n')
-      .filter((line) => /FATAL|PANIC|ERROR/.test(line))
+      .filter((line) => /FATAL|PANIC|ERROR/.test(line) && !NOT_YET.test(line))
       .slice(-3)
       .map((line) => line.replace(/^.*?(FATAL|PANIC|ERROR):\s*/, '$1: '))
       .join('; ');

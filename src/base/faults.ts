@@ -324,7 +324,7 @@ export const FAULTS = {
   ),
   TARGET_OCCUPIED: never('Something else of that name is in the target. Move it away, or restore to an empty directory.'),
   TARGET_FULL: never(
-    'Free space (or quota, or inodes) at the target, then run the command again with --delta: what is there already is kept.',
+    'Free space (or quota, or inodes) at the target, then run the command again ("restore" with --delta): what is there already is kept.',
   ),
   TARGET_DENIED: never('Run the restore as root, or choose a target that this user may write to.'),
   TARGET_UNSUPPORTED: never('The file system of the target cannot hold such an entry. Choose another file system for it.'),
