@@ -1,4 +1,5 @@
 // Where a server is: "postgresql://user:secret@host:port/database?sslmode=require", or words "host=/run/postgresql port=5432 user=backup".
+// "service=NAME" stands for words that lie elsewhere (service-file.ts); what is said here counts before those, and those before variables.
 
 import { Fault } from '../../src/base/faults.ts';
 
@@ -32,8 +33,11 @@ const TLS_MODES: Readonly<Record<string, TlsMode>> = {
   'verify-ca': 'verify-ca',
   'verify-full': 'verify-full',
 };
+/** A URL that names a user must have a host; PostgreSQL's may say where else: "postgresql://me@/shop?host=/run/postgresql". */
+const NO_HOST = 'none.invalid';
 const WORD = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\\\s]|\\.)*))/y;
 const KNOWN = [
+  'service',
   'host',
   'port',
   'user',
@@ -48,13 +52,20 @@ const KNOWN = [
   'target_session_attrs',
 ];
 
-/** `defaults`: the PG* variables of the environment, if they are to count. USAGE when it cannot be read. */
+/** `defaults`: the PG* variables of the environment, if they are to count. `services`: the words of one; undefined: there are none where this is
+ *  read. USAGE when it cannot be read. */
 export function parseServerAddress(
   text: string,
   defaults: Readonly<Record<string, string | undefined>>,
   person: string,
+  services?: (name: string) => ReadonlyMap<string, string>,
 ): ServerAddress {
   const words = /^postgres(?:ql)?:\/\//.test(text) ? wordsOfUrl(text) : wordsOfText(text);
+  const service = words.get('service') ?? (defaults.PGSERVICE || undefined);
+  if (service !== undefined) {
+    if (services === undefined) throw bad('a service counts on the command line only: name the server itself');
+    for (const [name, value] of services(service)) if (!words.has(name)) words.set(name, value);
+  }
   const stranger = [...words.keys()].find((name) => !KNOWN.includes(name));
   if (stranger !== undefined) throw bad(`"${stranger}" is not known (known are ${KNOWN.join(', ')})`);
   const word = (name: string, variable: string): string | undefined => words.get(name) ?? (defaults[variable] || undefined);
@@ -64,9 +75,9 @@ export function parseServerAddress(
   const host = word('host', 'PGHOST') ?? '/var/run/postgresql';
   const root = word('sslrootcert', 'PGSSLROOTCERT');
   const [certificate, key] = [word('sslcert', 'PGSSLCERT'), word('sslkey', 'PGSSLKEY')];
+  if (host.includes(',')) throw bad('it names several hosts: name the one that is the primary');
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad('the port is none');
   if (tls === undefined) throw bad(`sslmode is one of ${Object.keys(TLS_MODES).join(', ')}`);
-  if (host.includes(',')) throw bad('it names several hosts: name the one that is the primary');
   if ((certificate === undefined) !== (key === undefined)) throw bad('sslcert and sslkey belong together');
   return {
     host,
@@ -94,8 +105,8 @@ function wordsOfUrl(text: string): Map<string, string> {
   const words = new Map<string, string>();
   const put = (name: string, value: string): void => void (value !== '' && words.set(name, decodeURIComponent(value)));
   try {
-    const url = new URL(text);
-    put('host', url.hostname.replace(/^\[(.*)\]$/, '$1'));
+    const url = new URL(text.replace(/^([a-z]+:\/\/[^/?#]*@)(?=[/?]|$)/, `$1${NO_HOST}`));
+    if (url.hostname !== NO_HOST) put('host', url.hostname.replace(/^\[(.*)\]$/, '$1'));
     put('port', url.port);
     put('user', url.username);
     put('password', url.password);

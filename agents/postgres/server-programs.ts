@@ -72,7 +72,9 @@ export function runProgram(
   { owner, signal }: { readonly owner: FileOwner | undefined; readonly signal: AbortSignal },
 ): Promise<ProgramEnd> {
   return new Promise((resolve, reject) => {
-    const child = spawn(path, args, { ...owner, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'], signal });
+    // No PG* variable of ours leads it to another server, and what it says is English.
+    const env = { LC_ALL: 'C' };
+    const child = spawn(path, args, { ...owner, cwd: '/', env, stdio: ['ignore', 'pipe', 'pipe'], signal });
     let text = '';
     const take = (piece: Buffer): void => {
       text = (text + piece.toString()).slice(-TEXT_CHARS_MAX);

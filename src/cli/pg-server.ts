@@ -5,6 +5,7 @@ import { readBaseBackup } from '../../agents/postgres/base-backup.ts';
 import type { BaseBackupSource } from '../../agents/postgres/base-source.ts';
 import { describeServer, isSocket, parseServerAddress, type ServerAddress } from '../../agents/postgres/connection-string.ts';
 import { withPasswordFile } from '../../agents/postgres/password-file.ts';
+import { wordsOfService } from '../../agents/postgres/service-file.ts';
 import { backUp } from '../engine/backup.ts';
 import type { BackupProgress } from '../engine/backup-progress.ts';
 import { pathFromText } from '../model/entry-path.ts';
@@ -22,10 +23,12 @@ export function serverOf({ args, environment }: Invocation): ServerAddress {
   return serverAt(args[0]!, environment);
 }
 
-/** As PostgreSQL's own clients take it: from the text, the PG* variables and the password file. */
+/** As PostgreSQL's own clients take it: from the text, its service, the PG* variables and the password file. */
 export function serverAt(text: string, { variables }: Invocation['environment']): ServerAddress {
   const { username, homedir } = userInfo();
-  return withPasswordFile(parseServerAddress(text, variables, username), variables, homedir);
+  const home = variables.HOME || homedir;
+  const services = (name: string): Map<string, string> => wordsOfService(name, variables, home);
+  return withPasswordFile(parseServerAddress(text, variables, username, services), variables, home);
 }
 
 /** "pg/db1" */

@@ -6,7 +6,7 @@ import type { Argument, Verb } from './verb.ts';
 
 const SERVER: Argument = { name: 'SERVER', min: 1, max: 1, kind: 'text' };
 const SERVER_NOTE =
-  'SERVER is "postgresql://user@host:port/database", or words: "host=/run/postgresql port=5432 user=backup". PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY count where it says nothing, and the password file (PGPASSFILE, ~/.pgpass); sslmode=verify-full with sslrootcert=FILE proves the server, sslcert=FILE sslkey=FILE proves us. A role with REPLICATION is enough.';
+  'SERVER is "postgresql://user@host:port/database", or words: "host=/run/postgresql port=5432 user=backup". PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY count where it says nothing, and the password file (PGPASSFILE, ~/.pgpass); "service=NAME", or PGSERVICE, is looked up in PGSERVICEFILE or ~/.pg_service.conf, and in pg_service.conf of PGSYSCONFDIR; sslmode=verify-full with sslrootcert=FILE proves the server, sslcert=FILE sslkey=FILE proves us. A role with REPLICATION is enough.';
 const ASSET: Option = {
   name: 'asset',
   kind: 'text',

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -8,6 +8,7 @@ import { parseServerAddress, type ServerAddress } from '../../agents/postgres/co
 import { passwordIn, withPasswordFile } from '../../agents/postgres/password-file.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { identifySystem } from '../../agents/postgres/replication-client.ts';
+import { wordsOfService } from '../../agents/postgres/service-file.ts';
 import { parseHistory } from '../../agents/postgres/timeline-history.ts';
 import { microsOfText, textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn, parseLsn, parseSegmentName, segmentName } from '../../src/model/lsn.ts';
@@ -255,12 +256,53 @@ describe('texts', () => {
   it('of servers are read in both forms, and a password is never repeated', () => {
     const url = parseServerAddress('postgresql://me:p%40ss@db1:5433/shop?sslmode=require', {}, 'nobody');
     expect(url).toEqual({ host: 'db1', port: 5433, user: 'me', password: 'p@ss', database: 'shop', tls: 'require' });
+    const socket = { host: '/run/pg', user: 'me', password: 'a:b', database: 'shop' };
+    expect(parseServerAddress('postgresql://me:a%3Ab@/shop?host=/run/pg', {}, 'x')).toMatchObject(socket);
+    expect(parseServerAddress('postgresql:///shop?host=/run/pg&user=me&password=a:b', {}, 'x')).toMatchObject(socket);
     const words = parseServerAddress("host=/run/pg user='o\\'' password='a \\'b'", { PGPORT: '6000' }, 'nobody');
     expect(words).toMatchObject({ host: '/run/pg', port: 6000, user: "o'", password: "a 'b" });
     expect(() => parseServerAddress('host=x password=secret nonsense=1', {}, 'x')).toThrow(/^(?!.*secret).*nonsense/);
     expect(parseServerAddress('host=x password=a\\ b\\\\c user=me', {}, 'x')).toMatchObject({ password: 'a b\\c', user: 'me' });
-    const refused = ['postgresql://me:100%@db1/', 'postgresql://me@db1,db2/shop', 'host=db1,db2', 'host=x sslcert=/a'];
+    const refused = ['postgresql://me:100%@db1/', 'postgresql://me@db1,db2/shop', 'host=db1,db2 port=1,2', 'host=x sslcert=/a'];
     for (const text of refused) expect(() => parseServerAddress(text, {}, 'x')).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
+  it('of services are read as PostgreSQL reads them: what is said counts before them, and they before variables', () => {
+    const home = scratchDirectory();
+    const system = join(home, 'system');
+    mkdirSync(system);
+    const at = (text: string, variables: Readonly<Record<string, string>> = {}): ServerAddress =>
+      parseServerAddress(text, variables, 'me', (name) => wordsOfService(name, { PGSYSCONFDIR: system, ...variables }, home));
+    const lines = [
+      '# of the shop',
+      'before=any',
+      '[shopping]',
+      'host=no',
+      ' [shop] ',
+      'host=db1',
+      'port=6000',
+      'host=db2',
+      '',
+      'password=a=b c',
+    ];
+    writeFileSync(join(home, '.pg_service.conf'), [...lines, '[next]', 'user=next', ''].join('\r\n'));
+    writeFileSync(
+      join(system, 'pg_service.conf'),
+      '[shop]\nhost=elsewhere\n[site]\nhost=db3\n[nested]\nservice=shop\n[odd]\npassw0rd\n',
+    );
+    const shop = { host: 'db1', port: 6000, password: 'a=b c', user: 'me' };
+    expect(at('service=shop')).toMatchObject(shop);
+    expect(at('postgresql://you@/?service=shop', { PGPORT: '7000', PGSERVICE: 'site' })).toMatchObject({ ...shop, user: 'you' });
+    expect(at('port=5', { PGSERVICE: 'site', PGHOST: 'db9' })).toMatchObject({ host: 'db3', port: 5 });
+    expect(at('service=next', { PGHOST: 'db9' })).toMatchObject({ host: 'db9', user: 'next' });
+    const own = join(home, 'own.conf');
+    expect(() => at('service=shop', { PGSERVICEFILE: own })).toThrow(/own\.conf" that PGSERVICEFILE names is not there/);
+    writeFileSync(own, '[shop]\nhost=db4');
+    expect(at('service=shop', { PGSERVICEFILE: own })).toMatchObject({ host: 'db4', port: 5432 });
+    expect(() => at('service=absent')).toThrow(/no service "absent"/);
+    expect(() => at('service=nested')).toThrow(/Line 6 of the service file/);
+    expect(() => at('service=odd')).toThrow(/^(?!.*passw0rd).*Line 8 of the service file/);
+    expect(() => parseServerAddress('service=shop', {}, 'me')).toThrow(/on the command line only/);
   });
 
   it('of password files are read as PostgreSQL reads them, and not where others can read them', () => {
