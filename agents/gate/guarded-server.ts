@@ -56,8 +56,9 @@ export class GuardedServer {
     this.#send({ kind: 'start', options, untilMs });
   }
 
-  get isStopped(): boolean {
-    return this.#why !== undefined;
+  /** Why it is stopped; undefined: it is not. */
+  get stoppedBy(): string | undefined {
+    return this.#why;
   }
 
   get pid(): number | undefined {

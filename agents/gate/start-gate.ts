@@ -74,7 +74,7 @@ export type GateFacts = {
   readonly role: 'closed' | 'standby' | 'primary';
   /** 0: not the holder. */
   readonly epoch: number;
-  /** Why the last round did not do what it should have. */
+  /** Why the last round did not do what it should have, or why there was no server. */
   readonly problem: string | undefined;
   readonly serverPid: number | undefined;
   readonly watchdogPid: number | undefined;
@@ -95,6 +95,8 @@ export class StartGate {
   /** Its server is being stopped in order: not to be started again. */
   #isDemoting = false;
   #problem: string | undefined;
+  /** Why its server was found stopped when it should have run, until one is seen to stay. */
+  #stopped: string | undefined;
   /** One thing at a time is done to the server. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -117,7 +119,7 @@ export class StartGate {
   get facts(): GateFacts {
     const role = this.#server === undefined ? 'closed' : this.#holder === undefined || this.#isStandby() ? 'standby' : 'primary';
     const { pid, watchdogPid } = this.#server ?? {};
-    return { role, epoch: this.#holder?.epoch ?? 0, problem: this.#problem, serverPid: pid, watchdogPid };
+    return { role, epoch: this.#holder?.epoch ?? 0, problem: this.#problem ?? this.#stopped, serverPid: pid, watchdogPid };
   }
 
   /** As it was read or swapped last. */
@@ -160,6 +162,7 @@ export class StartGate {
 
   /** One round. Throws what kept it from renewing or looking. */
   async round(signal: AbortSignal): Promise<void> {
+    if (this.#server !== undefined && this.#server.stoppedBy === undefined) this.#stopped = undefined;
     const work = this.#holder === undefined ? [this.#look(signal, true)] : [this.#renew(signal), this.#askAll(signal)];
     const results = await Promise.allSettled(work.map((one) => this.#obeying(one)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -278,12 +281,18 @@ export class StartGate {
 
   /** Makes the server what the rules say. */
   async #obey(): Promise<void> {
-    if (this.#server?.isStopped === true) this.#server = undefined;
+    const stoppedBy = this.#server?.stoppedBy;
+    if (stoppedBy !== undefined) {
+      if (!this.#isDemoting)
+        this.#stopped = `The server in ${this.#options.dataDirectory} has stopped: ${stoppedBy}; see its server.log`;
+      this.#server = undefined;
+    }
     const untilMs = this.#holder === undefined ? -Infinity : writableUntilMs(this.#holder);
     if (this.#holder?.isOver === true) {
       await this.#server?.stop('immediate');
       this.#server = undefined;
       this.#holder = undefined;
+      this.#stopped = undefined;
       return;
     }
     if (this.#holder === undefined) {

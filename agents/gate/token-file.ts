@@ -2,7 +2,18 @@
 // directory that a restart of the host empties. Without it the server refuses to start, whoever starts it. The token says under which epoch it
 // writes; clients and routes read it: SHOW holdfast.epoch.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { GATE_MARK, withoutGate } from '../postgres/recovery-settings.ts';
 
@@ -35,11 +46,14 @@ export function removeToken(tokenFile: string): void {
   rmSync(tokenFile, { force: true });
 }
 
-/** Owner and mode stay those of the file that is replaced, if there is one: it is written to in place of the old one by its owner's leave. */
+/** Owner and mode stay those of the file that is replaced, where no mode is given. Whatever the umask: the server's account has to read both. */
 function replace(path: string, text: string, mode?: number): void {
   const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', mode);
+  const before = mode === undefined ? statSync(path) : undefined;
+  const file = openSync(temporary, 'w', 0o600);
   try {
+    if (before !== undefined) fchownSync(file, before.uid, before.gid);
+    fchmodSync(file, mode ?? before!.mode & 0o777);
     writeSync(file, text);
     fsyncSync(file);
   } finally {

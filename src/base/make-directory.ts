@@ -1,11 +1,11 @@
 // A directory and the directories above it. Node's own `recursive` never ends where the kernel says "no such file" though the directory above
 // is there (below /proc, or in a directory that somebody removed): here each directory is tried twice at the most.
 
-import { mkdirSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Fault } from './faults.ts';
 
-/** Answers the uppermost directory that was made, undefined when all were there. Throws what the system says (EEXIST: not a directory). */
+/** Answers the uppermost directory that was made, undefined when all were there. A mode that is given is what they get, whatever the umask. Throws what the system says (EEXIST: not a directory). */
 export function makeDirectory(
   path: string,
   { mode, encoding = 'utf8' }: { readonly mode?: number | undefined; readonly encoding?: 'utf8' | 'latin1' } = {},
@@ -14,6 +14,7 @@ export function makeDirectory(
   const make = (): boolean => {
     try {
       mkdirSync(bytes, mode);
+      if (mode !== undefined) chmodSync(bytes, mode);
       return true;
     } catch (error) {
       // Where nothing can be made, what is there already is told in other words (EROFS, EPERM).

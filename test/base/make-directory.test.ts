@@ -1,7 +1,7 @@
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 
 describe('making a directory and those above it', () => {
@@ -13,6 +13,13 @@ describe('making a directory and those above it', () => {
     expect(makeDirectory(join(scratch, 'a/b/c'))).toBe(join(scratch, 'a'));
     expect(makeDirectory(join(scratch, 'a/b/d'))).toBe(join(scratch, 'a/b/d'));
     expect(makeDirectory(join(scratch, 'a/b/d'))).toBeUndefined();
+  });
+
+  it('gives them the mode that is asked for, whatever the umask', () => {
+    const umask = process.umask(0o077);
+    onTestFinished(() => void process.umask(umask));
+    makeDirectory(join(scratch, 'open/to/all'), { mode: 0o755 });
+    for (const path of ['open', 'open/to', 'open/to/all']) expect(statSync(join(scratch, path)).mode & 0o777).toBe(0o755);
   });
 
   it('makes names that are not UTF-8', () => {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { appendFileSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { processesIn } from '../../../agents/gate/server-processes.ts';
@@ -101,6 +101,40 @@ describe.runIf(programs !== undefined)('The start gate of a real server', () => 
       const looked = spawnSync('setpriv', [...blind, '--input-type=module', '-e', look], { encoding: 'utf8' });
       expect({ status: looked.status, output: looked.stdout }).toEqual({ status: 1, output: '' });
       expect(looked.stderr).toContain('GATE_BLIND');
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'tells that its server does not stay, and where to look',
+    async () => {
+      const { dataDirectory } = scene.optionsOf('a');
+      appendFileSync(join(dataDirectory, 'postgresql.conf'), 'no_such_setting = 1\n');
+      const gate = scene.start('a');
+      const told = await until('it tells', () => gate.facts?.problem);
+      expect(told).toBe(`The server in ${dataDirectory} has stopped: it ended; see its server.log`);
+      writeFileSync(join(dataDirectory, 'postgresql.conf'), '');
+      gate.signal('SIGTERM');
+      await gate.ended;
+      const next = scene.start('a');
+      await until('it takes writes', () => scene.writes('a', 'one'));
+      await until('nothing is wrong any more', () => next.facts?.problem === undefined);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'lets the account of the server read its token and its configuration, whatever the umask is',
+    async () => {
+      const { dataDirectory } = scene.optionsOf('a');
+      const file = join(dataDirectory, 'postgresql.conf');
+      const { uid, gid, mode } = statSync(file);
+      const umask = process.umask(0o077);
+      const gate = scene.start('a');
+      process.umask(umask);
+      await gate.primary();
+      await until('it takes writes', () => scene.writes('a', 'one'));
+      expect(statSync(file)).toMatchObject({ uid, gid, mode });
     },
     TIMEOUT_MS,
   );
