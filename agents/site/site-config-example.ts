@@ -1,5 +1,8 @@
 // What `holdfast site init` writes: a configuration to be filled in, every key with what it is for.
 
+/** Its own, below nobody else's: the account of the service may do in /var/lib/holdfast what it likes. */
+export const SITE_STATE = '/var/lib/holdfast-site';
+
 export function siteConfigExample({ site, state }: { readonly site: string; readonly state: string }): string {
   return `# The daemon of the site "${site}": holdfast site run --config THIS_FILE
 site: ${site}

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { adoptDatabase } from '../../agents/site/adopt.ts';
 import { listenAddress, openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
 import { type PlaceConfig, readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
-import { siteConfigExample } from '../../agents/site/site-config-example.ts';
+import { SITE_STATE, siteConfigExample } from '../../agents/site/site-config-example.ts';
 import { SiteDaemon } from '../../agents/site/site-daemon.ts';
 import { Fault } from '../base/faults.ts';
 import { makeHome } from '../base/make-directory.ts';
@@ -32,7 +32,7 @@ export async function siteInit({ options, output }: Invocation): Promise<number>
   if (site === undefined || !/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(site))
     throw usage('"holdfast site init" needs --site NAME: lower-case letters, digits and "-"');
   const file = resolve(options.text('config') ?? 'site.yaml');
-  const state = resolve(options.text('state') ?? '/var/lib/holdfast/site');
+  const state = resolve(options.text('state') ?? SITE_STATE);
   makeHome(state, 0o700);
   const { verifyKey } = openSigningKey(state, KEY);
   const key = Buffer.from(verifyKey).toString('base64url');

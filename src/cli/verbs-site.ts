@@ -15,7 +15,7 @@ export const SITE_VERBS: readonly Verb[] = [
     options: [
       { ...CONFIG, help: 'where it is written (default: site.yaml)' },
       { name: 'site', kind: 'text', value: 'NAME', help: 'the name of the site, as plans name it' },
-      { name: 'state', kind: 'directory', value: 'DIR', help: "the daemon's directory (default: /var/lib/holdfast/site)" },
+      { name: 'state', kind: 'directory', value: 'DIR', help: "the daemon's directory (default: /var/lib/holdfast-site)" },
     ],
     examples: [['holdfast site init --site a --config /etc/holdfast/site.yaml', 'Once, at each site']],
     load: async () => (await import('./site.ts')).siteInit,

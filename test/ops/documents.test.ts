@@ -14,7 +14,7 @@ const documents = ['', 'runbooks']
   .flatMap((folder) => readdirSync(join(OPS, folder)).map((name) => join('ops', folder, name)))
   .filter((path) => path.endsWith('.md') && !path.endsWith('faults.md'));
 const texts = documents.map((path) => [path, readFileSync(join(CHECKOUT, path), 'utf8')] as const);
-const units = ['holdfast.service', 'holdfast-agent.service'].map(
+const units = ['holdfast.service', 'holdfast-agent.service', 'holdfast-site.service'].map(
   (name) => [name, readFileSync(join(OPS, 'systemd', name), 'utf8')] as const,
 );
 

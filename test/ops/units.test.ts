@@ -2,9 +2,11 @@
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import type { SiteConfig } from '../../agents/site/site-config.ts';
+import { SITE_STATE, siteConfigExample } from '../../agents/site/site-config-example.ts';
 import { parseArguments } from '../../src/cli/parse.ts';
 import { VERBS } from '../../src/cli/verbs.ts';
 import { parseLocation } from '../../src/store/location.ts';
@@ -12,7 +14,9 @@ import { CHECKOUT, readSourceFiles } from '../architecture/source-files.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const OPS = join(CHECKOUT, 'ops');
-const UNITS = ['holdfast', 'holdfast-agent'] as const;
+const UNITS = ['holdfast', 'holdfast-agent', 'holdfast-site'] as const;
+/** Of 100. The agent reads every file of the host, the daemon of a site runs servers as their accounts, and that shows. */
+const EXPOSURE_MAX = { holdfast: 15, 'holdfast-agent': 35, 'holdfast-site': 40 };
 const textOf = (name: string): string => readFileSync(join(OPS, 'systemd', `${name}.service`), 'utf8');
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
 
@@ -32,9 +36,7 @@ describe.each(UNITS)('%s.service', (name) => {
   });
 
   it.skipIf(!hasSystemd && process.env.CI !== 'true')('leaves little to whoever breaks in', () => {
-    // Of 10. The agent must read every file of the host, and that shows.
-    const most = name === 'holdfast' ? '15' : '35';
-    const args = ['security', '--offline=true', '--no-pager', `--threshold=${most}`, installed(name)];
+    const args = ['security', '--offline=true', '--no-pager', `--threshold=${EXPOSURE_MAX[name]}`, installed(name)];
     const { status, stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
     expect(status, stdout.split('\n').slice(-3).join('\n')).toBe(0);
   });
@@ -48,6 +50,35 @@ describe.each(UNITS)('%s.service', (name) => {
     expect(textOf(name)).not.toMatch(/^MemoryDenyWriteExecute=/m);
     expect(textOf(name)).toMatch(/^KillMode=mixed$/m);
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(textOf(name))?.[1])).toBeGreaterThanOrEqual(30);
+  });
+});
+
+describe('holdfast-site.service', () => {
+  const setting = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(textOf('holdfast-site'))?.[1] ?? '';
+  const example = parse(siteConfigExample({ site: 'a', state: SITE_STATE })) as SiteConfig;
+
+  it('keeps what "holdfast site init" writes by itself: state, tokens, data directory, socket and repository', () => {
+    expect(`/var/lib/${setting('StateDirectory')}`).toBe(SITE_STATE);
+    expect(`/run/${setting('RuntimeDirectory')}`).toBe(example.runtime);
+    const writable = setting('ReadWritePaths')
+      .split(' ')
+      .map((path) => path.replace(/^-/, ''));
+    const { dataDirectory, repository, connection } = example.databases[0]!;
+    const socket = /host=(\S+)/.exec(connection)![1]!;
+    for (const place of [dirname(dataDirectory), repository.location, socket])
+      expect(
+        writable.some((path) => place === path || place.startsWith(`${path}/`)),
+        place,
+      ).toBe(true);
+  });
+
+  it('lets it start servers of other accounts, and see whether they still run', () => {
+    const capabilities = setting('CapabilityBoundingSet').split(' ');
+    for (const one of ['CAP_SETUID', 'CAP_SETGID', 'CAP_KILL', 'CAP_SYS_PTRACE']) expect(capabilities).toContain(one);
+    expect(textOf('holdfast-site')).not.toMatch(/^ProtectProc=/m);
+    expect(setting('RuntimeDirectoryMode')).toBe('0755');
+    // A server that stops in order writes a checkpoint first.
+    expect(Number(setting('TimeoutStopSec'))).toBeGreaterThanOrEqual(300);
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readSiteConfig } from '../../../agents/site/site-config.ts';
 import { siteConfigExample } from '../../../agents/site/site-config-example.ts';
 
-const example = siteConfigExample({ site: 'a', state: '/var/lib/holdfast/site' });
+const example = siteConfigExample({ site: 'a', state: '/var/lib/holdfast-site' });
 
 describe('The configuration of a site daemon', () => {
   it('is valid as "site init" writes it, and with what it shows in comments', () => {
