@@ -69,7 +69,7 @@ export const FAULTS = {
 
   // Protocol
   SESSION_REVOKED: later(
-    'It was silent for so long that somebody gave it up. Run the command again; what was uploaded is found again.',
+    'It was silent for so long that somebody gave it up, or clocks of hosts differ by as much. Run the command again; what was uploaded is found again.',
   ),
   SNAPSHOT_AMBIGUOUS: never('Give more digits of the snapshot.', EXIT.usage),
   SNAPSHOT_NOT_FOUND: never('See "holdfast snapshots".'),

@@ -18,14 +18,15 @@ export type WriterPolicy = (writer: Writer) => 'revoke' | 'wait' | Promise<'revo
 
 export type WriterPolicyDetails = {
   readonly now: Date;
-  /** A writer that has not changed the head for longer is given up. This can cost that writer its backup, and nobody any data. */
+  /** A writer that has not changed the head for longer is given up, and so is one that seems to change it in a future as far away: its clock was
+   *  ahead, and it could be dead for years. This can cost a writer its backup, and nobody any data. */
   readonly silenceMsMax: number;
   /** True when that process is dead for certain: same host, other boot or no such process. */
   readonly isDead: (process: ProcessFacts) => boolean;
 };
 
 export function silencePolicy({ now, silenceMsMax, isDead }: WriterPolicyDetails): WriterPolicy {
-  return (writer) => (isDead(writer) || now.getTime() - Date.parse(writer.seenAt) > silenceMsMax ? 'revoke' : 'wait');
+  return (writer) => (isDead(writer) || Math.abs(now.getTime() - Date.parse(writer.seenAt)) > silenceMsMax ? 'revoke' : 'wait');
 }
 
 export type EndedWriters = {

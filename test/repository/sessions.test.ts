@@ -263,6 +263,17 @@ describe('Who is given up', () => {
     expect((await endWriters(fixture.heads, policy(fixture, true), '')).revoked).toHaveLength(1);
   });
 
+  it('are writers from as far in the future as others may be silent: their clock was ahead, and they may be dead for years', async () => {
+    const fixture = await ProtocolFixture.make();
+    fixture.timeMs = 4000;
+    const ahead = await fixture.begin();
+    fixture.timeMs = 3000;
+    expect(await endWriters(fixture.heads, policy(fixture, false), '')).toMatchObject({ revoked: [], running: [{}] });
+    fixture.timeMs = 0;
+    const { revoked } = await endWriters(fixture.heads, policy(fixture, false), '');
+    expect(revoked.map(({ session }) => session)).toEqual([ahead.name]);
+  });
+
   it('are asked of only where it matters', async () => {
     const fixture = await ProtocolFixture.make();
     const [first, second] = [await fixture.begin(), await BackupSession.begin(fixture.heads, BACKUP)];
