@@ -89,7 +89,7 @@ function assetOf(options: OptionValues, source: BackupSource, { keyring }: Repos
 }
 
 function reportProblem(output: Output, { path, code, message, missing }: BackupProblem): void {
-  output.warning(`${missing ? 'left out' : 'taken as far as possible'}: ${displayPath(path)}: ${message}`, {
+  output.warning(`${missing ? 'left out' : 'taken as far as possible'}: ${displayPath(path === '' ? '.' : path)}: ${message}`, {
     ...pathFields(path),
     code,
     missing,

@@ -31,7 +31,7 @@ const SPANS_MS: Readonly<Record<string, number>> = {
 };
 
 export function forget(invocation: Invocation): Promise<number> {
-  const { options, output, signal, args } = invocation;
+  const { options, output, args } = invocation;
   const policy = policyOf(options);
   const hasRules = Object.keys(policy).length > 0;
   if (hasRules && args.length > 0) throw usage('Snapshots are forgotten by name or by rules, not by both');
@@ -50,12 +50,16 @@ export function forget(invocation: Invocation): Promise<number> {
     const dropped = plan.groups.flatMap((group) => group.dropped.map(({ snapshot }) => snapshot.id));
     if (args.length > 0) dropped.push(...damaged);
     const kept = plan.groups.reduce((sum, group) => sum + group.kept.length, 0);
-    if (!dryRun && dropped.length > 0) await forgetSnapshots(repository.heads, new Set(dropped), { signal });
+    const left = dryRun || dropped.length === 0 ? undefined : await drop(invocation, repository, new Set(dropped));
     output.notice(
       `${dryRun ? 'Would forget' : 'Forgot'} ${dropped.length} snapshots${hasRules ? `, kept ${kept}` : ''}${dropped.length > 0 && (limits === undefined || dryRun) ? '; "holdfast prune" frees their space' : ''}`,
     );
     // What is forgotten in a dry run is still there: what a prune would free then nobody can say.
     const pruned = limits === undefined || dryRun ? undefined : await pruneAndTrim(invocation, repository, limits);
+    if (left !== undefined)
+      output.warning(`They are forgotten, and something is left of them that a later "prune" deletes: ${left.message}`, {
+        code: left.code,
+      });
     output.summary('forget', {
       dryRun,
       forgotten: dropped.length,
@@ -64,8 +68,22 @@ export function forget(invocation: Invocation): Promise<number> {
       damaged: damaged.size,
       ...(pruned === undefined ? {} : { prune: pruned.summary }),
     });
-    return damaged.size > 0 && hasRules ? EXIT.damage : (pruned?.exit ?? 0);
+    if (damaged.size > 0 && hasRules) return EXIT.damage;
+    return pruned?.exit || (left === undefined ? 0 : EXIT.warnings);
   });
+}
+
+/** Answers why something is left of snapshots that are forgotten: who may change the head may not always delete. */
+async function drop({ signal }: Invocation, { heads }: Repository, sessions: ReadonlySet<string>): Promise<Fault | undefined> {
+  try {
+    await forgetSnapshots(heads, sessions, { signal });
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    const head = await heads.read({ signal }).catch(() => undefined);
+    if (head === undefined || head.snapshots.some(({ session }) => sessions.has(session))) throw error;
+    return error;
+  }
+  return undefined;
 }
 
 /** What a database cluster needs stays, whatever the rules say: the bases of the window, or at least of the newest moment. */

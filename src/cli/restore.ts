@@ -88,7 +88,7 @@ async function check(run: Restore, { check: compare }: Restored): Promise<number
 }
 
 function reportProblem(output: Output, { path, code, message }: RestoreProblem): void {
-  output.warning(`${displayPath(path)}: ${message}`, { ...pathFields(path), code });
+  output.warning(`${displayPath(path === '' ? '.' : path)}: ${message}`, { ...pathFields(path), code });
 }
 
 function report(

@@ -61,7 +61,11 @@ export class PackRange {
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       const fault = code === 'ENOENT' || code === 'ELOOP' ? 'STORE_NOT_FOUND' : 'STORE_DENIED';
-      throw new Fault(fault, `Cannot read the pack "${path}": ${code}`, { cause: error });
+      const isRefused = code === 'EACCES' || code === 'EPERM';
+      throw new Fault(fault, `Cannot read the pack "${path}": ${code}`, {
+        cause: error,
+        ...(isRefused ? { hint: 'Give this user the right to read it.' } : {}),
+      });
     }
     this.#path = path;
     return this.#fd;

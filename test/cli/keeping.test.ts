@@ -1,6 +1,6 @@
 // Verbs that take away and prove: forget, prune, verify, scrub, repair.
 
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { objectsIn } from '../support/repository.ts';
@@ -57,6 +57,24 @@ describe('forget', () => {
     expect(snapshotsOf(holdfast)).toEqual(ids);
     expect(holdfast.summary(['forget', ids[0]!.slice(0, 8)])).toMatchObject({ forgotten: 1, snapshots: [ids[0]] });
     expect(snapshotsOf(holdfast)).toEqual([ids[1]]);
+  });
+
+  it('says that they are forgotten when their registers may not be deleted', () => {
+    const { holdfast, ids } = withSnapshots(2);
+    const register = join(holdfast.repository, 'snapshots', `${ids[0]!}~`);
+    chmodSync(join(holdfast.repository, 'snapshots'), 0o555);
+    chmodSync(register, 0o555);
+    const lines = holdfast.lines(['forget', ids[0]!], { status: 3, isHeldToModes: true });
+    expect(lines.slice(-2)).toMatchObject([
+      { kind: 'warning', code: 'STORE_DENIED' },
+      { kind: 'summary', forgotten: 1, snapshots: [ids[0]] },
+    ]);
+    expect(snapshotsOf(holdfast)).toEqual([ids[1]]);
+    chmodSync(join(holdfast.repository, 'snapshots'), 0o755);
+    chmodSync(register, 0o755);
+    holdfast.ok(['prune']);
+    expect(existsSync(register)).toBe(false);
+    holdfast.ok(['verify', '--full']);
   });
 
   it('refuses a policy that keeps nothing, unless it is meant so', () => {
