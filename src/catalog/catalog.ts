@@ -272,9 +272,9 @@ export interface RecoveryPointTable {
   list(tenantId: string, assetId: string | undefined, page: PageRequest): Promise<Page<RecoveryPoint>>;
   /** The newest sound one. */
   latest(assetId: string): Promise<RecoveryPoint | undefined>;
-  /** Those by which promises are judged, however many there are: the oldest and the newest sound one, the sound one that was proved last,
-   *  and damaged ones, the newest first, `damagedMax` at the most. Each once. */
-  deciding(assetId: string, damagedMax: number): Promise<readonly RecoveryPoint[]>;
+  /** Those by which promises are judged, however many there are: the oldest and the newest sound one, the newest that did not begin after
+   *  `until`, the sound one that was proved last until then, and damaged ones, the newest first, `damagedMax` at the most. Each once. */
+  deciding(assetId: string, until: Instant, damagedMax: number): Promise<readonly RecoveryPoint[]>;
   count(assetId: string): Promise<number>;
   madeBy(tenantId: string, runId: string): Promise<RecoveryPoint | undefined>;
   remove(tenantId: string, snapshot: string): Promise<boolean>;

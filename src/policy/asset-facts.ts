@@ -16,7 +16,7 @@ export type AssetFacts = {
   /** When its first backup ever succeeded, also when that was forgotten since. Absent: none ever did, and if there are points nevertheless,
    *  the asset is as old as `createdAt`. */
   readonly firstBackupAt?: Instant;
-  /** All, or those that decide: the oldest and the newest sound one, the one that was proved last, and damaged ones, the newest first. With
+  /** All, or those that decide: the oldest and the newest sound one (dated after now: and the newest that is not), the one that was proved last, and damaged ones, the newest first. With
    *  copies at other sites, for each the oldest sound one that it lacks besides. */
   readonly points: readonly JudgedPoint[];
   /** How many there are, where `points` are not all. */

@@ -6,6 +6,7 @@
 //   age; and the oldest point may be younger by one rpo, for points are that far apart. A damaged point within the window breaks it.
 // - proof: the time since a point was last read back and proved, or since the first backup.
 // - copies: for each promised site how long the oldest recovery point that it lacks has been waiting; and that nobody can delete there.
+// What is dated after now was dated by a clock that was ahead: it tells nothing of how old it is, and counts for no age.
 // What cannot be shown to be kept is broken: a promise is not kept by lack of facts.
 
 import type { Instant } from '../model/instant.ts';
@@ -20,6 +21,9 @@ import {
   windowExplanation,
 } from './judge-causes.ts';
 import type { EffectivePolicy } from './policy-terms.ts';
+
+/** Clocks of hosts may be ahead of ours by so much. */
+export const AHEAD_MS_MAX = 5 * 60_000;
 
 export type Objective = 'rpo' | 'window' | 'proof' | 'copies';
 
@@ -56,8 +60,9 @@ function judgeRpo({ objectives }: EffectivePolicy, facts: AssetFacts, sound: rea
   const { log } = facts;
   if (log !== undefined)
     return [aged(facts, 'rpo', Date.parse(log.latestAt ?? facts.createdAt), rpoMs, now, () => logExplanation(facts, now))];
-  const since = Date.parse(sound[0]?.startedAt ?? facts.createdAt);
-  return [aged(facts, 'rpo', since, rpoMs, now, () => rpoExplanation(facts, sound[0], now))];
+  const newest = sound.find(({ startedAt }) => Date.parse(startedAt) <= now + AHEAD_MS_MAX);
+  const since = Date.parse(newest?.startedAt ?? facts.createdAt);
+  return [aged(facts, 'rpo', since, rpoMs, now, () => rpoExplanation(facts, newest, now))];
 }
 
 function judgeWindow(policy: EffectivePolicy, facts: AssetFacts, sound: readonly JudgedPoint[], now: number): Judgement[] {
@@ -86,7 +91,9 @@ function judgeProof({ objectives }: EffectivePolicy, facts: AssetFacts, now: num
   const { proofAgeMs } = objectives;
   if (proofAgeMs === undefined) return [];
   // Only what still is sound was proved: a later verify that finds damage takes the proof back.
-  const proofs = facts.points.flatMap(({ provenAt, isSound }) => (isSound && provenAt !== undefined ? [Date.parse(provenAt)] : []));
+  const proofs = facts.points
+    .flatMap(({ provenAt, isSound }) => (isSound && provenAt !== undefined ? [Date.parse(provenAt)] : []))
+    .filter((provenAt) => provenAt <= now + AHEAD_MS_MAX);
   const last = proofs.length === 0 ? undefined : Math.max(...proofs);
   const since = last ?? Date.parse(facts.firstBackupAt ?? facts.createdAt);
   return [aged(facts, 'proof', since, proofAgeMs, now, () => proofExplanation(facts, last, now))];

@@ -14,7 +14,7 @@ import { eachItem } from '../model/page-items.ts';
 import type { AssetFacts, JudgedRun } from '../policy/asset-facts.ts';
 import { nextDue } from '../policy/due-times.ts';
 import { roughSpan } from '../policy/duration.ts';
-import { type Judgement, judgeAsset, type Objective } from '../policy/judge.ts';
+import { AHEAD_MS_MAX, type Judgement, judgeAsset, type Objective } from '../policy/judge.ts';
 import { tasksOf } from '../policy/policy-tasks.ts';
 import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import type { CopyWatch } from './copy-watch.ts';
@@ -107,7 +107,7 @@ export class JudgeLoop {
     this.#known!.set(asset.id, known);
     // Not yet seen is not missing.
     if (policy.copies.length > 0 && !copies.isReady) return { broken: 0, changed: 0 };
-    const facts = await this.#facts(asset, policy);
+    const facts = await this.#facts(asset, policy, at);
     let judgements = judgeAsset(policy, facts, at);
     if (judgements.some(({ objective, isKept }) => !isKept && known.get(objective)?.state.isKept !== false))
       judgements = judgeAsset(policy, await this.#factsOfBroken(asset, policy, facts, at), at);
@@ -122,12 +122,13 @@ export class JudgeLoop {
   }
 
   /** Enough to see whether promises are kept. */
-  async #facts(asset: Asset, policy: EffectivePolicy): Promise<AssetFacts> {
+  async #facts(asset: Asset, policy: EffectivePolicy, now: Date): Promise<AssetFacts> {
     const { catalog, copies: watch } = this.#options;
     const { id, state, createdAt } = asset;
     const promisesNothing =
       Object.keys(policy.objectives).length === 0 && policy.recoveryWindowMs === undefined && policy.copies.length === 0;
-    const points = promisesNothing ? [] : await catalog.recoveryPoints.deciding(id, DAMAGED_MAX);
+    const until = instantOf(new Date(now.getTime() + AHEAD_MS_MAX));
+    const points = promisesNothing ? [] : await catalog.recoveryPoints.deciding(id, until, DAMAGED_MAX);
     const firstBackupAt = await this.#firstBackup(id);
     const log = asset.source.kind === 'postgres' && !promisesNothing ? await this.#log(asset) : undefined;
     const sites = policy.copies.map(({ site }) => site);

@@ -394,8 +394,8 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
       expect(await other.recoveryPoints.get(tenant.id, damaged.snapshot)).toEqual(damaged);
       expect(await catalog.recoveryPoints.latest(asset.id), 'the newest sound one').toEqual(ofAsset[1]);
       expect(await catalog.recoveryPoints.count(asset.id)).toBe(ofAsset.length);
-      const deciding = async (damagedMax: number) =>
-        (await other.recoveryPoints.deciding(asset.id, damagedMax)).map(({ snapshot }) => snapshot).toSorted();
+      const deciding = async (damagedMax: number, until = moment(100)) =>
+        (await other.recoveryPoints.deciding(asset.id, until, damagedMax)).map(({ snapshot }) => snapshot).toSorted();
       const names = (...points: { readonly snapshot: string }[]) => points.map(({ snapshot }) => snapshot).toSorted();
       expect(await deciding(5)).toEqual(names(ofAsset[1]!, ofAsset.at(-1)!, damaged));
       expect(await deciding(0)).toEqual(names(ofAsset[1]!, ofAsset.at(-1)!));
@@ -403,6 +403,7 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
       await catalog.recoveryPoints.put({ ...ofAsset.at(-1)!, provenAt: moment(40) });
       await catalog.recoveryPoints.put(proved);
       expect(await deciding(5)).toEqual(names(ofAsset[1]!, ofAsset.at(-1)!, damaged, proved));
+      expect(await deciding(0, moment(0)), 'as of then').toEqual(names(ofAsset[1]!, ofAsset.at(-2)!, ofAsset.at(-1)!));
       expect(await catalog.recoveryPoints.remove(tenant.id, damaged.snapshot)).toBe(true);
       expect(await catalog.recoveryPoints.remove(tenant.id, damaged.snapshot)).toBe(false);
     });

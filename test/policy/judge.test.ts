@@ -57,6 +57,11 @@ describe('the recovery point objective', () => {
       turnsAt: ago(-0.5),
     });
     expect(one(RPO, { points: [point(1)] }).isKept).toBe(true);
+    expect(one(RPO, { points: [point(2), point(-24)] }), 'dated by a clock that was ahead').toMatchObject({
+      isKept: false,
+      measured: 7200,
+    });
+    expect(one(RPO, { points: [point(2), point(-0.05)] }).isKept, 'a host a little ahead').toBe(true);
     expect(one(RPO, { points: [point(1.001)] }).isKept).toBe(false);
   });
 

@@ -36,6 +36,20 @@ describe('a promise', () => {
     ]);
   });
 
+  it('is not kept by what a clock that was ahead has dated in the future', async () => {
+    const scene = await newScene(PLAN);
+    const scheduler = newScheduler(scene);
+    await addPoint(scene);
+    scene.clock.pass(26 * HOUR);
+    await addPoint(scene);
+    scene.clock.pass(-24 * HOUR);
+    await scheduler.tick();
+    expect(await eventsOf(scene, 'objective.broken')).toMatchObject([{ details: { objective: 'rpo', measured: 2 * 3600 } }]);
+    await addPoint(scene);
+    await scheduler.tick();
+    expect(await eventsOf(scene, 'objective.kept')).toMatchObject([{ details: { objective: 'rpo' } }]);
+  });
+
   it('is judged by two schedulers with one event', async () => {
     const scene = await newScene(PLAN);
     const schedulers = [newScheduler(scene), newScheduler(scene, { name: 'service:other' })];

@@ -39,8 +39,10 @@ const DECIDING = `SELECT * FROM (SELECT ${POINT.columns} FROM recovery_points IN
     WHERE asset_id = @assetId AND is_sound = 1 ORDER BY started_at, snapshot LIMIT 1)
   UNION SELECT * FROM (SELECT ${POINT.columns} FROM recovery_points INDEXED BY recovery_points_sound
     WHERE asset_id = @assetId AND is_sound = 1 ORDER BY started_at DESC, snapshot DESC LIMIT 1)
+  UNION SELECT * FROM (SELECT ${POINT.columns} FROM recovery_points INDEXED BY recovery_points_sound
+    WHERE asset_id = @assetId AND is_sound = 1 AND started_at <= @until ORDER BY started_at DESC, snapshot DESC LIMIT 1)
   UNION SELECT * FROM (SELECT ${POINT.columns} FROM recovery_points INDEXED BY recovery_points_proven
-    WHERE asset_id = @assetId AND is_sound = 1 AND proven_at IS NOT NULL ORDER BY proven_at DESC LIMIT 1)
+    WHERE asset_id = @assetId AND is_sound = 1 AND proven_at IS NOT NULL AND proven_at <= @until ORDER BY proven_at DESC LIMIT 1)
   UNION SELECT * FROM (SELECT ${POINT.columns} FROM recovery_points INDEXED BY recovery_points_damaged
     WHERE asset_id = @assetId AND is_sound = 0 ORDER BY started_at DESC, snapshot DESC LIMIT @damagedMax)`;
 const COUNT = 'SELECT count(*) AS count FROM recovery_points WHERE asset_id = ?';
@@ -59,7 +61,8 @@ export function recoveryPointTable(executor: Executor): RecoveryPointTable {
         return pageOf(rows.map(POINT.decode), page, (point) => `${point.startedAt}/${point.snapshot}`);
       }),
     latest: (assetId) => executor.read((sql) => POINT.decodeOne(sql(LATEST).get(assetId))),
-    deciding: (assetId, damagedMax) => executor.read((sql) => sql(DECIDING).all({ assetId, damagedMax }).map(POINT.decode)),
+    deciding: (assetId, until, damagedMax) =>
+      executor.read((sql) => sql(DECIDING).all({ assetId, until, damagedMax }).map(POINT.decode)),
     count: (assetId) => executor.read((sql) => sql(COUNT).get(assetId)!['count'] as number),
     madeBy: (tenantId, runId) => executor.read((sql) => POINT.decodeOne(sql(MADE_BY).get(tenantId, runId))),
     remove: (tenantId, snapshot) => executor.write((sql) => sql(REMOVE).run(tenantId, snapshot).changes === 1),
