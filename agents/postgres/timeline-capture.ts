@@ -128,6 +128,7 @@ export class TimelineCapture {
       const piece = bytes.subarray(at, at + Math.min(bytes.length - at, this.#writer.room));
       const marks = this.#records.push(piece);
       await this.#keepClockSteps(marks);
+      await this.#keepBarriers(marks);
       this.#writer.append(piece, marks, this.#records.recordFrom);
       for (const mark of marks) if (mark.kind === 'note') this.#noted(JSON.parse(mark.text) as LogNote);
       this.#lastTransaction = marks.findLast(({ time }) => time > 0)?.time ?? this.#lastTransaction;
@@ -152,6 +153,20 @@ export class TimelineCapture {
           },
         ),
       );
+  }
+
+  /** Before the log is stored in which they are: what follows can be had from a later base only. */
+  async #keepBarriers(marks: readonly LogMark[]): Promise<void> {
+    const { catalogue, incarnation, at, events, now } = this.#options;
+    const { signal } = this.#giveUp;
+    for (const { kind, text, position: from, end: to } of marks) {
+      if (kind !== 'note' || !('isMinimal' in (JSON.parse(text) as LogNote))) continue;
+      const { timeline } = at;
+      const cause = `the server went on with wal_level=minimal from ${formatLsn(from)}: changes are missing in such log, and no server replays it`;
+      const gap = { incarnation, timeline, from, to, cause, at: now().toISOString(), isStored: true } as const;
+      await persist(() => catalogue.addGap(gap, { signal }), signal, events.onTrouble);
+      events.onGap({ timeline, from, to, cause });
+    }
   }
 
   #noted(note: LogNote): void {

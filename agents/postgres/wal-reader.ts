@@ -40,10 +40,14 @@ const CHANGED_PARAMETERS = [
   'max_locks_per_transaction',
 ];
 
+/** In the record, after those. */
+const WAL_LEVEL_AT = CHANGED_PARAMETERS.length * 4;
+const WAL_LEVEL_MINIMAL = 0;
+
 /** What a note says. */
 export type LogNote =
-  /** The server's parameters were changed: a hot standby needs at least these. */
-  | { readonly floor: Readonly<Record<string, number>> }
+  /** The server's parameters were changed: a hot standby needs at least these. `isMinimal`: with wal_level=minimal, which no server replays. */
+  | { readonly floor: Readonly<Record<string, number>>; readonly isMinimal?: true }
   /** A tablespace was created: a server that replays this makes a link to its location, wherever it runs. */
   | { readonly tablespace: { readonly oid: string; readonly location: string } };
 
@@ -286,7 +290,8 @@ function preparedId(data: Buffer, info: number, version: number): number {
 
 function parametersNote(data: Buffer): string {
   const floor = Object.fromEntries(CHANGED_PARAMETERS.map((name, i) => [name, data.readInt32LE(i * 4)]));
-  return JSON.stringify({ floor } satisfies LogNote);
+  const isMinimal = data.readInt32LE(WAL_LEVEL_AT) === WAL_LEVEL_MINIMAL;
+  return JSON.stringify({ floor, ...(isMinimal ? { isMinimal } : {}) } satisfies LogNote);
 }
 
 function tablespaceNote(data: Buffer): string {

@@ -136,6 +136,7 @@ class IncarnationCopy {
     if (!dryRun) {
       for (const history of source.histories) await this.#catalogue.addHistory(history, { signal });
       await this.#catalogue.addClockSteps(source.clockSteps, { signal });
+      for (const barrier of source.barriers) await this.#catalogue.addGap(barrier, { signal });
     }
     const timelines = [...new Set(source.stretches.map(({ timeline }) => timeline))].sort((a, b) => a - b);
     const needed = neededFrom(timelines, { bases, lineages: source.lineages });
@@ -145,7 +146,8 @@ class IncarnationCopy {
     }
     if (dryRun) return;
     const at = options.now().toISOString();
-    for (const gap of source.gaps) await this.#catalogue.addGap({ ...gap, incarnation, at }, { signal });
+    for (const { timeline, from: begin, to: end, cause } of source.gaps.filter((gap) => !('isStored' in gap)))
+      await this.#catalogue.addGap({ incarnation, timeline, from: begin, to: end, cause, at }, { signal });
   }
 
   async #copyTimeline(source: LogView, target: LogView, timeline: number, first: number): Promise<void> {
@@ -265,8 +267,9 @@ class IncarnationCopy {
 /** End of the whole records that are stored without a hole from a position on. */
 function recordsTo(view: LogView, timeline: number, from: number): number {
   let end = from;
-  const own = view.stretches.filter((one) => one.timeline === timeline).sort((a, b) => a.from - b.from);
-  for (const stretch of own) if (stretch.from <= end && stretch.to > end) end = stretch.to;
+  const all = view.epochs.flatMap((epoch) => epoch.stretches).filter(({ reader }) => reader.epoch.timeline === timeline);
+  for (const { from: begin, recordsEnd } of all.sort((a, b) => a.from - b.from))
+    if (begin <= end && recordsEnd > end) end = recordsEnd;
   return end;
 }
 

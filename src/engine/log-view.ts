@@ -7,7 +7,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { Fault, isFault } from '../base/faults.ts';
-import type { LogCatalogue, LogClockStep, LogEpoch, LogHistory } from '../format/log-catalogue.ts';
+import type { LogCatalogue, LogClockStep, LogEpoch, LogGap, LogHistory } from '../format/log-catalogue.ts';
 import type { LogMark } from '../model/log-mark.ts';
 import type { CallOptions } from '../store/object-store.ts';
 import { LogCatalogueKeeper } from './log-catalogue.ts';
@@ -82,8 +82,11 @@ export class LogView implements MarkIndex {
     return this.epochs.at(-1)?.reader.epoch.timeline ?? 1;
   }
 
+  /** Cut where no way leads over what is stored. */
   get stretches(): LogStretch[] {
-    return this.#open.map(({ reader, from, recordsEnd }) => ({ timeline: reader.epoch.timeline, from, to: recordsEnd }));
+    let all = this.#open.map(({ reader, from, recordsEnd }) => ({ timeline: reader.epoch.timeline, from, to: recordsEnd }));
+    for (const barrier of this.barriers) all = all.flatMap((stretch) => cutBy(barrier, stretch));
+    return all;
   }
 
   get #open(): OpenStretch[] {
@@ -104,13 +107,19 @@ export class LogView implements MarkIndex {
   }
 
   /** Log that capture could not have. */
-  get recordedGaps(): KnownGap[] {
-    return this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation);
+  get recordedGaps(): LogGap[] {
+    return this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation && one.isStored !== true);
   }
 
-  /** Log that was never had, and log that no epoch has any more. */
+  /** Log that is stored, and that no server replays. */
+  get barriers(): LogGap[] {
+    return this.catalogue.gaps.filter((one) => one.incarnation === this.incarnation && one.isStored === true);
+  }
+
+  /** What no way leads over: log that was never had, log that no epoch has any more, and barriers. */
   get gaps(): KnownGap[] {
-    const gaps = this.recordedGaps.filter(({ timeline, from, to }) => this.storedTo(timeline, from) < to);
+    const lost = this.recordedGaps.filter(({ timeline, from, to }) => this.storedTo(timeline, from) < to);
+    const gaps: KnownGap[] = [...lost, ...this.barriers];
     for (const { reader, lost } of this.epochs) {
       const { timeline } = reader.epoch;
       for (const { object, from, to, cause } of lost)
@@ -247,6 +256,15 @@ async function openEpoch(
     }
   }
   return { reader, stretches, lost, recordsEnd: stretches.at(-1)?.recordsEnd ?? reader.from };
+}
+
+function cutBy({ timeline, from, to }: LogGap, stretch: LogStretch): LogStretch[] {
+  if (stretch.timeline !== timeline || stretch.to <= from || stretch.from >= to) return [stretch];
+  const parts = [
+    { ...stretch, to: from },
+    { ...stretch, from: to },
+  ];
+  return parts.filter((part) => part.from < part.to);
 }
 
 function trimsOf(epochs: readonly LogEpoch[]): unknown {

@@ -55,7 +55,7 @@ export type LogHistory = {
   readonly file: string;
 };
 
-/** Log that is known to be lost. */
+/** Log that no way leads over: known to be lost, or stored and not fit to be replayed. */
 export type LogGap = {
   readonly incarnation: string;
   readonly timeline: number;
@@ -63,6 +63,8 @@ export type LogGap = {
   readonly to: number;
   readonly at: string;
   readonly cause: string;
+  /** Absent: it is lost, and counts only as long as nobody else has stored it. */
+  readonly isStored?: true;
 };
 
 /** The database's clock was set back: the mark at `position` is the first after it. */
@@ -124,6 +126,7 @@ export function decodeLogCatalogue(value: unknown): LogCatalogue {
       to: g.count('to'),
       at: g.moment('at'),
       cause: g.text('cause', TEXT_MAX),
+      ...(g.has('isStored') ? { isStored: mustBeTrue(g, 'isStored') } : {}),
     })),
     ...(r.has('clockSteps')
       ? {
@@ -149,6 +152,11 @@ export function decodeLogCatalogue(value: unknown): LogCatalogue {
   r.hex('nonce', NONCE_DIGITS);
   r.end();
   return catalogue;
+}
+
+function mustBeTrue(r: ClosedRecord, name: string): true {
+  r.check(r.any(name) === true, `${name} is not true`);
+  return true;
 }
 
 function decodeLost(l: ClosedRecord): LostLog {

@@ -9,7 +9,7 @@ import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { makeOwned, postgresPrograms } from '../support/postgres.ts';
-import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
+import { column, LATEST, ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
 import { restoreTo } from '../support/repository.ts';
 
 const programs = postgresPrograms();
@@ -114,6 +114,42 @@ describe.skipIf(programs === undefined)('a capture', () => {
     const now = await cluster.restore({ kind: 'latest' });
     expect((await now.sql.query('SELECT n FROM t ORDER BY n')).rows.flat()).toEqual(['1', '2', '3']);
     await now.close();
+  });
+
+  it('lets no way lead over log that the server wrote with wal_level=minimal, and makes a new base', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await server.sql('CREATE TABLE t (n int)');
+    await cluster.start();
+    await server.sql('INSERT INTO t VALUES (1)');
+    await cluster.caughtUp();
+    await cluster.stop();
+    await server.sql("SELECT pg_drop_replication_slot('holdfast')");
+    const restartWith = async (settings: Readonly<Record<string, string>>): Promise<void> => {
+      server.configure(settings);
+      await server.stop();
+      await server.start();
+    };
+    await restartWith({ wal_level: 'minimal', max_wal_senders: '0' });
+    await server.sql('BEGIN; CREATE TABLE unlogged AS SELECT g FROM generate_series(1, 1000) g; COMMIT');
+    const between = await serverClock(server);
+    await server.sql('INSERT INTO t VALUES (2)');
+    await restartWith({ wal_level: 'replica', max_wal_senders: '10' });
+    await cluster.start();
+    await until(() => cluster.bases.length === 2);
+    await server.sql('INSERT INTO t VALUES (3)');
+    await cluster.caughtUp();
+    expect(cluster.gaps).toMatchObject([{ cause: expect.stringContaining('wal_level=minimal') }]);
+    expect(await cluster.window()).toMatchObject(cluster.bases.map(({ id }) => ({ bases: [id] })));
+    expect(await cluster.plan({ kind: 'time', time: between })).toMatch(/^gap: .*wal_level=minimal/);
+    const { facts } = await cluster.facts();
+    const before = await cluster.restore({ kind: 'position', position: facts.gaps[0]!.from - 1 });
+    expect(await column(before, 'SELECT n FROM t ORDER BY n')).toEqual(['1']);
+    await before.close();
+    const restored = await cluster.restore(LATEST);
+    expect(await column(restored, 'SELECT n FROM t ORDER BY n')).toEqual(['1', '2', '3']);
+    expect(await column(restored, 'SELECT count(*) FROM unlogged')).toEqual(['1000']);
+    await restored.close();
   });
 
   it('goes on late in a long segment without storing its begin again', async () => {
