@@ -90,7 +90,6 @@ type Service = {
   depends_on?: Record<string, unknown>;
   command?: string[];
   security_opt?: string[];
-  tmpfs?: string[];
   networks?: string[];
 };
 
@@ -115,7 +114,7 @@ describe('ops/compose.yaml', () => {
   });
 
   it('gives the service what it knows, where it looks for it, and only that', () => {
-    const { environment = {}, ports = [], volumes = [], tmpfs = [] } = compose.services['service']!;
+    const { environment = {}, ports = [], volumes = [] } = compose.services['service']!;
     const containerfile = readFileSync(join(OPS, 'Containerfile'), 'utf8');
     const set = Object.fromEntries(
       [...containerfile.matchAll(/\b(HOLDFAST_\w+)=(\S+)/g)].map(([, name, value]) => [name!, value!]),
@@ -126,34 +125,31 @@ describe('ops/compose.yaml', () => {
         sources.some(({ text }) => text.includes(name)),
         name,
       ).toBe(true);
-    // The store is the server that stands beside it, and the bucket the one that is made.
-    const location = parseLocation(environment['HOLDFAST_STORE']!);
+    // The store is the server that stands beside it, by an address that agents on other hosts reach too; the bucket is the one that is made.
+    const s3 = compose.services['s3']!;
+    const address = s3.ports![0]!.slice(0, -':9000'.length);
+    expect(address).toBe(`\${S3_ADDRESS:?put S3_ADDRESS into compose.env}`);
+    expect(readFileSync(join(OPS, 'compose.env.example'), 'utf8')).toMatch(/^S3_ADDRESS=$/m);
+    const location = parseLocation(environment['HOLDFAST_STORE']!.replace(address, '192.0.2.10:9000'));
     if (location.kind !== 's3') throw new Error('the store is a directory');
-    expect(Object.keys(compose.services)).toContain(new URL(location.endpoint).hostname);
+    expect(location.endpoint).toBe('http://192.0.2.10:9000');
     const making = compose.services['bucket']!.command!.join('\n');
-    expect(making).toContain(`mc alias set store ${location.endpoint} `);
+    expect(making).toContain('mc alias set store http://s3:9000 ');
     expect(making).toContain(`store/${location.bucket}\n`);
     // It listens at the port that is offered, which is the one that others are told of.
     const port = set['HOLDFAST_LISTEN']!.split(':')[1]!;
     expect(ports).toEqual([`127.0.0.1:${port}:${port}`]);
     expect(containerfile).toContain(`EXPOSE ${port}\n`);
     expect(environment['HOLDFAST_PUBLIC_URL']).toContain(`:${port}`);
-    // Its home is kept, its cache is its own.
+    // Its home is kept, and its cache in it.
     expect(volumes).toEqual([`home:${set['HOLDFAST_HOME']}`]);
-    const uid = /--uid (\d+)/.exec(containerfile)![1]!;
-    expect(tmpfs).toContain(`${set['HOLDFAST_CACHE_DIR']}:uid=${uid},gid=${uid},mode=0700`);
     const command = JSON.parse(/^CMD (.*)$/m.exec(containerfile)![1]!) as string[];
     expect(() => parseArguments(command, VERBS)).not.toThrow();
   });
 
-  it('mounts memory where it says, with options that belong to the mount', () => {
-    expect(compose.services['service']!.tmpfs).toHaveLength(2);
-    for (const mount of compose.services['service']!.tmpfs!) expect(mount).toMatch(/^\/[\w/]+(?::\w+=\w+(?:,\w+=\w+)*)?$/);
-  });
-
-  it('offers ports to this machine only, pins every image, and lets nobody gain rights', () => {
+  it('offers ports at one address only, pins every image, and lets nobody gain rights', () => {
     for (const [name, { ports = [], image, security_opt = [] }] of services) {
-      for (const port of ports) expect(port, name).toMatch(/^127\.0\.0\.1:/);
+      for (const port of ports) expect(port, name).toMatch(name === 's3' ? /^\$\{S3_ADDRESS:/ : /^127\.0\.0\.1:/);
       if (name !== 'service') expect(image, name).toMatch(/:(?:RELEASE\.\d{4}|\d)/);
       if (name !== 'bucket') expect(security_opt, name).toContain('no-new-privileges:true');
     }
