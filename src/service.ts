@@ -52,7 +52,7 @@ import { watchClaim } from './tenants/watch-claim.ts';
 import { appendAudit } from './trust/audit-chain.ts';
 import { AuditCheckpoints, readCheckpoints } from './trust/audit-checkpoint.ts';
 import { openAuditKey } from './trust/audit-key.ts';
-import { bootstrap, issueAdminSecret } from './trust/bootstrap.ts';
+import { firstAdminSecret, firstTenant, issueAdminSecret } from './trust/bootstrap.ts';
 import { newSecret } from './trust/tokens.ts';
 
 const ENROLMENT_MS = 60_000;
@@ -146,11 +146,7 @@ async function compose(
   const tenants = openTenants(options, catalog, openStore);
   undo.push(() => tenants.close());
   const shippedPolicies = readShippedPolicies();
-  const { tenant, adminSecret } = await catalog.transaction(async (tables) => {
-    const first = await bootstrap(tables, { now, random: randomBytes });
-    if (!options.hasNewAdminToken || first.adminSecret !== undefined) return first;
-    return { ...first, adminSecret: await issueAdminSecret(tables, first.tenant, { now, random: randomBytes }) };
-  });
+  const tenant = await catalog.transaction((tables) => firstTenant(tables, { now, random: randomBytes }));
   await storeShippedPolicies(catalog, shippedPolicies);
   if (options.channelsFile !== undefined) await writeChannels(catalog, await readYaml(options.channelsFile));
   await settleHome(catalog, home);
@@ -259,6 +255,9 @@ async function compose(
     undo.push(() => bookkeeping.stop());
   }
   if (options.hasLocalAgent) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
+  // Last of all: a start that fails shows nothing, and what was made for it nobody would ever see.
+  const issue = options.hasNewAdminToken ? issueAdminSecret : firstAdminSecret;
+  const adminSecret = await catalog.transaction((tables) => issue(tables, tenant, { now, random: randomBytes }));
   log.info({ url: url.public, home }, 'serving');
   return { url: url.public, firstToken: adminSecret, tenant: tenant.name, superseded, stop };
 }

@@ -14,15 +14,17 @@ export const DEFAULT_TENANT = 'default';
 
 export type Sources = { readonly now: () => Date; readonly random: (bytes: number) => Uint8Array };
 
-/** `adminSecret` only the first time: it is stored as a digest and cannot be shown again. Run it inside of a transaction. */
-export async function bootstrap(
-  tables: CatalogTables,
-  sources: Sources,
-): Promise<{ readonly tenant: Tenant; readonly adminSecret?: string }> {
+/** The tenant of the first start, made when there is none. Run it inside of a transaction. */
+export async function firstTenant(tables: CatalogTables, sources: Sources): Promise<Tenant> {
   const known = await tables.settings.get(TENANT_SETTING);
-  const tenant = (known === undefined ? undefined : await tables.tenants.get(known)) ?? (await addTenant(tables, sources));
-  if ((await tables.settings.get(TOKEN_SETTING)) !== undefined) return { tenant };
-  return { tenant, adminSecret: await issueAdminSecret(tables, tenant, sources) };
+  return (known === undefined ? undefined : await tables.tenants.get(known)) ?? (await addTenant(tables, sources));
+}
+
+/** Only the first time, undefined after that: it is stored as a digest and cannot be shown again, so ask for it when it will be. Run it inside of
+ *  a transaction. */
+export async function firstAdminSecret(tables: CatalogTables, tenant: Tenant, sources: Sources): Promise<string | undefined> {
+  if ((await tables.settings.get(TOKEN_SETTING)) !== undefined) return undefined;
+  return issueAdminSecret(tables, tenant, sources);
 }
 
 /** A new one beside those that exist: for who has lost the first, and may read the service's home. */

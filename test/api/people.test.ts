@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { bootstrap } from '../../src/trust/bootstrap.ts';
+import { firstAdminSecret, firstTenant } from '../../src/trust/bootstrap.ts';
 import { decodeBase32, stepOf, totpCode } from '../../src/trust/totp.ts';
 import { newService } from './new-service.ts';
 import type { ServiceUnderTest } from './service-under-test.ts';
@@ -168,7 +168,11 @@ describe('the first start', () => {
   it('makes a tenant and an administrator, once', async () => {
     const service = await newService();
     const sources = { now: () => service.clock, random: randomBytes };
-    const begin = () => service.catalog.transaction((tables) => bootstrap(tables, sources));
+    const begin = () =>
+      service.catalog.transaction(async (tables) => {
+        const tenant = await firstTenant(tables, sources);
+        return { tenant, adminSecret: await firstAdminSecret(tables, tenant, sources) };
+      });
     const [first, second] = [await begin(), await begin()];
     expect(second).toEqual({ tenant: first.tenant });
     const { json } = await service.ask('GET', '/v1/me', { token: first.adminSecret });

@@ -3,7 +3,9 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { siteConfigExample } from '../../agents/site/site-config-example.ts';
@@ -131,6 +133,19 @@ test('the local agent backs up a directory of this host right after the first st
   expect((await other.get<Listed<unknown>>(`${base}/recovery-points`)).items).toHaveLength(1);
   expect(await other.stop()).toBe(0);
 }, 120_000);
+
+test("a first start that fails keeps the administrator's token for the one that serves", async () => {
+  const root = scratchDirectory();
+  const inTheWay = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void inTheWay.close());
+  await once(inTheWay, 'listening');
+  const listen = `127.0.0.1:${(inTheWay.address() as AddressInfo).port}`;
+  await expect(Served.start(join(root, 'service'), { listen })).rejects.toThrow('SERVICE_CANNOT_LISTEN');
+  const service = await Served.start(join(root, 'service'));
+  expect(service.token).toMatch(/^hf_/);
+  await tenantOf(service);
+  expect(await service.stop()).toBe(0);
+}, 60_000);
 
 async function tenantOf(service: Served): Promise<{ readonly tenant: string; readonly base: string }> {
   const { items } = await service.get<Listed<{ id: string; name: string }>>('/v1/tenants');

@@ -51,7 +51,8 @@ export class Served {
       createInterface({ input: child.stdout! }).once('line', resolve);
       child.once('exit', (code) => reject(new Error(`The service ended with ${code}:\n${log}`)));
     });
-    const listening = JSON.parse(first) as { url: string; adminToken?: string };
+    const listening = JSON.parse(first) as { kind: string; url: string; adminToken?: string };
+    if (listening.kind !== 'listening') throw new Error(`The service did not start: ${first}`);
     return new Served(child, listening.url, listening.adminToken ?? token ?? '', () => log);
   }
 
