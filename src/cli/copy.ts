@@ -42,7 +42,7 @@ async function withDestination<T>(invocation: Invocation, location: string, work
     environment,
     output,
   );
-  const store = await openStoreOf(invocation, location, false);
+  const store = await openStoreOf(invocation, location, false, true);
   const cacheDirectory = cacheDirectoryOf(invocation);
   return closing(store, () => Repository.open({ store, passphrase, cacheDirectory, process: processFacts() }), work);
 }

@@ -3,22 +3,31 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { numberingId } from '../base/process-identity.ts';
+import { formatDuration } from '../base/units.ts';
 import type { RepositoryOptions } from '../repository/repository.ts';
 import { Repository } from '../repository/repository.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { openStore } from '../store/open.ts';
+import type { Patience } from '../store/retry.ts';
 import type { Environment } from './environment.ts';
 import { type OptionValues, usage } from './option.ts';
+import type { Output } from './output.ts';
 import { REPOSITORY_PASSPHRASE, readPassphrase } from './passphrase.ts';
 import type { Invocation } from './verb.ts';
 
-/** Runs `work` with the repository that the options name, and closes it whatever happens. */
-export async function withRepository<T>(invocation: Invocation, work: (repository: Repository) => Promise<T>): Promise<T> {
+/** Runs `work` with the repository that the options name, and closes it whatever happens. `isPatient`: an outage of the store that has answered is
+ *  waited for; not by who goes on in some other way when it does not answer. */
+export async function withRepository<T>(
+  invocation: Invocation,
+  work: (repository: Repository) => Promise<T>,
+  { isPatient = true } = {},
+): Promise<T> {
   const { options } = invocation;
   const details = await repositoryOptions(invocation, {
     location: locationOf(options, invocation.environment),
     passphraseFile: options.text('passphrase-file'),
     isNew: false,
+    isPatient,
   });
   return closing(details.store, () => Repository.open(details), work);
 }
@@ -37,7 +46,12 @@ export async function closing<T>(
   }
 }
 
-export type RepositoryPlace = { readonly location: string; readonly passphraseFile: string | undefined; readonly isNew: boolean };
+export type RepositoryPlace = {
+  readonly location: string;
+  readonly passphraseFile: string | undefined;
+  readonly isNew: boolean;
+  readonly isPatient?: boolean;
+};
 
 /** The passphrase is read before the store is touched. */
 export async function repositoryOptions(invocation: Invocation, place: RepositoryPlace): Promise<RepositoryOptions> {
@@ -48,7 +62,7 @@ export async function repositoryOptions(invocation: Invocation, place: Repositor
     environment,
     output,
   );
-  const store = await openStoreOf(invocation, place.location, place.isNew);
+  const store = await openStoreOf(invocation, place.location, place.isNew, place.isPatient);
   return {
     store,
     passphrase,
@@ -64,9 +78,10 @@ export function cacheDirectoryOf({ options, environment }: Invocation): string {
 }
 
 export async function openStoreOf(
-  { options, environment, output }: Invocation,
+  { options, environment, output, signal }: Invocation,
   location: string,
   create: boolean,
+  isPatient = false,
 ): Promise<ObjectStore> {
   const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION } = environment.variables;
   const region = AWS_REGION || AWS_DEFAULT_REGION;
@@ -93,6 +108,7 @@ export async function openStoreOf(
           },
         }
       : {}),
+    ...(isPatient ? { patience: patienceOf(output, signal) } : {}),
     ...(output.options.verbose
       ? {
           onEvent: ({ verb, key, durationMs, fault }) =>
@@ -103,6 +119,15 @@ export async function openStoreOf(
         }
       : {}),
   });
+}
+
+function patienceOf(output: Output, signal: AbortSignal): Patience {
+  return {
+    signal,
+    onOutage: ({ message, code }, waitMs) =>
+      output.warning(`The store does not answer (${message}); it is waited for, ${formatDuration(waitMs)} at the most`, { code }),
+    onAnswer: () => output.notice('The store answers again'),
+  };
 }
 
 export function locationOf(options: OptionValues, { variables }: Environment): string {

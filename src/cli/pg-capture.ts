@@ -9,6 +9,7 @@ import { formatBytes, formatDuration } from '../base/units.ts';
 import { BackupProgress } from '../engine/backup-progress.ts';
 import { textOfMicros } from '../model/instant-text.ts';
 import { formatLsn } from '../model/lsn.ts';
+import type { Repository } from '../repository/repository.ts';
 import { withRepository } from './open.ts';
 import { hostOf } from './person.ts';
 import { assetOfServer, backUpCluster, DEFAULT_SLOT, serverOf } from './pg-server.ts';
@@ -26,7 +27,9 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
   const address = serverOf(invocation);
   const slot = options.text('slot') ?? DEFAULT_SLOT;
   mustBeReady(await preflight(address, slot, signal));
-  return withRepository(invocation, async (repository) => {
+  // It goes on capturing without its store, and says since when that takes nothing.
+  const isPatient = false;
+  const capture = async (repository: Repository): Promise<number> => {
     const host = hostOf(options);
     const asset = assetOfServer(invocation, address, host);
     let last: CaptureStatus | undefined;
@@ -96,7 +99,8 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
     if (last !== undefined) output.line(`Stored up to ${formatLsn(last.durable)} of timeline ${last.timeline}`);
     output.summary('pg capture', { asset, ...(last === undefined ? {} : statusFields(last)) });
     return 0;
-  });
+  };
+  return withRepository(invocation, capture, { isPatient });
 }
 
 function statusText({ durable, server, lastTransaction, timeline, stalledMs }: CaptureStatus): string {

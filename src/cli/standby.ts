@@ -11,6 +11,7 @@ import { STANDBY_LIMITS, type StandbyHealth } from '../../agents/standby/standby
 import { EXIT } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { formatLsn } from '../model/lsn.ts';
+import type { Repository } from '../repository/repository.ts';
 import { withRepository } from './open.ts';
 import { usage } from './option.ts';
 import { clusterOf } from './pg-cluster.ts';
@@ -76,7 +77,7 @@ export async function standbyStatus(invocation: Invocation): Promise<number> {
   const target = options.text('target');
   if (target === undefined) throw usage('Name the data directory with --target');
   const facts = mustBeStandby(resolve(target));
-  return withRepository(invocation, async (repository) => {
+  const tell = async (repository: Repository): Promise<number> => {
     const look = (stillSeconds: number): Promise<StandbyHealth> =>
       measureStandby({ repository, facts, address: serverOf(invocation), stillSeconds, now: new Date() }, STANDBY_LIMITS, signal);
     let health = await look(0);
@@ -112,5 +113,6 @@ export async function standbyStatus(invocation: Invocation): Promise<number> {
     });
     if (condition === 'healthy') return 0;
     return condition === 'lagging' ? EXIT.warnings : EXIT.damage;
-  });
+  };
+  return withRepository(invocation, tell, { isPatient: false });
 }

@@ -7,7 +7,7 @@ import { type LimitOptions, withLimit } from './limit.ts';
 import { parseLocation, type StoreLocation } from './location.ts';
 import { withMeasure } from './measured.ts';
 import type { ObjectStore, StoreEvent } from './object-store.ts';
-import { RETRY, type RetryOptions, withRetry } from './retry.ts';
+import { type Patience, RETRY, type RetryOptions, withRetry } from './retry.ts';
 import type { S3Credentials } from './s3-bucket.ts';
 import type { S3Timeouts } from './s3-timeouts.ts';
 import { systemTiming, type Timing } from './timing.ts';
@@ -20,6 +20,7 @@ export type OpenOptions = {
   readonly create?: boolean;
   readonly limits?: LimitOptions;
   readonly retry?: Partial<RetryOptions>;
+  readonly patience?: Patience;
   readonly timeouts?: Partial<S3Timeouts>;
   readonly onEvent?: (event: StoreEvent) => void;
   readonly timing?: Timing;
@@ -32,7 +33,7 @@ export async function openStore(location: string | StoreLocation, options: OpenO
   const driver = await openDriver(typeof location === 'string' ? parseLocation(location) : location, options);
   const measured = options.onEvent === undefined ? driver : withMeasure(driver, options.onEvent, timing);
   const limited = options.limits === undefined ? measured : withLimit(measured, options.limits, timing);
-  return withRetry(limited, { ...RETRY, ...options.retry }, timing);
+  return withRetry(limited, { ...RETRY, ...options.retry }, timing, options.patience);
 }
 
 async function openDriver(location: StoreLocation, options: OpenOptions): Promise<ObjectStore> {

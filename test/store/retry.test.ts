@@ -77,6 +77,89 @@ describe('the retry wrapper', () => {
     expect(timing.nowMs()).toBeGreaterThan(2_000);
   });
 
+  describe('with patience', () => {
+    const LONG: RetryOptions = { attemptsMax: 8, baseMs: 200, capMs: 20_000, totalMs: 300_000 };
+
+    /** A store that has the key "a" for `size` and is away between two moments; the key "b" never answers. */
+    function away(fromMs: number, toMs: number, code: FaultCode = 'STORE_UNREACHABLE') {
+      const timing = instantTiming(5);
+      const told: string[] = [];
+      const interrupted = new AbortController();
+      const inner = {
+        size: async (key: string) => {
+          const now = timing.nowMs();
+          if (key === 'b' || (now >= fromMs && now < toMs)) throw new Fault(code, 'injected');
+          return 1;
+        },
+      } as unknown as ObjectStore;
+      const store = withRetry(inner, LONG, timing, {
+        signal: interrupted.signal,
+        onOutage: ({ code }, waitMs) => told.push(`${code} ${waitMs}`),
+        onAnswer: () => told.push('answers'),
+      });
+      return { store, timing, told, interrupted };
+    }
+
+    it('waits for a store that has answered and is away for minutes, and says so', async () => {
+      const { store, timing, told } = away(1, 200_000);
+      expect(await store.size('a')).toBe(1);
+      await timing.sleep(1);
+      expect(await Promise.all([store.size('a'), store.size('a')])).toEqual([1, 1]);
+      expect(timing.nowMs()).toBeGreaterThan(200_000);
+      expect(told).toEqual(['STORE_UNREACHABLE 300000', 'answers']);
+    });
+
+    it('gives up a store that has never answered as soon as without', async () => {
+      const { store, timing, told } = away(0, 200_000);
+      await expect(store.size('a')).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+      expect(timing.sleepsMs).toHaveLength(7);
+      expect(told).toEqual([]);
+    });
+
+    it('gives up an outage after its time, and what is called then as soon as without', async () => {
+      const { store, timing } = away(1, Number.POSITIVE_INFINITY, 'STORE_TIMEOUT');
+      await store.size('a');
+      await timing.sleep(1);
+      await expect(store.size('a')).rejects.toMatchObject({ code: 'STORE_TIMEOUT' });
+      expect(timing.nowMs()).toBeGreaterThan(250_000);
+      expect(timing.nowMs()).toBeLessThan(300_002);
+      const before = timing.nowMs();
+      for (let n = 0; n < 5; n++) await expect(store.size('a')).rejects.toMatchObject({ code: 'STORE_TIMEOUT' });
+      expect(timing.nowMs() - before).toBeLessThan(5 * 45_000 + 50_000);
+    });
+
+    it('does not wait for one object while others are answered', async () => {
+      const { store, timing, told } = away(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+      await store.size('a');
+      let isOver = false;
+      const failing = store.size('b').catch((error: Fault) => {
+        isOver = true;
+        return error.code;
+      });
+      while (!isOver) await store.size('a');
+      expect(await failing).toBe('STORE_UNREACHABLE');
+      expect(timing.sleepsMs.length).toBeLessThan(12);
+      expect(told).toEqual([]);
+    });
+
+    it('ends with the run: what cleans up after an interrupt does not wait', async () => {
+      const { store, timing, interrupted } = away(1, Number.POSITIVE_INFINITY);
+      await store.size('a');
+      await timing.sleep(1);
+      interrupted.abort();
+      await expect(store.size('a')).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+      expect(timing.sleepsMs).toHaveLength(1 + 7);
+    });
+
+    it('does not wait for answers that are wrong', async () => {
+      const { store, timing } = away(1, Number.POSITIVE_INFINITY, 'STORE_CORRUPT_ANSWER');
+      await store.size('a');
+      await timing.sleep(1);
+      await expect(store.size('a')).rejects.toMatchObject({ code: 'STORE_CORRUPT_ANSWER' });
+      expect(timing.sleepsMs).toHaveLength(1 + 7);
+    });
+  });
+
   it('does not repeat what will not work later, nor a bug', async () => {
     for (const trouble of ['STORE_DENIED', 'STORE_FULL', 'STORE_NOT_FOUND', new Error('a bug')] as const) {
       const { store, calls } = troubled([trouble]);
