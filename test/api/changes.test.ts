@@ -251,6 +251,11 @@ describe('a restore', () => {
     });
     expect((await plan('2026-11-20T09:00:00.000Z')).json).toMatchObject({ achievedAt: '2026-11-20T09:00:00.000Z', lostSeconds: 0 });
     expect((await plan()).json.point.snapshot).toBe(things['snapshot']);
+    expect((await plan()).json.warnings, 'it is of today').toEqual(['Its content was not read back and proved yet']);
+    const { clock } = service;
+    service.clock = new Date('2026-11-20T10:00:00.000Z');
+    expect((await plan()).json.warnings.at(-1), 'and now of tomorrow').toMatch(/^It is dated after now, by a clock that was ahead/);
+    service.clock = clock;
     expect((await plan('2026-11-20T00:59:59.999Z')).json.detail).toContain('the earliest is of 2026-11-20T01:00:00.000Z');
     expect((await ask('GET', '/runs?kind=restore')).json.items).toEqual([]);
     const started = await ask('POST', '/restores', {

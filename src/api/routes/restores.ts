@@ -18,6 +18,7 @@ import { formatLsn } from '../../model/lsn.ts';
 import { RecoveryPoint } from '../../model/recovery-point.ts';
 import { RestoreOrder } from '../../model/restore-order.ts';
 import { Run } from '../../model/run.ts';
+import { AHEAD_MS_MAX } from '../../policy/judge.ts';
 import { clusterOrder, namedExtract, wayOf } from '../cluster-restore.ts';
 import { newestAtOrBefore } from '../point-at.ts';
 import { fieldFault } from '../problem.ts';
@@ -142,6 +143,11 @@ async function planOf(call: Call, asset: Asset, body: RestoreRequest): Promise<P
     ...(point.hasWarnings ? ['Some entries could not be read when it was made; its run names them'] : []),
     ...(point.provenAt === undefined ? ['Its content was not read back and proved yet'] : []),
     ...(agentId === asset.agentId ? [] : ['It goes to another host than it came from']),
+    ...(Date.parse(point.startedAt) <= call.at.getTime() + AHEAD_MS_MAX
+      ? []
+      : [
+          'It is dated after now, by a clock that was ahead: points with earlier dates may hold a newer state ("holdfast point list")',
+        ]),
   ];
   const lost =
     body.at === undefined ? {} : { requestedAt: body.at, lostSeconds: (Date.parse(body.at) - Date.parse(point.startedAt)) / 1000 };
