@@ -5,10 +5,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault } from '../../src/base/faults.ts';
+import { Fault, isFault } from '../../src/base/faults.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
-import { moveTables } from './cut-tables.ts';
+import { moveTables, NAMES_HINT } from './cut-tables.ts';
 import { dumpAndLoad } from './dump-and-load.ts';
 import { identifier, literal } from './replication-client.ts';
 import type { RestoredCluster } from './restore.ts';
@@ -51,14 +51,16 @@ export type CopiedObjects = {
   readonly loadMs: number;
 };
 
-/** Before anything is read: TARGET_OCCUPIED when the new name is taken, USAGE when there is no pg_dump. */
+/** Before anything is read: TARGET_OCCUPIED when the new name is taken, USAGE when there is no pg_dump or a table's name is none. */
 export async function copyObjects(wish: ObjectsWish): Promise<CopiedObjects> {
   mustHaveClients(wish.programs, 'pg_dump', 'psql');
   await mustBeFree(wish);
+  await mustBeNames(wish);
   return inSandbox({ ...wish, settings: {} }, async (copy) => {
     const began = performance.now();
     wish.onStep('load');
     const { chosen } = wish;
+    await mustHaveBeen(copy, chosen.database, wish.signal);
     const open = await endPrepared(await copy.server.addressOf(chosen.database), wish.signal);
     const done = chosen.kind === 'tables' ? await copyTables(wish, chosen, copy) : await copyDatabase(wish, chosen, copy);
     const { achieved, baseMs, logMs } = copy;
@@ -138,6 +140,31 @@ async function mustBeFree({ chosen, into, signal }: ObjectsWish): Promise<void> 
   throw new Fault('TARGET_OCCUPIED', `There is ${what} of ${describeServer(into)} already`, {
     hint: 'Choose another name with --as.',
   });
+}
+
+/** As the target reads them: the cluster of then does not run yet. */
+async function mustBeNames({ chosen, into, signal }: ObjectsWish): Promise<void> {
+  for (const table of chosen.kind === 'tables' ? chosen.tables : [])
+    try {
+      const { rows } = await run(into, `SELECT array_length(parse_ident(${literal(table)}), 1)`, signal);
+      if (Number(rows[0]?.[0]) > 2) throw new Fault('USAGE', `"${table}" has more than a schema and a name`, { hint: NAMES_HINT });
+    } catch (error) {
+      if (!isFault(error, 'PG_REFUSED')) throw error;
+      throw new Fault('USAGE', `"${table}" is no name of a table`, { cause: error, hint: NAMES_HINT });
+    }
+}
+
+async function mustHaveBeen({ server }: RestoredCluster, database: string, signal: AbortSignal): Promise<void> {
+  const { rows } = await run(
+    await server.addressOf('template1'),
+    'SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1',
+    signal,
+  );
+  const names = rows.map(([name]) => name!);
+  if (!names.includes(database))
+    throw new Fault('RECOVERY_REFUSED', `There was no database "${database}" at that time`, {
+      hint: `There were ${names.map((name) => `"${name}"`).join(', ')}.`,
+    });
 }
 
 /** Owners and others with rights in the database whom the target does not know: then neither are taken over. */

@@ -14,6 +14,8 @@ const KINDS: Readonly<Record<string, string>> = {
   c: 'a type',
 };
 
+export const NAMES_HINT = 'Names are as in SQL, with their schema: shop.orders, "Shop"."Orders"';
+
 /** Answers what does not come along. RECOVERY_REFUSED when there was no such table. */
 export async function moveTables(sql: PgConnection, tables: readonly string[], schema: string): Promise<string[]> {
   // Triggers on commands (ours are some) are production's own business.
@@ -46,13 +48,25 @@ export async function moveTables(sql: PgConnection, tables: readonly string[], s
   const { rows: unlogged } = await sql.query(
     `SELECT format('rows of %s: it is unlogged, the log does not hold them', oid::regclass) FROM pg_class WHERE relpersistence = 'u' AND oid IN ${set}`,
   );
-  leftOut.push(...unlogged.map(([what]) => what!));
+  leftOut.push(...unlogged.map(([what]) => what!), ...(await largeObjects(sql, set)));
   await sql.query(`CREATE SCHEMA ${identifier(schema)}`);
   const { rows } = await sql.query(
     `SELECT format('ALTER TABLE %s SET SCHEMA %I', oid::regclass, ${literal(schema)}) FROM pg_class WHERE oid IN ${set}`,
   );
   for (const [statement] of rows) await sql.query(statement!);
   return leftOut;
+}
+
+/** They are the database's and no table's, and another one has other ones under the same numbers. */
+async function largeObjects(sql: PgConnection, set: string): Promise<string[]> {
+  const { rows } = await sql.query(
+    `SELECT format('large objects that %I of %s names', attname, attrelid::regclass),
+        format('SELECT EXISTS (SELECT FROM ONLY %s t JOIN pg_largeobject_metadata m ON m.oid = t.%I)', attrelid::regclass, attname)
+      FROM pg_attribute WHERE attrelid IN ${set} AND attnum > 0 AND NOT attisdropped AND atttypid IN ('oid'::regtype, to_regtype('lo'))`,
+  );
+  const named: string[] = [];
+  for (const [what, question] of rows) if ((await sql.value(question!)) === 't') named.push(what!);
+  return named;
 }
 
 /** With all of their partitions and heirs. */
@@ -63,7 +77,7 @@ async function chosen(sql: PgConnection, tables: readonly string[]): Promise<str
     const [oid, kind] = rows[0] ?? [];
     if (oid === undefined || oid === null)
       throw new Fault('RECOVERY_REFUSED', `There was no table "${table}" in the database "${sql.address.database}" at that time`, {
-        hint: 'Names are as in SQL, with their schema: shop.orders',
+        hint: NAMES_HINT,
       });
     if (kind !== 'r' && kind !== 'p')
       throw new Fault('RECOVERY_REFUSED', `"${table}" is ${KINDS[kind ?? ''] ?? 'no table'}; only tables hold rows of that time`);

@@ -42,10 +42,12 @@ export async function placesOf<W extends Way>(
   return [...found.values()];
 }
 
+export const NO_PLACE = 'there is no such place in the log';
+
 /** The only one that can be gone back to; else why there is none. */
 export function onlyPlace<W>(places: readonly FoundPlace<W>[], what: string): { readonly way: W; readonly mark: LogMark } | string {
   const [first] = places;
-  if (first === undefined) return `there is no such place in the log: ${what}`;
+  if (first === undefined) return `${NO_PLACE}: ${what}`;
   const { way, mark } = first;
   if (places.length === 1 && way !== undefined) return { way, mark };
   const list = places

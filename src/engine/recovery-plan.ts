@@ -9,7 +9,7 @@
 import { textOfMicros } from '../model/instant-text.ts';
 import type { LogMark } from '../model/log-mark.ts';
 import { type ClockRun, type ClockStep, clockRuns } from './clock-runs.ts';
-import { besidePath, onlyPlace, placesOf } from './find-place.ts';
+import { besidePath, NO_PLACE, onlyPlace, placesOf } from './find-place.ts';
 import { ambiguousTime, placesOfTime } from './find-time.ts';
 import { lastOn, type MarkIndex } from './way-marks.ts';
 
@@ -191,7 +191,13 @@ async function planAtMark(
   const is = (mark: LogMark): boolean =>
     target.kind === 'point' ? mark.kind === 'point' && mark.text === target.name : mark.kind === 'commit' && mark.id === target.id;
   const what = target.kind === 'transaction' ? `the commit of transaction ${target.id}` : `a restore point "${target.name}"`;
-  const place = onlyPlace(await placesOf(ways, left, marks, is), what);
+  const places = await placesOf(ways, left, marks, is);
+  if (places.length === 0 && target.kind === 'transaction')
+    return {
+      kind: 'refused',
+      reason: `${NO_PLACE}: ${what}. One that was rolled back, or is a part of another one (after a savepoint), has none`,
+    };
+  const place = onlyPlace(places, what);
   return typeof place === 'string' ? { kind: 'refused', reason: place } : stoppingAt(place.way, place.mark);
 }
 

@@ -66,7 +66,8 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
       CREATE TABLE visits (day int, n int) PARTITION BY RANGE (day);
       CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10);
       CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM (10) TO (20);
-      CREATE VIEW seen AS TABLE visits`);
+      CREATE VIEW seen AS TABLE visits;
+      CREATE TABLE papers (scan oid, other oid); INSERT INTO papers VALUES (lo_from_bytea(0, 'scan'), 1)`);
     await cluster.start();
     await sql(`INSERT INTO orders (customer, what) SELECT 1 + g % 2, 'order ' || g FROM generate_series(1, 500) g`);
     await sql('INSERT INTO visits SELECT g % 20, g FROM generate_series(1, 100) g');
@@ -76,15 +77,22 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
     await cluster.caughtUp();
     const into = server.address('shop');
     const target = { kind: 'time', time: before } as const;
-    const chosen = { kind: 'tables', database: 'shop', tables: ['orders', 'public.visits'], schema: 'As it was' } as const;
+    const chosen = {
+      kind: 'tables',
+      database: 'shop',
+      tables: ['orders', 'public.visits', 'papers'],
+      schema: 'As it was',
+    } as const;
     const copied = await copy(cluster, target, { chosen, into });
     expect(Object.fromEntries(copied.rows)).toEqual({
       '"As it was".orders': 500,
+      '"As it was".papers': 1,
       '"As it was".visits_1': 50,
       '"As it was".visits_2': 50,
     });
     expect([...copied.leftOut].sort()).toEqual([
       'foreign key orders_customer_fkey of orders',
+      'large objects that scan of papers names',
       'rule quiet of orders',
       'trigger loud of orders',
     ]);
@@ -101,6 +109,12 @@ describe.skipIf(!canCopy)('tables of an earlier time', () => {
     await expect(copy(cluster, target, { chosen, into })).rejects.toMatchObject({ code: 'TARGET_OCCUPIED' });
     await refused(['seen'], /"seen" is a view/);
     await refused(['nowhere'], /no table "nowhere"/);
+    for (const name of ['"orders', 'order*', 'a.b.c'])
+      await expect(copy(cluster, target, { chosen: { ...chosen, schema: 'other', tables: [name] }, into })).rejects.toMatchObject({
+        code: 'USAGE',
+      });
+    const elsewhere = { ...chosen, schema: 'other', database: 'shops' };
+    await expect(copy(cluster, target, { chosen: elsewhere, into })).rejects.toThrow(/no database "shops"/);
   });
 
   it('come without what was prepared and not committed at that time, which holds neither a table nor a database', async () => {
