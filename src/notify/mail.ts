@@ -1,17 +1,21 @@
 // Events by mail.
 
+import { Socket } from 'node:net';
 import { createTransport } from 'nodemailer';
 import type { MailChannel } from './channel.ts';
 import { linesOf, subjectOf } from './event-text.ts';
 import { failed, messageOf, SENT, type SendContext, type SendOutcome } from './send.ts';
 
-const TIMEOUT_MS = 20_000;
+/** All of it: a server that says a little now and then, and never comes to an end, is as one that says nothing. */
+const TIMEOUT_MS = 60_000;
 
 export async function sendMail(channel: MailChannel, context: SendContext): Promise<SendOutcome> {
   const { event, delivery, readSecret } = context;
   const { host, user, security = 'starttls', timeoutMs = TIMEOUT_MS } = channel;
   const password = channel.password === undefined ? undefined : await readSecret(channel.password);
+  const socket = new Socket();
   const transport = createTransport({
+    socket,
     host,
     port: channel.port ?? (security === 'tls' ? 465 : security === 'starttls' ? 587 : 25),
     secure: security === 'tls',
@@ -24,10 +28,10 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  const close = (): void => transport.close();
-  context.signal.addEventListener('abort', close, { once: true });
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.any([context.signal, timeout]);
   try {
-    await transport.sendMail({
+    const sending = transport.sendMail({
       from: channel.from,
       to: [...channel.to],
       subject: subjectOf(event),
@@ -36,8 +40,10 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
       messageId: `<${event.id}.${delivery.channel}@holdfast>`,
       headers: { 'Holdfast-Event': event.id, 'Auto-Submitted': 'auto-generated' },
     });
+    await Promise.race([sending, endOf(signal)]);
     return SENT;
   } catch (error) {
+    if (timeout.aborted) return failed(`${host} did not take the mail within ${timeoutMs} ms`);
     const { responseCode, code } = error as { responseCode?: number; code?: string };
     const said = responseCode === undefined ? (code ?? 'no answer') : `status ${responseCode}`;
     // What the server said may repeat what it was told: only its code goes into messages, except for failures to connect.
@@ -47,7 +53,13 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
       code === 'EENVELOPE' && said.includes('55'),
     );
   } finally {
-    context.signal.removeEventListener('abort', close);
     transport.close();
+    // What a transport closes of itself is a connection that nothing is done on.
+    socket.destroy();
   }
+}
+
+/** Rejects when it is aborted. */
+function endOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { SMTPServer } from 'smtp-server';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { MailChannel } from '../../src/notify/channel.ts';
@@ -45,6 +45,23 @@ const channel = (port: number, more: Partial<MailChannel> = {}): MailChannel => 
   to: ['ops@example.org', 'chief@example.org'],
   ...more,
 });
+
+/** A server that keeps whoever comes waiting: with lines of a greeting that never ends, or without a word. */
+async function startTarpit(greet?: string): Promise<{ readonly port: number; readonly guests: Socket[] }> {
+  const guests: Socket[] = [];
+  const server = createServer((guest) => {
+    guests.push(guest);
+    guest.on('error', () => {});
+    const dripping = greet === undefined ? undefined : setInterval(() => guest.write(greet), 10);
+    guest.on('close', () => clearInterval(dripping));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => {
+    for (const guest of guests) guest.destroy();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, guests };
+}
 
 describe('a mail', () => {
   it('arrives at all addresses with what happened, why, and what to do', async () => {
@@ -94,6 +111,26 @@ describe('a mail', () => {
     const later = await startMailbox({ refuse: 450 });
     expect(await sendMail(channel(never.port), contextOf())).toMatchObject({ kind: 'failed', final: true });
     expect(await sendMail(channel(later.port), contextOf())).toMatchObject({ kind: 'failed', final: false });
+  });
+
+  it.each(['220-wait\r\n', '220 hello\r\n250-wait\r\n', 'x'])(
+    'to a server that says %j without end fails in its time',
+    async (greet) => {
+      const { port, guests } = await startTarpit(greet);
+      const outcome = await sendMail(channel(port, { timeoutMs: 300 }), contextOf());
+      expect(outcome).toMatchObject({ kind: 'failed', final: false, message: expect.stringContaining('within 300 ms') });
+      await expect.poll(() => guests.every(({ closed }) => closed)).toBe(true);
+    },
+  );
+
+  it('that waits for its server does not keep the service from stopping', async () => {
+    const { port, guests } = await startTarpit();
+    const stop = new AbortController();
+    const sending = sendMail(channel(port, { timeoutMs: 600_000 }), { ...contextOf(), signal: stop.signal });
+    await expect.poll(() => guests.length).toBe(1);
+    stop.abort();
+    expect(await sending).toMatchObject({ kind: 'failed', final: false });
+    await expect.poll(() => guests[0]!.closed).toBe(true);
   });
 
   it('to a server that is not there fails and is tried again', async () => {
