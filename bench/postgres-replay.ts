@@ -76,8 +76,8 @@ const copyOfBase = join(scratch, 'limit');
 
 /** MB of log a second with nothing between the server and the files, from its start to its promotion. */
 async function replayLimit(server: TestServer, until: string): Promise<number> {
-  // A record behind the place at which the copy is to stop.
-  await server.sql("SELECT pg_create_restore_point('behind')");
+  // A record behind the place at which the copy is to stop; the switch writes it out, which the server does later otherwise.
+  await server.sql("SELECT pg_create_restore_point('behind'), pg_switch_wal()");
   const copy = new TestServer(programs!, copyOfBase, makeOwned(join(scratch, 'limit-socket')));
   copy.configure({
     restore_command: `cp ${server.directory}/pg_wal/%f %p`,
