@@ -43,7 +43,8 @@ databases:
     # copyFrom:
     #   location: s3+https://s3.site-b.example.org/bucket/repository
     #   passphraseFile: /etc/holdfast/passphrase
-    # Read once, by "holdfast site adopt" at the site that writes now:
+    # Registered by "holdfast site adopt" at the site that writes now. "candidates" are not read again; a daemon that finds another lease there
+    # than here does not begin ("holdfast site lease" changes it).
     # candidates: [b]
     # lease: { ttl: 10s, margin: 10s }
     # onLeaseLoss: stop

@@ -5,12 +5,15 @@ import type { Static, TSchema } from 'typebox';
 import { Fault } from '../../src/base/faults.ts';
 import { Type } from '../../src/base/type.ts';
 import { Label, Name } from '../../src/model/identifier.ts';
-import { DURATION_PATTERN } from '../../src/policy/duration.ts';
+import { DURATION_PATTERN, MINUTE_MS, parseDuration, SECOND_MS } from '../../src/policy/duration.ts';
 import { fieldText, type Path, schemaProblems } from '../../src/policy/schema-problems.ts';
 import { yamlValue } from '../../src/policy/yaml-value.ts';
 
 const TEXT_BYTES_MAX = 256 * 1024;
 const PROBLEMS_MAX = 50;
+const LEASE_MIN_MS = SECOND_MS;
+/** As much as the register holds. */
+const LEASE_MAX_MS = 10 * MINUTE_MS;
 
 const closed = <P extends Record<string, TSchema>>(properties: P, description: string) =>
   Type.Object(properties, { additionalProperties: false, description });
@@ -49,7 +52,7 @@ const Database = closed(
           ttl: duration('how long the primary may write after it asked for the last time'),
           margin: may(duration('within which its server is proven to be stopped then (absent: as ttl)')),
         },
-        'the lease, with ttl; read by "holdfast site adopt" only',
+        'the lease, with ttl, as "holdfast site adopt" has registered it and "holdfast site lease" changes it',
       ),
     ),
     onLeaseLoss: may(
@@ -167,6 +170,12 @@ function findingsOf({ site, registry, peers = [], databases, files = [] }: SiteC
         `it is that of "${other.asset}"; each database needs one of its own`,
       ]);
   }
+  for (const [i, { lease }] of databases.entries())
+    for (const key of ['ttl', 'margin'] as const) {
+      const text = lease?.[key];
+      const ms = text === undefined ? LEASE_MIN_MS : parseDuration(text)!;
+      if (ms < LEASE_MIN_MS || ms > LEASE_MAX_MS) found.push([['databases', i, 'lease', key], 'it must be between 1s and 10m']);
+    }
   for (const [i, { candidates = [] }] of databases.entries())
     for (const [n, candidate] of candidates.entries())
       if (!peers.some((peer) => peer.site === candidate))

@@ -23,6 +23,7 @@ import { parseServerAddress } from '../postgres/connection-string.ts';
 import { DatabaseCapture } from './database-capture.ts';
 import { DatabaseReplica } from './database-replica.ts';
 import { DatabaseStandby } from './database-standby.ts';
+import { mustAgreeAll, tokenFileOf } from './registered-terms.ts';
 import { rejoin } from './rejoin.ts';
 import { SealFile } from './seal-file.ts';
 import { SiteAudit } from './site-audit.ts';
@@ -102,9 +103,10 @@ export class SiteDaemon {
     });
   }
 
-  /** Until the signal; then every server is stopped in order. `onListening`: with the port. */
+  /** Until the signal; then every server is stopped in order. `onListening`: with the port. SITE_LEASE. */
   async run(signal: AbortSignal, onListening: (port: number) => void): Promise<void> {
     const { listen, metrics } = this.#options.config;
+    await mustAgreeAll(this.#registry, this.#options.config, signal);
     const { host, port } = listenAddress(listen);
     onListening(await this.#server.listen(host, port));
     if (metrics !== undefined) this.#metrics = await this.#serveMetrics(metrics);
@@ -130,7 +132,7 @@ export class SiteDaemon {
       config: database,
       address,
       register: new WriterRegister(this.#registry, incarnation),
-      tokenFile: join(config.runtime, `${incarnation}.token`),
+      tokenFile: tokenFileOf(config.runtime, incarnation),
       repository,
       capture: new DatabaseCapture(capture),
       replica:

@@ -21,6 +21,7 @@ import type { DatabaseCapture } from './database-capture.ts';
 import { asking, lookAtServer, type ServerLook } from './database-queries.ts';
 import type { DatabaseReplica } from './database-replica.ts';
 import type { DatabaseStandby } from './database-standby.ts';
+import { mustAgree } from './registered-terms.ts';
 import type { SealFile } from './seal-file.ts';
 import type { DatabaseConfig } from './site-config.ts';
 import type { SiteRepository, StoredBase, StoredLog } from './site-repository.ts';
@@ -203,6 +204,7 @@ export class SiteDatabase {
     const { dataDirectory, programs } = config;
     // A server that runs there is stopped by the gate, so not before the register has said that it is ours to stop.
     this.#known = (await register.read({ signal })).record;
+    mustAgree(config, this.#known);
     // It comes last when a standby is made.
     if (!existsSync(join(dataDirectory, 'global/pg_control')))
       throw new Fault('PG_NOT_READY', `There is no cluster in ${dataDirectory} yet: make it with "holdfast standby make"`);

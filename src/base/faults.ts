@@ -371,6 +371,9 @@ export const FAULTS = {
     'Each site daemon must have the public key of the other: compare the lines that "holdfast site init" printed.',
   ),
   SITE_UNKNOWN_ASSET: never('Name a database of the configuration of that site daemon.'),
+  SITE_LEASE: never(
+    'Write what is registered into the configuration; or change it: where the database is written stop the daemon, "holdfast site lease", start it.',
+  ),
   SITE_REFUSED: never('The message says what stands in the way.'),
   SITE_CONFIG: never('Correct the configuration of the site daemon; "holdfast site init" writes a commented example.', EXIT.usage),
 

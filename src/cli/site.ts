@@ -4,8 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { adoptDatabase } from '../../agents/site/adopt.ts';
+import { changeTerms } from '../../agents/site/registered-terms.ts';
 import { listenAddress, openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
-import { type PlaceConfig, readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
+import { type DatabaseConfig, type PlaceConfig, readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { SITE_STATE, siteConfigExample } from '../../agents/site/site-config-example.ts';
 import { SiteDaemon } from '../../agents/site/site-daemon.ts';
 import { Fault } from '../base/faults.ts';
@@ -46,12 +47,10 @@ export async function siteInit({ options, output }: Invocation): Promise<number>
 }
 
 export async function siteAdopt(invocation: Invocation): Promise<number> {
-  const { options, output } = invocation;
+  const { output } = invocation;
   const { config } = configOf(invocation);
-  const asset = options.text('asset');
-  const database = config.databases.find((one) => one.asset === asset);
-  if (database === undefined)
-    throw usage(`"holdfast site adopt" needs --asset, one of: ${config.databases.map((one) => one.asset).join(', ')}`);
+  const database = databaseOf(invocation, config);
+  const { asset } = database;
   const registry = openSiteRegistry(config);
   try {
     const { epoch, holder, candidates, terms, onLeaseLoss } = await adoptDatabase(registry, config.site, database);
@@ -60,6 +59,24 @@ export async function siteAdopt(invocation: Invocation): Promise<number> {
     );
     output.line('From now on its server starts through "holdfast site run" only.');
     output.summary('site adopt', { asset, epoch, holder, candidates, terms, onLeaseLoss });
+    return 0;
+  } finally {
+    await registry.close();
+  }
+}
+
+export async function siteLease(invocation: Invocation): Promise<number> {
+  const { output } = invocation;
+  const { config } = configOf(invocation);
+  const database = databaseOf(invocation, config);
+  const { asset } = database;
+  const registry = openSiteRegistry(config);
+  try {
+    const { epoch, terms, onLeaseLoss } = await changeTerms(registry, config, database);
+    const [ttl, margin] = [terms.ttlMs, terms.marginMs].map((ms) => `${ms / 1000}s`);
+    output.line(`The lease of ${asset} is ${ttl} with a margin of ${margin}; when it ends the primary does "${onLeaseLoss}".`);
+    output.line('Start the daemon again.');
+    output.summary('site lease', { asset, epoch, terms, onLeaseLoss });
     return 0;
   } finally {
     await registry.close();
@@ -156,6 +173,13 @@ function configOf({ options }: Invocation): { readonly config: SiteConfig; reado
     throw usage(`The configuration ${file} cannot be read: ${(error as Error).message}`);
   }
   return { config: readSiteConfig(text, file), file: resolve(file) };
+}
+
+function databaseOf({ options, verb }: Invocation, { databases }: SiteConfig): DatabaseConfig {
+  const asset = options.text('asset');
+  const database = databases.find((one) => one.asset === asset);
+  if (database !== undefined) return database;
+  throw usage(`"holdfast ${verb.name}" needs --asset, one of: ${databases.map((one) => one.asset).join(', ')}`);
 }
 
 /** Made by "site init": a daemon that drew another would be a stranger to its peers. */

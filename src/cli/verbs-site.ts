@@ -30,6 +30,16 @@ export const SITE_VERBS: readonly Verb[] = [
     load: async () => (await import('./site.ts')).siteAdopt,
   },
   {
+    name: 'site lease',
+    summary: 'change the lease of a database to what the configuration says',
+    details:
+      'At the site that writes it, with its daemon stopped: while nobody writes by the old lease. Write the same into the configurations of the other sites, and start their daemons again.',
+    args: [],
+    options: [CONFIG, { name: 'asset', kind: 'text', value: 'NAME', help: 'the database' }],
+    examples: [['holdfast site lease --config /etc/holdfast/site.yaml --asset pg/portal', 'After the daemon was stopped']],
+    load: async () => (await import('./site.ts')).siteLease,
+  },
+  {
     name: 'site run',
     summary: 'run the daemon of a site until it is told to stop',
     details:

@@ -37,7 +37,7 @@ export type WriterRecord = {
   readonly life: string | null;
   /** Who else may be granted the right. Only the holder changes them: it must know them all. */
   readonly candidates: readonly Member[];
-  /** The same for as long as the incarnation lives: candidates that were restarted rely on it. */
+  /** The same for as long as anybody may write by them: who waits for their end, or was restarted, knows no others. Changed by `relet` only. */
   readonly terms: LeaseTerms;
   /** "continue": the end of the lease proves nothing, another proof of fencing is needed. */
   readonly onLeaseLoss: 'stop' | 'continue';
@@ -61,6 +61,7 @@ export type Refusal = {
     | 'superseded'
     | 'withheld'
     | 'claimed'
+    | 'not claimed'
     | 'not withheld'
     | 'other failover'
     | 'no candidate'
@@ -112,6 +113,19 @@ export function renewed(
   if (record.epoch !== epoch || record.life !== life || record.state === 'demoted') return { refused: 'superseded' };
   if (record.state !== 'open') return { refused: 'withheld' };
   return { ...record, candidates, beat: record.beat + 1 };
+}
+
+/** Other terms, for the lives to come. Only after it is proven that no gate and no server of the holder runs: then nobody writes by the old ones
+ *  any more, be it by a lease or by promises. What was granted and is not claimed keeps its terms: by them its holder may have promised. */
+export function relet(
+  record: WriterRecord,
+  me: string,
+  { terms, onLeaseLoss }: Pick<WriterRecord, 'terms' | 'onLeaseLoss'>,
+): WriterRecord | Refusal {
+  if (record.holder.name !== me) return { refused: 'superseded' };
+  if (record.state !== 'open') return { refused: 'withheld' };
+  if (record.life === null && record.epoch > 1) return { refused: 'not claimed' };
+  return { ...record, terms, onLeaseLoss, beat: record.beat + 1 };
 }
 
 /** From here on nobody can claim or renew. */

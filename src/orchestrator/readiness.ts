@@ -118,6 +118,9 @@ function writerCheck({ lease, fencing }: PlanDocument, asset: string, record: Wr
     ...(record.terms.ttlMs === parseDuration(lease.ttl)
       ? []
       : [`its lease is ${record.terms.ttlMs} ms, the plan says ${lease.ttl}`]),
+    ...(record.terms.marginMs === parseDuration(lease.margin)
+      ? []
+      : [`the margin of its lease is ${record.terms.marginMs} ms, the plan says ${lease.margin}`]),
     ...(fencing.proofs.includes('expiry') && record.watchdog !== 'armed'
       ? ['its watchdog is not armed: the end of its lease proves nothing']
       : []),

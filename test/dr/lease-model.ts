@@ -23,12 +23,14 @@ import {
   isRefusal,
   type Refusal,
   reclaimed,
+  relet,
   renewed,
   type WriterRecord,
   withheld,
 } from '../../src/dr/writer-record.ts';
 import type { Model } from '../repository/protocol-explorer.ts';
 import {
+  ALL_TERMS,
   ASKED,
   CLAIM,
   clockOf,
@@ -68,7 +70,9 @@ export type Mutant =
   | 'be content with the promise of one candidate'
   | 'renew whatever the revision'
   | 'forget the candidates that were offered'
-  | 'write on after the demotion was begun';
+  | 'write on after the demotion was begun'
+  | 'change the terms while a server runs'
+  | 'change the terms of what was granted and is not claimed';
 
 const FAILOVER = 'f';
 const DEMOTION = { systemId: '1', timeline: 1, lsn: '0/1' };
@@ -222,6 +226,8 @@ class Steps {
         gone.promisedBy.fill(0);
         for (const ask of gone.asks) ask.phase = FREE;
       });
+    const isProven = node.isUp === 0 && node.isWritable === 0;
+    if (state.relets > 0 && (isProven || this.#is('change the terms while a server runs'))) this.#relet(state, n);
     if (node.isUp === 0)
       this.#emit(NODES[n]!, 'is started again', (s) => {
         const back = s.nodes[n]!;
@@ -229,6 +235,19 @@ class Steps {
         back.isWritable = 0;
         putCandidate(back, newCandidate(NODES[n]!, this.#now(state, n)));
       });
+  }
+
+  /** A person's command, while no gate is there. */
+  #relet(state: State, n: number): void {
+    const terms = { terms: ALL_TERMS[1], onLeaseLoss: 'stop' } as const;
+    const record = this.#record(state);
+    const isBlind = this.#is('change the terms of what was granted and is not claimed');
+    const changed = relet(isBlind ? { ...record, life: 'any' } : record, NODES[n]!, terms);
+    if (isRefusal(changed)) return;
+    this.#emit(NODES[n]!, 'changes its terms', (s) => {
+      s.relets--;
+      store(s, { ...changed, life: record.life });
+    });
   }
 
   /** The register gets a request. */
@@ -261,7 +280,7 @@ class Steps {
     const nowMs = this.#now(state, n);
     this.#emit(NODES[n]!, swap.phase === DONE ? 'hears that its swap took place' : 'hears that its swap was refused', (s) => {
       const node = s.nodes[n]!;
-      const { phase, kind, sentAt, life, epoch, expects, candidates } = swap;
+      const { phase, kind, sentAt, life, epoch, expects, candidates, terms } = swap;
       clear(node.swaps[i]!);
       if (phase === REFUSED) {
         this.#look(s, node, n);
@@ -269,7 +288,8 @@ class Steps {
       }
       node.knows = Math.max(node.knows, expects + 1);
       const countedFrom = this.#is('count the lease from the answer') ? nowMs : sentAt;
-      const record = { ...this.#record(s), epoch, life: String(life), holder: member(n), candidates: members(candidates) };
+      const swapped = { epoch, life: String(life), holder: member(n), candidates: members(candidates), terms: ALL_TERMS[terms]! };
+      const record = { ...this.#record(s), ...swapped };
       if (kind === CLAIM || kind === RECLAIM) this.#hold(node, n, newHolder(record, String(life), countedFrom));
       const holder = holderOf(node, n);
       if (kind === RENEW && holder !== undefined && node.life === life && node.epoch === epoch)
@@ -284,7 +304,7 @@ class Steps {
     const free = slotOf(node);
     const { life, epoch } = node;
     const send = (s: State, kind: number, candidates: number): void => {
-      s.nodes[n]!.swaps[free] = { phase: ASKED, kind, expects: node.knows, sentAt, life, epoch, candidates };
+      s.nodes[n]!.swaps[free] = { phase: ASKED, kind, expects: node.knows, sentAt, life, epoch, candidates, terms: node.terms };
     };
     if (!holder.isOver && state.renewals > 0 && this.#mayRenew())
       this.#emit(NODES[n]!, 'renews', (s) => {
@@ -327,7 +347,7 @@ class Steps {
         this.#look(s, me, n);
         s.lives++;
         const epoch = kind === CLAIM ? s.epoch : s.epoch + 1;
-        const swap = { kind, expects: s.revision, sentAt: nowMs, life: s.lives, epoch, candidates: s.candidates };
+        const swap = { kind, expects: s.revision, sentAt: nowMs, life: s.lives, epoch, candidates: s.candidates, terms: s.terms };
         me.swaps[free] = { phase: ASKED, ...swap };
       });
     const candidate = candidateOf(node, n);
@@ -348,16 +368,20 @@ class Steps {
   #promises(state: State, n: number, m: number): void {
     const node = state.nodes[n]!;
     const other = state.nodes[m]!;
-    const { phase, sentAt, epoch } = node.asks[m]!;
+    const { phase, sentAt, epoch, terms: asked } = node.asks[m]!;
     const holder = holderOf(node, n);
     const mayAsk = state.promises > 0 && this.#scenario.healthy !== 'register';
     if (mayAsk && holder !== undefined && !holder.isOver && holder.candidates.includes(NODES[m]!))
       this.#emit(NODES[n]!, `asks ${NODES[m]} for a promise`, (s) => {
         s.promises--;
-        s.nodes[n]!.asks[m] = { phase: ASKED, sentAt: this.#now(s, n), epoch: holder.epoch };
+        s.nodes[n]!.asks[m] = { phase: ASKED, sentAt: this.#now(s, n), epoch: holder.epoch, terms: node.terms };
       });
     if (phase === ASKED && other.isUp === 1 && other.isWritable === 0) {
-      const promised = promise(this.#promiser(candidateOf(other, m), epoch), { epoch, terms: TERMS }, this.#now(state, m));
+      const promised = promise(
+        this.#promiser(candidateOf(other, m), epoch),
+        { epoch, terms: ALL_TERMS[asked]! },
+        this.#now(state, m),
+      );
       if (promised !== undefined)
         this.#emit(NODES[m]!, `promises ${NODES[n]}`, (s) => {
           putCandidate(s.nodes[m]!, promised);
@@ -366,7 +390,7 @@ class Steps {
     }
     if (phase === DONE && holder !== undefined)
       this.#emit(NODES[n]!, `hears the promise of ${NODES[m]}`, (s) => {
-        s.nodes[n]!.asks[m] = { phase: FREE, sentAt: 0, epoch: 0 };
+        s.nodes[n]!.asks[m] = { phase: FREE, sentAt: 0, epoch: 0, terms: 0 };
         if (epoch !== holder.epoch) return;
         const countedFrom = this.#is('count a promise from the answer') ? this.#now(s, n) : sentAt;
         this.#hold(s.nodes[n]!, n, promiseAnswered(holder, NODES[m]!, countedFrom));
@@ -401,13 +425,14 @@ class Steps {
     node.leaseUntil = Math.max(0, holder.leaseUntilMs);
     node.candidates = maskOf(holder.candidates);
     node.isOver = holder.isOver ? 1 : 0;
+    node.terms = ALL_TERMS.findIndex(({ ttlMs }) => ttlMs === holder.terms.ttlMs);
     node.promisedBy = node.promisedBy.map((_, m) => holder.promisedUntilMs[NODES[m]!] ?? 0);
     const held = holderOf(node, n)!;
     if (node.isWritable === 1 && !held.isOver) node.stopAt = Math.max(0, this.#until(held));
   }
 
   #record(state: State): WriterRecord {
-    const { epoch, holder, life, state: which, candidates, proof, revision } = state;
+    const { epoch, holder, life, state: which, candidates, terms, proof, revision } = state;
     return {
       version: 1,
       incarnation: 'i',
@@ -415,7 +440,7 @@ class Steps {
       holder: member(holder),
       life: life === 0 ? null : String(life),
       candidates: members(candidates),
-      terms: TERMS,
+      terms: ALL_TERMS[terms]!,
       onLeaseLoss: 'stop',
       watchdog: life === 0 ? 'none' : 'armed',
       state: STATES[which]!,
@@ -433,7 +458,7 @@ function slotOf(node: Node): number {
   return free >= 0 ? free : node.swaps.length - 1;
 }
 
-const NO_HOLDER = { epoch: 0, life: 0, leaseUntil: 0, candidates: 0, isOver: 0 };
+const NO_HOLDER = { epoch: 0, life: 0, leaseUntil: 0, candidates: 0, isOver: 0, terms: 0 };
 
 function store(state: State, record: WriterRecord): void {
   state.revision++;
@@ -442,6 +467,7 @@ function store(state: State, record: WriterRecord): void {
   state.life = Number(record.life ?? 0);
   state.state = STATES.indexOf(record.state);
   state.candidates = maskOf(record.candidates.map(({ name }) => name));
+  state.terms = ALL_TERMS.findIndex(({ ttlMs }) => ttlMs === record.terms.ttlMs);
   state.proof = PROOFS.indexOf(record.chain.at(-1)!.proof);
 }
 
@@ -452,7 +478,7 @@ function holderOf(node: Node, n: number): LeaseHolder | undefined {
     member: NODES[n]!,
     life: String(node.life),
     epoch: node.epoch,
-    terms: TERMS,
+    terms: ALL_TERMS[node.terms]!,
     onLeaseLoss: 'stop',
     candidates: names(node.candidates),
     leaseUntilMs: node.leaseUntil === 0 ? -Infinity : node.leaseUntil,
@@ -479,7 +505,7 @@ function putCandidate(node: Node, candidate: PromotionCandidate): void {
 }
 
 function clear(swap: Swap): void {
-  Object.assign(swap, { phase: FREE, kind: 0, expects: 0, sentAt: 0, life: 0, epoch: 0, candidates: 0 });
+  Object.assign(swap, { phase: FREE, kind: 0, expects: 0, sentAt: 0, life: 0, epoch: 0, candidates: 0, terms: 0 });
 }
 
 function member(n: number): { readonly name: string; readonly site: string } {

@@ -3,7 +3,7 @@
 import type { Mutant } from './lease-model.ts';
 import type { Scenario } from './lease-world.ts';
 
-const nothing = { renewals: 0, promises: 0, crashes: 0, lives: 2, withholds: 1, undos: 0, demotions: 0, changes: 0 };
+const nothing = { renewals: 0, promises: 0, crashes: 0, lives: 2, withholds: 1, undos: 0, demotions: 0, changes: 0, relets: 0 };
 /** The primary's clock is the slow one: the worst that can be. */
 const two = { ...nothing, nodes: 2, rates: [1, 2], swaps: 1, ticks: 6 };
 const three = { ...nothing, nodes: 3, rates: [1, 1, 2], swaps: 1, ticks: 5 };
@@ -18,6 +18,9 @@ export const SCENARIOS = {
   'a failover that is undone': { ...two, renewals: 1, withholds: 2, undos: 1 },
   'a planned switch that is undone': { ...two, demotions: 1, undos: 1, lives: 3, ticks: 5 },
   'a candidate that is added': { ...three, promises: 1, changes: 1, ticks: 4 },
+  'terms that are changed, with promises': { ...two, promises: 1, crashes: 1, relets: 1, ticks: 5 },
+  'terms that are changed, with renewals': { ...two, renewals: 1, crashes: 1, relets: 1, ticks: 5 },
+  'terms that are changed after a failover': { ...two, rates: [1, 1], promises: 1, crashes: 1, relets: 1, lives: 3, ticks: 5 },
   'a failover and one back': { ...two, withholds: 2, lives: 3, promises: 1, ticks: 8 },
 } as const satisfies Record<string, Scenario>;
 
@@ -44,4 +47,6 @@ export const MUTANTS: readonly (readonly [Mutant, Scenario])[] = [
   ['renew whatever the revision', { ...two, renewals: 1 }],
   ['forget the candidates that were offered', { ...three, promises: 1, changes: 1 }],
   ['write on after the demotion was begun', { ...two, demotions: 1 }],
+  ['change the terms while a server runs', { ...two, promises: 1, relets: 1 }],
+  ['change the terms of what was granted and is not claimed', { ...two, promises: 1, crashes: 1, relets: 1 }],
 ];

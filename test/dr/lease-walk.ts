@@ -24,7 +24,7 @@ function scenarioOf(random: () => number): Scenario {
   const rate = (): number => (random() < 0.5 ? 1 : 2);
   const nodes = random() < 0.5 ? 2 : 3;
   const rates = Array.from({ length: nodes }, rate);
-  const budgets = { renewals: 40, promises: 40, crashes: 6, lives: 12, withholds: 8, undos: 3, demotions: 4 };
+  const budgets = { renewals: 40, promises: 40, crashes: 6, lives: 12, withholds: 8, undos: 3, demotions: 4, relets: 1 };
   return { nodes, rates, swaps: 2, ticks: 80, ...budgets, changes: nodes === 3 && random() < 0.5 ? 1 : 0 };
 }
 

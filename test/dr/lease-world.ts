@@ -6,6 +6,8 @@
 import { waitOutMs } from '../../src/dr/lease-terms.ts';
 
 export const TERMS = { ttlMs: 2, drift: 1, marginMs: 2 } as const;
+/** By number: those at first, and those that they are changed to. Shorter ones: who waited by them for the old ones would not wait enough. */
+export const ALL_TERMS = [TERMS, { ...TERMS, ttlMs: 1 }] as const;
 /** Ticks from the end of the right until the server is stopped, at worst. The margin is for it. */
 export const STOP_LAG = 1;
 
@@ -29,9 +31,10 @@ export type Swap = {
   epoch: number;
   /** Of the record that was swapped in. */
   candidates: number;
+  terms: number;
 };
 
-export type Asking = { phase: number; sentAt: number; epoch: number };
+export type Asking = { phase: number; sentAt: number; epoch: number; terms: number };
 
 export type Node = {
   isUp: number;
@@ -46,6 +49,7 @@ export type Node = {
   leaseUntil: number;
   candidates: number;
   isOver: number;
+  terms: number;
   promisedBy: number[];
   /** Of the candidate. */
   hasPromised: number;
@@ -64,6 +68,7 @@ export type State = {
   life: number;
   state: number;
   candidates: number;
+  terms: number;
   proof: number;
   nodes: Node[];
   lives: number;
@@ -78,6 +83,7 @@ export type State = {
   undos: number;
   demotions: number;
   changes: number;
+  relets: number;
 };
 
 export type Scenario = {
@@ -97,12 +103,14 @@ export type Scenario = {
   readonly demotions: number;
   /** Of the candidates, by the holder: it adds the last node, which is none before. */
   readonly changes: number;
+  /** Changes of the terms, where a gate is down. */
+  readonly relets: number;
   /** What always works, and at once. Then the primary must never stop. */
   readonly healthy?: 'register' | 'promises';
 };
 
-const swapFields = ['phase', 'kind', 'expects', 'sentAt', 'life', 'epoch', 'candidates'] as const;
-const askFields = ['phase', 'sentAt', 'epoch'] as const;
+const swapFields = ['phase', 'kind', 'expects', 'sentAt', 'life', 'epoch', 'candidates', 'terms'] as const;
+const askFields = ['phase', 'sentAt', 'epoch', 'terms'] as const;
 const nodeFields = [
   'isUp',
   'isWritable',
@@ -113,6 +121,7 @@ const nodeFields = [
   'leaseUntil',
   'candidates',
   'isOver',
+  'terms',
   'hasPromised',
   'startedAt',
   'epochSeen',
@@ -126,6 +135,7 @@ const stateFields = [
   'life',
   'state',
   'candidates',
+  'terms',
   'proof',
   'lives',
   'seen',
@@ -137,6 +147,7 @@ const stateFields = [
   'undos',
   'demotions',
   'changes',
+  'relets',
 ] as const;
 
 export function initialState(scenario: Scenario): State {
@@ -153,17 +164,27 @@ export function initialState(scenario: Scenario): State {
     leaseUntil: n === 0 ? TERMS.ttlMs : 0,
     candidates: n === 0 ? candidates : 0,
     isOver: 0,
+    terms: 0,
     promisedBy: Array(nodes).fill(0),
     hasPromised: 0,
     startedAt: LONG_AGO,
     epochSeen: 1,
     isWithheld: 0,
-    swaps: Array.from({ length: swaps }, () => ({ phase: 0, kind: 0, expects: 0, sentAt: 0, life: 0, epoch: 0, candidates: 0 })),
-    asks: Array.from({ length: nodes }, () => ({ phase: 0, sentAt: 0, epoch: 0 })),
+    swaps: Array.from({ length: swaps }, () => ({
+      phase: 0,
+      kind: 0,
+      expects: 0,
+      sentAt: 0,
+      life: 0,
+      epoch: 0,
+      candidates: 0,
+      terms: 0,
+    })),
+    asks: Array.from({ length: nodes }, () => ({ phase: 0, sentAt: 0, epoch: 0, terms: 0 })),
   });
-  const { renewals, promises, crashes, withholds, undos, demotions } = scenario;
-  const budgets = { renewals, promises, crashes, withholds, undos, demotions, changes };
-  const register = { t: 0, revision: 1, epoch: 1, holder: 0, life: 1, state: OPEN, candidates, proof: 0 };
+  const { renewals, promises, crashes, withholds, undos, demotions, relets } = scenario;
+  const budgets = { renewals, promises, crashes, withholds, undos, demotions, changes, relets };
+  const register = { t: 0, revision: 1, epoch: 1, holder: 0, life: 1, state: OPEN, candidates, terms: 0, proof: 0 };
   return { ...register, nodes: Array.from({ length: nodes }, (_, n) => node(n)), lives: 1, seen: 0, seenAt: 0, ...budgets };
 }
 

@@ -1,12 +1,15 @@
 // What an operator looks with before anything happens: whether a plan could be carried out, and how a standby is.
 
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { processesIn } from '../../agents/gate/server-processes.ts';
+import { withheld } from '../../src/dr/writer-record.ts';
 import { linesOf } from '../cli/holdfast.ts';
 import { environmentOf, planFile, runBeside, writePlan } from '../support/failing-over.ts';
 import { postgresPrograms } from '../support/postgres.ts';
-import { ASSET, TwoSites, until } from '../support/two-sites.ts';
+import { ASSET, type SiteName, TwoSites, until } from '../support/two-sites.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
 const TIMEOUT_MS = 240_000;
@@ -92,6 +95,61 @@ describe.runIf(programs !== undefined)('At two sites that run', () => {
     },
     TIMEOUT_MS,
   );
+
+  it(
+    'another lease than the registered one begins no daemon, and is changed only where nobody writes by the old one',
+    async () => {
+      await until('a takes writes', () => sites.writes('a', 'under the old lease'));
+      const { terms: old } = (await sites.register.read()).record;
+      for (const site of ['a', 'b'] as const) {
+        const text = readFileSync(sites.file(site), 'utf8');
+        writeFileSync(other(site), text.replace(/lease: .*$/m, 'lease: { ttl: 4s, margin: 5s }'));
+      }
+      const lease = (site: SiteName) => holdfast('site', 'lease', '--config', other(site), '--asset', ASSET);
+
+      const adopted = await holdfast('site', 'adopt', '--config', other('a'), '--asset', ASSET);
+      expect(adopted.last).toMatchObject({ kind: 'error', code: 'SITE_LEASE' });
+      // While its gate is there, or anybody works where its server did.
+      expect((await lease('a')).last).toMatchObject({ kind: 'error', code: 'GATE_BUSY' });
+      await sites.daemon('a').kill();
+      await until('the watchdog has stopped it', () => sites.isStopped('a'));
+      const left = spawn('sleep', ['infinity'], { cwd: sites.data('a') });
+      expect((await lease('a')).last).toMatchObject({ kind: 'error', code: 'GATE_BUSY' });
+      left.kill('SIGKILL');
+      await until('nobody works there', () => sites.isStopped('a'));
+      const begun = await holdfast('site', 'run', '--config', other('a'));
+      expect(begun.last).toMatchObject({ kind: 'error', code: 'SITE_LEASE' });
+      expect((await sites.register.read()).record.terms).toEqual(old);
+
+      sites.daemon('b').signal('SIGTERM');
+      await sites.daemon('b').ended;
+      expect((await lease('b')).last).toMatchObject({ kind: 'error', code: 'SITE_REFUSED' });
+
+      const changed = await lease('a');
+      expect(changed.last, changed.text).toMatchObject({ kind: 'summary', terms: { ttlMs: 4_000, marginMs: 5_000 } });
+      const stale = await holdfast('site', 'run', '--config', sites.file('b'));
+      expect(stale.last).toMatchObject({ kind: 'error', code: 'SITE_LEASE' });
+      for (const site of ['a', 'b'] as const) {
+        writeFileSync(sites.file(site), readFileSync(other(site)));
+        sites.start(site);
+      }
+      await until('a takes writes', () => sites.writes('a', 'under the new lease'));
+      await until('b follows', async () => (await sites.status('b')).standby?.isHealthy);
+      const { gate } = await sites.status('a');
+      expect(gate.terms).toMatchObject({ ttlMs: 4_000, marginMs: 5_000 });
+      expect(gate.writableForMs).toBeLessThanOrEqual(4_000);
+
+      // A failover that has begun is judged by the terms that it has seen.
+      const withheldNow = await sites.register.change((record) => withheld(record, 'f1'));
+      expect(withheldNow).not.toHaveProperty('refused');
+      await sites.daemon('a').kill();
+      await until('the watchdog has stopped it', () => sites.isStopped('a'));
+      expect((await lease('a')).last).toMatchObject({ kind: 'error', code: 'SITE_REFUSED' });
+    },
+    TIMEOUT_MS,
+  );
+
+  const other = (site: SiteName): string => join(sites.scratch, `${site}-other.yaml`);
 });
 
 /** What is looked at of a database. */

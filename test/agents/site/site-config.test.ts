@@ -45,6 +45,11 @@ describe('The configuration of a site daemon', () => {
       }
     };
     expect(told(example.replace('registry:\n', 'registry:\n  embedded: /x\n'))).toContain('either embedded or etcd');
+    // The register holds no others: what was written there could not be read again.
+    for (const lease of ['ttl: 0s', 'ttl: 1h', 'ttl: 10s, margin: 11m', 'ttl: 10s, margin: 0s'])
+      expect(told(example.replace('    # lease: { ttl: 10s, margin: 10s }', `    lease: { ${lease} }`))).toContain(
+        'between 1s and 10m',
+      );
     expect(told(example.replace('    # candidates: [b]', '    candidates: [b]'))).toContain('"b" is none of the peers');
     const database = /^ {2}- asset: pg\/portal[\s\S]*?passphraseFile.*\n/m.exec(example)![0];
     const second = database.replaceAll(/pg\/portal|portal-1|15\/main/g, (of) => `${of}-2`);
