@@ -46,7 +46,7 @@ import type { ObjectStore } from './store/object-store.ts';
 import { openStore } from './store/open.ts';
 import { readOnly } from './store/read-only.ts';
 import { ServiceClaim } from './tenants/service-claim.ts';
-import { settleHome } from './tenants/settle-home.ts';
+import { mustBeWhole, settleHome } from './tenants/settle-home.ts';
 import { TenantRepositories } from './tenants/tenant-repositories.ts';
 import { watchClaim } from './tenants/watch-claim.ts';
 import { appendAudit } from './trust/audit-chain.ts';
@@ -134,6 +134,7 @@ async function compose(
   stop: () => Promise<void>,
 ): Promise<Service> {
   const { home } = options;
+  mustBeWhole(home);
   const catalog = await openSqliteCatalog({
     path: join(home, 'catalog.sqlite'),
     now,

@@ -337,6 +337,10 @@ export const FAULTS = {
     'Stop the service, keep the file, and put a copy back with "holdfast catalog restore" or make it anew with "holdfast catalog rebuild".',
     EXIT.damage,
   ),
+  CATALOG_MISSING: never(
+    'Bring it back first, with "holdfast catalog restore" or, out of the repositories alone, "holdfast catalog rebuild" (ops/runbooks/lost-service.md). A first start would begin with other tenants and other passphrases.',
+    EXIT.damage,
+  ),
   CATALOG_BUSY: later('Another process held the catalogue for too long. Run it again; if it stays, look for a process that hangs.'),
   CATALOG_FULL: never('Free space on the disk of the catalogue. Nothing that was acknowledged is lost.'),
   CATALOG_DENIED: never('Check that the directory exists and that this user may write to the file and beside it.'),

@@ -3,7 +3,7 @@
 // Older programs kept absolute places. Those inside of this home become relative to it. One inside of another home says that this one was copied
 // or moved: a copy would write into the repositories of the original, and forget there by its own policies and holds what the original keeps.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -11,6 +11,16 @@ import { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import { eachItem } from '../model/page-items.ts';
 
 const CATALOG = 'catalog.sqlite';
+const SECRETS = 'secrets';
+const TENANT_PASSPHRASE = /^ten_\w+\.passphrase$/;
+
+/** CATALOG_MISSING: a home with passphrases of tenants has served before. To be called before a catalogue is made. */
+export function mustBeWhole(home: string): void {
+  const { size } = statSync(join(home, CATALOG), { throwIfNoEntry: false }) ?? { size: 0 };
+  const secrets = join(home, SECRETS);
+  if (size > 0 || !existsSync(secrets) || !readdirSync(secrets).some((name) => TENANT_PASSPHRASE.test(name))) return;
+  throw new Fault('CATALOG_MISSING', `The home "${home}" has passphrases of tenants, and no catalogue that knows these tenants`);
+}
 
 /** SERVICE_HOME_COPIED. */
 export async function settleHome(catalog: Catalog, home: string): Promise<void> {

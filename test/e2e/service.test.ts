@@ -4,7 +4,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -145,6 +145,21 @@ test("a first start that fails keeps the administrator's token for the one that 
   expect(service.token).toMatch(/^hf_/);
   await tenantOf(service);
   expect(await service.stop()).toBe(0);
+}, 60_000);
+
+test('a home whose catalogue is lost does not begin anew with other passphrases, and serves when the catalogue was made again', async () => {
+  const home = join(scratchDirectory(), 'service');
+  const first = await Served.start(home);
+  const { tenant } = await tenantOf(first);
+  expect(await first.stop()).toBe(0);
+  for (const name of readdirSync(home)) if (name.startsWith('catalog.sqlite')) rmSync(join(home, name));
+  const secrets = readdirSync(join(home, 'secrets'));
+  await expect(Served.start(home)).rejects.toThrow('CATALOG_MISSING');
+  expect(readdirSync(join(home, 'secrets'))).toEqual(secrets);
+  execFileSync(PROGRAM, ['catalog', 'rebuild', '--home', home]);
+  const again = await Served.start(home);
+  expect((await tenantOf(again)).tenant).toBe(tenant);
+  expect(await again.stop()).toBe(0);
 }, 60_000);
 
 async function tenantOf(service: Served): Promise<{ readonly tenant: string; readonly base: string }> {
