@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { EXIT, isFault } from '../base/faults.ts';
 import { makeHome } from '../base/make-directory.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import { RepositoryNotes } from '../catalog/tenant-repository.ts';
+import { eachItem } from '../model/page-items.ts';
 import type { FoundTenant } from '../recovery/rebuild.ts';
 import { readPassphraseFile } from '../repository/passphrase.ts';
 import { Repository } from '../repository/repository.ts';
@@ -33,8 +35,10 @@ export async function backup(invocation: Invocation): Promise<number> {
     import('../recovery/system-repository.ts'),
   ]);
   makeHome(home.scratch, 0o700);
+  const baseLocation = serviceStore(invocation, home);
+  await withCatalog(home, (catalog) => mustBeTheStore(catalog, home, baseLocation));
   const repository = await openSystemRepository({
-    baseLocation: serviceStore(invocation, home),
+    baseLocation,
     secretsDirectory: home.secrets,
     cacheDirectory: cacheDirectoryOf(invocation),
     openStore: (location, create) => openStoreOf(invocation, location, create),
@@ -161,10 +165,7 @@ function notThere(error: unknown): undefined {
 
 export async function rebuild(invocation: Invocation): Promise<number> {
   const { output, signal } = invocation;
-  const [{ rebuildTenant }, { RepositoryNotes }] = await Promise.all([
-    import('../recovery/rebuild.ts'),
-    import('../catalog/tenant-repository.ts'),
-  ]);
+  const { rebuildTenant } = await import('../recovery/rebuild.ts');
   const home = serviceHome(invocation);
   const passphrases = passphrasesOf(home);
   if (passphrases.size === 0)
@@ -206,7 +207,21 @@ export async function rebuild(invocation: Invocation): Promise<number> {
   });
 }
 
-async function withCatalog(home: ServiceHome, work: (catalog: Catalog) => Promise<number>): Promise<number> {
+/** Nobody looks for a backup of the service below its home when the repositories lie elsewhere, and it would be lost with the home. */
+async function mustBeTheStore({ tenants, settings }: Catalog, { home }: ServiceHome, baseLocation: string): Promise<void> {
+  const notes = new RepositoryNotes(home);
+  if (!notes.isInside(baseLocation)) return;
+  for await (const { id, name } of eachItem((page) => tenants.list(page))) {
+    const location = await notes.location(settings, id);
+    if (location !== undefined && !notes.isInside(location))
+      throw usage(
+        `The repository of the tenant "${name}" is ${location}, and this backup would go to "${baseLocation}"`,
+        'Name the store that the service was given: --store LOCATION, or HOLDFAST_STORE.',
+      );
+  }
+}
+
+async function withCatalog<T>(home: ServiceHome, work: (catalog: Catalog) => Promise<T>): Promise<T> {
   const { openSqliteCatalog } = await import('../catalog/sqlite/open.ts');
   const catalog = await openSqliteCatalog({ path: home.catalog, now, random: randomBytes });
   try {

@@ -1,7 +1,7 @@
 // The service's own backup: a home that is lost comes back out of the store and one passphrase. By the real command, as in the runbook.
 
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
@@ -236,4 +236,19 @@ it('backups of one day do not pile up', async () => {
   for (const asset of ['holdfast/catalog', 'holdfast/secrets'])
     expect([3, 4], asset).toContain(kept.filter((one) => one.asset === asset).length);
   expect(Number(forgotten[3]) + Number(forgotten[4])).toBe(10 - kept.length);
+});
+
+it('the service is not backed up below its home when its repositories lie elsewhere', async () => {
+  const program = newHoldfast();
+  const directory = scratchDirectory();
+  const home = await openHome(join(directory, 'home'));
+  const { tenant } = await home.tenant(0);
+  const elsewhere = join(directory, 'store', tenant.name);
+  cpSync(join(home.store, tenant.name), elsewhere, { recursive: true });
+  await home.notes.setLocation(home.catalog.settings, tenant.id, elsewhere);
+  const backup = ['catalog', 'backup', '--home', home.home];
+  expect(program.fault(backup)).toMatchObject({ status: 2, line: { message: expect.stringContaining(elsewhere) } });
+  expect(existsSync(join(home.store, '_system'))).toBe(false);
+  const { location } = program.summary([...backup, '--store', join(directory, 'store')]);
+  expect(location).toBe(join(directory, 'store/_system'));
 });
