@@ -117,6 +117,10 @@ function fail(error: unknown, output: Output): number {
 
 function asFault(error: unknown): Fault {
   if (isFault(error)) return error;
+  if ((error as NodeJS.ErrnoException | null)?.syscall === 'uv_cwd')
+    return new Fault('USAGE', 'The current directory is not there any more, and a path was given that begins in it', {
+      hint: 'Change to a directory that is there, or give the whole path.',
+    });
   const message = error instanceof Error ? error.message : String(error);
   return new Fault('INTERNAL', message, { cause: error });
 }

@@ -1,6 +1,6 @@
 // Repositories that are none, that are too new, damaged, denied or full: each a fault of its own, before damage.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { mayMount, mountTmpfs, remountReadOnly, unmount } from '../support/scratch.ts';
 import { seededBytes } from '../support/seeded-random.ts';
-import { initialised, newHoldfast } from './holdfast.ts';
+import { initialised, newHoldfast, PROGRAM } from './holdfast.ts';
 
 const MIB = 1024 * 1024;
 
@@ -30,6 +30,21 @@ describe('a place that is no repository', () => {
     const { code, status } = holdfast.fault([verb]);
     expect([code, status]).toEqual(['FORMAT_NOT_A_REPOSITORY', 1]);
     expect(readdirSync(holdfast.repository)).toEqual(['something']);
+  });
+
+  it('may be named in whole where the current directory is gone; a path that begins there is bad usage', () => {
+    const holdfast = initialised();
+    mkdirSync(holdfast.path('gone'));
+    const from = (...args: string[]) =>
+      spawnSync('sh', ['-c', 'cd gone && rmdir ../gone; mkdir ../gone; exec "$@"', 'sh', PROGRAM, ...args], {
+        cwd: holdfast.directory,
+        env: { ...process.env, HOLDFAST_REPO: holdfast.repository, HOLDFAST_PASSPHRASE_FILE: holdfast.path('secrets/passphrase') },
+        encoding: 'utf8',
+      });
+    expect(from('snapshots').status).toBe(0);
+    const { status, stderr } = from('backup', 'source');
+    expect(stderr).toContain('The current directory is not there any more');
+    expect(status).toBe(2);
   });
 
   it('is refused when it is not there at all, and is not made', () => {

@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { afterAll, onTestFinished } from 'vitest';
 import { scratchDirectory } from '../support/scratch.ts';
 
-const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
+export const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
 /** Of util-linux: what a program cannot have, root does not get. */
 const HELD_TO_MODES = ['setpriv', '--bounding-set=-dac_override,-dac_read_search', PROGRAM];
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
