@@ -14,6 +14,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 import { bootId, isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
+import type { PosixError } from '../../src/files/posix-error.ts';
+import { targetFault } from '../../src/files/target-fault.ts';
 import { serverIn } from './running-servers.ts';
 
 export const MARK = 'holdfast-restore.json';
@@ -67,7 +69,7 @@ export class DataDirectory {
   /** Changes nothing but what is missing above it. TARGET_OCCUPIED when it is somebody's. */
   static async take(path: string, wish: Wish): Promise<DataDirectory> {
     mustLieApart(path);
-    makeDirectory(path, { mode: 0o700 });
+    atTarget('make the directory', path, () => makeDirectory(path, { mode: 0o700 }));
     const mark = readMark(path);
     const isOld = readdirSync(path).length > 0;
     if (!isOld) return new DataDirectory(path, wish, undefined, false);
@@ -107,6 +109,15 @@ export class DataDirectory {
     writeFileSync(`${path}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600, flag: 'wx', flush: true });
     renameSync(`${path}.new`, path);
     sync(this.path);
+  }
+}
+
+/** What cannot be done there is a TARGET_ fault. */
+export function atTarget<T>(action: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw targetFault(error as PosixError, action, Buffer.from(path).toString('latin1'), '');
   }
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { isFault } from '../../src/base/faults.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { releaseDirectory } from './data-directory.ts';
+import { atTarget, releaseDirectory } from './data-directory.ts';
 import { type ClusterRestore, type RestoredCluster, restoreCluster } from './restore.ts';
 
 const PREFIX = 'holdfast-copy-';
@@ -65,7 +65,7 @@ async function restoredInSandbox<T>(
 }
 
 async function removeAbandoned(directory: string): Promise<void> {
-  for (const name of readdirSync(directory)) {
+  for (const name of atTarget('look into the directory', directory, () => readdirSync(directory))) {
     const holder = join(directory, name);
     const identity = name.startsWith(PREFIX) ? readIdentity(holder) : undefined;
     if (identity === undefined || isAlive(identity)) continue;

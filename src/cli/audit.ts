@@ -1,6 +1,6 @@
 // The audit without a running service: prove it, print it.
 
-import { createReadStream, existsSync, readFileSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,7 +8,7 @@ import { EXIT, Fault, isFault } from '../base/faults.ts';
 import type { AuditEntry } from '../model/audit-entry.ts';
 import { pathOfArgument } from './arguments.ts';
 import { openStoreOf } from './open.ts';
-import { usage } from './option.ts';
+import { publicKeyIn } from './public-key.ts';
 import { mustHaveCatalog, type ServiceHome, serviceHome, serviceStore } from './service-home.ts';
 import type { Invocation } from './verb.ts';
 
@@ -63,7 +63,7 @@ export async function export_(invocation: Invocation): Promise<number> {
 
 async function checkpointsOf(invocation: Invocation, home: ServiceHome) {
   const { options } = invocation;
-  const [{ readCheckpoints }, { AUDIT_KEY_PUBLIC, parseVerifyKey }, { checkpointStore }, { auditLocation }] = await Promise.all([
+  const [{ readCheckpoints }, { AUDIT_KEY_PUBLIC }, { checkpointStore }, { auditLocation }] = await Promise.all([
     import('../trust/audit-checkpoint.ts'),
     import('../trust/audit-key.ts'),
     import('../recovery/checkpoint-store.ts'),
@@ -73,11 +73,7 @@ async function checkpointsOf(invocation: Invocation, home: ServiceHome) {
   const location = given ?? auditLocation(serviceStore(invocation, home));
   const named = options.texts('key');
   const files = named.length > 0 ? named : [join(home.secrets, AUDIT_KEY_PUBLIC)].filter((path) => existsSync(path));
-  const keys = files.map((path) => {
-    const key = parseVerifyKey(readFileSync(path, 'utf8'));
-    if (key === undefined) throw usage(`"${path}" holds no public key of an audit`);
-    return key;
-  });
+  const keys = files.map(publicKeyIn);
   let store: Awaited<ReturnType<typeof openStoreOf>>;
   try {
     store = await openStoreOf(invocation, location, false);

@@ -11,16 +11,12 @@ import { formatTime } from './table.ts';
 import type { Invocation } from './verb.ts';
 
 export async function certificateVerify({ args, options, output }: Invocation): Promise<number> {
-  const [{ verifyCertificate }, { parseVerifyKey }] = await Promise.all([
+  const [{ verifyCertificate }, { publicKeyIn }] = await Promise.all([
     import('../trust/erasure-certificate.ts'),
-    import('../trust/audit-key.ts'),
+    import('./public-key.ts'),
   ]);
   const file = Buffer.from(pathOfArgument(args[0]!), 'latin1').toString('utf8');
-  const keys = options.texts('key').map((name) => {
-    const key = parseVerifyKey(readText(name));
-    if (key === undefined) throw usage(`The file ${name} holds no public key`);
-    return key;
-  });
+  const keys = options.texts('key').map(publicKeyIn);
   const verdict = verifyCertificate(readText(file), keys);
   if (verdict.kind === 'refused') throw new Fault('CERTIFICATE_REFUSED', `${file} is refused: ${verdict.why}`);
   const { kind, certificate } = verdict;

@@ -11,7 +11,7 @@ import { repositoryFingerprint } from '../../agents/drill/repository-fingerprint
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { EXIT } from '../base/faults.ts';
 import { drillDue } from '../evidence/drill-due.ts';
-import { openSigningKey, parseVerifyKey } from '../trust/audit-key.ts';
+import { openSigningKey } from '../trust/audit-key.ts';
 import { attestationsOf } from './drill-attestations.ts';
 import { productionOf, standbyOf } from './drill-production.ts';
 import { pairOf, withSources } from './drill-sources.ts';
@@ -21,6 +21,7 @@ import { usage } from './option.ts';
 import type { Output } from './output.ts';
 import { PROGRAM } from './pg-target.ts';
 import { planOf } from './plan.ts';
+import { publicKeyIn } from './public-key.ts';
 import { threadsOf } from './threads.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
@@ -59,7 +60,7 @@ export async function drillRun(invocation: Invocation): Promise<number> {
       scratch: resolve(options.text('directory') ?? tmpdir()),
       programs,
       pair,
-      heartbeatKeys: [...options.texts('heartbeat-key').map(keyIn), ...(config === undefined ? [] : keysOf(config))],
+      heartbeatKeys: [...options.texts('heartbeat-key').map(publicKeyIn), ...(config === undefined ? [] : keysOf(config))],
       helper: PROGRAM,
       watcher: WATCHER,
       view: {
@@ -96,7 +97,7 @@ export async function drillDueOf({ args, options, output }: Invocation): Promise
   const plan = planOf(args[0]!);
   const directory = options.text('evidence-dir');
   if (directory === undefined) throw usage('"holdfast drill due" needs --evidence-dir DIR');
-  const trusted = options.texts('key').map(keyIn);
+  const trusted = options.texts('key').map(publicKeyIn);
   if (trusted.length === 0) throw usage('"holdfast drill due" needs --key FILE: evidence counts when somebody vouches for its key');
   const past = existsSync(directory) ? pastDrills(directory, plan, trusted) : [];
   for (const one of past) {
@@ -155,18 +156,6 @@ function standbysOf(invocation: Invocation): StandingStandby[] {
   return invocation.options.texts('standby').map((text) => standbyOf(invocation, ...pairOf('standby', text)));
 }
 
-function keyIn(file: string): Uint8Array {
-  let text = '';
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw usage(`The file ${file} cannot be read: ${(error as Error).message}`);
-  }
-  const key = parseVerifyKey(text);
-  if (key === undefined) throw usage(`The file ${file} holds no public key`);
-  return key;
-}
-
 /** What this process may read, and no step of a plan. */
 function secretsOf({ options, environment }: Invocation, config: SiteConfig | undefined): string[] {
   const named = ['key-dir', 'evidence-dir', 'cache-dir', 'passphrase-file'].map((name) => options.text(name));
@@ -179,7 +168,10 @@ function secretsOf({ options, environment }: Invocation, config: SiteConfig | un
 /** The daemons of all sites sign heartbeats. */
 function keysOf({ state, peers = [] }: SiteConfig): Uint8Array[] {
   const file = join(state, `${SITE_KEY}.pub`);
-  return [...(existsSync(file) ? [keyIn(file)] : []), ...peers.map(({ key }) => new Uint8Array(Buffer.from(key, 'base64url')))];
+  return [
+    ...(existsSync(file) ? [publicKeyIn(file)] : []),
+    ...peers.map(({ key }) => new Uint8Array(Buffer.from(key, 'base64url'))),
+  ];
 }
 
 function siteConfigIn(file: string): SiteConfig {

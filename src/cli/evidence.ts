@@ -7,9 +7,9 @@ import { PACK_BYTES_MAX } from '../evidence/pack.ts';
 import { renderReport } from '../evidence/report.ts';
 import { type VerifiedEvidence, verifyEvidence } from '../evidence/verify-pack.ts';
 import type { Language } from '../plan/runbook-texts.ts';
-import { parseVerifyKey } from '../trust/audit-key.ts';
 import { usage } from './option.ts';
 import type { Output } from './output.ts';
+import { publicKeyIn } from './public-key.ts';
 import type { Invocation } from './verb.ts';
 
 export async function evidenceVerify({ args, options, output }: Invocation): Promise<number> {
@@ -76,11 +76,7 @@ function tell(output: Output, file: string, { pack, isTrusted, problems }: Verif
 }
 
 function verifiedOf(file: string, keys: readonly string[]): VerifiedEvidence {
-  const trusted = keys.map((name) => {
-    const key = parseVerifyKey(read(name, 1024).toString('utf8'));
-    if (key === undefined) throw usage(`The file ${name} holds no public key`);
-    return key;
-  });
+  const trusted = keys.map(publicKeyIn);
   const directory = dirname(file);
   return verifyEvidence({
     text: read(file, PACK_BYTES_MAX),

@@ -8,9 +8,9 @@ import { verifyEvidence } from '../evidence/verify-pack.ts';
 import { checkReadiness } from '../orchestrator/readiness.ts';
 import { planDigest } from '../plan/plan-digest.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
-import { parseVerifyKey } from '../trust/audit-key.ts';
 import { planOf, withSite } from './failover-ports.ts';
 import { usage } from './option.ts';
+import { publicKeyIn } from './public-key.ts';
 import { tableLines } from './table.ts';
 import type { Invocation } from './verb.ts';
 
@@ -19,7 +19,7 @@ export async function failoverReadiness(invocation: Invocation): Promise<number>
   const plan = planOf(invocation);
   return withSite(invocation, async ({ config, registry, site, incarnationOf, trusted }) => {
     const directory = options.text('evidence-dir') ?? join(config.state, 'evidence');
-    const keys = [...trusted, ...options.texts('key').map(keyOf)];
+    const keys = [...trusted, ...options.texts('key').map(publicKeyIn)];
     const checks = await checkReadiness({
       registry,
       plan,
@@ -68,10 +68,4 @@ function packsIn(directory: string): Buffer[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw usage(`The evidence in ${directory} cannot be read: ${(error as Error).message}`);
   }
-}
-
-function keyOf(file: string): Uint8Array {
-  const key = parseVerifyKey(readFileSync(file, 'utf8'));
-  if (key === undefined) throw usage(`The file ${file} holds no public key`);
-  return key;
 }

@@ -1,15 +1,15 @@
 // Writing a signed heartbeat into a database every second, and reading the newest one out of a recovered one.
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgConnection } from '../../agents/postgres/connection.ts';
 import { prepareHeartbeat, readHeartbeat, systemIdOf, writeHeartbeat } from '../../agents/postgres/heartbeat.ts';
 import { EXIT, isFault } from '../base/faults.ts';
 import { isHeartbeatOf, signHeartbeat } from '../evidence/heartbeat.ts';
-import { openSigningKey, parseVerifyKey } from '../trust/audit-key.ts';
+import { openSigningKey } from '../trust/audit-key.ts';
 import { usage } from './option.ts';
 import { hostOf } from './person.ts';
 import { assetOfServer, serverOf } from './pg-server.ts';
+import { publicKeyIn } from './public-key.ts';
 import type { Invocation } from './verb.ts';
 
 export const HEARTBEAT_KEY = 'heartbeat-key';
@@ -63,11 +63,7 @@ export async function pgHeartbeat(invocation: Invocation): Promise<number> {
 
 export async function pgHeartbeatRead(invocation: Invocation): Promise<number> {
   const { options, output, signal } = invocation;
-  const trusted = options.texts('key').map((name) => {
-    const key = parseVerifyKey(readFileSync(name, 'utf8'));
-    if (key === undefined) throw usage(`The file ${name} holds no public key`);
-    return key;
-  });
+  const trusted = options.texts('key').map(publicKeyIn);
   const address = serverOf(invocation);
   const asset = assetOfServer(invocation, address, hostOf(undefined));
   const connection = await PgConnection.open({ address, signal, idleTimeoutMs: IDLE_TIMEOUT_MS });

@@ -54,7 +54,7 @@ export async function pgProve(invocation: Invocation): Promise<number> {
 
 /** "orders: SELECT count(*) > 0 FROM orders => t" */
 function queryOf(text: string): OwnerQuery {
-  const match = /^\s*([^:\s]+)\s*:\s*(.+?)\s*(?:=>\s*(.*?)\s*)?$/s.exec(text);
+  const match = /^\s*([^:]+?)\s*:\s*((?!=>)\S.*?)\s*(?:=>\s*(.*?)\s*)?$/s.exec(text);
   if (match === null) throw usage(`"${text}" is not "DATABASE: SQL => EXPECTED"`);
   const [, database, sql, expected] = match;
   return { database: database!, sql: sql!, ...(expected === undefined ? {} : { expected }) };

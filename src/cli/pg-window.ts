@@ -1,6 +1,7 @@
 // Lists what a cluster can be brought back to.
 
-import { recoveryWindow } from '../engine/recovery-plan.ts';
+import { Fault } from '../base/faults.ts';
+import { pathTo, recoveryWindow } from '../engine/recovery-plan.ts';
 import { timesAround } from '../engine/verify-log.ts';
 import { textOfMicros } from '../model/instant-text.ts';
 import { formatLsn } from '../model/lsn.ts';
@@ -14,6 +15,8 @@ export async function pgWindow(invocation: Invocation): Promise<number> {
   return withRepository(invocation, async (repository) => {
     const { asset, cluster } = await clusterOf(invocation, repository);
     const timeline = options.count('timeline') ?? cluster.view.timeline;
+    if (pathTo(timeline, cluster.facts.lineages) === undefined)
+      throw new Fault('RECOVERY_REFUSED', `No history of timeline ${timeline} of "${asset}" is stored`);
     const intervals = await recoveryWindow(cluster.facts, timeline);
     output.line(`${asset}, timeline ${timeline}:`);
     for (const { from, to, bases, timeline: ends } of intervals) {

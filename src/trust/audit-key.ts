@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory } from '../base/make-directory.ts';
+import { makeHome } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
 import { generateSigningPair, type SigningPair } from '../codec/signature.ts';
 
@@ -19,7 +19,7 @@ export function openAuditKey(directory: string): SigningPair {
 
 /** The same for keys of other purposes: `<name>` and `<name>.pub`. */
 export function openSigningKey(directory: string, name: string): SigningPair {
-  makeDirectory(directory, { mode: 0o700 });
+  makeHome(directory, 0o700);
   const path = join(directory, name);
   const pair = readPair(path) ?? makePair(path);
   // Not even a draft when it is there: a failover needs the key of a site whose disk is full.

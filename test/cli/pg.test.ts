@@ -131,6 +131,16 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
     expect(existsSync(target)).toBe(false);
     expect(holdfast.summary(['pg', 'restore', '--latest', '--dry-run'])).toMatchObject({ dryRun: true, timeline: 1 });
     expect(holdfast.fault(['pg', 'restore', '--xid', '99999999', '--target', target])).toMatchObject({ code: 'RECOVERY_REFUSED' });
+    expect(holdfast.fault(['pg', 'window', '--timeline', '7'])).toMatchObject({ code: 'RECOVERY_REFUSED' });
+    for (const [args, code] of [
+      [['pg', 'restore', '--latest', '--target', other], 'TARGET_OCCUPIED'],
+      [['pg', 'restore', '--latest', '--target', '/proc/nowhere'], 'TARGET_FAILED'],
+      [['pg', 'prove', '--latest', '--directory', target], 'TARGET_FAILED'],
+      [['pg', 'prove', '--latest', '--query', 'postgres: => 1'], 'USAGE'],
+      [['pg', 'heartbeat', server.connectionString, '--key-dir', '/proc/nowhere'], 'HOME_DENIED'],
+      [['pg', 'heartbeat-read', server.connectionString, '--key', target], 'USAGE'],
+    ] as const)
+      expect(holdfast.fault(args)).toMatchObject({ code });
   });
 
   it('makes base backups that store only changed pages, and that PostgreSQL finds whole', async () => {
