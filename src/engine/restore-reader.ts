@@ -4,6 +4,7 @@
 import { type Fault, isFault } from '../base/faults.ts';
 import type { PackedAttributes } from '../files/packed-attributes.ts';
 import type { BlockPlace } from '../index/tables.ts';
+import { bytesEqual } from '../model/reference.ts';
 import { type BlockFinder, hasMoved } from '../repository/block-reader.ts';
 import { hex } from '../repository/layout.ts';
 import type { SessionKeyFinder } from '../repository/session-keys.ts';
@@ -34,6 +35,7 @@ export type RestoreReaderOptions = {
   readonly existing: 'refuse' | 'replace';
 };
 
+type DamagedBlock = { readonly block: Uint8Array; readonly message: string };
 type GoneRange = { readonly range: PackRangePlan; readonly error: Fault };
 
 export class RestoreReader {
@@ -66,7 +68,7 @@ export class RestoreReader {
     const { pool, keys } = this.#options;
     const gone: GoneRange[] = [];
     const metadataKey = (place: BlockPlace) => keys.metadataKey(place.session, place.assetId);
-    const run = async (range: PackRangePlan): Promise<void> => {
+    const run = async (range: PackRangePlan, isAnew: boolean): Promise<void> => {
       const blocks = await Promise.all(
         range.blocks.map(async ({ id, place }): Promise<BlockToRead> => {
           const { offset, storedLength, rawLength, codec, sealingCounter, kind, session } = place;
@@ -81,18 +83,19 @@ export class RestoreReader {
           };
         }),
       );
-      await this.#runRange(range, blocks, files, failed);
+      const damaged = await this.#runRange(range, blocks, files, failed);
+      if (damaged.length === 0) return;
+      if (isAnew) this.#reportDamage(range.blocks, damaged, files, failed);
+      else for (const part of rangesOf(piecesOfLost(range.blocks, damaged, failed))) await start(part, true);
     };
+    const start = (range: PackRangePlan, isAnew: boolean): Promise<void> =>
+      run(range, isAnew).catch((error: unknown) => {
+        if (isFault(error, 'STORE_NOT_FOUND')) gone.push({ range, error });
+        else if (isFault(error, 'FORMAT_DAMAGED')) this.#reportLoss(range.blocks, error, files, failed);
+        else throw error;
+      });
     const jobs = new JobGroup(pool);
-    for (const range of ranges) {
-      await jobs.start(() =>
-        run(range).catch((error: unknown) => {
-          if (isFault(error, 'STORE_NOT_FOUND')) gone.push({ range, error });
-          else if (isFault(error, 'FORMAT_DAMAGED')) this.#reportLoss(range.blocks, error, files, failed);
-          else throw error;
-        }),
-      );
-    }
+    for (const range of ranges) await jobs.start(() => start(range, false));
     onStarted?.();
     await jobs.drain();
     return gone;
@@ -113,7 +116,13 @@ export class RestoreReader {
     return rangesOf(moved);
   }
 
-  async #runRange(range: PackRangePlan, blocks: readonly BlockToRead[], files: WindowFiles, failed: Set<number>): Promise<void> {
+  /** Answers the blocks that do not open. Of the files that need them nothing more was written from then on. */
+  async #runRange(
+    range: PackRangePlan,
+    blocks: readonly BlockToRead[],
+    files: WindowFiles,
+    failed: Set<number>,
+  ): Promise<readonly DamagedBlock[]> {
     const { pool, progress, single, overZeros, existing, onProblem } = this.#options;
     const begin = blocks[0]!.offset;
     const last = blocks.at(-1)!;
@@ -141,7 +150,7 @@ export class RestoreReader {
       existing,
     };
     const answer = await pool.run(job);
-    if (answer.kind !== 'restore') return;
+    if (answer.kind !== 'restore') return [];
     progress.bytesDone += answer.bytesWritten;
     progress.bytesFetched = pool.bytesFetched;
     for (const { path, code, message, what } of answer.problems) {
@@ -149,7 +158,7 @@ export class RestoreReader {
       if (file !== undefined) failed.add(file);
       if (file === undefined || files.lose(file)) onProblem({ path, code, message });
     }
-    if (answer.damaged.length > 0) this.#reportDamage(range.blocks, answer.damaged, files, failed);
+    return answer.damaged;
   }
 
   /** The files that need these blocks are lost, the others are restored. */
@@ -162,12 +171,7 @@ export class RestoreReader {
     );
   }
 
-  #reportDamage(
-    blocks: readonly NeededBlock[],
-    damaged: readonly { readonly block: Uint8Array; readonly message: string }[],
-    files: WindowFiles,
-    failed: Set<number>,
-  ): void {
+  #reportDamage(blocks: readonly NeededBlock[], damaged: readonly DamagedBlock[], files: WindowFiles, failed: Set<number>): void {
     for (const { block, message } of damaged) {
       const needed = blocks.find(({ id }) => Buffer.compare(id, block) === 0);
       for (let i = 0; needed !== undefined && i < needed.writes.length; i += 4) {
@@ -178,6 +182,25 @@ export class RestoreReader {
       }
     }
   }
+}
+
+/** What is to be read once more when blocks did not open, as a bit may have flipped on the way (see src/repository/read-anew.ts): all pieces of the
+ *  files that need them, and nothing of others, which may be finished. */
+function piecesOfLost(
+  blocks: readonly NeededBlock[],
+  damaged: readonly DamagedBlock[],
+  failed: ReadonlySet<number>,
+): readonly NeededBlock[] {
+  const lost = new Set<number>();
+  for (const { id, writes } of blocks) {
+    if (!damaged.some(({ block }) => bytesEqual(block, id))) continue;
+    for (let i = 0; i < writes.length; i += FIELDS) if (!failed.has(writes[i]!)) lost.add(writes[i]!);
+  }
+  const pieces = blocks.map((block) => ({
+    ...block,
+    writes: block.writes.filter((_, i) => lost.has(block.writes[i - (i % FIELDS)]!)),
+  }));
+  return pieces.filter(({ writes }) => writes.length > 0);
 }
 
 /** The files of a range, whole ones first, and their numbers in the job by their numbers in the window. */

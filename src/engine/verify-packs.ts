@@ -5,8 +5,10 @@ import type { IndexRef } from '../format/head.ts';
 import { directoryOf, type IndexedPack } from '../format/index-object.ts';
 import { readIndexes } from '../repository/index-stream.ts';
 import { hex } from '../repository/layout.ts';
+import { lookAnew } from '../repository/read-anew.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CallOptions } from '../store/object-store.ts';
+import type { ReadAnswer } from '../worker/read-task.ts';
 import { ReadingPool, type ReadThreads } from './reading-pool.ts';
 import type { DamageList, VerifyProgress } from './verify-report.ts';
 import { isDamage } from './verify-structure.ts';
@@ -83,16 +85,18 @@ async function verifyPack(
   if (damage.missing.has(id)) return 0;
   try {
     const { sessions } = directoryOf(pack);
-    const answer = await pool.run({
-      kind: 'verify',
-      pack: await pool.packBytes(packId, 0, packLength),
-      // Copies: with a view the whole index object would travel to the worker.
-      packId: packId.slice(),
-      packLength,
-      directory: directory.slice(),
-      keys: await Promise.all(sessions.map(({ session, assetId }) => keys.find(kind, session, assetId))),
-      unitBytes: parameters.paged.unitBytes,
-    });
+    const look = async (): Promise<ReadAnswer> =>
+      pool.run({
+        kind: 'verify',
+        pack: await pool.packBytes(packId, 0, packLength),
+        // Copies: with a view the whole index object would travel to the worker.
+        packId: packId.slice(),
+        packLength,
+        directory: directory.slice(),
+        keys: await Promise.all(sessions.map(({ session, assetId }) => keys.find(kind, session, assetId))),
+        unitBytes: parameters.paged.unitBytes,
+      });
+    const answer = await lookAnew(look, (seen) => seen.kind !== 'verify' || (seen.nameHolds && seen.damaged.length === 0));
     if (answer.kind !== 'verify') return 0;
     if (!answer.nameHolds && !damage.packs.has(id))
       damage.add({ kind: 'pack', id, message: 'its bytes are not those that its name says' });

@@ -5,6 +5,12 @@ import { type FaultCode, isFault } from '../base/faults.ts';
 
 const LOOKS_DAMAGED: readonly FaultCode[] = ['FORMAT_DAMAGED', 'FORMAT_NOT_A_REPOSITORY', 'FORMAT_TOO_NEW'];
 
+/** Of what says by its answer that it looks damaged. */
+export async function lookAnew<T>(look: () => Promise<T>, isSound: (answer: T) => boolean): Promise<T> {
+  const answer = await look();
+  return isSound(answer) ? answer : look();
+}
+
 /** `read` fetches and opens. */
 export async function readAnew<T>(read: () => Promise<T>): Promise<T> {
   try {
