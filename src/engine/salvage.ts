@@ -92,9 +92,14 @@ export class Salvager {
 const isNamed = (pack: IndexedPack, bytes: Uint8Array): boolean =>
   bytes.length === pack.packLength && bytesEqual(objectId(bytes), pack.packId);
 
-async function readOr(store: ObjectStore, { packId }: IndexedPack, call?: CallOptions): Promise<Uint8Array | undefined> {
+/** One byte more than it should have tells one that has grown, be it by a terabyte: its blocks lie where they did. */
+async function readOr(
+  store: ObjectStore,
+  { packId, packLength }: IndexedPack,
+  call?: CallOptions,
+): Promise<Uint8Array | undefined> {
   try {
-    return await store.get(packKey(packId), undefined, call);
+    return await store.get(packKey(packId), { offset: 0, length: packLength + 1 }, call);
   } catch (error) {
     if (isFault(error, 'STORE_NOT_FOUND', 'STORE_CORRUPT_ANSWER')) return undefined;
     throw error;

@@ -2,8 +2,13 @@
 
 import { forEachBounded } from '../base/bounded.ts';
 import { isFault } from '../base/faults.ts';
+import { formatBytes } from '../base/units.ts';
 import { objectId } from '../codec/chunk-id.ts';
+import { INDEX_PLAIN_BYTES_MAX } from '../format/index-object.ts';
+import { LOG_INDEX_BYTES_MAX } from '../format/log-object.ts';
+import { PACK_BYTES_MAX } from '../format/pack.ts';
 import { CONDEMNED_PREFIX, hex, INDEX_PREFIX, PACKS_PREFIX, unhex } from '../repository/layout.ts';
+import { lookAnew } from '../repository/read-anew.ts';
 import type { ListedObject, ObjectStore, StoreKey } from '../store/object-store.ts';
 import { isIntactLogObject } from './log-objects.ts';
 import { ReadingPool } from './reading-pool.ts';
@@ -18,6 +23,10 @@ const LOG_PREFIX = 'log/';
 const LOG_KEY = /^log\/[0-9a-f]{32}\/[0-9a-f]{16}\/[0-9a-f]{20}\/[0-9a-f]{8}\/[0-9a-f]{16}(?:\.\d{6})?$/;
 /** They have up to 16 MiB. */
 const LOGS_IN_FLIGHT_MAX = 3;
+
+/** Sealed, and with what was not compressible. */
+const NAMED_BYTES_MAX = INDEX_PLAIN_BYTES_MAX + 16 * 1024 * 1024;
+const LOG_BYTES_MAX = LOG_INDEX_BYTES_MAX + 32 * 1024 * 1024;
 
 export type ScrubOptions = { readonly threads: number; readonly signal?: AbortSignal; readonly progress?: VerifyProgress };
 
@@ -44,12 +53,11 @@ export async function scrub(
     if (progress !== undefined) progress.damaged = damagedCount;
     if (damaged.length < DAMAGED_NAMED_MAX) damaged.push({ key, message });
   };
-  const check = async (
-    { key, sizeBytes }: ListedObject,
-    read: () => Promise<{ readonly bytes: number; readonly nameHolds: boolean }>,
-  ): Promise<void> => {
+  const check = async ({ key, sizeBytes }: ListedObject, bytesMax: number, read: () => Promise<Look>): Promise<void> => {
     try {
-      const { bytes, nameHolds } = await read();
+      // A file that was grown to a terabyte is not read to find that out.
+      if (sizeBytes > bytesMax) return report(key, `it has ${formatBytes(sizeBytes)}: more than such an object can have`);
+      const { bytes, nameHolds } = await lookAnew(read, (look) => look.nameHolds);
       bytesRead += bytes;
       if (!nameHolds) report(key, 'its bytes are not those that were stored');
     } catch (error) {
@@ -73,7 +81,8 @@ export async function scrub(
   return { outcome: damagedCount === 0 ? 'clean' : 'damaged', packs, indexes, logs, bytesRead, damaged, damagedCount };
 }
 
-type Check = (object: ListedObject, read: () => Promise<{ readonly bytes: number; readonly nameHolds: boolean }>) => Promise<void>;
+type Look = { readonly bytes: number; readonly nameHolds: boolean };
+type Check = (object: ListedObject, bytesMax: number, read: () => Promise<Look>) => Promise<void>;
 type Report = (key: StoreKey, message: string) => void;
 
 async function scrubNamed(store: ObjectStore, signal: AbortSignal, check: Check, report: Report): Promise<number> {
@@ -84,7 +93,7 @@ async function scrubNamed(store: ObjectStore, signal: AbortSignal, check: Check,
       await forEachBounded(page, READS_IN_FLIGHT_MAX, async (object) => {
         const id = NAMED_KEY.exec(object.key)?.[1];
         if (id === undefined) return report(object.key, 'its name is not one of ours');
-        await check(object, async () => {
+        await check(object, NAMED_BYTES_MAX, async () => {
           const bytes = await store.get(object.key, undefined, { signal });
           return { bytes: bytes.length, nameHolds: hex(objectId(bytes)) === id };
         });
@@ -101,7 +110,7 @@ async function scrubLogs(store: ObjectStore, signal: AbortSignal, check: Check, 
     count += page.length;
     await forEachBounded(page, LOGS_IN_FLIGHT_MAX, async (object) => {
       if (!LOG_KEY.test(object.key)) return report(object.key, 'its name is not one of ours');
-      await check(object, async () => {
+      await check(object, LOG_BYTES_MAX, async () => {
         const bytes = await store.get(object.key, undefined, { signal });
         return { bytes: bytes.length, nameHolds: isIntactLogObject(bytes) };
       });
@@ -123,7 +132,7 @@ async function scrubPacks(store: ObjectStore, threads: number, signal: AbortSign
           continue;
         }
         await pool.start(() =>
-          check(object, async () => {
+          check(object, PACK_BYTES_MAX, async () => {
             const packId = unhex(id);
             const pack = await pool.packBytes(packId, 0, object.sizeBytes);
             const answer = await pool.run({

@@ -224,7 +224,7 @@ class FsStore implements ObjectStore {
       if (!facts.isFile()) throw await this.#absent(key);
       const start = range === undefined ? 0 : range.offset < 0 ? Math.max(0, facts.size + range.offset) : range.offset;
       const length = Math.max(0, Math.min(facts.size - start, range?.length ?? facts.size));
-      if (length > OBJECT_BYTES_MAX) throw new Fault('STORE_CORRUPT_ANSWER', `${this.#root.at(key)} is larger than any object`);
+      if (length > OBJECT_BYTES_MAX) throw new Fault('FORMAT_DAMAGED', `${this.#root.at(key)} is larger than any object`);
       const buffer = Buffer.allocUnsafeSlow(length);
       for (let done = 0; done < length; ) {
         const { bytesRead } = await handle.read(buffer, done, length - done, start + done);

@@ -1,8 +1,8 @@
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { rebuildHead, repair } from '../../src/engine/repair.ts';
-import { verify } from '../../src/engine/verify.ts';
+import { scrub, verify } from '../../src/engine/verify.ts';
 import { decodeTrailer, TRAILER_BYTES } from '../../src/format/pack.ts';
 import { rotatePair } from '../../src/repository/keys.ts';
 import { prune } from '../../src/repository/prune.ts';
@@ -210,4 +210,17 @@ test('a head that is gone is made anew only when asked for, from what the sessio
   expect((await fresh.heads.read()).snapshots.map(({ session }) => session)).toEqual([first, second]);
   expect(await verify(fresh, FULL)).toMatchObject({ outcome: 'clean', snapshots: 2 });
   await expectRestores({ ...all, repository: fresh }, second);
+});
+
+test('a pack that has grown beyond all bounds loses nothing: its blocks lie where they did, and no verb reads all of it', async () => {
+  const { directory, tree, repository, second } = await sample();
+  const grown = [...objectsIn(directory, 'packs/').keys()];
+  for (const key of grown) truncateSync(objectPath(directory, key), 2 ** 40);
+  const scrubbed = await scrub(repository.store, { threads: 1 });
+  expect(scrubbed.damaged.map(({ key }) => key).sort()).toEqual(grown.sort());
+  expect(await repair(repository, REPAIR)).toMatchObject({ outcome: 'mended', blocksLost: 0 });
+  expect(await verify(repository, FULL)).toMatchObject({ outcome: 'clean' });
+  const target = join(directory, 'out');
+  expect(await restoreTo(repository, second, target)).toEqual([]);
+  expect(readTree(target)).toEqual(readTree(tree));
 });
