@@ -134,6 +134,10 @@ export class S3Bucket {
     try {
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
       const bytes = await onlyChunk(answer.Body as AsyncIterable<Uint8Array> | undefined);
+      if (!answer.ETag)
+        throw new Fault('STORE_CORRUPT_ANSWER', `${what}: the answer is no object of an S3 store: it has no ETag`, {
+          hint: 'Check that this is the address of an S3 store, and that nothing else answers on the way to it.',
+        });
       const place = contentRange(answer.ContentRange);
       const asked =
         range === undefined
@@ -142,7 +146,7 @@ export class S3Bucket {
       const start = place?.start ?? 0;
       const sizeBytes = place?.sizeBytes ?? answer.ContentLength ?? bytes.length;
       const whole = place === undefined ? sizeBytes : place.end - place.start + 1;
-      if (!asked || !answer.ETag || bytes.length !== whole) {
+      if (!asked || bytes.length !== whole) {
         throw new Fault(
           'STORE_CORRUPT_ANSWER',
           `${what}: asked for ${range ?? 'all'}, got ${bytes.length} bytes (${answer.ContentRange ?? 'no range'})`,

@@ -65,6 +65,7 @@ const HINTS: Readonly<Record<string, string>> = {
   RequestTimeTooSkewed: 'The clock of this machine and that of the store differ too much. Set the clock.',
   SignatureDoesNotMatch: 'The secret key is wrong, or something on the way changes requests.',
   InvalidAccessKeyId: 'The store does not know this access key. Check AWS_ACCESS_KEY_ID and the address of the store.',
+  ExpiredToken: 'The credentials have expired. Get new ones and run the command again; what was uploaded is kept.',
   QuotaExceeded:
     'The quota of the bucket or user is used up. Raise it or free space (forget and prune do), then run the command again.',
   PermanentRedirect: 'The bucket lies at another address or in another region. Correct the location or AWS_REGION.',
