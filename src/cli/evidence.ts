@@ -1,9 +1,10 @@
 // Evidence of drills and failovers, offline: verifying a pack, and making a page of it for people.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { EXIT, Fault } from '../base/faults.ts';
-import { PACK_BYTES_MAX } from '../evidence/pack.ts';
+import { READ_AT_ONCE } from '../base/read-at-once.ts';
+import { PACK_BYTES_MAX, type Pack } from '../evidence/pack.ts';
 import { renderReport } from '../evidence/report.ts';
 import { type VerifiedEvidence, verifyEvidence } from '../evidence/verify-pack.ts';
 import type { Language } from '../plan/runbook-texts.ts';
@@ -11,6 +12,11 @@ import { usage } from './option.ts';
 import type { Output } from './output.ts';
 import { publicKeyIn } from './public-key.ts';
 import type { Invocation } from './verb.ts';
+
+/** The log of a server, at the most. */
+const ATTACHMENT_BYTES_MAX = 1024 ** 3;
+/** A page repeats what its pack holds. */
+const PAGE_BYTES_MAX = 16 * PACK_BYTES_MAX;
 
 export async function evidenceVerify({ args, options, output }: Invocation): Promise<number> {
   const file = args[0]!;
@@ -29,15 +35,34 @@ export async function evidenceVerify({ args, options, output }: Invocation): Pro
     output.record('level', { edition, level, elements, gaps });
     output.line(`  ${edition}: level ${level}`);
   }
+  const foreign = problems.length > 0 || pack === undefined ? [] : foreignPages(file, pack);
+  for (const page of foreign)
+    output.warning(`${page} does not say what this pack says: read the page that "holdfast evidence report" makes of it`, { page });
   output.summary('evidence verify', {
     outcome: problems.length > 0 ? 'refused' : isTrusted ? 'verified' : 'untrusted',
     id: pack?.body.id ?? null,
     keyId: pack?.keyId ?? null,
     measurements: pack?.body.measurements.length ?? 0,
     problems: problems.length,
+    foreignPages: foreign.length,
   });
   if (problems.length > 0) return EXIT.damage;
-  return isTrusted ? 0 : EXIT.warnings;
+  return isTrusted && foreign.length === 0 ? 0 : EXIT.warnings;
+}
+
+/** Pages for people that lie beside the pack, and are not what is made of it: somebody changed them, or another version of the program made them.
+ *  Nobody has signed a page, but it is what people read. */
+function foreignPages(file: string, pack: Pack): readonly string[] {
+  const name = basename(file);
+  const stem = name === 'pack.json' ? 'report' : basename(name, '.json');
+  return (['en', 'zh'] as const).flatMap((language) => {
+    const page = join(dirname(file), `${stem}.${language}.html`);
+    try {
+      return readRegular(page, PAGE_BYTES_MAX).equals(Buffer.from(renderReport(pack, language))) ? [] : [page];
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? [] : [page];
+    }
+  });
 }
 
 export async function evidenceReport({ args, options, output }: Invocation): Promise<number> {
@@ -85,7 +110,7 @@ function verifiedOf(file: string, keys: readonly string[]): VerifiedEvidence {
       // Beside the pack and nowhere else.
       if (basename(name) !== name || name === '.' || name === '..') return undefined;
       try {
-        return readFileSync(join(directory, name));
+        return readRegular(join(directory, name), ATTACHMENT_BYTES_MAX);
       } catch {
         return undefined;
       }
@@ -94,12 +119,22 @@ function verifiedOf(file: string, keys: readonly string[]): VerifiedEvidence {
 }
 
 function read(file: string, bytesMax: number): Buffer {
-  let bytes: Buffer;
   try {
-    bytes = readFileSync(file);
+    return readRegular(file, bytesMax);
   } catch (error) {
     throw usage(`The file ${file} cannot be read: ${(error as Error).message}`);
   }
-  if (bytes.length > bytesMax) throw usage(`The file ${file} has ${bytes.length} bytes; ${bytesMax} are allowed`);
-  return bytes;
+}
+
+/** What somebody else has put there may be a device without an end, or a pipe. */
+function readRegular(file: string, bytesMax: number): Buffer {
+  const opened = openSync(file, READ_AT_ONCE);
+  try {
+    const stat = fstatSync(opened);
+    if (!stat.isFile()) throw new Error('it is no file');
+    if (stat.size > bytesMax) throw new Error(`it has ${stat.size} bytes; ${bytesMax} are allowed`);
+    return readFileSync(opened);
+  } finally {
+    closeSync(opened);
+  }
 }

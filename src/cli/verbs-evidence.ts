@@ -11,7 +11,7 @@ export const EVIDENCE_VERBS: readonly Verb[] = [
     name: 'evidence verify',
     summary: 'verify the signed evidence of a drill or a failover, offline',
     details:
-      'Its signature, the chain of its measurements, the files beside it, and every sum that it claims are checked; whatever is wrong is named. Exit status 4 when something is, 3 when nobody vouches for its key.',
+      'Its signature, the chain of its measurements, the files beside it, and every sum that it claims are checked; whatever is wrong is named. Exit status 4 when something is, 3 when nobody vouches for its key or a page beside it says something else.',
     args: [PACK],
     options: [KEY],
     examples: [['holdfast evidence verify drill.json --key evidence-key.pub', 'With nothing but these two files']],

@@ -1,4 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { generateSigningPair } from '../../src/codec/signature.ts';
@@ -121,6 +122,29 @@ describe('the command line', () => {
     expect(holdfast.summary(['evidence', 'verify', file('pack.json'), ...key])).toMatchObject({ outcome: 'verified', problems: 0 });
     expect(holdfast.summary(['evidence', 'verify', file('pack.json')], { status: 3 })).toMatchObject({ outcome: 'untrusted' });
     holdfast.ok(['evidence', 'report', file('pack.json'), ...key, '--language', 'zh', '--output', file('report.html')]);
+    // A page is not signed, and is what people read.
+    for (const page of ['report.en.html', 'report.zh.html']) {
+      holdfast.ok(['evidence', 'report', file('pack.json'), ...key, '--language', page.slice(7, 9), '--output', file(page)]);
+      expect(holdfast.summary(['evidence', 'verify', file('pack.json'), ...key])).toMatchObject({ foreignPages: 0 });
+      const whole = readFileSync(file(page), 'utf8');
+      writeFileSync(file(page), whole.replace(/(\d) ms/, '$1$1 ms').replace('</h1>', '!</h1>'));
+      const verified = holdfast.run(['evidence', 'verify', file('pack.json'), ...key]);
+      expect({
+        status: verified.status,
+        page: `${verified.stdout}${verified.stderr}`.includes(`${file(page)} does not say`),
+      }).toEqual({
+        status: 3,
+        page: true,
+      });
+      writeFileSync(file(page), whole);
+    }
+    // What is no file is not waited for, nor read without an end.
+    execFileSync('mkfifo', [file('report.en.html.fifo')]);
+    renameSync(file('report.en.html.fifo'), file('report.en.html'));
+    expect(holdfast.summary(['evidence', 'verify', file('pack.json'), ...key], { status: 3 })).toMatchObject({ foreignPages: 1 });
+    rmSync(file('report.en.html'));
+    symlinkSync('/dev/zero', file('zero.json'));
+    expect(holdfast.fault(['evidence', 'verify', file('zero.json'), ...key])).toMatchObject({ code: 'USAGE' });
     writeFileSync(
       file('bad.json'),
       forged(packText(), ({ body }) => (body.tenant = 'town')),
