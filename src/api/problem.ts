@@ -136,7 +136,8 @@ const CATALOG_AILMENTS: Readonly<Record<string, string>> = {
 /** SERVICE_NOT_READY for what the catalogue failed with: what ails it, in words without a place. The log has the rest. */
 export function notReady(error: unknown): Fault {
   const ailment = isFault(error) ? CATALOG_AILMENTS[error.code] : undefined;
-  return new Fault('SERVICE_NOT_READY', ailment ?? 'The catalogue does not answer', { cause: error });
+  if (ailment === undefined) return new Fault('SERVICE_NOT_READY', 'The catalogue does not answer', { cause: error });
+  return new Fault('SERVICE_NOT_READY', ailment, { cause: error, hint: (error as Fault).hint });
 }
 
 function asFault(error: unknown): Fault {

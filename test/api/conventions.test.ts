@@ -369,7 +369,10 @@ describe('a catalogue that does not answer', () => {
       throw new Fault('CATALOG_FULL', 'The catalogue failed: /srv/holdfast/catalog.sqlite');
     };
     const full = await service.ask('GET', '/readyz');
-    expect(full).toMatchObject({ status: 503, json: { detail: "The disk of the service's catalogue is full" } });
+    expect(full).toMatchObject({
+      status: 503,
+      json: { detail: "The disk of the service's catalogue is full", hint: expect.stringContaining('Free space') },
+    });
     expect(full.text).not.toContain('/srv');
     expect((await service.ask('GET', '/healthz')).status).toBe(200);
   });
