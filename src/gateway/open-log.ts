@@ -17,11 +17,11 @@ import {
   type LogSwapAnswer,
   type LogSwapRequest,
 } from '../protocol/log-messages.ts';
-import { hex, sessionKeyKey, unhex } from '../repository/layout.ts';
+import { hex, unhex } from '../repository/layout.ts';
 import { registerCodec } from '../repository/register-codec.ts';
 import { mustNotBeReplica } from '../repository/replica-mark.ts';
 import type { Repository } from '../repository/repository.ts';
-import { storeSessionKey } from '../repository/session-sealing.ts';
+import { storeReceivedKey } from '../repository/session-sealing.ts';
 import { LOG_EPOCH_PREFIX } from '../repository/strays.ts';
 import { base64 } from './sealed-keys.ts';
 import type { StoreDoor } from './session-door.ts';
@@ -81,16 +81,16 @@ export class OpenLog {
 
   /** The data key of an epoch: it must open, or nobody could ever read what follows. */
   async storeKey({ epoch, pairId, sealed }: LogKeyRequest): Promise<void> {
-    const { store, keyring } = this.#parts.repository;
-    const object = Buffer.from(sealed, 'base64');
+    const { repository } = this.#parts;
     if (!epoch.startsWith(LOG_EPOCH_PREFIX)) throw new Fault('SESSION_REFUSED', `${epoch} is no name of an epoch`);
-    try {
-      keyring.openSessionKey(pairId, unhex(epoch), object);
-    } catch (cause) {
+    // A capture goes on for months, and begins an epoch whenever its connection broke.
+    await repository.keys.mustBeCurrent();
+    const received = { pairId, session: unhex(epoch), sealed: Buffer.from(sealed, 'base64') };
+    const outcome = await storeReceivedKey(repository, received).catch((cause: unknown) => {
+      if (!isFault(cause, 'KEY_NOT_FOUND', 'FORMAT_DAMAGED')) throw cause;
       throw new Fault('SESSION_REFUSED', `The key of the epoch ${epoch} does not open`, { cause });
-    }
-    if ((await storeSessionKey(store, sessionKeyKey(pairId, unhex(epoch)), object)) === 'another')
-      throw new Fault('SESSION_REFUSED', `The epoch ${epoch} has another key already`);
+    });
+    if (outcome === 'another') throw new Fault('SESSION_REFUSED', `The epoch ${epoch} has another key already`);
   }
 
   async register(): Promise<LogRegisterAnswer> {

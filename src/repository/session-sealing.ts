@@ -70,3 +70,20 @@ export async function storeSessionKey(
   // Perhaps of an attempt whose answer was lost.
   return bytesEqual(await store.get(key, undefined, call), sealed) ? 'stored' : 'another';
 }
+
+/** Stores the key of a session that another has drawn, and sealed to a pair that may not be the newest any more: it is sealed to the newest, since
+ *  who drew it may go on for long after a rotation. 'another' when a different key lies there. KEY_NOT_FOUND, FORMAT_DAMAGED when it does not open:
+ *  nobody could ever read what it seals. */
+export async function storeReceivedKey(
+  { store, keyring }: { readonly store: ObjectStore; readonly keyring: Keyring },
+  { pairId, session, sealed }: { readonly pairId: string; readonly session: Uint8Array; readonly sealed: Uint8Array },
+): Promise<'stored' | 'another'> {
+  const dataKey = keyring.openSessionKey(pairId, session, sealed);
+  const newest = keyring.payload.role === 'owner' ? keyring.payload.pairs.at(-1) : undefined;
+  invariant(newest !== undefined, 'an owner has a pair');
+  const key = sessionKeyKey(newest.id, session);
+  const object = pairId === newest.id ? sealed : keyring.sealSessionKey(newest.publicKey, session, dataKey);
+  if ((await store.put(key, object)) === 'created') return 'stored';
+  // Perhaps of an attempt whose answer was lost, or a rotation brought it here.
+  return bytesEqual(keyring.openSessionKey(newest.id, session, await store.get(key)), dataKey) ? 'stored' : 'another';
+}

@@ -82,6 +82,43 @@ it('a capture that begins after somebody rotated the keys seals to the new pair'
   expect(again.keyring.payload).not.toMatchObject({ sealTo: { id: before } });
 });
 
+it('an epoch that a capture begins after somebody rotated the keys beside it is sealed to the new pair, and can be read', async () => {
+  const { service, agent, run, asset, assetId, signal } = await begun();
+  const { client, store, close } = agent.client({ retry: { attemptsMax: 5 } });
+  onTestFinished(close);
+  const log = await RemoteLog.open({ client, store, runId: run.id, fence: run.fence, signal });
+  const [before] = await service.rotateKeys();
+  const captured = new LogWriter({
+    repository: log,
+    catalogue: new LogCatalogueKeeper(log, assetId),
+    assetId,
+    incarnation: '00000000000000aa',
+    timeline: 1,
+    from: 0,
+    host: 'test',
+    now: () => new Date(),
+    policy: SHIP_POLICY,
+    known: [],
+    signal,
+    onTrouble: () => {},
+    onDurable: () => {},
+  });
+  const bytes = randomBytes(100_000);
+  captured.append(bytes, [], bytes.length);
+  await captured.flush();
+  await service.beside(async (repository) => {
+    const [newest] = repository.keyring.pairIds;
+    expect(newest).not.toBe(before);
+    const keys: string[] = [];
+    for await (const page of repository.store.list('session-keys/')) keys.push(...page.map(({ key }) => key));
+    expect(keys).toEqual([`session-keys/${newest}/${captured.epoch.epoch}`]);
+    const view = await LogView.open(repository, repository.keyring.assetId(asset.name));
+    const read = new Uint8Array(bytes.length);
+    await view!.read(1, 0, read);
+    expect(Buffer.compare(read, bytes)).toBe(0);
+  });
+});
+
 it('nothing of a log can be taken away: not from its catalogue, and no range whose section is not stored', async () => {
   const { writer, client, run, log, assetId } = await begun();
   const captured = writer();
