@@ -232,5 +232,10 @@ class Drill {
 }
 
 function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : isEnded(error) ? `the drill was ended: ${error.text}` : String(error);
+}
+
+/** The reason of the watcher's signal, which whatever was under way has thrown. */
+function isEnded(error: unknown): error is Ended {
+  return typeof error === 'object' && error !== null && 'why' in error && 'text' in error;
 }

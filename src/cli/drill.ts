@@ -126,7 +126,8 @@ function report(output: Output, id: string, { outcome, endedBy, failed, isDestro
   const consistencies = claims.claims.flatMap((one) => (one.id === 'consistency' ? [one.value] : []));
   output.line(`The drill ${id} ${words}${endedBy === undefined ? '' : ` (${endedBy})`}`);
   if (failed !== undefined) output.line(`  failed: ${failed}`);
-  output.line(`  RPO ${value('rpo')?.ms ?? 'not measured'} ms, RTO ${value('rto')?.ms ?? 'not measured'} ms`);
+  const measured = (ms: unknown): string => (ms === undefined ? 'not measured' : `${ms} ms`);
+  output.line(`  RPO ${measured(value('rpo')?.ms)}, RTO ${measured(value('rto')?.ms)}`);
   for (const { group, reached, spreadMs, declared, isKept } of consistencies)
     output.line(
       `  group ${group}: consistency ${reached}, ${spreadMs ?? 'not measured'} ms apart${isKept === true ? '' : `; ${declared} was declared and is NOT KEPT`}`,

@@ -71,6 +71,20 @@ describe.skipIf(postgresPrograms() === undefined)('a drill that does not end by 
     expect(scene.left()).toEqual([]);
   });
 
+  it('says in its evidence by what an action was ended that was under way', async () => {
+    const scene = await DrillScene.create();
+    const declared = join(scene.directory, 'declared');
+    const drill = scene.begin(scene.plan(endless), ['--preempt-file', declared]);
+    const end = ended(drill);
+    await scene.reaches('database.clone.pg/test');
+    writeFileSync(declared, '');
+    const { lines } = await end;
+    expect(lines.at(-1)).toMatchObject({ outcome: 'failed', isDestroyed: true });
+    const failed = scene.measured('action').filter(({ value }) => value.outcome === 'failed');
+    expect(failed).not.toEqual([]);
+    for (const { value } of failed) expect(value.text).toMatch(/^(?:the drill was ended|pre-empted): \//);
+  });
+
   it('is pre-empted by what the registry of the site says, and when that says nothing', async () => {
     const scene = await DrillScene.create();
     const registry = join(scene.directory, 'registry.db');
