@@ -60,7 +60,7 @@ export const KEY_VERBS: readonly Verb[] = [
     name: 'key rotate',
     summary: 'seal the keys of all data anew, to a new pair',
     details:
-      "For when an owner's key may have leaked: whoever has it cannot open any data any more, unless they have also copied the repository. It does not exchange the keys that names and maps are sealed with: for that, copy everything into a new repository. Other owners' keys must be added again afterwards, and writers' keys as well. What runs meanwhile with the keys of before (a backup; \"pg capture\" and \"site run\" for as long as they run) goes on sealing to the old pair: start it again, then rotate once more. What is interrupted goes on when the command runs again.",
+      'For when an owner\'s key may have leaked: whoever has it cannot open any data any more, unless they have also copied the repository. It does not exchange the keys that names and maps are sealed with: for that, copy everything into a new repository. Other owners\' keys must be added again afterwards, and writers\' keys as well. What runs meanwhile with the keys of before (a backup; "pg capture" and "site run" for as long as they run) goes on sealing to the old pair: start it again, then rotate once more. What is interrupted goes on when the command runs again.',
     args: [],
     options: [
       ...REPOSITORY,
