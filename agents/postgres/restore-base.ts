@@ -48,10 +48,14 @@ export type BaseRestore = {
   readonly directory: DataDirectory;
   /** By oid. */
   readonly tablespaces: Readonly<Record<string, string>>;
-  readonly threads: number;
-  readonly signal: AbortSignal;
+  readonly pool: ReadingPool;
   readonly progress: RestoreProgress;
 };
+
+/** One for all directories of a base: threads take longer to start than most of these to come. Whoever makes it closes it. */
+export function poolOf({ store, keyring }: BaseReader, threads: number, signal: AbortSignal): ReadingPool {
+  return new ReadingPool(store, threads, { idKey: keyring.payload.idKey, target: undefined }, signal);
+}
 
 /** All but pg_control. */
 export async function restoreBase(restore: BaseRestore): Promise<void> {
@@ -90,7 +94,7 @@ export function configurationBeside(dataDirectory: string): string {
 /** Takes it away again, and says LOG_FORKED, when the base is of another history than the log that is to be replayed over it. */
 export async function restoreControl(restore: BaseRestore, view: LogView): Promise<void> {
   const target = join(restore.directory.path, GLOBAL);
-  await treeTo({ ...restore, threads: 1 }, `${DATA_DIRECTORY}/${GLOBAL}/${CONTROL}`, target, { delta: false });
+  await treeTo(restore, `${DATA_DIRECTORY}/${GLOBAL}/${CONTROL}`, target, { delta: false });
   const facts = baseFactsOf(restore.snapshot);
   const { segmentBytes } = JSON.parse(facts.server) as ServerFacts;
   const path = join(target, CONTROL);
@@ -161,31 +165,25 @@ async function treeTo(
   target: string,
   { skip, delta = restore.directory.isOld }: { readonly skip?: (path: string) => boolean; readonly delta?: boolean },
 ): Promise<void> {
-  const { reader, snapshot, threads, signal, progress } = restore;
-  const { store, keyring, parameters, readNode, blocks, keys } = reader;
+  const { reader, snapshot, pool, progress } = restore;
+  const { parameters, readNode, blocks, keys } = reader;
   const problems: RestoreProblem[] = [];
   const latin1 = Buffer.from(target).toString('latin1');
-  const pool = new ReadingPool(store, threads, { idKey: keyring.payload.idKey, target: latin1 }, signal);
-  const fetchedBefore = progress.bytesFetched;
-  try {
-    await restoreTree({
-      root: snapshot.root.reference,
-      below,
-      target: latin1,
-      delta,
-      unitBytes: parameters.paged.unitBytes,
-      readNode,
-      blocks,
-      keys,
-      pool,
-      progress,
-      onProblem: (problem) => void problems.push(problem),
-      ...(skip === undefined ? {} : { skip }),
-    });
-  } finally {
-    await pool.close();
-    progress.bytesFetched = fetchedBefore + pool.bytesFetched;
-  }
+  pool.turnTo(latin1);
+  await restoreTree({
+    root: snapshot.root.reference,
+    below,
+    target: latin1,
+    delta,
+    unitBytes: parameters.paged.unitBytes,
+    readNode,
+    blocks,
+    keys,
+    pool,
+    progress,
+    onProblem: (problem) => void problems.push(problem),
+    ...(skip === undefined ? {} : { skip }),
+  });
   const fatal = problems[0];
   if (fatal !== undefined)
     throw new Fault(

@@ -18,7 +18,7 @@ import { type FileOwner, LogServer } from './log-server.ts';
 import { LogSpool } from './log-spool.ts';
 import type { RecoveryProgress } from './recovery-progress.ts';
 import { raisedFloor, restoreCommandOf, withoutAbsent, withoutGate, withoutRecovery, withRecovery } from './recovery-settings.ts';
-import { type BaseReader, configurationBeside, placeTablespaces, restoreBase, restoreControl } from './restore-base.ts';
+import { type BaseReader, configurationBeside, placeTablespaces, poolOf, restoreBase, restoreControl } from './restore-base.ts';
 import { RestoredServer } from './restored-server.ts';
 import type { ServerFacts } from './server-facts.ts';
 import type { StartServer } from './server-process.ts';
@@ -94,15 +94,18 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
   progress.enter('base', began);
   onStep('base');
   const { repository: reader, threads, signal } = restore;
-  const base = { reader, snapshot, directory, tablespaces, threads, signal, progress };
-  if (!directory.isRecovering) {
-    directory.begin(tablespaces);
-    await reader.openIndex?.({ signal });
-    await restoreBase(base);
-  }
-  const owner = ownerOf(directory.path);
-  const sandbox = makeSandbox(restore.sandboxIn ?? tmpdir(), owner);
+  const pool = poolOf(reader, threads, signal);
+  const base = { reader, snapshot, directory, tablespaces, pool, progress };
+  let owner: FileOwner | undefined;
+  let sandbox = '';
   try {
+    if (!directory.isRecovering) {
+      directory.begin(tablespaces);
+      await reader.openIndex?.({ signal });
+      await restoreBase(base);
+    }
+    owner = ownerOf(directory.path);
+    sandbox = makeSandbox(restore.sandboxIn ?? tmpdir(), owner);
     const own = { socket: join(sandbox, 'log'), dataDirectory: directory.path, segmentBytes: server.segmentBytes };
     const planFile = join(sandbox, 'plan.json');
     writeOwned(planFile, JSON.stringify({ ...own, legs: plan.legs, ...restore.helper }), owner);
@@ -110,8 +113,10 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
     if (!directory.isRecovering) await restoreControl(base, cluster.view);
     directory.recovering(tablespaces, sandbox);
   } catch (error) {
-    rmSync(sandbox, { recursive: true, force: true });
+    if (sandbox !== '') rmSync(sandbox, { recursive: true, force: true });
     throw error;
+  } finally {
+    await pool.close();
   }
   const baseMs = performance.now() - began;
   progress.enter('log', performance.now());

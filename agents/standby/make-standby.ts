@@ -12,7 +12,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { DataDirectory } from '../postgres/data-directory.ts';
 import { raisedFloor } from '../postgres/recovery-settings.ts';
 import { checkLaterTablespaces, keepConfiguration, notesOnWay, ownerOf } from '../postgres/restore.ts';
-import { type BaseReader, placeTablespaces, restoreBase, restoreControl } from '../postgres/restore-base.ts';
+import { type BaseReader, placeTablespaces, poolOf, restoreBase, restoreControl } from '../postgres/restore-base.ts';
 import type { ServerFacts } from '../postgres/server-facts.ts';
 import { checkPrograms } from '../postgres/server-programs.ts';
 import { configureStandby, type StandbyFacts, writeStandby } from './standby-directory.ts';
@@ -75,9 +75,6 @@ export async function makeStandby(make: MakeStandby): Promise<StandbyFacts> {
   const tablespaces = placeTablespaces(found.tablespaces, make.tablespaces, directory);
   directory.begin(tablespaces);
   await reader.openIndex?.({ signal });
-  const restore = { reader, snapshot, directory, tablespaces, threads, signal, progress };
-  await restoreBase(restore);
-  const owner = ownerOf(directory.path);
   const facts: StandbyFacts = {
     version: 1,
     asset,
@@ -90,11 +87,19 @@ export async function makeStandby(make: MakeStandby): Promise<StandbyFacts> {
     timeline,
     sealed: null,
   };
-  keepConfiguration(directory.path, owner, server.segmentBytes);
-  rmSync(join(directory.path, 'postmaster.pid'), { force: true });
-  configureStandby(directory.path, facts, program, owner);
-  writeStandby(directory.path, facts, owner);
-  await restoreControl(restore, cluster.view);
+  const pool = poolOf(reader, threads, signal);
+  const restore = { reader, snapshot, directory, tablespaces, pool, progress };
+  try {
+    await restoreBase(restore);
+    const owner = ownerOf(directory.path);
+    keepConfiguration(directory.path, owner, server.segmentBytes);
+    rmSync(join(directory.path, 'postmaster.pid'), { force: true });
+    configureStandby(directory.path, facts, program, owner);
+    writeStandby(directory.path, facts, owner);
+    await restoreControl(restore, cluster.view);
+  } finally {
+    await pool.close();
+  }
   directory.done();
   return facts;
 }

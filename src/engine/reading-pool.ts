@@ -22,6 +22,7 @@ export class ReadingPool {
   readonly #pool: ThreadPool<ReadRequest, ReadAnswer>;
   readonly #signal: AbortSignal;
   readonly #ahead: number;
+  #spec: ReadThreadSpec;
   readonly #running = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
   bytesFetched = 0;
@@ -31,13 +32,20 @@ export class ReadingPool {
     this.#store = store;
     this.#signal = signal;
     this.#ahead = threads * AHEAD_PER_THREAD;
+    this.#spec = spec;
     this.#pool = new ThreadPool({
       script: READ_THREAD,
       threads,
       warm,
-      dataOf: () => spec,
+      dataOf: () => this.#spec,
       onMessage: () => {},
     });
+  }
+
+  /** What is asked for from now on is about another directory. Nothing may be under way. */
+  turnTo(target: string): void {
+    this.#spec = { ...this.#spec, target };
+    this.#pool.broadcast(this.#spec);
   }
 
   /** Where a worker gets a range of a pack from. */

@@ -25,7 +25,7 @@ function answererOf(spec: ReadThreadSpec, opener: BlockOpener): Answerer {
   };
 }
 
-/** `spec`: undefined in a thread that was started ahead; then it is the first message. */
+/** `spec`: undefined in a thread that was started ahead; then it is the first message. Another one may come between jobs. */
 function start(port: MessagePort, spec: ReadThreadSpec | undefined): void {
   // What needs no spec is made at once.
   const opener = new BlockOpener();
