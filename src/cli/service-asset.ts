@@ -2,7 +2,7 @@
 
 import type { Asset } from '../client/generated.ts';
 import { usage } from './option.ts';
-import { agentOf, assetOf, withService } from './service-call.ts';
+import { agentOf, assetOf, notOfTheAgent, withService } from './service-call.ts';
 import { isApproval, showApproval, showList, showOne, whenOf } from './service-show.ts';
 import { reasonOf } from './service-tenant.ts';
 import type { Invocation } from './verb.ts';
@@ -170,8 +170,7 @@ function sourceOf({ options }: Invocation) {
   if ([paths.length > 0, volume !== undefined, connection !== undefined].filter(Boolean).length > 1)
     throw usage('An asset is files, a volume or a database, one of them');
   const relative = [...paths, ...(volume === undefined ? [] : [volume])].find((path) => !path.startsWith('/'));
-  if (relative !== undefined)
-    throw usage(`"${relative}" does not begin with "/"`, "It is a path of the agent's host, which may be another one than this.");
+  if (relative !== undefined) throw notOfTheAgent(relative);
   if (connection !== undefined) {
     const [secret, slot] = [options.text('secret'), options.text('slot')];
     return {

@@ -107,6 +107,11 @@ export async function agentOf(client: ServiceClient, tenant: Tenant, named: stri
   );
 }
 
+/** A relative path would be one of the directory in which the agent was started. */
+export function notOfTheAgent(path: string): Fault {
+  return usage(`"${path}" does not begin with "/"`, "It is a path of the agent's host, which may be another one than this.");
+}
+
 export function isOver({ state }: Run): boolean {
   return state !== 'queued' && state !== 'running';
 }

@@ -5,7 +5,7 @@ import type { Asset, RestorePlan, Run, Tenant } from '../client/generated.ts';
 import { dateOfMicros, textOfMicros } from '../model/instant-text.ts';
 import { localMicrosOf } from './moment.ts';
 import { usage } from './option.ts';
-import { agentOf, assetNames, assetOf, withService } from './service-call.ts';
+import { agentOf, assetNames, assetOf, notOfTheAgent, withService } from './service-call.ts';
 import { followRun } from './service-follow.ts';
 import { runLine, showApproval, showList, showOne, whenOf } from './service-show.ts';
 import { reasonOf } from './service-tenant.ts';
@@ -220,6 +220,7 @@ export function recover(invocation: Invocation): Promise<number> {
         '"holdfast recover" needs --target PATH, or --database NAME for what goes into the living server',
         'The path is one on the host of the agent.',
       );
+    if (target !== undefined && !target.startsWith('/')) throw notOfTheAgent(target);
     const mine = await tenant();
     const asset = await assetOf(client, mine, args[0]!);
     const agentName = options.text('agent');

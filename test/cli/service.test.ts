@@ -199,6 +199,8 @@ describe('the verbs of the service', () => {
     expect(await run(['whoami'], { HOLDFAST_SERVICE: 'ftp://x' })).toMatchObject({ status: 2 });
     const relative = await run(['asset', 'create', 'web1/x', '--include', 'home']);
     expect(relative).toMatchObject({ status: 2, stderr: expect.stringContaining('"home" does not begin with "/"') });
+    const target = await run(['recover', 'bureau-a/etc', '--target', 'home']);
+    expect(target).toMatchObject({ status: 2, stderr: expect.stringContaining('"home" does not begin with "/"') });
     expect(await run(['asset', 'show', 'nothing'])).toMatchObject({
       status: 2,
       stderr: expect.stringContaining('There is no asset "nothing"'),
