@@ -24,6 +24,8 @@ const BACKOFF_MS = 15_000;
 const BACKOFF_MS_MAX = 3_600_000;
 /** Longer than a round of attempts of one channel takes. */
 const RESERVED_MS = 15 * 60_000;
+/** A channel that takes what it is sent, but slowly, ends a round after so long: what happened meanwhile waits for the next one. */
+const ROUND_MS = 20_000;
 const ERROR_CHARS_MAX = 500;
 
 export type DelivererPorts = {
@@ -31,21 +33,27 @@ export type DelivererPorts = {
   readonly now: () => Date;
   readonly log: Pick<Logger, 'warn' | 'info'>;
   readonly readSecret: (name: string) => Promise<string>;
+  readonly roundMs?: number;
 };
 type Due = { readonly delivery: Delivery; readonly event: Event };
 
-/** One round: everything that is due. Answers how many arrived. */
+/** One round: everything that is due, as far as its channels take it soon. Answers how many arrived. */
 export async function deliverDue(ports: DelivererPorts, signal: AbortSignal): Promise<number> {
+  const { roundMs = ROUND_MS } = ports;
+  const begun = performance.now();
+  const isLate = (): boolean => performance.now() - begun >= roundMs;
   let arrived = 0;
-  while (!signal.aborted) {
+  do {
     const at = instantOf(ports.now());
     const due = await ports.catalog.deliveries.due(at, AT_ONCE, laterBy(at, RESERVED_MS));
     if (due.length === 0) break;
     const channels = new Map((await readChannels(ports.catalog)).map((channel) => [channel.name, channel]));
     const byChannel = Map.groupBy(due, ({ delivery }) => delivery.channel);
-    const counts = await Promise.all([...byChannel].map(([name, some]) => deliverTo(ports, channels.get(name), some, signal)));
+    const counts = await Promise.all(
+      [...byChannel].map(([name, some]) => deliverTo(ports, channels.get(name), some, isLate, signal)),
+    );
     arrived += counts.reduce((sum, count) => sum + count, 0);
-  }
+  } while (!signal.aborted && !isLate());
   return arrived;
 }
 
@@ -53,12 +61,13 @@ async function deliverTo(
   ports: DelivererPorts,
   channel: Channel | undefined,
   due: readonly Due[],
+  isLate: () => boolean,
   signal: AbortSignal,
 ): Promise<number> {
   let arrived = 0;
   let isDown = false;
-  for (const one of due) {
-    if (signal.aborted || isDown) {
+  for (const [n, one] of due.entries()) {
+    if (signal.aborted || isDown || (n > 0 && isLate())) {
       // Untried: as it was, but behind the others when its channel is down.
       const at = instantOf(ports.now());
       await ports.catalog.deliveries.change({ ...one.delivery, notBefore: isDown ? laterBy(at, BACKOFF_MS) : at });

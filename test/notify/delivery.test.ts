@@ -131,6 +131,25 @@ describe('an event', () => {
     await delivering;
   });
 
+  it('that others have to wait for is told in rounds that end, and what comes up meanwhile is in the next one', async () => {
+    const slow = await startReceiver((response) => response.end());
+    const up = await startReceiver((response) => response.end());
+    await writeChannels(catalog, {
+      channels: [hook('slow', slow.url), hook('up', up.url, { kinds: ['objective.broken'] })],
+    });
+    for (let n = 0; n < 3; n++) await add();
+    const some = ports({ roundMs: 0 });
+    expect(await tell(some)).toBe(1);
+    nowMs += 1000;
+    await add({ kind: 'objective.broken' });
+    expect(await tell(some)).toBe(2);
+    expect(up.received).toHaveLength(1);
+    for (let n = 0; n < 2; n++) expect(await tell(some)).toBe(1);
+    expect(await tell(some)).toBe(0);
+    expect(new Set(slow.received.map(({ headers }) => headers['holdfast-event'])).size).toBe(4);
+    expect(slow.received).toHaveLength(4);
+  });
+
   it('of a channel that was taken away is not told for ever', async () => {
     await writeChannels(catalog, { channels: [hook('gone', 'http://127.0.0.1:1')] });
     await add();
