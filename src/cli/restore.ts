@@ -4,6 +4,7 @@ import { EXIT, Fault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { type RestoreProblem, RestoreProgress } from '../engine/restore-progress.ts';
 import { displayPath } from '../model/entry-path.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { parseLocation } from '../store/location.ts';
 import { pathOfArgument } from './arguments.ts';
 import { locationOf, withRepository } from './open.ts';
@@ -39,9 +40,10 @@ export function restore(invocation: Invocation): Promise<number> {
     const reported = new Set<string>();
     let damaged = 0;
     const onProblem = (problem: RestoreProblem): void => {
+      if (reported.size < REPORTED_MAX) reported.add(problem.path);
+      if (problem.attribute === 'owner' && isAbovePaths(snapshot, problem.path)) return;
       progress.problems++;
       if (problem.code === 'FORMAT_DAMAGED' || problem.code === 'STORE_NOT_FOUND') damaged++;
-      if (reported.size < REPORTED_MAX) reported.add(problem.path);
       reportProblem(output, problem);
     };
     const run: Restore = { invocation, repository, snapshot, progress, onProblem, reported };
@@ -49,6 +51,11 @@ export function restore(invocation: Invocation): Promise<number> {
     const differing = options.flag('verify') ? await check(run, restored) : undefined;
     return report(run, restored, damaged, differing);
   });
+}
+
+/** Of a snapshot of several paths, what only leads to them: most of the time it is root's, and nobody else can give it to root. */
+function isAbovePaths({ paths }: Snapshot, path: string): boolean {
+  return paths.length > 1 && paths.some((one) => one.startsWith(`/${path}/`)) && !paths.includes(`/${path}`);
 }
 
 function checkOptions({ options }: Invocation, toStdout: boolean): void {

@@ -1,3 +1,5 @@
+import type { AttributeProblem } from '../files/attributes.ts';
+
 export class RestoreProgress {
   /** Of the content; grows while the tree is read when it is not known before. */
   bytesTotal = 0;
@@ -12,4 +14,10 @@ export class RestoreProgress {
   current = '';
 }
 
-export type RestoreProblem = { readonly path: string; readonly code: string; readonly message: string };
+export type RestoreProblem = {
+  readonly path: string;
+  readonly code: string;
+  readonly message: string;
+  /** The attribute that could not be given; absent: the problem is another one. */
+  readonly attribute?: AttributeProblem['what'];
+};

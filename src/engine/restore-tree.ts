@@ -369,7 +369,8 @@ class TreeRun {
       const batch = attributes.pack(entries.slice(at, at + ATTRIBUTES_PER_JOB));
       await jobs.start(async () => {
         const answer = await pool.run({ kind: 'attributes', entries: batch });
-        if (answer.kind === 'attributes') for (const { path, code, message } of answer.problems) onProblem({ path, code, message });
+        if (answer.kind !== 'attributes') return;
+        for (const { path, code, message, what } of answer.problems) onProblem({ path, code, message, attribute: what });
       });
       if (inOrder) await jobs.drain();
     }

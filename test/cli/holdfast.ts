@@ -9,7 +9,7 @@ import { scratchDirectory } from '../support/scratch.ts';
 
 export const PROGRAM = resolve(import.meta.dirname, '../../bin/holdfast');
 /** Of util-linux: what a program cannot have, root does not get. */
-const HELD_TO_MODES = ['setpriv', '--bounding-set=-dac_override,-dac_read_search', PROGRAM];
+const HELD_TO_MODES = ['setpriv', '--bounding-set=-dac_override,-dac_read_search,-chown', PROGRAM];
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 export type Outcome = {
@@ -23,7 +23,7 @@ export type RunOptions = {
   readonly input?: string | Buffer;
   /** Added to the usual ones; undefined takes one away. */
   readonly variables?: Readonly<Record<string, string | undefined>>;
-  /** Root too is refused what its modes forbid. */
+  /** Root too is refused what modes forbid, and gives nothing to others. */
   readonly isHeldToModes?: boolean;
 };
 

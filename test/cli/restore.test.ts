@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -15,7 +16,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { scratchDirectory } from '../support/scratch.ts';
 import { seededBytes } from '../support/seeded-random.ts';
@@ -87,10 +88,23 @@ describe('a restore of files', () => {
 
   it('keeps absolute paths below the target, when several were', () => {
     const to = target();
-    // What lies above them belongs to root, and nobody else can give it to root again: that is told.
-    holdfast.ok(['restore', several, '--target', to, '--verify'], { status: process.getuid!() === 0 ? 0 : 3 });
+    holdfast.ok(['restore', several, '--target', to, '--verify']);
     expect(listing(join(to, at('tree')))).toEqual(TREE);
     expect(readFileSync(join(to, at('more/d.txt')), 'utf8')).toBe('more\n');
+  });
+
+  it.runIf(process.getuid!() === 0)('tells of owners that cannot be given, but of what only leads to several paths', () => {
+    const own = initialised();
+    const [tree, more] = [own.file('others/tree/a.txt', 'a'), own.file('others/more/b.txt', 'b')];
+    chownSync(own.path('others'), 1234, 1234);
+    const backup = ['backup', dirname(tree), dirname(more)];
+    own.ok(backup);
+    own.ok(['restore', 'latest', '--target', target(), '--verify'], { isHeldToModes: true });
+    chownSync(tree, 1234, 1234);
+    own.ok(backup);
+    const lines = own.lines(['restore', 'latest', '--target', target()], { isHeldToModes: true, status: 3 });
+    const warnings = lines.filter(({ kind }) => kind === 'warning');
+    expect(warnings.map(({ message }) => String(message).split(':')[0])).toEqual([tree.slice(1)]);
   });
 
   it('puts a single file into the target under its name', () => {
