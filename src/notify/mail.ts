@@ -22,9 +22,10 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
     requireTLS: security === 'starttls',
     ignoreTLS: security === 'none',
     ...(user === undefined || password === undefined ? {} : { auth: { user, pass: password } }),
-    connectionTimeout: timeoutMs,
-    greetingTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
+    // Ours ends it.
+    connectionTimeout: 2 * timeoutMs,
+    greetingTimeout: 2 * timeoutMs,
+    socketTimeout: 2 * timeoutMs,
     disableFileAccess: true,
     disableUrlAccess: true,
   });
