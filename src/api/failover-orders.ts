@@ -11,6 +11,7 @@ import { instantOf } from '../model/instant.ts';
 import type { Run } from '../model/run.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { agentAtSite, planRun } from '../scheduler/plan-runs.ts';
+import { loginOf } from '../trust/login-of.ts';
 import { notFound } from './problem.ts';
 import type { Call } from './route.ts';
 
@@ -66,12 +67,7 @@ async function failoverOf({ failovers }: CatalogTables, { tenantId, request }: A
   return failover;
 }
 
+/** As they stand in the journal and the evidence. */
 function loginsOf(tables: CatalogTables, { approvedBy = [] }: Approval): Promise<string[]> {
   return Promise.all(approvedBy.map((name) => loginOf(tables, name)));
-}
-
-/** As it stands in the journal and the evidence: of a person the login. */
-async function loginOf({ people }: CatalogTables, name: string): Promise<string> {
-  const [kind, id] = name.split(':');
-  return (kind === 'person' ? (await people.get(id!))?.login : undefined) ?? name;
 }

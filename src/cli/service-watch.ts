@@ -19,14 +19,20 @@ export function approvalList(invocation: Invocation): Promise<number> {
       { title: 'reason' },
     ];
     const approvals = client.each('listApprovals', { tenant: (await tenant()).id });
-    await showList(invocation.output, 'approval', approvals, columns, ({ id, state, action, requestedAt, requestedBy, reason }) => [
-      id,
-      state,
-      action,
-      whenOf(requestedAt),
-      requestedBy,
-      reason,
-    ]);
+    await showList(
+      invocation.output,
+      'approval',
+      approvals,
+      columns,
+      ({ id, state, action, requestedAt, requestedBy, logins, reason }) => [
+        id,
+        state,
+        action,
+        whenOf(requestedAt),
+        logins[requestedBy] ?? requestedBy,
+        reason,
+      ],
+    );
     return 0;
   });
 }

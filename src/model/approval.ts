@@ -42,3 +42,13 @@ export const Approval = Type.Object(
 export type Approval = Omit<Static<typeof Approval>, 'state'> & {
   readonly state: 'pending' | 'approved' | 'rejected' | 'expired' | 'executed';
 };
+
+/** As it is shown: whoever decides has to know who asks, and not by a number. */
+export const ShownApproval = Type.Object(
+  {
+    ...Approval.properties,
+    logins: Type.Record(Type.String(), Type.String(), { description: 'of the people whom it names by their ids' }),
+  },
+  { additionalProperties: false, $id: 'ShownApproval' },
+);
+export type ShownApproval = Approval & { readonly logins: Readonly<Record<string, string>> };

@@ -68,7 +68,7 @@ async function bureau() {
 
 describe('a failover', () => {
   it('that is not planned waits for two people, each another one and none who asked, and is carried out once', async () => {
-    const { service, tenant, request, approve, show, claim } = await bureau();
+    const { service, tenant, ask, request, approve, show, claim } = await bureau();
     const asked = await request('anna', 'unplanned');
     expect(asked).toMatchObject({ status: 202, json: { state: 'waiting', kind: 'unplanned', approvers: [] } });
     const { id, approvalId } = asked.json;
@@ -81,7 +81,13 @@ describe('a failover', () => {
     expect((await approve('berta', approvalId)).json.code).toBe('APPROVAL_TWICE');
     expect(await claim()).toBeUndefined();
     expect((await show(id)).state).toBe('waiting');
-    expect((await approve('carla', approvalId)).json).toMatchObject({ state: 'executed', action: 'failover' });
+    const decided = (await approve('carla', approvalId)).json;
+    expect(decided).toMatchObject({ state: 'executed', action: 'failover' });
+    // By id they stay who they are; by login people know them.
+    expect(Object.values(decided.logins).sort()).toEqual(['anna', 'berta', 'carla']);
+    const shown = (await ask('doris', 'GET', '/approvals')).json.items[0];
+    expect(shown.logins[shown.requestedBy]).toBe('anna');
+    expect(shown.approvedBy.map((name: string) => shown.logins[name])).toEqual(['berta', 'carla']);
     expect((await approve('doris', approvalId)).json.code).toBe('APPROVAL_NOT_OPEN');
     expect(await show(id)).toMatchObject({ state: 'approved', approvers: ['berta', 'carla'] });
     // Whatever else runs on the host: it takes nobody's place.

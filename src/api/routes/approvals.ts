@@ -1,15 +1,16 @@
 // Requests that wait for a second person. What is approved is executed at once, as it was written down.
 
 import { Fault, isFault } from '../../base/faults.ts';
-import { Approval } from '../../model/approval.ts';
+import { type Approval, ShownApproval } from '../../model/approval.ts';
 import { Approvals } from '../../trust/approvals.ts';
+import { loginOf } from '../../trust/login-of.ts';
 import { executeApproved } from '../approved-actions.ts';
 import { answerPage } from '../page.ts';
 import { notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
 
-const ONE = { 200: { description: 'The request', schema: Approval } };
+const ONE = { 200: { description: 'The request', schema: ShownApproval } };
 
 export const APPROVAL_ROUTES = [
   route({
@@ -20,8 +21,12 @@ export const APPROVAL_ROUTES = [
     summary: 'List requests and how they were decided',
     action: 'approval.read',
     query: PAGE_QUERY,
-    answers: { 200: { description: 'A page', schema: pageSchema(Approval) } },
-    handle: (call) => answerPage(call, 'approvals', (page) => call.catalog.approvals.list(call.tenant.id, page)),
+    answers: { 200: { description: 'A page', schema: pageSchema(ShownApproval) } },
+    handle: (call) =>
+      answerPage(call, 'approvals', async (page) => {
+        const { items, ...rest } = await call.catalog.approvals.list(call.tenant.id, page);
+        return { ...rest, items: await Promise.all(items.map((one) => withLogins(call, one))) };
+      }),
   }),
   route({
     method: 'GET',
@@ -31,7 +36,7 @@ export const APPROVAL_ROUTES = [
     summary: 'Show a request',
     action: 'approval.read',
     answers: ONE,
-    handle: async (call) => ({ status: 200, body: await approvalOf(call) }),
+    handle: async (call) => ({ status: 200, body: await withLogins(call, await approvalOf(call)) }),
   }),
   route({
     method: 'POST',
@@ -50,7 +55,7 @@ export const APPROVAL_ROUTES = [
       // Approved before, and not executed then: that is done now.
       if (state !== 'approved') {
         const decided = await approvals.approve(call.principal, call.tenant.id, call.params['approval']!, call.source);
-        if (decided.state === 'pending') return { status: 200, body: decided };
+        if (decided.state === 'pending') return { status: 200, body: await withLogins(call, decided) };
       } else if (call.principal.kind !== 'person') throw new Fault('REQUEST_FORBIDDEN', 'Only a person executes what was approved');
       return execute(call, approvals);
     },
@@ -67,7 +72,7 @@ export const APPROVAL_ROUTES = [
     handle: async (call) => {
       await decidableOf(call);
       const decided = await approvalsOf(call).reject(call.principal, call.tenant.id, call.params['approval']!, call.source);
-      return { status: 200, body: decided };
+      return { status: 200, body: await withLogins(call, decided) };
     },
   }),
 ];
@@ -92,7 +97,14 @@ async function execute(call: Call, approvals: Approvals): Promise<Answer> {
   const { failoverId } = executed.request;
   const failover = typeof failoverId === 'string' ? await call.catalog.failovers.get(call.tenant.id, failoverId) : undefined;
   if (failover !== undefined) call.wake(failover.agentId);
-  return { status: 200, body: executed };
+  return { status: 200, body: await withLogins(call, executed) };
+}
+
+async function withLogins({ catalog }: Pick<Call, 'catalog'>, approval: Approval): Promise<ShownApproval> {
+  const { requestedBy, approvedBy = [], decidedBy } = approval;
+  const names = new Set([requestedBy, ...approvedBy, ...(decidedBy === undefined ? [] : [decidedBy])]);
+  const logins = await Promise.all([...names].map(async (name) => [name, await loginOf(catalog, name)] as const));
+  return { ...approval, logins: Object.fromEntries(logins.filter(([name, login]) => login !== name)) };
 }
 
 function approvalsOf({ catalog, now, random }: Call): Approvals {
