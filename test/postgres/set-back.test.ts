@@ -47,7 +47,7 @@ describe.skipIf(programs === undefined)('a server that was set back by its disk'
       await setBack(server, kept);
       await server.sql(insert('b'));
       // As long as the base backup was in the log that is stored.
-      await server.sql("SELECT pg_backup_start('other', true); SELECT * FROM pg_backup_stop(false)");
+      await cluster.base(undefined, { log: undefined });
       await server.sql(insert('b'));
       await server.sql(insert('b'));
       cluster.begin();
