@@ -118,5 +118,9 @@ export function connectionFault(error: unknown, what: string): unknown {
   if (error instanceof Fault || !(error instanceof Error)) return error;
   const errno = (error as NodeJS.ErrnoException).code ?? error.name;
   const code = CERTIFICATE.test(errno) ? 'STORE_UNTRUSTED' : TIMEOUTS.has(errno) ? 'STORE_TIMEOUT' : 'STORE_UNREACHABLE';
-  return new Fault(code, `${what}: ${errno === 'AggregateError' ? 'no connection' : errno}`, { cause: error });
+  const hint = errno === 'EPROTO' ? 'It does not speak TLS there. Give s3+http://, or the port for s3+https://.' : undefined;
+  return new Fault(code, `${what}: ${errno === 'AggregateError' ? 'no connection' : errno}`, {
+    cause: error,
+    ...(hint && { hint }),
+  });
 }

@@ -442,6 +442,20 @@ describe('the connection to an S3 store', () => {
     expect(stored.get('/bucket/a')?.equals(bytes)).toBe(true);
   });
 
+  it('that does not speak TLS says so', async () => {
+    const { endpoint } = await httpPeer((_, _body, outgoing) => void outgoing.end());
+    const fault: unknown = await storeAt(endpoint.replace('http:', 'https:'))
+      .get('k')
+      .catch((error: unknown) => error);
+    expect(fault).toMatchObject({ code: 'STORE_UNREACHABLE', hint: expect.stringContaining('does not speak TLS') });
+  });
+
+  it('with a web page in its place names what is wrong there', async () => {
+    const store = await answering((_, _body, outgoing) => void outgoing.end('<html>It works</html>'));
+    const fault: unknown = await store.get('k').catch((error: unknown) => error);
+    expect(fault).toMatchObject({ code: 'STORE_CORRUPT_ANSWER', hint: expect.stringContaining('address of an S3 store') });
+  });
+
   it('is refused when nobody vouches for the certificate of the store', async () => {
     const server = createTlsServer({ key: SELF_SIGNED_KEY, cert: SELF_SIGNED_CERTIFICATE }, (_, outgoing) => outgoing.end()).listen(
       0,
