@@ -2,6 +2,7 @@
 // It is void by itself once a later epoch has begun.
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { replaceFile } from '../../src/base/replace-file.ts';
 import type { EpochOfFailover, Sealed } from '../../src/dr/site-control.ts';
 
@@ -13,6 +14,11 @@ export type KeptSeal = {
   /** What this site had written beyond the seal of an epoch that it lost: the directory of the export; null: nothing. */
   readonly exported?: { readonly epoch: number; readonly directory: string | null };
 };
+
+/** Below the directory of its daemon. */
+export function sealFileOf(state: string, incarnation: string): string {
+  return join(state, 'seals', `${incarnation}.json`);
+}
 
 const NOTHING: KeptSeal = { revoked: null, sealed: null, storedTo: null };
 

@@ -25,7 +25,7 @@ import { DatabaseReplica } from './database-replica.ts';
 import { DatabaseStandby } from './database-standby.ts';
 import { mustAgreeAll, tokenFileOf } from './registered-terms.ts';
 import { rejoin } from './rejoin.ts';
-import { SealFile } from './seal-file.ts';
+import { SealFile, sealFileOf } from './seal-file.ts';
 import { SiteAudit } from './site-audit.ts';
 import type { SiteClient } from './site-client.ts';
 import { listenAddress, openSiteRegistry, siteClients } from './site-clients.ts';
@@ -149,7 +149,7 @@ export class SiteDaemon {
               now,
             }),
       standby: new DatabaseStandby({ dataDirectory: database.dataDirectory, address, repository, recent, program: helper, now }),
-      seals: new SealFile(join(config.state, 'seals', `${incarnation}.json`)),
+      seals: new SealFile(sealFileOf(config.state, incarnation)),
       ask: async (candidate, request, signal) => (await this.#clients.get(candidate)?.promise(asset, request, { signal })) ?? false,
       now,
     });

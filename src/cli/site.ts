@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { adoptDatabase } from '../../agents/site/adopt.ts';
+import { adoptDatabase, epochAfterSeals } from '../../agents/site/adopt.ts';
 import { changeTerms } from '../../agents/site/registered-terms.ts';
 import { listenAddress, openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts';
 import { type DatabaseConfig, type PlaceConfig, readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
@@ -53,7 +53,12 @@ export async function siteAdopt(invocation: Invocation): Promise<number> {
   const { asset } = database;
   const registry = openSiteRegistry(config);
   try {
-    const { epoch, holder, candidates, terms, onLeaseLoss } = await adoptDatabase(registry, config.site, database);
+    const { epoch, holder, candidates, terms, onLeaseLoss } = await adoptDatabase(
+      registry,
+      config.site,
+      database,
+      epochAfterSeals(config, database),
+    );
     output.line(
       `${database.asset} is registered: epoch ${epoch}, written at "${holder.site}", candidates: ${candidates.map(({ site }) => site).join(', ') || 'none'}`,
     );

@@ -71,9 +71,15 @@ export type Refusal = {
 
 export type NewRecord = Pick<WriterRecord, 'incarnation' | 'holder' | 'candidates' | 'terms' | 'onLeaseLoss'>;
 
-export function firstRecord(facts: NewRecord): WriterRecord {
-  const chain: readonly EpochStart[] = [{ epoch: 1, member: facts.holder, from: 'in place', proof: 'first' }];
-  return { version: 1, ...facts, epoch: 1, ...UNCLAIMED, beat: 0, chain };
+/** `epoch`: a later one, where sites remember epochs of a register that was lost. */
+export function firstRecord(facts: NewRecord, epoch = 1): WriterRecord {
+  const chain: readonly EpochStart[] = [{ epoch, member: facts.holder, from: 'in place', proof: 'first' }];
+  return { version: 1, ...facts, epoch, ...UNCLAIMED, beat: 0, chain };
+}
+
+/** It was entered, and nothing has been granted since. */
+export function isFirst({ chain }: WriterRecord): boolean {
+  return chain.at(-1)?.proof === 'first';
 }
 
 const UNCLAIMED = { life: null, watchdog: 'none', state: 'open', failover: null, demotion: null } as const;
@@ -124,7 +130,7 @@ export function relet(
 ): WriterRecord | Refusal {
   if (record.holder.name !== me) return { refused: 'superseded' };
   if (record.state !== 'open') return { refused: 'withheld' };
-  if (record.life === null && record.epoch > 1) return { refused: 'not claimed' };
+  if (record.life === null && !isFirst(record)) return { refused: 'not claimed' };
   return { ...record, terms, onLeaseLoss, beat: record.beat + 1 };
 }
 

@@ -103,8 +103,8 @@ async function databaseChecks(options: ReadinessOptions, asset: string, record: 
   const [primary, standby] = await Promise.all([ask(from), ask(to)]);
   return [
     writerCheck(plan, asset, record, to),
-    'isReady' in primary ? primary : primaryCheck(asset, primary),
-    ...('isReady' in standby ? [standby] : [standbyCheck(asset, standby), lagCheck(plan, asset, standby)]),
+    'isReady' in primary ? primary : primaryCheck(asset, primary, record),
+    ...('isReady' in standby ? [standby] : [standbyCheck(asset, standby, record), lagCheck(plan, asset, standby)]),
   ];
 }
 
@@ -128,8 +128,10 @@ function writerCheck({ lease, fencing }: PlanDocument, asset: string, record: Wr
   return check(`writer of ${asset}`, wrong, `epoch ${record.epoch} at ${record.holder.site}`);
 }
 
-function primaryCheck(asset: string, { site, gate, server, capture }: DatabaseStatus): ReadinessCheck {
+function primaryCheck(asset: string, status: DatabaseStatus, record: WriterRecord): ReadinessCheck {
+  const { site, gate, server, capture } = status;
   const wrong = [
+    ...sealedAhead(status, record),
     ...(gate.role === 'primary' && server.state === 'read-write'
       ? []
       : [`its gate is "${gate.role}", its server "${server.state}"`]),
@@ -141,14 +143,22 @@ function primaryCheck(asset: string, { site, gate, server, capture }: DatabaseSt
   return check(`primary of ${asset}`, wrong, `writable at ${site}`);
 }
 
-function standbyCheck(asset: string, { site, gate, standby, base }: DatabaseStatus): ReadinessCheck {
+function standbyCheck(asset: string, status: DatabaseStatus, record: WriterRecord): ReadinessCheck {
+  const { site, gate, standby, base } = status;
   const wrong = [
+    ...sealedAhead(status, record),
     ...(gate.role === 'standby' ? [] : [`its gate is "${gate.role}"`]),
     ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'it is not healthy']),
     ...(standby?.gapAt ? [`log is missing from ${standby.gapAt.lsn} on`] : []),
     ...(base === null ? ['no base backup leads to the end of the log there'] : []),
   ];
   return check(`standby of ${asset}`, wrong, `healthy at ${site}, ${standby?.behindBytes ?? 0} bytes to replay`);
+}
+
+/** A register that was lost with its quorum and made anew counts from the first epoch; what sites have sealed counts on, and no seal would follow. */
+function sealedAhead({ sealed }: DatabaseStatus, { epoch }: WriterRecord): readonly string[] {
+  if (sealed === null || sealed.epoch < epoch) return [];
+  return [`it has sealed epoch ${sealed.epoch}, the register says ${epoch}: no failover can seal before that is over`];
 }
 
 function lagCheck({ objectives }: PlanDocument, asset: string, { replica }: DatabaseStatus): ReadinessCheck {

@@ -1,7 +1,7 @@
 // What an operator looks with before anything happens: whether a plan could be carried out, and how a standby is.
 
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { processesIn } from '../../agents/gate/server-processes.ts';
@@ -9,7 +9,7 @@ import { withheld } from '../../src/dr/writer-record.ts';
 import { linesOf } from '../cli/holdfast.ts';
 import { environmentOf, planFile, runBeside, writePlan } from '../support/failing-over.ts';
 import { postgresPrograms } from '../support/postgres.ts';
-import { ASSET, type SiteName, TwoSites, until } from '../support/two-sites.ts';
+import { ASSET, INCARNATION, type SiteName, TwoSites, until } from '../support/two-sites.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
 const TIMEOUT_MS = 240_000;
@@ -92,6 +92,32 @@ describe.runIf(programs !== undefined)('At two sites that run', () => {
       await until('b has followed', async () =>
         (await sites.sql('b', 'SELECT word FROM kept')).flat().includes('while b was gone'),
       );
+
+      // As a site remembers a failover, when the register was lost since and made anew.
+      const sealOf = (site: SiteName): string => join(sites.configs[site].state, 'seals', `${INCARNATION}.json`);
+      const seal = sealOf('b');
+      const of9 = { epoch: 9, failover: 'f9' };
+      const sealed = { ...of9, end: { timeline: 1, lsn: '0/1' }, lastTransactionAt: null };
+      await restarted('b', () => writeFileSync(seal, JSON.stringify({ revoked: of9, sealed, storedTo: null })));
+      const ahead = await until('it is told', async () => {
+        const { lines } = await readiness();
+        return (lines as readonly unknown[] as Check[]).find(
+          ({ what, text }) => what === `standby of ${ASSET}` && text.includes('epoch 9'),
+        );
+      });
+      expect(ahead).toMatchObject({ isReady: false, text: expect.stringContaining('the register says 1') });
+      await restarted('b', () => rmSync(seal));
+      // Entered anew it begins behind what its site has sealed.
+      const anew = readFileSync(sites.file('a'), 'utf8').replace(
+        /registry: .*/,
+        `registry: { embedded: ${sites.scratch}/anew.db }`,
+      );
+      writeFileSync(other('a'), anew);
+      writeFileSync(sealOf('a'), JSON.stringify({ revoked: of9, sealed, storedTo: null }));
+      const adopt = () => holdfast('site', 'adopt', '--config', other('a'), '--asset', ASSET);
+      for (const answer of [await adopt(), await adopt()]) expect(answer.last, answer.text).toMatchObject({ epoch: 10 });
+      rmSync(sealOf('a'));
+      await until('b is well', async () => (await readiness()).status === 0);
     },
     TIMEOUT_MS,
   );
@@ -148,6 +174,13 @@ describe.runIf(programs !== undefined)('At two sites that run', () => {
     },
     TIMEOUT_MS,
   );
+
+  async function restarted(site: SiteName, meanwhile: () => void): Promise<void> {
+    sites.daemon(site).signal('SIGTERM');
+    await sites.daemon(site).ended;
+    meanwhile();
+    sites.start(site);
+  }
 
   const other = (site: SiteName): string => join(sites.scratch, `${site}-other.yaml`);
 });
