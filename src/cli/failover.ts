@@ -56,6 +56,14 @@ export async function failoverRun(invocation: Invocation): Promise<number> {
   const { args, output, signal } = invocation;
   return withSite(invocation, async (site) => {
     const ports = await orchestratorPorts(site, args[0]!, evidenceKeeper(invocation, site));
+    const { journal: last } = await ports.journal.read();
+    if (isFinished(last))
+      output.warning(
+        `Nothing is under way: what follows is the failover ${last.id}, which was over at ${last.entries.at(-1)!.at}`,
+        {
+          id: last.id,
+        },
+      );
     const over = new AbortController();
     const telling = tellProgress(ports, output, AbortSignal.any([signal, over.signal]));
     let journal: FailoverJournal;

@@ -132,6 +132,9 @@ describe.runIf(isThere)('A plan of two databases and files', () => {
       await holdfast('failover', 'rejoin', 'portal', ...config);
       await holdfast(...declare, '--kind', 'failback', '--reason', 'a has power again', ...config);
       await holdfast('failover', 'run', 'portal', '--wait', ...config);
+      // Once more it does nothing, and whoever forgot to declare another one hears that.
+      const again = (await holdfast('failover', 'run', 'portal', '--json', ...config)).trimEnd().split('\n');
+      expect(JSON.parse(again[0]!)).toMatchObject({ kind: 'warning', message: expect.stringContaining('Nothing is under way') });
       for (const asset of [ASSET, LEDGER]) {
         expect(await wordsAt('a', asset)).toEqual(['first', 'before', 'at B']);
         expect(await sites.writes('a', 'home', asset)).toBe(true);
