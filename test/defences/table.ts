@@ -162,7 +162,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 7,
     defence: 'A base is replayed over only by log that holds its checkpoint',
-    cuts: [cut(`${PG}/base-of-log.ts`, 'if (view.storedTo(timeline, page) <= position) return;', 'return;')],
+    cuts: [cut(`${PG}/base-of-log.ts`, 'one.from <= page && one.to > position', 'one.from > one.to')],
     test: ['test/postgres/set-back.test.ts', 'gives no base backup that the stored log of another history is replayed over'],
   },
   {
@@ -352,7 +352,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 23,
     defence: 'An upgraded cluster is another one',
-    cuts: [cut(`${PG}/capture.ts`, 'if (view !== undefined && view.incarnation !== incarnation)', 'if (view === null)')],
+    cuts: [cut(`${PG}/base-of-log.ts`, 'if (view.incarnation !== incarnationOf(systemId))', 'if (view === null)')],
     test: ['test/postgres/recovery-faults.test.ts', 'another cluster is refused under the same name'],
   },
   {
