@@ -1,6 +1,6 @@
 // Whether a base backup and the stored log are of one history. A server that was set back by its disk has the system identifier and the timeline of
 // before, and its log other rows at the same positions: replayed over such a base the wrong one gives rows of both, and no error. What tells is the
-// checkpoint that the base's pg_control names: the log holds its very record, with its time and the transactions of then.
+// checkpoint that the base's pg_control names: the log holds its very record, with its time (in seconds) and the transactions of then.
 
 import { Fault } from '../../src/base/faults.ts';
 import { incarnationOf } from '../../src/engine/cluster-facts.ts';
