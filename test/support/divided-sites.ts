@@ -107,7 +107,11 @@ export class DividedSites {
 
   async declare(at: SiteName, kind: FailoverJournal['kind']): Promise<void> {
     const words = ['--plan', planFile(this.sites), '--kind', kind, '--reason', 'a round', '--by', 'wei', '--approve', 'lin'];
-    const { status, stdout, stderr } = await this.holdfast(at, ['failover', 'declare', ...words]);
+    // Who has just lost the leader of the quorum elects another one first; people declare it again until that is done.
+    const { status, stdout, stderr } = await until('the registry takes a declaration', async () => {
+      const said = await this.holdfast(at, ['failover', 'declare', ...words]);
+      return said.stderr.includes('[REGISTRY_UNREACHABLE]') ? undefined : said;
+    });
     if (status !== 0) throw new Error(`It was not declared: ${stdout}${stderr}`);
   }
 

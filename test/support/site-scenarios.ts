@@ -292,15 +292,20 @@ async function cutOff(rounds: SiteRounds, primary: SiteName, kills: readonly Fai
   const { scene } = rounds;
   const silently = rounds.pick([true, false]);
   scene.cutOff(primary, silently);
-  const told = await rounds.failOver('unplanned', primary, {
-    kills,
-    ...(strike && { strike }),
-    afterwards: async () => {
-      await until('the old server has stopped', () => scene.sites.isStopped(primary));
-      scene.places.heal();
-    },
-  });
-  return { ...told, what: `${silently ? 'silently; ' : ''}${told.what}` };
+  try {
+    const told = await rounds.failOver('unplanned', primary, {
+      kills,
+      ...(strike && { strike }),
+      afterwards: async () => {
+        await until('the old server has stopped', () => scene.sites.isStopped(primary));
+        scene.places.heal();
+      },
+    });
+    return { ...told, what: `${silently ? 'silently; ' : ''}${told.what}` };
+  } finally {
+    // The next round is another one.
+    scene.places.heal();
+  }
 }
 
 /** Or will, as soon as it goes on: it is a zombie, or a deadly signal waits for it. */
