@@ -188,7 +188,11 @@ export class SiteDatabase {
   }
 
   async #guard(signal: AbortSignal): Promise<void> {
-    if (this.#isHeld) return;
+    // No gate looks then, and whoever has just lost the right has to hear from whom it may copy.
+    if (this.#isHeld) {
+      this.#known = (await this.options.register.read({ signal })).record;
+      return;
+    }
     this.#isGuarding = true;
     this.#ending = new AbortController();
     try {
