@@ -37,6 +37,9 @@ const HINTS: Readonly<Record<string, string>> = {
   EMFILE: 'Raise the limit of open files ("ulimit -n"), then run the command again.',
 };
 
+/** There is no file; links that lead to each other are none either. */
+export const NO_FILE = ['ENOENT', 'ENOTDIR', 'ELOOP'] as const;
+
 /** The name of a system error. Other errors may have a `code` too (a signal's reason, for one), but no number of the system. */
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).errno === 'number'

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../base/faults.ts';
 import { READ_AT_ONCE } from '../base/read-at-once.ts';
 import { withDeadline } from './deadline.ts';
-import { fsFault, isErrno } from './fs-faults.ts';
+import { fsFault, isErrno, NO_FILE } from './fs-faults.ts';
 import { FsListing } from './fs-list.ts';
 import { FsRegisters } from './fs-register.ts';
 import { FsRoot, TEMPORARY } from './fs-root.ts';
@@ -48,9 +48,6 @@ export type FsStoreOptions = {
 export async function openFsStore(path: string, options: FsStoreOptions = {}): Promise<ObjectStore> {
   return new FsStore(await FsRoot.open(path, options.create ?? false), options.timeoutMs ?? TIMEOUT_MS);
 }
-
-/** Links that lead to each other are no file either. */
-const NO_FILE = ['ENOENT', 'ENOTDIR', 'ELOOP'] as const;
 
 class FsStore implements ObjectStore {
   readonly location: string;

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -133,9 +133,31 @@ describe('a directory store', () => {
     mkdirSync(join(path, 'lost+found'));
     writeFileSync(join(path, 'README.txt'), 'somebody put it there');
     writeFileSync(join(path, 'a', 'B'), 'upper case');
-    symlinkSync('/etc', join(path, 'a', 'link'));
     expect(await keysOf(store)).toEqual(['a/b']);
     expect(await keysOf(store, 'a/')).toEqual(['a/b']);
+  });
+
+  it('lists what a key leads to through links, as it is read, and none of it without an end', async () => {
+    const path = scratchDirectory();
+    const elsewhere = scratchDirectory();
+    const store = await openFsStore(path);
+    for (const key of ['a/b/c', 'a/b/d', 'a/e']) await store.put(key, text(key));
+    for (const moved of ['a/b', 'a/e']) {
+      renameSync(join(path, moved), join(elsewhere, basename(moved)));
+      symlinkSync(join(elsewhere, basename(moved)), join(path, moved));
+    }
+    for (const [name, to] of [
+      ['up', '..'],
+      ['self', 'self'],
+      ['nowhere', 'away'],
+    ] as const)
+      symlinkSync(to, join(path, 'a', name));
+    symlinkSync(join(path, 'a'), join(elsewhere, 'b', 'round'));
+    for (const prefix of ['', 'a/', 'a/b']) {
+      const keys = await keysOf(store, prefix);
+      expect(keys).toEqual(['a/b/c', 'a/b/d', 'a/e'].filter((key) => key.startsWith(prefix)));
+      for (const key of keys) expect(Buffer.from(await store.get(key)).toString()).toBe(key);
+    }
   });
 
   it('removes leftovers of dead writers when it is probed, but only those a day old', async () => {
