@@ -20,7 +20,13 @@ export async function failoverRun(context: RunContext): Promise<RunOutcome> {
   const order = readMessage(FailoverOrder, parameters['order'], 'The order of the failover');
   return withPlan(context, async (place) => {
     if (order.do === 'carry-out') return carryOut(context, place, order);
-    const ended = await planVerb(context, ['failover', ...wordsOf(order, place.plan.name), '--config', place.config]);
+    // By its id: people have decided on that one, and not on another that came after it.
+    const ended = await planVerb(context, [
+      'failover',
+      ...wordsOf(order, String(parameters['failover'])),
+      '--config',
+      place.config,
+    ]);
     if (ended.summary === undefined) throw faultOfEnd(ended);
     const rejoined = ended.lines.flatMap(({ kind, asset, divergence }) => (kind === 'rejoined' ? [{ asset, divergence }] : []));
     return { state: 'succeeded', result: { do: order.do, ...(order.do === 'rejoin' && { rejoined }) } };
@@ -35,8 +41,9 @@ async function carryOut(context: RunContext, place: PlanPlace, order: CarryOut):
   let current = 'declaring';
   context.watch(() => ({ phase: 'failing over', bytesDone: 0, current }));
   const { kind, reason, by, approvers, disaster } = order;
+  const id = String(run.parameters['failover']);
   const declared = await planVerb(context, [
-    ...['failover', 'declare', '--plan', place.file, '--config', place.config, '--id', String(run.parameters['failover'])],
+    ...['failover', 'declare', '--plan', place.file, '--config', place.config, '--id', id],
     ...['--kind', kind, '--reason', reason, '--by', by, ...approvers.flatMap((name) => ['--approve', name])],
     ...(disaster === undefined ? [] : ['--disaster', disaster]),
   ]);
@@ -45,7 +52,7 @@ async function carryOut(context: RunContext, place: PlanPlace, order: CarryOut):
   const ended = await planVerb(
     context,
     [
-      ...['failover', 'run', place.plan.name, '--config', place.config, '--wait'],
+      ...['failover', 'run', id, '--config', place.config, '--wait'],
       ...['--evidence-dir', home.evidence, '--tenant', run.tenantId],
     ],
     (line) => {
@@ -108,15 +115,15 @@ class JournalTeller {
   }
 }
 
-function wordsOf(order: Exclude<FailoverOrder, CarryOut>, plan: string): string[] {
+function wordsOf(order: Exclude<FailoverOrder, CarryOut>, failover: string): string[] {
   switch (order.do) {
     case 'decide':
-      return ['decide', plan, order.action, `--${order.answer}`, '--by', order.by];
+      return ['decide', failover, order.action, `--${order.answer}`, '--by', order.by];
     case 'undo':
-      return ['undo', plan, '--reason', order.reason];
+      return ['undo', failover, '--reason', order.reason];
     case 'break-glass':
-      return ['break-glass', plan, '--reason', order.reason, ...order.persons.flatMap((name) => ['--by', name])];
+      return ['break-glass', failover, '--reason', order.reason, ...order.persons.flatMap((name) => ['--by', name])];
     case 'rejoin':
-      return ['rejoin', plan];
+      return ['rejoin', failover];
   }
 }

@@ -384,6 +384,7 @@ export const FAULTS = {
   // Failovers
   FAILOVER_RUNNING: never('Let it finish or undo it. One database has one failover at a time.'),
   FAILOVER_NONE: never('Declare one first.'),
+  FAILOVER_OVER: never('See with "holdfast failover status" and the name of the plan what came after it.'),
   FAILOVER_NOT_APPROVED: never('The plan says how many people approve: name each of them with --approve.', EXIT.usage),
   FAILOVER_NO_DECISION: never('See with "holdfast failover status" what it waits for.', EXIT.usage),
   FAILOVER_NO_TARGET: never(

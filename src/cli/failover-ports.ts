@@ -9,7 +9,7 @@ import { openSiteRegistry, siteClients } from '../../agents/site/site-clients.ts
 import { readSiteConfig, type SiteConfig } from '../../agents/site/site-config.ts';
 import { Fault } from '../base/faults.ts';
 import { steadyClock } from '../base/steady-clock.ts';
-import { JournalRegister } from '../dr/failover-journal.ts';
+import { JournalRegister, planOfFailover } from '../dr/failover-journal.ts';
 import type { SiteControl } from '../dr/site-control.ts';
 import { keepEvidenceIn } from '../orchestrator/keep-evidence.ts';
 import { keptPlan } from '../orchestrator/kept-plan.ts';
@@ -54,15 +54,15 @@ export async function withSite<T>(invocation: Invocation, work: (site: FailoverS
   }
 }
 
-/** Of the failover that is named, by its plan or its id. FAILOVER_NONE. */
+/** Of the failover that is named, by its id or by its plan: the newest. From then on it is that one and no other. FAILOVER_NONE, FAILOVER_OVER. */
 export async function journalOf(
   { registry }: FailoverSite,
   named: string,
 ): Promise<{ readonly journal: JournalRegister; readonly plan: PlanDocument }> {
-  const plan = (await registry.read(`dr/failovers/${named}`).catch(() => undefined))?.value ?? named;
-  const journal = new JournalRegister(registry, plan);
-  const { planDigest } = (await journal.read()).journal;
-  return { journal, plan: await keptPlan(registry, plan, planDigest) };
+  const plan = await planOfFailover(registry, named);
+  const known = await new JournalRegister(registry, plan ?? named, plan === undefined ? undefined : named).read();
+  const { id, plan: name, planDigest } = known.journal;
+  return { journal: new JournalRegister(registry, name, id), plan: await keptPlan(registry, name, planDigest) };
 }
 
 export async function orchestratorPorts(site: FailoverSite, named: string, keepEvidence: KeepEvidence): Promise<OrchestratorPorts> {

@@ -17,7 +17,8 @@ export const FAILOVER_KIND: Option = {
   value: 'KIND',
   help: FAILOVER_KINDS.join(', '),
 };
-const PLAN_NOTE = 'PLAN is the name of a plan, or the id of its failover.';
+const PLAN_NOTE =
+  'PLAN is the name of a plan: its newest failover; or the id of a failover: that one, and none that came after it.';
 
 export const FAILOVER_VERBS: readonly Verb[] = [
   {

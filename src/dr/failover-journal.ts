@@ -5,7 +5,8 @@
 //
 // Before "granted" a failover can be undone: -> undoing -> undone. Afterwards the way back is another failover.
 //
-// The plan itself lies beside it, by its digest: who goes on needs nothing but the registry.
+// The plan itself lies beside it, by its digest: who goes on needs nothing but the registry. So does, by the id of each failover that was ever
+// declared, the plan that it is of: whoever means that one never gets hold of another that came after it, and none is declared twice.
 
 import { Fault } from '../base/faults.ts';
 import type { FailoverKind } from '../model/failover-kind.ts';
@@ -105,22 +106,54 @@ export function withAction(journal: FailoverJournal, action: ActionRecord): Fail
   return { ...journal, actions: [...journal.actions.filter(({ id }) => id !== action.id), action] };
 }
 
+/** Of a failover that was ever declared. */
+export async function planOfFailover(registry: Registry, id: string, options?: RegistryOptions): Promise<string | undefined> {
+  return (await registry.read(idKey(id), options))?.value;
+}
+
 export class JournalRegister {
   readonly plan: string;
   readonly #registry: Registry;
+  readonly #id: string | undefined;
 
-  constructor(registry: Registry, plan: string) {
+  /** `id`: of the one failover that is meant; absent: the newest of the plan, whichever that is. */
+  constructor(registry: Registry, plan: string, id?: string) {
     this.plan = plan;
     this.#registry = registry;
+    this.#id = id;
   }
 
+  /** FAILOVER_OVER when it is not the one that is meant. */
   async find(options?: RegistryOptions): Promise<KnownJournal | undefined> {
     const found = await this.#registry.read(this.#key, options);
     if (found === undefined) return undefined;
     const journal = JSON.parse(found.value) as FailoverJournal;
     if (journal.version !== 1 || journal.plan !== this.plan)
       throw new Fault('REGISTRY_DAMAGED', `The register ${this.#key} is not a journal that this program knows`);
+    if (this.#id !== undefined && journal.id !== this.#id) throw isOver(this.#id, journal);
     return { journal, revision: found.revision };
+  }
+
+  /** The one of that id, if it was declared. FAILOVER_OVER when another came after it. */
+  async declared(id: string, options?: RegistryOptions): Promise<KnownJournal | undefined> {
+    const plan = await planOfFailover(this.#registry, id, options);
+    // Looked at afterwards: one that is declared just now is found.
+    const found = await this.find(options);
+    if (found?.journal.id === id) {
+      // Who declared it may have been killed before that.
+      if (plan === undefined) await this.enter(id, options);
+      return found;
+    }
+    if (plan === undefined) return undefined;
+    throw found === undefined || plan !== this.plan
+      ? new Fault('FAILOVER_OVER', `There was a failover ${id} already, of the plan ${plan}`)
+      : isOver(id, found.journal);
+  }
+
+  /** From its answer on it counts as declared, whatever comes after it. */
+  async enter(id: string, options?: RegistryOptions): Promise<void> {
+    // 'conflict': it is there already.
+    await this.#registry.swap(idKey(id), this.plan, 0, options);
   }
 
   /** FAILOVER_NONE when none was declared. */
@@ -150,4 +183,12 @@ export class JournalRegister {
   get #key(): string {
     return `dr/plans/${this.plan}/failover`;
   }
+}
+
+function idKey(id: string): string {
+  return `dr/failovers/${id}`;
+}
+
+function isOver(id: string, { plan, id: newest, entries }: FailoverJournal): Fault {
+  return new Fault('FAILOVER_OVER', `The failover ${id} of ${plan} is over: ${newest} was declared after it, at ${entries[0]?.at}`);
 }

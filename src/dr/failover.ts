@@ -54,18 +54,26 @@ export type Declaration = Omit<
   'version' | 'state' | 'blockedBy' | 'sealed' | 'actions' | 'decisions' | 'glass' | 'entries'
 >;
 
-/** FAILOVER_RUNNING when another one is not finished. The same declaration again changes nothing. */
+/** FAILOVER_RUNNING when another one is not finished, FAILOVER_OVER when another one came after it. The same declaration again changes nothing. */
 export async function declareFailover(register: JournalRegister, declaration: Declaration, now: () => Date): Promise<KnownJournal> {
+  const { id, reason, approvers } = declaration;
+  // Read before it is asked whether that id was declared: a swap from this takes place only if it was not meanwhile.
   const found = await register.find();
-  if (found?.journal.id === declaration.id) return found;
-  if (found !== undefined && !isFinished(found.journal))
-    throw new Fault('FAILOVER_RUNNING', `The failover ${found.journal.id} of ${register.plan} is "${found.journal.state}"`);
-  const { reason, approvers } = declaration;
+  const known = await register.declared(id);
+  if (known !== undefined) return known;
+  if (found !== undefined) {
+    if (!isFinished(found.journal))
+      throw new Fault('FAILOVER_RUNNING', `The failover ${found.journal.id} of ${register.plan} is "${found.journal.state}"`);
+    // Who declared it may have been killed before that.
+    await register.enter(found.journal.id);
+  }
   const blank = { version: 1, ...declaration, blockedBy: [], sealed: {}, actions: [], decisions: [], glass: null } as const;
   const first: FailoverJournal = { ...blank, state: 'declared', entries: [] };
   const journal = entered(first, 'declared', now().toISOString(), { reason, approvers });
   const swapped = await register.swap(found?.revision ?? 0, journal);
-  return swapped === 'conflict' ? declareFailover(register, declaration, now) : swapped;
+  if (swapped === 'conflict') return declareFailover(register, declaration, now);
+  await register.enter(id);
+  return swapped;
 }
 
 /** Takes steps until the failover is finished or blocked. */

@@ -28,7 +28,7 @@ export type DeclareOptions = {
   readonly now: () => Date;
 };
 
-/** FAILOVER_RUNNING, FAILOVER_NOT_APPROVED, FAILOVER_NO_TARGET, DR_NOT_REGISTERED. */
+/** FAILOVER_RUNNING, FAILOVER_OVER, FAILOVER_NOT_APPROVED, FAILOVER_NO_TARGET, DR_NOT_REGISTERED. */
 export async function declare(options: DeclareOptions): Promise<FailoverJournal> {
   const { registry, plan, kind, reason, by, approvers: more, disaster, now } = options;
   const approvers = [...new Set([by, ...more])];
@@ -39,8 +39,8 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
       `${needed} people approve this failover; ${approvers.length} did: ${approvers.join(', ')}`,
     );
   const journal = new JournalRegister(registry, plan.name);
-  const known = options.id === undefined ? undefined : (await journal.find())?.journal;
-  if (known !== undefined && known.id === options.id) return known;
+  const known = options.id === undefined ? undefined : await journal.declared(options.id);
+  if (known !== undefined) return known.journal;
   const records = await writersOf(options);
   const { from, to } = directionOf(plan, kind, [...records.values()]);
   const databases = [...records].map(([asset, record]): FailoverDatabase => {
@@ -52,8 +52,6 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
   const digest = await keepPlan(registry, plan);
   const id = options.id ?? `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
   const told = { kind, from, to, databases, reason, approvers, disaster: disaster?.toISOString() ?? null };
-  // So that it is found by its id, too.
-  await registry.swap(`dr/failovers/${id}`, plan.name, 0);
   return (await declareFailover(journal, { id, plan: plan.name, planDigest: digest, ...told }, now)).journal;
 }
 

@@ -188,6 +188,22 @@ describe('a failover', () => {
     expect((await ask('anna', 'POST', `/failovers/${id}/rejoin`)).json.detail).toContain('not finished');
   });
 
+  it('that the sites have left behind, as the one who carries it out has heard there, keeps no other from being asked for', async () => {
+    const { service, catalog, request, approve, claim, tell } = await bureau();
+    const { approvalId } = (await request('anna', 'planned')).json;
+    await approve('berta', approvalId);
+    const run = (await claim())!;
+    await tell(run, 'declared');
+    const end = (code: string) =>
+      catalog.runs.end(run.id, run.fence, service.clock.toISOString(), {
+        state: 'failed',
+        fault: { code, message: 'over', hint: '' },
+      });
+    expect((await request('anna', 'planned')).status).toBe(409);
+    await end('FAILOVER_OVER');
+    expect((await request('anna', 'planned')).status).toBe(202);
+  });
+
   it('breaks the glass on the word of two other people only, while there is glass', async () => {
     const { ask, request, approve, claim, tell } = await bureau();
     const { id, approvalId } = (await request('anna', 'planned')).json;

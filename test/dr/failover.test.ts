@@ -46,6 +46,10 @@ function declaration(id = 'f1'): Declaration {
   return { id, kind: 'unplanned', ...plan, databases, reason: 'site a burns', approvers: ['wei', 'lin'] };
 }
 
+function dies(): never {
+  throw new Error('killed');
+}
+
 /** Answers how it ended. */
 async function orchestrate(words: Partial<FailoverChildOptions> = {}): Promise<string> {
   const program = new URL('../support/failover-child.ts', import.meta.url).pathname;
@@ -105,6 +109,37 @@ describe('A failover', () => {
       { ...declaration('f2'), databases: [{ asset: 'orders', incarnation: 'orders', target: 'a', epoch: 2 }] },
       now,
     );
+  });
+
+  it('is declared once: said again after another one of its plan it is over, also when its orchestrator was killed as it declared it', async () => {
+    const killed = { swap: registry.swap.bind(registry), read: registry.read.bind(registry), location: '', close: async () => {} };
+    const dying = new JournalRegister(
+      { ...killed, swap: async (key, ...words) => (/plans/.test(key) ? killed.swap(key, ...words) : dies()) },
+      'portal',
+    );
+    await expect(declareFailover(dying, declaration(), now)).rejects.toThrow('killed');
+    await runFailover(journal, stepsFor(options), now, signal);
+    await declareFailover(
+      journal,
+      { ...declaration('f2'), databases: [{ asset: 'orders', incarnation: 'orders', target: 'a', epoch: 2 }] },
+      now,
+    );
+    await expect(declareFailover(journal, declaration(), now)).rejects.toMatchObject({ code: 'FAILOVER_OVER' });
+    await undoFailover(journal, 'not yet', now);
+    expect((await runFailover(journal, stepsFor(options), now, signal)).state).toBe('undone');
+    await expect(declareFailover(journal, declaration(), now)).rejects.toMatchObject({ code: 'FAILOVER_OVER' });
+    expect((await journal.find())?.journal).toMatchObject({ id: 'f2', state: 'undone' });
+  });
+
+  it('that is meant by its id is that one: nobody goes on with, undoes or changes another that came after it', async () => {
+    await declareFailover(journal, declaration(), now);
+    const meant = new JournalRegister(registry, 'portal', 'f1');
+    await undoFailover(meant, 'it was a cable', now);
+    expect((await runFailover(meant, stepsFor(options), now, signal)).state).toBe('undone');
+    await declareFailover(journal, declaration('f2'), now);
+    for (const attempt of [undoFailover(meant, 'it was a cable', now), runFailover(meant, stepsFor(options), now, signal)])
+      await expect(attempt).rejects.toMatchObject({ code: 'FAILOVER_OVER' });
+    expect((await journal.find())?.journal).toMatchObject({ id: 'f2', state: 'declared' });
   });
 
   it.each(['declared', 'fenced', 'sealed', 'caught-up'])(

@@ -264,12 +264,13 @@ async function failoverOf({ catalog, tenant, params }: Call): Promise<Failover> 
   return withRefusal(catalog, failover);
 }
 
-/** One that could not be declared keeps no other from being asked for: the registry of the sites knows better than we do. */
+/** One that could not be declared, or that the sites have left behind, keeps no other from being asked for: their registry knows better than we do. */
 async function isUnderWay(tables: CatalogTables, failover: Failover): Promise<boolean> {
   const { state, tenantId, runId } = await withRefusal(tables, failover);
-  if (state !== 'approved') return !isFailoverOver(state);
+  if (isFailoverOver(state)) return false;
   const run = runId === undefined ? undefined : await tables.runs.get(tenantId, runId);
-  return run === undefined || !isOver(run.state);
+  if (run === undefined || !isOver(run.state)) return true;
+  return state !== 'approved' && run.fault?.code !== 'FAILOVER_OVER';
 }
 
 /** One that was declared and is not finished. */
