@@ -45,7 +45,7 @@ export function renderReport({ body, keyId }: Pack, language: Language): string 
     `<p class="small">${escapeHtml(t.counted)}</p>`,
     `<h2>${t.timeline}</h2>`,
     timelineSvg(body.claims.phases, moments, (state) => stateName(state, language)),
-    table(moments.map(({ label, at }) => [label, at])),
+    table(moments.map(({ label, at }) => [label, escapeHtml(at)])),
     `<p class="small">${escapeHtml(t.bars)}</p>`,
     ...body.claims.levels.flatMap((level) => levelSection(level, t, language)),
     `<h2>${t.measurements}</h2>`,

@@ -71,7 +71,7 @@ function groupTable({ groups }: PlanDocument, t: RunbookTexts, language: Languag
       wave.map((group) => {
         const { consistency = 'none', epsilon, after = [], members } = group;
         const holds = `${t.consistencies[consistency]}${epsilon === undefined ? '' : ` ${epsilon}`}`;
-        const assets = members.map(({ asset }) => asset).join(', ');
+        const assets = members.map(({ asset }) => plain(asset)).join(', ');
         return row([t.parallel(n + 1), titleOf(group, language), assets, after.join(', '), holds]);
       }),
     ),
@@ -126,10 +126,10 @@ function limitText(action: PlanAction, t: RunbookTexts): string {
 function textOf(action: PlanAction, { t, language, kind }: Context): string {
   switch (action.kind) {
     case 'builtin':
-      return t.actions[action.action](action.asset ?? '', action.people ?? 0);
+      return t.actions[action.action](plain(action.asset ?? ''), action.people ?? 0);
     case 'gate': {
       const { gate, gateZh } = action.step;
-      return `**${t.gate(action.people)}** ${(language === 'zh' ? gateZh : undefined) ?? gate}`;
+      return `**${t.gate(action.people)}** ${plain((language === 'zh' ? gateZh : undefined) ?? gate ?? '')}`;
     }
     case 'route': {
       const { route } = action;
@@ -145,15 +145,35 @@ function textOf(action: PlanAction, { t, language, kind }: Context): string {
 }
 
 function titleOf({ name, label, labelZh }: Labelled, language: Language): string {
-  return (language === 'zh' ? labelZh : undefined) ?? label ?? name;
+  return plain((language === 'zh' ? labelZh : undefined) ?? label ?? name);
+}
+
+/** A name as it is, whatever its characters would mean in Markdown or HTML; "_" within a word means nothing there. Nothing turns the line round. */
+function plain(text: string): string {
+  return text
+    .replace(/[\u0085\u2028-\u202e\u2066-\u2069]/g, ' ')
+    .replace(/[\\`*[<~]|&(?=[#\w]+;)|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, '\\$&');
 }
 
 /** Words with anything unusual in them are quoted, so that a person who types it gets the same words. */
 function commandText(words: readonly string[]): string {
-  const text = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+  const text = words.map(typed).join(' ');
   // As many backticks around it as it needs.
   const ticks = '`'.repeat(Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length)) + 1);
   return ticks.length === 1 ? `\`${text}\`` : `${ticks} ${text} ${ticks}`;
+}
+
+function typed(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  // What cannot be seen, or breaks the line, has to be typed as well.
+  if (!/[\p{C}\p{Zl}\p{Zp}]/u.test(word)) return `'${word.replaceAll("'", `'\\''`)}'`;
+  const seen = word.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\t', '\\t');
+  return `$'${seen.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, escaped)}'`;
+}
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0)!.toString(16);
+  return code.length > 4 ? `\\U${code.padStart(8, '0')}` : `\\u${code.padStart(4, '0')}`;
 }
 
 function tableHead(titles: readonly string[]): string[] {

@@ -153,6 +153,20 @@ describe('a runbook', () => {
     expect(line.replaceAll('\\|', '').split('|')).toHaveLength(8);
     expect(line).toContain("`` /bin/sh -c 'echo '\\''`x`'\\'' \\| cat' ``");
   });
+
+  it('shows names as they are, whatever they would mean in Markdown or HTML, and commands as they are typed', () => {
+    const label = 'Start `web` *now* <b>here</b> [x](y) _z_ my_db a\\b ~c~ &amp;';
+    const text = changed('label: Start the application', `label: ${JSON.stringify(label)}`)
+      .replace('[/usr/bin/systemctl, start, portal.service]', String.raw`[/bin/sh, -c, "cd /srv\nrm \u202Ex"]`)
+      .replaceAll('asset: pg/portal', 'asset: "pg/<portal>"');
+    const runbook = renderRunbook({ ...parsePlan(text), label }, 'en');
+    const shown = 'Start \\`web\\` \\*now\\* \\<b>here\\</b> \\[x](y) \\_z\\_ my_db a\\\\b \\~c\\~ \\&amp;';
+    expect(runbook.split('\n')[0]).toContain(shown);
+    const line = runbook.split('\n').find((one) => one.includes(`| ${shown} (`))!;
+    expect(line).toContain(String.raw`: ${'`'}/bin/sh -c $'cd /srv\nrm \u202ex'${'`'}`);
+    expect(runbook).toContain('pg/\\<portal>');
+    expect(runbook).not.toMatch(/(?<!\\)<(?:b|portal)>/);
+  });
 });
 
 describe('the configuration of a route', () => {
