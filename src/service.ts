@@ -12,7 +12,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { AgentHome } from '../agents/host/agent-home.ts';
 import { enrolAgent } from '../agents/host/host-agent.ts';
-import { type OpenAgentOptions, openAgent } from '../agents/host/open-agent.ts';
+import { openAgent, type ToldAgent } from '../agents/host/open-agent.ts';
 import { buildApi } from './api/app.ts';
 import { API_CONFIG_DEFAULT } from './api/config.ts';
 import { ApiMetrics } from './api/metrics.ts';
@@ -73,9 +73,8 @@ export type ServiceOptions = {
   /** Addresses and blocks. */
   readonly trustedProxies: readonly string[];
   readonly channelsFile: string | undefined;
-  readonly hasLocalAgent: boolean;
-  /** The local agent looks at plans, rehearses them and carries them out; undefined: it does not. */
-  readonly localPlans: Pick<OpenAgentOptions, 'siteConfig' | 'drillDirectory' | 'variables'> | undefined;
+  /** What the agent of this host is told; undefined: there is none. */
+  readonly localAgent: ToldAgent | undefined;
   readonly hasScheduler: boolean;
   readonly logLevel: string;
   /** How long runs and events that are over are remembered; undefined: as src/scheduler/history.ts says. */
@@ -255,7 +254,7 @@ async function compose(
     bookkeeping.start();
     undo.push(() => bookkeeping.stop());
   }
-  if (options.hasLocalAgent) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
+  if (options.localAgent !== undefined) undo.push(await startLocalAgent(options, { catalog, tenant, url, log }));
   // Last of all: a start that fails shows nothing, and what was made for it nobody would ever see.
   const issue = options.hasNewAdminToken ? issueAdminSecret : firstAdminSecret;
   const adminSecret = await catalog.transaction((tables) => issue(tables, tenant, { now, random: randomBytes }));
@@ -362,7 +361,7 @@ async function startLocalAgent(
     service: url.local,
     // Never its own repository, catalogue and keys.
     neverBackUp: [options.home],
-    ...options.localPlans,
+    ...options.localAgent,
   });
   const stopping = new AbortController();
   const running = run(stopping.signal).catch((error: unknown) => log.error({ err: error }, 'the local agent ended'));

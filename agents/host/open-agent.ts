@@ -45,6 +45,12 @@ export type OpenAgentOptions = {
   readonly version?: string;
 };
 
+/** What an agent is told at each start: that of a host, and the local one of a service. */
+export type ToldAgent = Pick<
+  OpenAgentOptions,
+  'allowRestore' | 'allowHooks' | 'serverPrograms' | 'siteConfig' | 'drillDirectory' | 'variables'
+>;
+
 export type OpenedAgent = {
   readonly state: AgentState;
   /** See `HostAgent.run`; frees everything at its end. */

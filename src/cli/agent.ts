@@ -5,21 +5,19 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { DrillLook } from '../../agents/host/run-messages.ts';
 import { LOG_OPTIONS } from '../base/log-options.ts';
-import { agentVariables } from './agent-variables.ts';
+import { agentOptionsOf } from './agent-options.ts';
+import { AT_EACH_START } from './common-options.ts';
 import { usage } from './option.ts';
 import type { Invocation } from './verb.ts';
 import { versionText } from './version.ts';
 
-const AT_EACH_START = [
-  ...['allow-restore', 'allow-hooks', 'bin-dir', 'site-config', 'drill-dir'],
-  ...['production', 'standby', 'concurrency', 'log-level'],
-];
+const NOT_ENROLLING = [...AT_EACH_START.map(({ name }) => name), 'production', 'standby', 'concurrency', 'log-level'];
 
 export async function agent(invocation: Invocation): Promise<number> {
   const { options } = invocation;
   const isEnrolling = options.text('enroll') !== undefined;
   if (isEnrolling) {
-    for (const name of AT_EACH_START)
+    for (const name of NOT_ENROLLING)
       if (options.flag(name)) throw usage(`--${name} is said at each start, not with --enroll`, 'Give it to the agent that runs.');
     return enroll(invocation);
   }
@@ -57,8 +55,7 @@ async function enroll(invocation: Invocation): Promise<number> {
 }
 
 async function serveRuns(invocation: Invocation): Promise<number> {
-  const { options, environment, output, signal } = invocation;
-  const [site, drills] = [options.text('site-config'), options.text('drill-dir')];
+  const { options, output, signal } = invocation;
   const [{ openAgent }, { pino }] = await Promise.all([import('../../agents/host/open-agent.ts'), import('pino')]);
   const level = options.text('log-level') ?? 'info';
   const log = pino({ ...LOG_OPTIONS, level, base: null }, pino.destination({ fd: 2, sync: true }));
@@ -70,13 +67,8 @@ async function serveRuns(invocation: Invocation): Promise<number> {
     now: () => new Date(),
     random: randomBytes,
     program: versionText(),
-    allowRestore: options.texts('allow-restore').map((directory) => resolve(directory)),
-    serverPrograms: options.texts('bin-dir').map((directory) => resolve(directory)),
-    ...(site === undefined ? {} : { siteConfig: resolve(site) }),
-    ...(drills === undefined ? {} : { drillDirectory: resolve(drills) }),
+    ...agentOptionsOf(invocation),
     drillLooks: (['production', 'standby'] as const).flatMap((at) => options.texts(at).map((text) => lookOf(at, text))),
-    variables: agentVariables(environment.variables),
-    allowHooks: options.texts('allow-hooks').map((directory) => resolve(directory)),
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(service === undefined ? {} : { service }),
   });

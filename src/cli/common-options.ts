@@ -39,3 +39,34 @@ export const FILTERS: readonly Option[] = [
   { name: 'host', kind: 'text', value: 'NAME', help: 'only snapshots from this host' },
   { name: 'tag', kind: 'text', many: true, value: 'TAG', help: 'only snapshots with this tag (several: with all of them)' },
 ];
+
+/** Of an agent that runs; the local one of a service, too. */
+export const AT_EACH_START: readonly Option[] = [
+  { name: 'allow-restore', kind: 'directory', many: true, value: 'DIR', help: 'restores may write below this directory' },
+  {
+    name: 'allow-hooks',
+    kind: 'directory',
+    many: true,
+    value: 'DIR',
+    help: 'commands of policies may be programs in this one',
+  },
+  {
+    name: 'bin-dir',
+    kind: 'directory',
+    many: true,
+    value: 'DIR',
+    help: 'programs of PostgreSQL lie here, which are looked for in the usual places otherwise',
+  },
+  {
+    name: 'site-config',
+    kind: 'file',
+    value: 'FILE',
+    help: "the configuration of this host's site daemon: plans of its site are looked at, rehearsed and carried out here",
+  },
+  {
+    name: 'drill-dir',
+    kind: 'directory',
+    value: 'DIR',
+    help: 'where the clones of drills lie while there are any (default: temporary files)',
+  },
+];

@@ -2,10 +2,12 @@
 
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { ToldAgent } from '../../agents/host/open-agent.ts';
 import type { CopySite } from '../model/replica.ts';
 import { absoluteLocation } from '../store/location.ts';
 import { wrongBlocks } from '../trust/allowed-sources.ts';
-import { agentVariables } from './agent-variables.ts';
+import { agentOptionsOf } from './agent-options.ts';
+import { AT_EACH_START } from './common-options.ts';
 import { readListen } from './listen-address.ts';
 import { processFacts } from './open.ts';
 import { usage } from './option.ts';
@@ -27,8 +29,7 @@ export async function serve(invocation: Invocation): Promise<number> {
     publicUrl: options.text('public-url') ?? environment.variables.HOLDFAST_PUBLIC_URL,
     trustedProxies: proxiesOf(invocation),
     channelsFile: options.text('channels'),
-    hasLocalAgent: !options.flag('no-local-agent'),
-    localPlans: plansOf(invocation),
+    localAgent: localAgentOf(invocation),
     hasScheduler: !options.flag('no-scheduler'),
     takesOver: options.flag('take-over'),
     hasNewAdminToken: options.flag('new-admin-token'),
@@ -62,15 +63,17 @@ export async function serve(invocation: Invocation): Promise<number> {
   return 0;
 }
 
-/** What the local agent needs for plans: as "holdfast agent" is told. */
-function plansOf({ options, environment }: Invocation) {
-  const [site, drills] = [options.text('site-config'), options.text('drill-dir')];
-  const isUseless = options.flag('no-local-agent') || site === undefined;
-  if (isUseless && (site ?? drills) !== undefined)
-    throw usage('--site-config and --drill-dir are for the local agent, --drill-dir for one with a site');
-  if (site === undefined) return undefined;
-  const variables = agentVariables(environment.variables);
-  return { siteConfig: resolve(site), drillDirectory: drills === undefined ? undefined : resolve(drills), variables };
+/** Undefined: there is none. */
+function localAgentOf(invocation: Invocation): ToldAgent | undefined {
+  const { options } = invocation;
+  if (!options.flag('no-local-agent')) {
+    if (options.flag('drill-dir') && !options.flag('site-config'))
+      throw usage('--drill-dir is for an agent with a site', 'Name its configuration with --site-config.');
+    return agentOptionsOf(invocation);
+  }
+  const told = AT_EACH_START.find(({ name }) => options.flag(name));
+  if (told !== undefined) throw usage(`--${told.name} is for the local agent, and --no-local-agent says that there is none`);
+  return undefined;
 }
 
 /** "second=/mnt/second": where a site keeps copies of repositories. */

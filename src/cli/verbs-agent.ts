@@ -1,5 +1,6 @@
 // The verb of host agents; see verbs.ts.
 
+import { AT_EACH_START } from './common-options.ts';
 import type { Verb } from './verb.ts';
 
 export const AGENT_VERBS: readonly Verb[] = [
@@ -20,33 +21,7 @@ export const AGENT_VERBS: readonly Verb[] = [
       },
       { name: 'label', kind: 'text', value: 'TEXT', help: 'with --enroll: what people see (default: what the token says)' },
       { name: 'ca', kind: 'file', value: 'FILE', help: "with --enroll: PEM certificates that the service's is to be trusted by" },
-      { name: 'allow-restore', kind: 'directory', many: true, value: 'DIR', help: 'restores may write below this directory' },
-      {
-        name: 'allow-hooks',
-        kind: 'directory',
-        many: true,
-        value: 'DIR',
-        help: 'commands of policies may be programs in this one',
-      },
-      {
-        name: 'bin-dir',
-        kind: 'directory',
-        many: true,
-        value: 'DIR',
-        help: 'programs of PostgreSQL lie here, which are looked for in the usual places otherwise',
-      },
-      {
-        name: 'site-config',
-        kind: 'file',
-        value: 'FILE',
-        help: "the configuration of this host's site daemon: plans of its site are looked at, rehearsed and carried out here",
-      },
-      {
-        name: 'drill-dir',
-        kind: 'directory',
-        value: 'DIR',
-        help: 'where the clones of drills lie while there are any (default: temporary files)',
-      },
+      ...AT_EACH_START,
       {
         name: 'production',
         kind: 'text',

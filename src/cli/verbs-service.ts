@@ -1,5 +1,6 @@
 // The verbs of the service; see verbs.ts.
 
+import { AT_EACH_START } from './common-options.ts';
 import type { Verb } from './verb.ts';
 
 export const SERVICE_VERBS: readonly Verb[] = [
@@ -50,18 +51,7 @@ export const SERVICE_VERBS: readonly Verb[] = [
         help: 'serve repositories that another service, or another home, served before: be sure that it is stopped',
       },
       { name: 'no-local-agent', kind: 'flag', help: 'do not run an agent for this host' },
-      {
-        name: 'site-config',
-        kind: 'file',
-        value: 'FILE',
-        help: "the configuration of this host's site daemon: that agent looks at plans of its site, rehearses them and carries them out",
-      },
-      {
-        name: 'drill-dir',
-        kind: 'directory',
-        value: 'DIR',
-        help: 'where the clones of drills lie while there are any (default: temporary files)',
-      },
+      ...AT_EACH_START,
       { name: 'no-scheduler', kind: 'flag', help: 'answer requests only; another process schedules' },
       {
         name: 'keep-history',

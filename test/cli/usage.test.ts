@@ -38,6 +38,12 @@ describe('what cannot be meant', () => {
       '--allow-restore is said at each start, not with --enroll',
       'Give it to the agent that runs.',
     ],
+    [
+      ['serve', '--no-local-agent', '--allow-restore', '/srv'],
+      '--allow-restore is for the local agent, and --no-local-agent says that there is none',
+      '',
+    ],
+    [['serve', '--drill-dir', '/srv'], '--drill-dir is for an agent with a site', 'Name its configuration with --site-config.'],
     [['agent', '--label', 'web1'], '--label is said once, with --enroll', 'Leave it away: the home knows it.'],
     [['restore', 'latest'], '"holdfast restore" needs --target PATH (or --stdout)', ''],
     [['restore', 'latest', '--target'], '--target needs a value: PATH', ''],

@@ -1,31 +1,32 @@
 // The README's commands about a database, as a newcomer would type them, against a real one.
 
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { CHECKOUT } from '../architecture/source-files.ts';
 import { postgresPrograms, removeScratch, serverScratch, TestServer } from '../support/postgres.ts';
-import { enrolAgentIn, startAgentIn } from '../support/postgres-agent.ts';
-import { Served } from '../support/served.ts';
 
 const programs = postgresPrograms();
 
 test.skipIf(programs === undefined)(
-  'every command of the README that is marked "run postgres" succeeds, in order',
+  'every command of the README that is marked "run postgres" succeeds, in order, with the service that the README starts',
   async () => {
     const scratch = serverScratch();
     onTestFinished(() => removeScratch(scratch));
     const server = await TestServer.create(programs!, scratch);
     onTestFinished(() => server.stop('SIGQUIT'));
-    const service = await Served.start(join(scratch, 'service'), { args: ['--no-local-agent'] });
-    await enrolAgentIn(service, scratch);
-    startAgentIn(service, scratch);
-    writeFileSync(join(scratch, 'token'), service.token, { mode: 0o600 });
-    const blocks = [...readFileSync(join(CHECKOUT, 'README.md'), 'utf8').matchAll(/```sh run postgres\n([\s\S]*?)```/g)];
-    expect(blocks).toHaveLength(1);
-    const own = { SCRATCH: scratch, HOLDFAST_SERVICE: service.url, HOLDFAST_TOKEN_FILE: join(scratch, 'token') };
-    const { status, text } = await run(`set -e\n${blocks.map(([, body]) => body).join('\n')}`, { ...process.env, ...own });
+    mkdirSync(join(scratch, 'documents'));
+    const blocks = [...readFileSync(join(CHECKOUT, 'README.md'), 'utf8').matchAll(/```sh run(.*)\n([\s\S]*?)```/g)]
+      .filter(([, marked, body]) => marked === ' postgres' || body!.includes('holdfast serve'))
+      .map(([, , body]) => body!);
+    expect(blocks).toHaveLength(2);
+    // Beside the test of the other commands, and with the version that is tested.
+    const script = blocks
+      .join('\n')
+      .replaceAll(':18480', ':18481')
+      .replace('--allow-restore', `--bin-dir ${programs} --allow-restore`);
+    const { status, text } = await run(`set -e\ntrap 'kill %1 && wait %1' EXIT\n${script}`, { ...process.env, SCRATCH: scratch });
     expect(status, text).toBe(0);
     // What was restored is a data directory that a server starts in.
     expect(readFileSync(join(scratch, 'restores/orders/PG_VERSION'), 'utf8')).toMatch(/^\d+\n$/);
