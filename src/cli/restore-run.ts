@@ -126,12 +126,17 @@ async function writeToStdout(run: Restore, content: Content, sizeBytes: number):
   const { readContent } = await import('../engine/restore-single.ts');
   const { writeAll } = await import('./write-stdout.ts');
   const { repository, progress, invocation } = run;
+  const { parameters, readNode, reader } = repository;
   progress.bytesTotal = sizeBytes;
   progress.entriesTotal = 1;
-  const pieces = readContent(content, sizeBytes, repository.parameters.paged.unitBytes, repository.readNode, repository.reader);
+  const before = reader.bytesFetched;
+  const written = (bytes: number): void => {
+    progress.bytesDone += bytes;
+    progress.bytesFetched = reader.bytesFetched - before;
+  };
   const stop = drawProgress(run);
   try {
-    await writeAll(pieces, (bytes) => void (progress.bytesDone += bytes), invocation.signal);
+    await writeAll(readContent(content, sizeBytes, parameters.paged.unitBytes, readNode, reader), written, invocation.signal);
   } finally {
     stop();
   }

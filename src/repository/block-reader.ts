@@ -24,6 +24,8 @@ export function hasMoved(before: BlockPlace | undefined, now: BlockPlace | undef
 }
 
 export class BlockReader {
+  /** From the store; a block that is in the cache is not fetched. */
+  bytesFetched = 0;
   readonly #store: ObjectStore;
   readonly #keyring: Keyring;
   readonly #keys: SessionKeyFinder;
@@ -106,6 +108,7 @@ export class BlockReader {
   async #open(blockId: Uint8Array, place: BlockPlace, options?: CallOptions): Promise<Uint8Array> {
     const { pack, offset, storedLength, rawLength, codec, session, assetId, sealingCounter, kind } = place;
     const sealed = await this.#store.get(packKey(pack), { offset, length: storedLength }, options);
+    this.bytesFetched += sealed.length;
     const key = kind === 'metadata' ? this.#keys.metadataKey(session, assetId) : await this.#keys.dataKey(session, options);
     const bytes = new Uint8Array(rawLength);
     if (!this.#opener.open(bytes, sealed, { id: blockId, rawLength, codec, sealingCounter, key })) {

@@ -166,7 +166,7 @@ describe('a restore of files', () => {
     const { bytes, stderr, status } = holdfast.run(['restore', one, '--target', '-', '--path', 'sub/big.bin']);
     expect(status).toBe(0);
     expect(bytes.equals(big)).toBe(true);
-    expect(stderr).toContain('to standard output');
+    expect(stderr).toMatch(/to standard output\n {2}[1-9][\d.]* [KM]iB fetched/);
     const { bytes: again, stderr: records } = holdfast.run(['restore', one, '--stdout', '--path', 'a.txt', '--json']);
     expect(again.toString()).toBe('first\n');
     expect(JSON.parse(records.trim().split('\n').at(-1)!)).toMatchObject({ kind: 'summary', target: '-', bytes: 6 });
