@@ -9,7 +9,7 @@ import { realPath } from '../../src/files/real-path.ts';
 import type { AssetSource } from '../../src/model/asset.ts';
 import { displayPath, pathFromText } from '../../src/model/entry-path.ts';
 import type { SourceType } from '../../src/model/snapshot.ts';
-import { BASE_OF_LOG } from '../postgres/base-source.ts';
+import { BASE_OF_LOG, type BaseBackupSource } from '../postgres/base-source.ts';
 
 export type OpenedSource = {
   readonly type: SourceType;
@@ -26,6 +26,8 @@ export type SourceHost = {
   /** Directory of the agent's secrets. */
   readonly secrets: string;
   readonly signal: AbortSignal;
+  /** Of the asset, where a database's is stored: a base backup is compared with it. */
+  readonly log?: () => Promise<BaseBackupSource['log']>;
 };
 
 /** SOURCE_NOT_FOUND, SOURCE_UNREADABLE, USAGE, RUN_KIND_UNKNOWN. */
@@ -126,16 +128,8 @@ async function openPostgres(source: AssetSource & { readonly kind: 'postgres' },
     type: 'files',
     paths: [pathFromText(describeServer(address))],
     problems: [],
-    read: (progress) =>
-      readBaseBackup({
-        address,
-        progress,
-        label: 'holdfast',
-        ...BASE_OF_LOG,
-        // A run that backs up may not read what is stored.
-        log: undefined,
-        signal,
-      }),
+    read: (progress) => async (opened) =>
+      readBaseBackup({ address, progress, label: 'holdfast', ...BASE_OF_LOG, log: await host.log?.(), signal })(opened),
   };
 }
 

@@ -3,13 +3,15 @@
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { Fault } from '../../src/base/faults.ts';
+import { Fault, isFault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 import { backUpTo, type ReadSource } from '../../src/engine/backup.ts';
 import { type BackupProblem, BackupProgress } from '../../src/engine/backup-progress.ts';
 import { displayPath } from '../../src/model/entry-path.ts';
 import { backupResult, type Snapshot } from '../../src/model/snapshot.ts';
+import { RemoteLog } from '../../src/remote/remote-log.ts';
 import { RemoteTarget } from '../../src/remote/remote-target.ts';
+import type { BaseBackupSource } from '../postgres/base-source.ts';
 import { accountName } from './account-name.ts';
 import { openAssetSource } from './asset-source.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
@@ -21,8 +23,13 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
   const { claimed, settings, signal, now, home } = context;
   const { run, asset } = claimed;
   if (asset === undefined) throw new Fault('MESSAGE_INVALID', `The run ${run.id} names no asset`);
-  const source = await openAssetSource(asset.source, { neverBackUp: settings.neverBackUp, secrets: home.secrets, signal });
   const data = openDataPath(context);
+  const source = await openAssetSource(asset.source, {
+    neverBackUp: settings.neverBackUp,
+    secrets: home.secrets,
+    signal,
+    log: () => openLog(context, data, asset.name),
+  });
   const directory = join(home.cache, run.id);
   makeDirectory(directory, { mode: 0o700 });
   const progress = new BackupProgress();
@@ -58,6 +65,16 @@ export async function backupRun(context: RunContext): Promise<RunOutcome> {
   } finally {
     data.store.close();
     rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** For looking at: neither does this run write it, nor does its key read what is in it. A service of before lets no backup do that. */
+async function openLog({ claimed: { run }, signal }: RunContext, data: DataPath, asset: string): Promise<BaseBackupSource['log']> {
+  try {
+    return { repository: await RemoteLog.open({ ...data, runId: run.id, fence: run.fence, signal }), asset };
+  } catch (error) {
+    if (isFault(error, 'RUN_FENCED')) return undefined;
+    throw error;
   }
 }
 

@@ -5,16 +5,18 @@ import type { ReadSource, SourceRead } from '../../src/engine/backup.ts';
 import { EntriesBackupRun } from '../../src/engine/backup-entries.ts';
 import type { BaseFacts } from '../../src/engine/cluster-facts.ts';
 import { LogView } from '../../src/engine/log-view.ts';
+import type { Keyring } from '../../src/repository/keyring.ts';
 import type { CollectedBase } from './base-entries.ts';
 import { mustBeCluster, mustBeOfLog } from './base-of-log.ts';
 import type { BaseBackupSource, BaseOrigin } from './base-source.ts';
 import { readConfigurationFiles } from './configuration-files.ts';
 import { CHECKPOINT_MS, PgConnection } from './connection.ts';
 import { describeServer } from './connection-string.ts';
+import { mustHaveLog } from './continuation.ts';
 import { collectLocalBase } from './local-base.ts';
 import { findLocalCluster, type NotLocal } from './local-cluster.ts';
-import { identifySystem } from './replication-client.ts';
-import { readServerFacts } from './server-facts.ts';
+import { identifySystem, type SystemFacts } from './replication-client.ts';
+import { readServerFacts, type ServerFacts } from './server-facts.ts';
 import { collectStreamedBase } from './streamed-base.ts';
 import { sinceParent } from './wal-summaries.ts';
 
@@ -31,8 +33,11 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
       await stayConnected(sql);
       const server = await readServerFacts(sql);
       connection = await PgConnection.open({ address, replication: 'true', signal });
-      const { systemId } = await identifySystem(connection);
-      const log = await logOf(source, systemId);
+      // Before the server says where it is: what is stored by then is behind that.
+      const log = await openLog(source);
+      const system = await identifySystem(connection);
+      const { systemId } = system;
+      if (log !== undefined) await mustGoOn(source, log, { system, sql, server });
       const run = await EntriesBackupRun.start({
         session: pipeline,
         paged: parameters.paged,
@@ -49,9 +54,10 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
       });
       const { control, facts: collected } =
         'reason' in local ? await collectStreamedBase(run, source, connection, configuration) : local;
-      if (log !== undefined) {
+      // A key that only writes does not open that record.
+      if (log?.keyring.role === 'owner') {
         const [name, timeline] = [`This base backup of the server at ${describeServer(address)}`, Number(collected.timeline)];
-        await mustBeOfLog({ name, hint: HINT_FORKED, control, timeline, segmentBytes: server.segmentBytes }, log);
+        await mustBeOfLog({ name, hint: HINT_FORKED, control, timeline, segmentBytes: server.segmentBytes }, log.view);
       }
       const root = await run.finish();
       const stoppedAt = await sql.value(
@@ -75,14 +81,37 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
   };
 }
 
-/** With which the base backup is to be of one history; undefined: there is none, or it cannot be read here. PG_OTHER_CLUSTER. */
-async function logOf({ address, log, signal }: BaseBackupSource, systemId: string): Promise<LogView | undefined> {
+type StoredLog = { readonly view: LogView; readonly keyring: Keyring };
+
+/** With which the base backup is to be of one history; undefined: there is none, or it is not to be seen here. */
+async function openLog({ log, signal }: BaseBackupSource): Promise<StoredLog | undefined> {
   if (log === undefined) return undefined;
-  const { repository, asset } = log;
-  const view = await LogView.open(repository, repository.keyring.assetId(asset), undefined, { signal });
-  if (view !== undefined) mustBeCluster(view, asset, { address, systemId });
-  // A writer's key reads no log: then the restore is the first that can compare.
-  return repository.keyring.role === 'owner' ? view : undefined;
+  const { keyring } = log.repository;
+  const view = await LogView.open(log.repository, keyring.assetId(log.asset), undefined, { signal });
+  return view === undefined ? undefined : { view, keyring };
+}
+
+type AskedServer = { readonly system: SystemFacts; readonly sql: PgConnection; readonly server: ServerFacts };
+
+/** PG_OTHER_CLUSTER, LOG_FORKED. */
+async function mustGoOn(
+  { address, log, signal }: BaseBackupSource,
+  stored: StoredLog,
+  { system, sql, server }: AskedServer,
+): Promise<void> {
+  mustBeCluster(stored.view, log?.asset ?? '', { address, systemId: system.systemId });
+  const isStandby = (await sql.value('SELECT pg_is_in_recovery()')) === 't';
+  const { timeline } = system;
+  await mustHaveLog({
+    ...stored,
+    address,
+    system,
+    isStandby,
+    timeline,
+    segmentBytes: server.segmentBytes,
+    hint: HINT_FORKED,
+    signal,
+  });
 }
 
 async function collectLocally(

@@ -18,7 +18,7 @@ export type BaseBackupSource = {
   readonly keepCorruptPages: boolean;
   /** How the server's manifest, and we, check that every file arrived as it was read. Only the server makes one with SHA-256. */
   readonly manifest: ManifestChecksums;
-  /** Where the log of its asset is stored: a base backup of another cluster or history is refused. Undefined: that cannot be read here. */
+  /** Where the log of its asset is stored: a base backup of another cluster or history is refused. Undefined: that is not to be seen here. */
   readonly log: { readonly repository: LogRepository; readonly asset: string } | undefined;
   /** Over the replication protocol although the files could be read. */
   readonly stream?: boolean;

@@ -103,7 +103,7 @@ class Capture {
     if (resume.kind === 'begin') at = { timeline: system.timeline, position: slotStart, stored: undefined };
     else at = resume.kind === 'behind' ? resume.lagging! : skipGaps(resume, system.timeline, view);
     if (view !== undefined && resume.kind === 'resume' && at.stored !== undefined)
-      await mustContinue({ ...at, stored: at.stored, address, view, segmentBytes, signal });
+      await mustContinue({ ...at, stored: at.stored, address, view, keyring: repository.keyring, segmentBytes, signal });
     const clock = new ClockWatch(view === undefined ? 0 : await timeBefore(view, at));
     while (!signal.aborted) {
       const known = at.stored === undefined || view === undefined ? [] : await knownFrom(view, at.timeline, at.position);

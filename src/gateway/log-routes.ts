@@ -37,7 +37,9 @@ import { SessionQuota } from './session-quota.ts';
 
 const BODY_BYTES_MAX = 16 * 1024 * 1024;
 const WRITERS: readonly RunKind[] = ['capture'];
-const READERS: readonly RunKind[] = ['capture', 'restore', 'restore-test'];
+/** Of what is stored and marked, none of which opens without a key; and of the keys. */
+const READERS: readonly RunKind[] = ['capture', 'backup', 'restore', 'restore-test'];
+const OPENERS: readonly RunKind[] = ['restore', 'restore-test'];
 const OF_WRITERS: readonly LogVerb[] = ['put', 'key', 'swap', 'delete', 'note'];
 /** A message is let through without another look at the run for so long. */
 const HELD_MS = 2_000;
@@ -132,7 +134,7 @@ function installVerbs(app: FastifyInstance, options: LogRoutesOptions, holders: 
   const on = (verb: LogVerb, answer: (held: Held, body: unknown) => Promise<unknown>): void => {
     app.post<Params>(LOG_PATHS.of(':id', ':fence', verb), { bodyLimit: BODY_BYTES_MAX }, async (request) => {
       const { id, fence } = request.params;
-      const kinds = verb === 'keys' ? READERS.filter((kind) => kind !== 'capture') : OF_WRITERS.includes(verb) ? WRITERS : READERS;
+      const kinds = verb === 'keys' ? OPENERS : OF_WRITERS.includes(verb) ? WRITERS : READERS;
       return answer(await holders.held(agentOf(request), id, Number(fence), kinds), request.body);
     });
   };

@@ -156,8 +156,14 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 7,
     defence: 'A capture goes on only behind log that the server has, too: also where the stored one ends with a segment',
-    cuts: [cut(`${PG}/continuation.ts`, 'if (!held.equals(theirs.subarray(0, held.length)))', 'if (held.length < 0)')],
+    cuts: [cut(`${PG}/continuation.ts`, 'ours.equals(theirs)', 'ours.length > 0')],
     test: ['test/postgres/set-back.test.ts', 'is refused when it has passed the end of what is stored'],
+  },
+  {
+    failure: 7,
+    defence: 'So does a capture whose key opens nothing, and a base backup is of a server that could be captured',
+    cuts: [cut(`${PG}/continuation.ts`, 'bytesEqual(keyring.ids.id(theirs), digest)', 'theirs.length > 0')],
+    test: ['test/e2e/postgres-set-back.test.ts', 'a server that was set back is neither captured nor backed up'],
   },
   {
     failure: 7,

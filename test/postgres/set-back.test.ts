@@ -2,28 +2,16 @@
 // before, and other rows at the same positions.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { postgresPrograms, type TestServer } from '../support/postgres.ts';
+import { postgresPrograms } from '../support/postgres.ts';
 import { LATEST, ProtectedCluster, until } from '../support/protected-cluster.ts';
+import { setBack } from '../support/set-back.ts';
 
 const programs = postgresPrograms();
 const SEGMENT_MIB = [1, 16] as const;
 
 const insert = (of: string): string => `INSERT INTO t SELECT '${of}' FROM generate_series(1, 1000)`;
-
-const second = (): number => Math.floor(Date.now() / 1000);
-
-/** The disk as it was: nothing of what has happened since is there. Not within one second: checkpoints at one place tell their histories apart by
- *  nothing but their time, and that is of seconds. */
-async function setBack(server: TestServer, kept: string): Promise<void> {
-  await server.stop('SIGQUIT');
-  const stopped = second();
-  await until(() => second() > stopped);
-  rmSync(server.directory, { recursive: true });
-  execFileSync('cp', ['-a', kept, server.directory]);
-  await server.start();
-}
 
 /** Captured up to the end of a segment, as it is after each base backup; `kept` is the disk before that. */
 async function protectedTwice(walSegmentMib: number): Promise<{ readonly cluster: ProtectedCluster; readonly kept: string }> {
@@ -87,7 +75,7 @@ describe.skipIf(programs === undefined)('a server that was set back by its disk'
     await cluster.stop();
     await setBack(server, kept);
     await server.sql(insert('b'));
-    // As an agent of a service makes it, which cannot read what is stored.
+    // As an agent made it that was not let look at what is stored.
     const base = await cluster.base(undefined, { log: undefined });
     // At the very positions of the one before.
     expect(base.facts).toMatchObject({ startPosition: cluster.bases[0]!.facts!['startPosition'] });
