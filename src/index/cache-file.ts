@@ -3,6 +3,7 @@
 import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 
 export type RandomBytes = (length: number) => Uint8Array;
 
@@ -41,6 +42,19 @@ export function cacheFault(cause: unknown): unknown {
   if (FULL.includes(code)) return new Fault('INDEX_CACHE_FULL', `The disk of the index cache is full${where}`, { cause });
   if (DENIED.includes(code)) return new Fault('INDEX_CACHE_DENIED', `The index cache cannot be used${where}: ${code}`, { cause });
   return cause;
+}
+
+/** INDEX_CACHE_FULL, INDEX_CACHE_DENIED. */
+export function makeCacheDirectory(directory: string): void {
+  try {
+    makeDirectory(directory, { mode: 0o700 });
+  } catch (cause) {
+    const fault = cacheFault(cause);
+    if (fault !== cause) throw fault;
+    // Below /proc, or below a link to nowhere: whatever it is, nothing can be kept there.
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new Fault('INDEX_CACHE_DENIED', `The index cache cannot be used at ${directory}: ${code}`, { cause });
+  }
 }
 
 /** A file without a name, so that nothing is left behind when the process dies. */

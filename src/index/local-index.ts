@@ -13,10 +13,9 @@ import { randomBytes as nodeRandomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invariant } from '../base/invariant.ts';
-import { makeDirectory } from '../base/make-directory.ts';
 import { isRunning } from '../base/process-identity.ts';
 import { MIB } from '../base/units.ts';
-import { cacheFault, type RandomBytes, unlinkQuietly } from './cache-file.ts';
+import { makeCacheDirectory, type RandomBytes, unlinkQuietly } from './cache-file.ts';
 import { type Checksum, loadChecksum } from './checksum.ts';
 import { changeManifest, type RunEntry, readManifest } from './manifest.ts';
 import { planMerge, RUNS_MAX } from './merge-plan.ts';
@@ -55,11 +54,7 @@ export class LocalIndex {
 
   /** Nothing is answered before `retain`. Throws INDEX_CACHE_DENIED. */
   static async open(options: LocalIndexOptions): Promise<LocalIndex> {
-    try {
-      makeDirectory(options.directory, { mode: 0o700 });
-    } catch (cause) {
-      throw cacheFault(cause);
-    }
+    makeCacheDirectory(options.directory);
     const index = new LocalIndex(options, await loadChecksum());
     await index.#sweep();
     return index;

@@ -1,11 +1,11 @@
 // Where sorts and sets of one repository spill to. Files there have no names: nothing is left when the process dies.
 
 import { join } from 'node:path';
-import { makeDirectory } from '../base/make-directory.ts';
+import { makeCacheDirectory } from '../index/cache-file.ts';
 
-/** `cacheDirectory` of the repository. */
+/** `cacheDirectory` of the repository. INDEX_CACHE_FULL, INDEX_CACHE_DENIED. */
 export function sortDirectory(cacheDirectory: string): string {
   const directory = join(cacheDirectory, 'sort');
-  makeDirectory(directory, { mode: 0o700 });
+  makeCacheDirectory(directory);
   return directory;
 }

@@ -171,6 +171,20 @@ describe('a cache', () => {
     expect(readdirSync(holdfast.repository)).not.toContain('repository');
   });
 
+  it.each([
+    ['below a file', (scratch: string) => join(scratch, 'blocked/cache')],
+    ['below /proc', () => '/proc/cache'],
+  ])('that cannot be made %s is the same fault for whatever needs it', (_, place) => {
+    const holdfast = initialised();
+    holdfast.ok(['backup', holdfast.file('tree/file', 'x')]);
+    holdfast.ok(['backup', holdfast.file('tree/file', 'y')]);
+    holdfast.file('blocked', '');
+    const cache = ['--cache-dir', place(holdfast.path(''))];
+    const target = ['--target', holdfast.path('restored')];
+    for (const verb of [['backup', holdfast.path('tree')], ['restore', 'latest', ...target], ['prune'], ['verify'], ['repair']])
+      expect(holdfast.fault([...verb, ...cache]), verb[0]).toMatchObject({ code: 'INDEX_CACHE_DENIED', status: 1 });
+  });
+
   it('lies where --cache-dir says', () => {
     const holdfast = initialised();
     rmSync(holdfast.path('cache'), { recursive: true, force: true });
