@@ -1,6 +1,7 @@
 // Makes a repository.
 
-import { makeCacheDirectory } from '../index/cache-file.ts';
+import { Fault } from '../base/faults.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { hex } from '../repository/layout.ts';
 import { Repository } from '../repository/repository.ts';
 import { closing, locationOf, repositoryOptions } from './open.ts';
@@ -10,7 +11,6 @@ export async function init(invocation: Invocation): Promise<number> {
   const { options, environment, output } = invocation;
   const location = locationOf(options, environment);
   const details = await repositoryOptions(invocation, { location, passphraseFile: options.text('passphrase-file'), isNew: true });
-  // Before the repository is made: a backup needs it, and the user should know now.
   makeCacheDirectory(details.cacheDirectory);
   return closing(
     details.store,
@@ -37,4 +37,14 @@ async function loadWhatComesNext(): Promise<void> {
     import('../engine/backup-files.ts'),
     import('../../agents/files/source.ts'),
   ]);
+}
+
+/** Before the repository is made: a backup needs it, and the user should know now. */
+function makeCacheDirectory(directory: string): void {
+  try {
+    makeDirectory(directory, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Fault('INDEX_CACHE_DENIED', `Cannot make the cache directory "${directory}": ${code}`, { cause: error });
+  }
 }
