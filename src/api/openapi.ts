@@ -100,6 +100,11 @@ function responseOf(
   };
 }
 
+const REPEATED = {
+  again: 'A repeated request with the same key gets the same answer, once',
+  once: 'A repeated request with the same key is refused (REQUEST_ANSWERED_ONCE) and says what the first one made: the secret is kept nowhere',
+};
+
 function parametersOf(route: Route, components: Map<string, unknown>): readonly Json[] {
   const { path, querySchema, isIdempotent, isConditional } = route;
   const params = paramsSchema(path).properties;
@@ -121,7 +126,7 @@ function parametersOf(route: Route, components: Map<string, unknown>): readonly 
         : { description: (schema as { readonly description?: string }).description }),
       schema: hoist(schema as TSchema, components),
     })),
-    ...(isIdempotent ? [header('Idempotency-Key', false, 'A repeated request with the same key gets the same answer, once')] : []),
+    ...(isIdempotent === undefined ? [] : [header('Idempotency-Key', false, REPEATED[isIdempotent === 'once' ? 'once' : 'again'])]),
     ...(isConditional ? [header('If-Match', isConditional === true, 'The ETag of what is to be changed')] : []),
     ...(route.stream === undefined ? [] : [header('Last-Event-ID', false, 'Where the stream goes on')]),
   ];

@@ -77,6 +77,8 @@ export interface Call<Q = unknown, B = unknown> extends ApiServices {
   readonly ifMatch: number | undefined;
   /** False: nobody said which version is to be changed. */
   readonly hasIfMatch: boolean;
+  /** "If-None-Match: *": nothing is to be replaced. */
+  readonly isToBeNew: boolean;
   readonly idempotencyKey: string | undefined;
   /** One transaction: `work`, its audit line (that may depend on the answer), and the stored answer of an idempotent request. `after` runs once it is durable, and again
    *  when the answer is repeated: it has to bear that. */
@@ -119,8 +121,8 @@ export type RouteDefinition<Q extends TProperties, B extends TSchema> = {
   /** Also takes the body as text of this type, which becomes { text }. */
   readonly bodyText?: 'application/yaml';
   readonly answers: Readonly<Record<number, AnswerSchema>>;
-  /** Takes an Idempotency-Key. */
-  readonly isIdempotent?: true;
+  /** Takes an Idempotency-Key. 'once': its answer holds a secret, so it is not kept, and a repeated request is refused. */
+  readonly isIdempotent?: true | 'once';
   /** Needs If-Match; 'when-there': only for something that exists. */
   readonly isConditional?: true | 'when-there';
   readonly bodyBytesMax?: number;

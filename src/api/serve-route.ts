@@ -12,7 +12,7 @@ import { nameOf } from '../trust/roles.ts';
 import type { Admission, Door } from './admit.ts';
 import { paramsSchema } from './params.ts';
 import { fieldFault } from './problem.ts';
-import type { Answer, ApiServices, Call, Route, Work } from './route.ts';
+import type { Answer, ApiServices, AuditLine, Call, Route, Work } from './route.ts';
 import { plainSchema } from './schema.ts';
 import type { EventStreams } from './streams.ts';
 
@@ -94,7 +94,8 @@ function callOf(route: Route, services: ApiServices, request: FastifyRequest): C
     body: request.body,
     tenant: admission?.tenant as Call['tenant'],
     ...readIfMatch(route, request.headers['if-match']),
-    idempotencyKey: route.isIdempotent === true ? readKey(request.headers['idempotency-key']) : undefined,
+    isToBeNew: request.headers['if-none-match'] === '*',
+    idempotencyKey: route.isIdempotent !== undefined ? readKey(request.headers['idempotency-key']) : undefined,
   };
   return { ...call, change: (line, work, after) => change(route, call, request, line, work, after) };
 }
@@ -114,11 +115,14 @@ async function change(
     const known = await tables.answers.begin(scope, key, digestOfRequest(request), instantOf(call.at));
     if (known === 'busy') throw new Fault('REQUEST_KEY_BUSY', 'A request with this Idempotency-Key is under way');
     if (known === 'other') throw new Fault('REQUEST_KEY_REUSED', 'This Idempotency-Key came with another request before');
+    if (known !== 'new' && route.isIdempotent === 'once')
+      throw new Fault('REQUEST_ANSWERED_ONCE', `This request was carried out before: it made ${JSON.parse(known.body)}`);
     if (known !== 'new') return { status: known.status, body: known.body, headers: { ...JSON.parse(known.headers), ...REPEATED } };
     const fresh = await audited(call, tables, line, work);
     // As text: a repeated answer is the same to the byte.
     const stored = { ...fresh, body: JSON.stringify(fresh.body ?? null) };
-    await tables.answers.finish(scope, key, stored.status, stored.body, JSON.stringify(stored.headers ?? {}));
+    const kept = route.isIdempotent === 'once' ? JSON.stringify(lineOf(line, fresh).subject ?? '') : stored.body;
+    await tables.answers.finish(scope, key, stored.status, kept, JSON.stringify(stored.headers ?? {}));
     return stored;
   });
   await after?.(
@@ -127,14 +131,18 @@ async function change(
   return answer;
 }
 
+function lineOf(said: Parameters<Call['change']>[0], answer: Answer): AuditLine {
+  return typeof said === 'function' ? said(answer) : said;
+}
+
 async function audited(
   call: Omit<Call, 'change'>,
   tables: CatalogTables,
-  lineOf: Parameters<Call['change']>[0],
+  said: Parameters<Call['change']>[0],
   work: Work,
 ): Promise<Answer> {
   const answer = await work(tables);
-  const line = typeof lineOf === 'function' ? lineOf(answer) : lineOf;
+  const line = lineOf(said, answer);
   invariant(answer.status < 400, 'a refusal is thrown, so that its transaction is undone');
   await appendAudit(tables, {
     at: instantOf(call.at),

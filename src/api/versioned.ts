@@ -18,6 +18,22 @@ export function checkVersion({ ifMatch }: Pick<Call, 'ifMatch'>, thing: { readon
   if (ifMatch !== undefined && ifMatch !== thing.version) throw stale();
 }
 
+/** Of a PUT that makes a thing, or replaces it. REQUEST_STALE, REQUEST_NEEDS_VERSION. */
+export function checkPut(
+  call: Pick<Call, 'ifMatch' | 'hasIfMatch' | 'isToBeNew'>,
+  kind: string,
+  before: { readonly name: string; readonly version: number } | undefined,
+): void {
+  if (before === undefined) {
+    if (call.hasIfMatch) throw new Fault('REQUEST_STALE', `There is no such ${kind} any more`);
+    return;
+  }
+  const there = `There is a ${kind} "${before.name}" already`;
+  if (call.isToBeNew) throw new Fault('REQUEST_STALE', there);
+  if (!call.hasIfMatch) throw new Fault('REQUEST_NEEDS_VERSION', `${there}, and which version is to be replaced was not said`);
+  checkVersion(call, before);
+}
+
 export function changed<T extends object>(outcome: Changed<T>): T {
   if (outcome === 'stale') throw stale();
   if (outcome === 'missing') throw notFound();

@@ -240,6 +240,9 @@ export const FAULTS = {
   ),
   REQUEST_NEEDS_VERSION: never('Read it first and send its ETag in If-Match, so that no change of others is lost.'),
   REQUEST_KEY_REUSED: never('This Idempotency-Key was used for another request. Use a new key for each thing that is to be done.'),
+  REQUEST_ANSWERED_ONCE: never(
+    'It was carried out, and its answer held a secret, which is kept nowhere. Revoke the token that it made (an enrolment that nobody uses ends by itself), and ask again with a new Idempotency-Key.',
+  ),
   REQUEST_KEY_BUSY: later('The same request is being answered. Send it again in a moment.'),
   REQUEST_TOO_LARGE: never('The body is larger than this route takes.'),
   REQUEST_MEDIA_TYPE: never('Send JSON with "Content-Type: application/json".'),

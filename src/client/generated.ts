@@ -122,7 +122,7 @@ export type Operations = {
   /** List the service tokens with a role in the tenant. */
   readonly listTenantTokens: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Token)[]; readonly next?: string | undefined } };
   /** Make a service token for the tenant. */
-  readonly createTenantToken: { readonly input: { readonly tenant: string; readonly body: NewTenantToken }; readonly output: TokenWithSecret };
+  readonly createTenantToken: { readonly input: { readonly tenant: string; readonly body: NewTenantToken; readonly idempotencyKey?: string | undefined }; readonly output: TokenWithSecret };
   /** Show a service token. */
   readonly getTenantToken: { readonly input: { readonly tenant: string; readonly token: string }; readonly output: Token };
   /** Revoke a service token at once. */
@@ -130,7 +130,7 @@ export type Operations = {
   /** List all tokens and sessions. */
   readonly listTokens: { readonly input: { readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Token)[]; readonly next?: string | undefined } };
   /** Make a service token with roles of the provider or of tenants. */
-  readonly createToken: { readonly input: { readonly body: NewToken }; readonly output: TokenWithSecret };
+  readonly createToken: { readonly input: { readonly body: NewToken; readonly idempotencyKey?: string | undefined }; readonly output: TokenWithSecret };
   /** Show any token. */
   readonly getToken: { readonly input: { readonly token: string }; readonly output: Token };
   /** Revoke any token or session at once. */
@@ -144,7 +144,7 @@ export type Operations = {
   /** Revoke an agent at once; its runs end. */
   readonly revokeAgent: { readonly input: { readonly tenant: string; readonly agent: string }; readonly output: Agent };
   /** Make a token with which one agent enrols, once. */
-  readonly createEnrolment: { readonly input: { readonly tenant: string; readonly body: NewEnrolment }; readonly output: Enrolment };
+  readonly createEnrolment: { readonly input: { readonly tenant: string; readonly body: NewEnrolment; readonly idempotencyKey?: string | undefined }; readonly output: Enrolment };
   /** List the assets. */
   readonly listAssets: { readonly input: { readonly tenant: string; readonly query?: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined }; readonly output: { readonly items: readonly (Asset)[]; readonly next?: string | undefined } };
   /** Protect something. */
@@ -306,18 +306,18 @@ export const OPERATIONS: Readonly<Record<keyof Operations, { readonly method: st
   getPerson: { method: 'GET', path: '/v1/people/{person}', isIdempotent: true },
   changePerson: { method: 'PATCH', path: '/v1/people/{person}', isIdempotent: false },
   listTenantTokens: { method: 'GET', path: '/v1/tenants/{tenant}/tokens', isIdempotent: true },
-  createTenantToken: { method: 'POST', path: '/v1/tenants/{tenant}/tokens', isIdempotent: false },
+  createTenantToken: { method: 'POST', path: '/v1/tenants/{tenant}/tokens', isIdempotent: true },
   getTenantToken: { method: 'GET', path: '/v1/tenants/{tenant}/tokens/{token}', isIdempotent: true },
   revokeTenantToken: { method: 'DELETE', path: '/v1/tenants/{tenant}/tokens/{token}', isIdempotent: false },
   listTokens: { method: 'GET', path: '/v1/tokens', isIdempotent: true },
-  createToken: { method: 'POST', path: '/v1/tokens', isIdempotent: false },
+  createToken: { method: 'POST', path: '/v1/tokens', isIdempotent: true },
   getToken: { method: 'GET', path: '/v1/tokens/{token}', isIdempotent: true },
   revokeToken: { method: 'DELETE', path: '/v1/tokens/{token}', isIdempotent: false },
   listAgents: { method: 'GET', path: '/v1/tenants/{tenant}/agents', isIdempotent: true },
   getAgent: { method: 'GET', path: '/v1/tenants/{tenant}/agents/{agent}', isIdempotent: true },
   placeAgent: { method: 'PUT', path: '/v1/tenants/{tenant}/agents/{agent}/site', isIdempotent: false },
   revokeAgent: { method: 'POST', path: '/v1/tenants/{tenant}/agents/{agent}/revoke', isIdempotent: false },
-  createEnrolment: { method: 'POST', path: '/v1/tenants/{tenant}/enrolments', isIdempotent: false },
+  createEnrolment: { method: 'POST', path: '/v1/tenants/{tenant}/enrolments', isIdempotent: true },
   listAssets: { method: 'GET', path: '/v1/tenants/{tenant}/assets', isIdempotent: true },
   createAsset: { method: 'POST', path: '/v1/tenants/{tenant}/assets', isIdempotent: true },
   getAsset: { method: 'GET', path: '/v1/tenants/{tenant}/assets/{asset}', isIdempotent: true },

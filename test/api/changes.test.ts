@@ -108,6 +108,10 @@ describe('a policy', () => {
     await put(ask, POLICY_TEXT('strict'));
     expect((await put(ask, POLICY_TEXT('strict'))).json.code).toBe('REQUEST_NEEDS_VERSION');
     expect((await put(ask, POLICY_TEXT('strict'), { 'if-match': '"7"' })).json.code).toBe('REQUEST_STALE');
+    expect(await put(ask, POLICY_TEXT('strict'), { 'if-none-match': '*' })).toMatchObject({
+      status: 412,
+      json: { code: 'REQUEST_STALE', detail: 'There is a policy "strict" already' },
+    });
     expect((await put(ask, POLICY_TEXT('strict').replace('24h', '12h'), { 'if-match': '"1"' })).headers['etag']).toBe('"2"');
   });
 

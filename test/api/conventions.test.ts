@@ -208,6 +208,25 @@ describe('an Idempotency-Key', () => {
     expect((await make('bureau-a/other')).status).toBe(201);
   });
 
+  it('makes no second secret: whoever lost the answer is told what to revoke', async () => {
+    const { service, tenant, owner } = await bureau();
+    for (const [things, body] of [
+      ['tokens', { label: 'robot', roles: ['viewer'] }],
+      ['enrolments', { label: 'host' }],
+    ] as const) {
+      const ask = () =>
+        service.ask('POST', `/v1/tenants/${tenant.id}/${things}`, { token: owner, body, headers: { 'idempotency-key': 'once' } });
+      const { status, json } = await ask();
+      expect([status, json.secret]).toEqual([201, expect.stringMatching(/^hf_/)]);
+      const again = await ask();
+      expect([again.status, again.json.code]).toEqual([409, 'REQUEST_ANSWERED_ONCE']);
+      expect(again.json.detail).toContain(json.id ?? json.token.id);
+      expect(again.text).not.toContain(json.secret);
+    }
+    const made = (await service.catalog.tokens.list({ limit: 100 }, tenant.id)).items;
+    expect(made.filter(({ label }) => label === 'robot')).toHaveLength(1);
+  });
+
   it('that is no key is refused', async () => {
     const { service, tenant, owner } = await bureau();
     expect((await start(service, tenant, owner, { kind: 'prune' }, 'x'.repeat(201))).json.errors[0].field).toBe(

@@ -119,6 +119,7 @@ export const AGENT_ROUTES = [
     summary: 'Make a token with which one agent enrols, once',
     action: 'agent.enrol',
     body: NewEnrolment,
+    isIdempotent: 'once',
     answers: { 201: { description: 'To be given to the agent', schema: Enrolment } },
     handle: async (call) => {
       const { at, random, body, tenant, actor } = call;

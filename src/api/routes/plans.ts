@@ -15,7 +15,7 @@ import { answerPage } from '../page.ts';
 import { FieldFault, fieldFault, notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
-import { answerVersioned, checkVersion } from '../versioned.ts';
+import { answerVersioned, checkPut, checkVersion } from '../versioned.ts';
 
 const PlanText = Type.Object(
   { text: Type.String({ minLength: 1, maxLength: PLAN_TEXT_BYTES_MAX, description: 'YAML; see policies/plan.schema.json' }) },
@@ -95,7 +95,8 @@ export const PLAN_ROUTES = [
     name: 'putPlan',
     tag: 'plans',
     summary: 'Make or replace a plan',
-    description: 'To replace one, send its ETag in If-Match, and raise the version that the plan itself says.',
+    description:
+      'To replace one, send its ETag in If-Match, and raise the version that the plan itself says; "If-None-Match: *" replaces none.',
     action: 'plan.change',
     query: REASON,
     body: PlanText,
@@ -159,10 +160,7 @@ export async function planOf({ catalog, tenant, params }: Call, version?: number
 
 function readPut(call: Call<unknown, { readonly text: string }>, before: StoredPlan | undefined): PlanDocument {
   const name = call.params['plan']!;
-  if (before === undefined && call.hasIfMatch) throw new Fault('REQUEST_STALE', 'There is no such plan any more');
-  if (before !== undefined && !call.hasIfMatch)
-    throw new Fault('REQUEST_NEEDS_VERSION', `There is a plan "${name}" already, and which version is to be replaced was not said`);
-  if (before !== undefined) checkVersion(call, before);
+  checkPut(call, 'plan', before);
   const read = readPlan(call.body.text);
   if (read.kind === 'problems')
     throw new FieldFault(

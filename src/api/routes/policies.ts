@@ -24,7 +24,7 @@ import { baseFound, refuseContradictions } from '../policy-refusal.ts';
 import { fieldFault, notFound } from '../problem.ts';
 import { type Answer, type Call, route } from '../route.ts';
 import { PAGE_QUERY, pageSchema } from '../schema.ts';
-import { answerVersioned, changed, checkVersion } from '../versioned.ts';
+import { answerVersioned, changed, checkPut, checkVersion } from '../versioned.ts';
 
 const Level = Type.Union([Type.Literal('city'), Type.Literal('district'), Type.Literal('tenant'), Type.Literal('asset')]);
 const Policy = Type.Object(
@@ -98,7 +98,7 @@ export const POLICY_ROUTES = [
     tag: 'policies',
     summary: 'Make or replace a policy',
     description:
-      'To replace one, send its ETag in If-Match. Level "tenant" is for all assets, "asset" for those that it is attached to.',
+      'To replace one, send its ETag in If-Match; "If-None-Match: *" replaces none. Level "tenant" is for all assets, "asset" for those that it is attached to.',
     action: 'policy.change',
     query: { level: Type.Optional(Type.Union([Type.Literal('tenant'), Type.Literal('asset')])), reason: Reason },
     body: PolicyText,
@@ -233,13 +233,7 @@ type Place = Pick<StoredPolicy, 'level' | 'tenantId' | 'scope'>;
 /** The policy as it is to be stored, once its text and If-Match were checked. */
 function readPut(call: Call<unknown, { readonly text: string }>, before: StoredPolicy | undefined, place: Place): StoredPolicy {
   const name = call.params['policy']!;
-  if (before === undefined && call.hasIfMatch) throw new Fault('REQUEST_STALE', 'There is no such policy any more');
-  if (before !== undefined && !call.hasIfMatch)
-    throw new Fault(
-      'REQUEST_NEEDS_VERSION',
-      `There is a policy "${name}" already, and which version is to be replaced was not said`,
-    );
-  if (before !== undefined) checkVersion(call, before);
+  checkPut(call, 'policy', before);
   const { document } = readDocument(call.body.text);
   if (document.name !== name) throw fieldFault('body/text/name', `is "${document.name}", and the address says "${name}"`);
   return {

@@ -58,6 +58,7 @@ export const TOKEN_ROUTES = [
     summary: 'Make a service token for the tenant',
     action: 'token.change',
     body: NewTenantToken,
+    isIdempotent: 'once',
     answers: MADE,
     handle: async (call) =>
       createToken(
@@ -111,6 +112,7 @@ export const TOKEN_ROUTES = [
     summary: 'Make a service token with roles of the provider or of tenants',
     action: 'provider.token.change',
     body: NewToken,
+    isIdempotent: 'once',
     answers: MADE,
     handle: async (call) => {
       const { label, grants, days } = call.body;
