@@ -2,19 +2,9 @@
 // directory that a restart of the host empties. Without it the server refuses to start, whoever starts it. The token says under which epoch it
 // writes; clients and routes read it: SHOW holdfast.epoch.
 
-import {
-  closeSync,
-  fchmodSync,
-  fchownSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fchmodSync, fchownSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWhole } from '../../src/base/write-whole.ts';
 import { GATE_MARK, withoutGate } from '../postgres/recovery-settings.ts';
 
 export type Token = {
@@ -54,8 +44,7 @@ function replace(path: string, text: string, mode?: number): void {
   try {
     if (before !== undefined) fchownSync(file, before.uid, before.gid);
     fchmodSync(file, mode ?? before!.mode & 0o777);
-    writeSync(file, text);
-    fsyncSync(file);
+    writeWhole(file, text, path);
   } finally {
     closeSync(file);
   }

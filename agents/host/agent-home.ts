@@ -2,22 +2,12 @@
 // made durable before they count. One process at a time: a lock names it.
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { makeHome } from '../../src/base/make-directory.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
+import { writeWhole } from '../../src/base/write-whole.ts';
 
 const FORMAT = 1;
 
@@ -178,8 +168,7 @@ export class AgentHome {
     const draft = `${path}.new`;
     const file = openSync(draft, 'w', 0o600);
     try {
-      writeSync(file, text);
-      fsyncSync(file);
+      writeWhole(file, text, path);
     } finally {
       closeSync(file);
     }

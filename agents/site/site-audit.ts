@@ -2,8 +2,9 @@
 // can be removed or changed without all later hashes being others. An entry is on disk before the command begins.
 
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { canonicalJson } from '../../src/base/canonical-json.ts';
+import { writeWhole } from '../../src/base/write-whole.ts';
 
 export type SiteAuditEntry = {
   readonly sequence: number;
@@ -24,23 +25,32 @@ const NOTHING = '0'.repeat(64);
 
 export class SiteAudit {
   readonly #file: number;
+  readonly #path: string;
   readonly #now: () => Date;
   #last: Pick<SiteAuditEntry, 'sequence' | 'hash'>;
 
   constructor(path: string, now: () => Date) {
     this.#now = now;
+    this.#path = path;
     this.#file = openSync(path, 'a+', 0o600);
     const text = readFileSync(this.#file, 'utf8');
     // A line that was cut by a crash was never acknowledged: it stays, and is told by whoever verifies; the next begins on a line of its own.
-    if (text !== '' && !text.endsWith('\n')) writeSync(this.#file, '\n');
+    if (text !== '' && !text.endsWith('\n')) writeFileSync(this.#file, '\n');
     this.#last = readSiteAudit(text).at(-1) ?? { sequence: 0, hash: NOTHING };
   }
 
+  /** TARGET_FULL: then nothing of it is there. */
   append(entry: Pick<SiteAuditEntry, 'from' | 'verb' | 'asset' | 'argument' | 'outcome'>): void {
     const body = { sequence: this.#last.sequence + 1, at: this.#now().toISOString(), ...entry, previous: this.#last.hash };
     const whole: SiteAuditEntry = { ...body, hash: hashOf(body) };
-    writeSync(this.#file, `${JSON.stringify(whole)}\n`);
-    fsyncSync(this.#file);
+    const { size } = fstatSync(this.#file);
+    try {
+      writeWhole(this.#file, `${JSON.stringify(whole)}\n`, this.#path);
+    } catch (error) {
+      // A line that is cut would take the next one with it.
+      ftruncateSync(this.#file, size);
+      throw error;
+    }
     this.#last = whole;
   }
 

@@ -2,10 +2,13 @@
 // it may be killed at any moment; what it was doing is asked for again, or seen from what is.
 
 import { randomUUID } from 'node:crypto';
+import { statfsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { makeHome } from '../../src/base/make-directory.ts';
+import { MIB } from '../../src/base/units.ts';
+import { isFull } from '../../src/base/write-whole.ts';
 import type { SigningPair } from '../../src/codec/signature.ts';
 import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { EpochOfFailover } from '../../src/dr/site-control.ts';
@@ -156,6 +159,23 @@ export class SiteDaemon {
   }
 
   async #answer(from: string, message: CallMessage, signal: AbortSignal): Promise<unknown> {
+    try {
+      return await this.#audited(from, message, signal);
+    } catch (error) {
+      throw isFull(error) ? this.#full(error as Error) : error;
+    }
+  }
+
+  /** The system does not say where. */
+  #full(cause: Error): Fault {
+    const { site, state, runtime, databases } = this.#options.config;
+    const places = [state, join(state, 'divergence'), runtime, ...databases.map(({ dataDirectory }) => dataDirectory)];
+    const full = places.filter((path) => freeBytes(path) < MIB);
+    const where = full.length === 0 ? '' : ` in ${full.join(' and ')}`;
+    return new Fault('TARGET_FULL', `There is no room left at ${site}${where}: ${cause.message}`, { cause });
+  }
+
+  async #audited(from: string, message: CallMessage, signal: AbortSignal): Promise<unknown> {
     const { verb, asset, argument } = message;
     if (QUIET.has(verb)) return this.#obey(message, signal);
     const entry = { from, verb, asset, argument };
@@ -245,5 +265,15 @@ export class SiteDaemon {
       server.listen(port, host, resolve);
     });
     return server;
+  }
+}
+
+/** Of the disk where it lies. */
+function freeBytes(path: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
   }
 }

@@ -7,10 +7,11 @@
 //
 // The old server must be stopped. Nothing in its directory is changed.
 
-import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
+import { writeWhole } from '../../src/base/write-whole.ts';
 import type { LogEnd } from '../../src/dr/writer-record.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
@@ -104,7 +105,7 @@ export async function exportDivergence(
       { dataDirectory, timeline: sealed.timeline, sealed: place, segmentBytes, version },
       (transaction) => {
         const time = transaction.time === 0 ? null : textOfMicros(transaction.time);
-        writeSync(list, `${JSON.stringify({ ...transaction, time })}\n`);
+        writeFileSync(list, `${JSON.stringify({ ...transaction, time })}\n`);
       },
     );
     fsyncSync(list);
@@ -118,7 +119,7 @@ export async function exportDivergence(
   for (const name of log.segments) keep(join(dataDirectory, 'pg_wal', name), join(directory, DIVERGENT_LOG, name));
   const divergence = { ...factsOf(log, options, control.systemId), exportedAt: now().toISOString() };
   const rows = await rowsOf(listRows, log, directory);
-  writeWhole(join(directory, FACTS), `${JSON.stringify({ ...divergence, rows }, null, 2)}\n`);
+  put(join(directory, FACTS), `${JSON.stringify({ ...divergence, rows }, null, 2)}\n`);
   return { directory, divergence: { ...divergence, rows } };
 }
 
@@ -162,11 +163,10 @@ function keep(from: string, to: string): void {
   sync(to);
 }
 
-function writeWhole(path: string, text: string): void {
+function put(path: string, text: string): void {
   const file = openSync(`${path}.new`, 'w', 0o600);
   try {
-    writeSync(file, text);
-    fsyncSync(file);
+    writeWhole(file, text, path);
   } finally {
     closeSync(file);
   }

@@ -2,7 +2,7 @@
 // as they are. Tables that were made in between are listed whole, since all their blocks were touched; those that were rewritten or dropped
 // are named.
 
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { PgConnection } from '../postgres/connection.ts';
 import type { RestoredServer } from '../postgres/restored-server.ts';
 import type { TouchedRelation } from './divergent-log.ts';
@@ -109,7 +109,7 @@ export function writeDifferences(before: DatabaseTables, after: DatabaseTables, 
     for (const database of new Set([...before.keys(), ...after.keys()])) {
       const [then, now] = [before.get(database) ?? NONE, after.get(database) ?? NONE];
       for (const oid of new Set([...then.keys(), ...now.keys()])) {
-        const difference = differenceOf(database, then.get(oid), now.get(oid), (line) => void writeSync(list, `${line}\n`));
+        const difference = differenceOf(database, then.get(oid), now.get(oid), (line) => writeFileSync(list, `${line}\n`));
         if (difference !== undefined) found.push(difference);
       }
     }

@@ -10,6 +10,7 @@ import { declare } from '../orchestrator/declare.ts';
 import { failoverSteps } from '../orchestrator/failover-steps.ts';
 import type { OrchestratorPorts } from '../orchestrator/ports.ts';
 import { rejoinOld } from '../orchestrator/rejoin.ts';
+import { siteTrouble } from '../orchestrator/site-trouble.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { evidenceKeeper, journalOf, orchestratorPorts, planOf, withSite } from './failover-ports.ts';
 import { momentOf } from './moment.ts';
@@ -21,6 +22,8 @@ const now = (): Date => new Date();
 const LOOK_MS = 500;
 /** What failed is tried again by one who stays. */
 const AGAIN_MS = 5_000;
+/** How often sites are asked what troubles them. */
+const TROUBLE_MS = 5_000;
 
 export async function failoverDeclare(invocation: Invocation): Promise<number> {
   const { options, output, verb } = invocation;
@@ -82,12 +85,14 @@ export async function failoverRun(invocation: Invocation): Promise<number> {
 
 export async function failoverStatus(invocation: Invocation): Promise<number> {
   return withSite(invocation, async (site) => {
+    const { output, signal } = invocation;
     const { journal, plan } = await journalOf(site, invocation.args[0]!);
     const known = (await journal.read()).journal;
-    for (const { state, at, facts } of known.entries) invocation.output.record('state', { state, at, facts });
-    for (const action of known.actions) invocation.output.record('action', action);
-    for (const { state, at } of known.entries) invocation.output.line(`${at}  ${state}`);
-    tell(invocation.output, plan, known);
+    for (const { state, at, facts } of known.entries) output.record('state', { state, at, facts });
+    for (const action of known.actions) output.record('action', action);
+    for (const { state, at } of known.entries) output.line(`${at}  ${state}`);
+    tell(output, plan, known);
+    if (!isFinished(known)) for (const text of await siteTrouble(site, known, signal)) output.warning(text, { id: known.id });
     summarise(invocation, known);
     return isFinished(known) ? 0 : EXIT.warnings;
   });
@@ -180,10 +185,12 @@ async function goOn(ports: OrchestratorPorts, { options, output, signal }: Invoc
 }
 
 /** While it runs: a line for each state, and what it waits for. */
-async function tellProgress({ journal: register, plan }: OrchestratorPorts, output: Output, signal: AbortSignal): Promise<void> {
+async function tellProgress(ports: OrchestratorPorts, output: Output, signal: AbortSignal): Promise<void> {
+  const { journal: register, plan } = ports;
   let told = (await register.read().catch(() => undefined))?.journal.entries.length ?? 0;
   let revision = 0;
   let waits = '';
+  const telling = tellTrouble(ports, output, signal);
   while (!signal.aborted) {
     const known = await register.read().catch(() => undefined);
     const journal = known?.journal;
@@ -197,6 +204,25 @@ async function tellProgress({ journal: register, plan }: OrchestratorPorts, outp
     if (journal !== undefined) waits = lines.join('\n');
     output.flush();
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+  }
+  await telling;
+}
+
+/** What a site says twice: much of what is seen once passes with the step that is under way. */
+async function tellTrouble(ports: OrchestratorPorts, output: Output, signal: AbortSignal): Promise<void> {
+  let before: readonly string[] = [];
+  const told = new Set<string>();
+  while (!signal.aborted) {
+    await sleep(TROUBLE_MS, undefined, { signal }).catch(() => {});
+    const known = await ports.journal.read({ signal }).catch(() => undefined);
+    const isUnderWay = known !== undefined && !isFinished(known.journal);
+    const now = isUnderWay ? await siteTrouble(ports, known.journal, signal).catch(() => []) : [];
+    for (const text of now)
+      if (before.includes(text) && !told.has(text)) {
+        told.add(text);
+        output.notice(text);
+      }
+    before = now;
   }
 }
 

@@ -1,6 +1,6 @@
 // A key for the safe: written as text that can be printed, and read back when every passphrase is lost.
 
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { Fault } from '../base/faults.ts';
 import { exportKeyText, importKeyText } from '../repository/key-safe.ts';
 import { newPassphrase } from './key.ts';
@@ -42,7 +42,7 @@ function writeSecretFile(path: string, text: string): void {
     });
   }
   try {
-    writeSync(fd, text);
+    writeFileSync(fd, text);
     fsyncSync(fd);
   } catch (error) {
     throw new Fault('TARGET_FAILED', `Cannot write the file "${path}": ${(error as NodeJS.ErrnoException).code}`, { cause: error });

@@ -1,19 +1,9 @@
 // Leads the clients of a route to the side that took over. The file of a proxy is replaced in one step and only by one of a later epoch, then
 // the plan's command puts it into force. A hook is told the epoch, and refuses by itself what is older than what it has seen.
 
-import {
-  closeSync,
-  existsSync,
-  fchmodSync,
-  fchownSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fchmodSync, fchownSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { Fault } from '../base/faults.ts';
+import { writeWhole } from '../base/write-whole.ts';
 import type { PlanRoute } from '../plan/plan-document.ts';
 import { epochOfRoute, mustNotGoBack, routeConfig } from '../plan/route-config.ts';
 
@@ -48,8 +38,7 @@ function replace(file: string, text: string): void {
       fchmodSync(fd, before.mode & 0o777);
       fchownSync(fd, before.uid, before.gid);
     }
-    writeSync(fd, text);
-    fsyncSync(fd);
+    writeWhole(fd, text, file);
   } finally {
     closeSync(fd);
   }

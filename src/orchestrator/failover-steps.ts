@@ -13,6 +13,7 @@ import { bringFiles, compareFiles, keepFiles } from './files-actions.ts';
 import { outcomeOfCommand, runCommand } from './plan-command.ts';
 import { type OrchestratorPorts, writerOf } from './ports.ts';
 import { type ActionOutcome, runActions } from './run-actions.ts';
+import { siteTrouble } from './site-trouble.ts';
 import { checkTarget, cutOff, demoteOne, powerOffOf, revokeAtSource, sealAll } from './source-actions.ts';
 import { catchUpOne, promoteOne, protect, showLoss, testWrites, verifyPages } from './target-actions.ts';
 import { unsealAll } from './unseal.ts';
@@ -69,7 +70,10 @@ async function take(context: Context, journal: FailoverJournal, signal: AbortSig
   };
   const leadsTo = nextState(journal.state);
   const actions = planRun(plan, journal.kind).filter(({ state }) => state === leadsTo);
-  const by = await runActions({ register, now, perform, signal }, actions);
+  // A program of the plan knows of no site; its output is told.
+  const trouble = async ({ kind }: PlanAction): Promise<readonly string[]> =>
+    kind === 'builtin' ? siteTrouble(ports, journal, signal) : [];
+  const by = await runActions({ register, now, perform, trouble, signal }, actions);
   if (by.length > 0) return { kind: 'blocked', by };
   if (settles !== undefined) return settled?.kind === 'done' ? settled : settles(journal, signal);
   const sealed = (await register.read({ signal })).journal.actions.find(({ id }) => id === 'seal')?.facts.sealed;

@@ -22,6 +22,8 @@ export type ActionRun = {
   readonly register: JournalRegister;
   readonly now: () => Date;
   readonly perform: Perform;
+  /** What may have kept one from being done in its time. */
+  readonly trouble: (action: PlanAction) => Promise<readonly string[]>;
   readonly signal: AbortSignal;
 };
 
@@ -64,9 +66,10 @@ async function inOrder(run: ActionRun, actions: readonly PlanAction[]): Promise<
   return [];
 }
 
-async function one({ register, now, perform, signal }: ActionRun, action: PlanAction): Promise<readonly string[]> {
+async function one(run: ActionRun, action: PlanAction): Promise<readonly string[]> {
+  const { register, now, signal } = run;
   const startedAt = now().toISOString();
-  const outcome = await outcomeOf(action, perform, signal);
+  const outcome = await outcomeOf(run, action);
   signal.throwIfAborted();
   if (outcome.kind === 'blocked') return outcome.by;
   const facts = outcome.kind === 'failed' ? { why: outcome.why, ...outcome.facts } : outcome.facts;
@@ -76,7 +79,7 @@ async function one({ register, now, perform, signal }: ActionRun, action: PlanAc
   return [`${action.id} has failed: ${outcome.why}`];
 }
 
-async function outcomeOf(action: PlanAction, perform: Perform, signal: AbortSignal): Promise<ActionOutcome> {
+async function outcomeOf({ perform, trouble, signal }: ActionRun, action: PlanAction): Promise<ActionOutcome> {
   // How long the end of a lease takes is not for the plan to say: the lease itself says it.
   const limitMs = action.kind === 'builtin' && action.action === 'fence-wait' ? 0 : action.limitMs;
   const limit = limitMs > 0 ? AbortSignal.timeout(limitMs) : undefined;
@@ -87,7 +90,7 @@ async function outcomeOf(action: PlanAction, perform: Perform, signal: AbortSign
     return outcome.kind === 'failed' && limit?.aborted === true ? { ...outcome, why: late } : outcome;
   } catch (error) {
     if (signal.aborted) throw error;
-    if (limit?.aborted === true) return { kind: 'failed', why: late, facts: {} };
+    if (limit?.aborted === true) return { kind: 'failed', why: [late, ...(await trouble(action))].join('; '), facts: {} };
     if (!isFault(error)) throw error;
     return { kind: 'failed', why: error.message, facts: { code: error.code } };
   }

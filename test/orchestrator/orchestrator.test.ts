@@ -411,6 +411,17 @@ describe('An orchestrator', () => {
     expect(verified().pack!.body.claims.claims.find(({ id }) => id === 'outcome')?.value).toMatchObject({ outcome: 'succeeded' });
   });
 
+  it('says of what was not done in its time what the site has trouble with', async () => {
+    const [group] = plan.groups;
+    const members = group!.members.slice(0, 1).map((member) => ({ ...member, startLimit: '1s' }));
+    plan = { ...plan, groups: [{ ...group!, members }], routes: plan.routes!.slice(0, 1) };
+    await declared();
+    const { blockedBy } = await runOnPaper({ ...options, isStuck: true, lost: ['site-a'], trouble: 'no room is left' });
+    expect(blockedBy).toEqual([
+      'database.promote.pg/portal has failed: took longer than 1s; site-b has trouble with pg/portal: no room is left',
+    ]);
+  });
+
   it('goes on without a test that fails only when somebody says so; its outcome is none that has succeeded', async () => {
     plan = planWith({ smoke: '/bin/false' });
     await declared();

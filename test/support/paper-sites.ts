@@ -1,6 +1,7 @@
 // Sites on paper: what an orchestrator asks of them is written as lines of a file, and answered as sites do whose databases are what a test
 // says. Who may write is real: the writer registers of an embedded registry. Any number of processes may use them at once.
 
+import { once } from 'node:events';
 import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -35,6 +36,8 @@ export type PaperOptions = {
   readonly lagMs?: number | null;
   /** Of the replication at the target. */
   readonly trouble?: string;
+  /** The target is not promoted before somebody ends it. */
+  readonly isStuck?: boolean;
   /** Age in ms of the newest backup of files; absent: no site knows any, and people move them. */
   readonly filesAgeMs?: number;
   /** Kills the process before or after this line is written. */
@@ -136,8 +139,9 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
       await told('loss', asset);
       return lossOf(options, asset);
     },
-    promoted: async (asset, { epoch }) => {
+    promoted: async (asset, { epoch }, { signal }) => {
       await told('promoted', asset);
+      if (options.isStuck === true) await once(signal, 'abort').then(() => signal.throwIfAborted());
       const begins = { timeline: 2, lsn: '0/50000A0' };
       return { epoch, systemId: SYSTEM_ID, timeline: 2, begins, storedTo: begins, readWriteAt: at() };
     },
