@@ -150,10 +150,15 @@ function answerOf(response: IncomingMessage, body: Uint8Array): AgentAnswer {
   return { status: response.statusCode ?? 0, headers, body };
 }
 
-const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|HOSTNAME_MISMATCH|EPROTO/;
+const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|HOSTNAME_MISMATCH/;
 
 function faultOfConnection(error: NodeJS.ErrnoException, name: string): Fault {
   const code = error.code ?? error.message;
+  if (code === 'EPROTO')
+    return new Fault('SERVICE_UNREACHABLE', `${name}: ${code}`, {
+      cause: error,
+      hint: 'It does not speak TLS there. Give http://, or the port for https://.',
+    });
   const isUntrusted = UNTRUSTED.test(code);
   return new Fault(isUntrusted ? 'SERVICE_UNTRUSTED' : 'SERVICE_UNREACHABLE', `${name}: ${code}`, { cause: error });
 }

@@ -26,8 +26,11 @@ function checkAnswer(answer: AgentAnswer, path: string, version: string): void {
   const theirs = headers[VERSION_HEADER];
   if (theirs === undefined) {
     // A proxy, or the service's web server before the request reached its routes.
-    const code = status >= 500 ? 'SERVICE_UNREACHABLE' : 'SERVICE_CORRUPT_ANSWER';
-    throw new Fault(code, `${path}: an answer with status ${status} that is not the service's`);
+    const what = `${path}: an answer with status ${status} that is not the service's`;
+    if (status >= 500) throw new Fault('SERVICE_UNREACHABLE', what);
+    throw new Fault('SERVICE_CORRUPT_ANSWER', what, {
+      hint: 'Something else answers there. Check the address of the service (--service), its path behind a proxy, and the proxy.',
+    });
   }
   checkVersion(version, theirs, 'service');
   if (status < 200 || status > 299) throw faultOf(answer, path);

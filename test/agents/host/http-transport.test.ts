@@ -112,6 +112,14 @@ describe("an agent's requests", () => {
     expect((await transportTo(url, { ca: secure.cert }).request('POST', '/', BODY)).status).toBe(200);
   });
 
+  it('say where no TLS is spoken', async () => {
+    const url = (await served((_, response) => void response.end('ok'))).replace('http:', 'https:');
+    await expect(transportTo(url).request('POST', '/', BODY)).rejects.toMatchObject({
+      code: 'SERVICE_UNREACHABLE',
+      hint: expect.stringContaining('does not speak TLS'),
+    });
+  });
+
   it('take nothing that is not an address', () => {
     for (const url of ['', 'x', 'ftp://a', 'http://user:secret@host', 'http://host/?a'])
       expect(() => transportTo(url), url).toThrow(expect.objectContaining({ code: 'USAGE' }));
