@@ -18,6 +18,9 @@ export type YamlValue = {
 };
 
 const DEPTH_MAX = 20;
+const DEEP = 'the text is nested too deeply';
+/** The parser recurses, and reports what that ends with as an error of the text. */
+const TOO_DEEP = /call stack/;
 
 /** Never throws for what the text says. The caller limits its length. */
 export function yamlValue(text: string): YamlValue {
@@ -25,12 +28,12 @@ export function yamlValue(text: string): YamlValue {
   try {
     return reader.read(text);
   } catch (error) {
-    // The parser recurses.
+    // Or throws it.
     if (!(error instanceof RangeError)) throw error;
     const start = { line: 1, column: 1 };
     return {
       value: undefined,
-      problems: [{ ...start, path: [], message: 'the text is nested too deeply' }],
+      problems: [{ ...start, path: [], message: DEEP }],
       positionOf: () => start,
     };
   }
@@ -54,7 +57,7 @@ class YamlReader {
     const list = Array.isArray(documents) ? documents : [];
     for (const { errors, warnings } of list)
       for (const { message, pos } of [...errors, ...warnings])
-        this.#report([], pos[0], message.charAt(0).toLowerCase() + message.slice(1));
+        this.#report([], pos[0], TOO_DEEP.test(message) ? DEEP : message.charAt(0).toLowerCase() + message.slice(1));
     if (list.length > 1) this.#report([], list[1]!.range[0], 'one policy is expected in a text, and here a second document begins');
     const contents = list[0]?.contents ?? null;
     this.#places.set('', { key: 0, value: contents?.range?.[0] ?? 0 });
@@ -69,7 +72,7 @@ class YamlReader {
     if (node.anchor !== undefined) this.#report(path, at, 'anchors (&name) are not allowed in a policy');
     if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:'))
       this.#report(path, at, 'tags (!name) are not allowed in a policy');
-    if (path.length > DEPTH_MAX) return this.#report(path, at, 'the text is nested too deeply');
+    if (path.length > DEPTH_MAX) return this.#report(path, at, DEEP);
     if (isScalar(node)) return node.value;
     if (isSeq(node)) return node.items.map((item, i) => this.#childOf(item as Node | null, [...path, i]));
     if (!isMap(node)) return undefined;

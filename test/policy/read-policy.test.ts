@@ -164,6 +164,8 @@ describe('a hostile text', () => {
       `name: x\n${Array.from({ length: 20 }, (_, i) => `a${i}: &a${i} [${'*a'.concat(String(i - 1), ',').repeat(9)}]`).join('\n')}`,
       '',
     ],
+    ['ten thousand lists in each other', `name: x\na: ${'['.repeat(10_000)}${']'.repeat(10_000)}`, 'nested too deeply'],
+    ['fifteen thousand in a line', `name: x\na:\n  ${'- '.repeat(15_000)}x`, 'nested too deeply'],
     ['a tag', 'name: !js x', ''],
     ['a key that is a map', '? {a: 1}\n: b', 'a key must be a plain text'],
     ['a key that is a number', '1: x', 'a key must be a plain text'],
