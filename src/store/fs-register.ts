@@ -34,7 +34,7 @@
 // clients drop their cached directory when they change it).
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { open, readdir, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { invariant } from '../base/invariant.ts';
@@ -123,8 +123,8 @@ export class FsRegisters {
     const incarnation = randomBytes(8).toString('hex');
     const cradle = root.temporaryName();
     try {
-      await mkdir(root.at(cradle));
-      await mkdir(root.at(cradle, incarnation));
+      await root.makeDirectory(cradle);
+      await root.makeDirectory(join(cradle, incarnation));
       await root.write(join(cradle, incarnation, fileName(1)), [encodeRegisterHeader(extendHistory(undefined, id)), bytes]);
       await Promise.all([root.sync(join(cradle, incarnation)), root.sync(cradle)]);
       signal.throwIfAborted();

@@ -4,9 +4,14 @@
 // the parent of every directory that was made for it. A name that somebody else made may not be durable yet (its maker was killed
 // between link and fsync), so whoever answers "it is there" has to sync as well. `ensure` does that once for each directory and
 // process.
+//
+// What is made in it belongs to whom the directory belongs: root, who only looks after it, must not shut its owner out of the next backup. And
+// who shares it with a group (it has the setgid bit, or what is made in it would have other groups) shares what he makes, whatever his umask.
+// Only what truly lies in it is given away: its owner could put a link to /etc where root makes something next.
 
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readlink, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { makeDirectory } from '../base/make-directory.ts';
@@ -15,15 +20,24 @@ import { fsFault, isErrno } from './fs-faults.ts';
 /** Lies beside the objects, on the same file system. No StoreKey can hold "~". */
 export const TEMPORARY = 'tmp~';
 
+const SETGID = 0o2000;
+const GROUP_OF_DIRECTORY = 0o070;
+const GROUP_OF_FILE = 0o060;
+
+/** Whom the root belongs to, when what is made in it has to be given to him. */
+type Owner = { readonly uid: number; readonly gid: number; readonly mode: number; readonly realPath: string };
+
 export class FsRoot {
   readonly path: string;
+  readonly #owner: Owner | undefined;
   readonly #device: bigint;
   readonly #inode: bigint;
   /** Directories (relative to the root) whose names are durable all the way up. */
   readonly #ensured = new Set<string>(['', '.']);
 
-  private constructor(path: string, device: bigint, inode: bigint) {
+  private constructor(path: string, owner: Owner | undefined, device: bigint, inode: bigint) {
     this.path = path;
+    this.#owner = owner;
     this.#device = device;
     this.#inode = inode;
   }
@@ -35,7 +49,7 @@ export class FsRoot {
       if (create) await makeRoot(absolute);
       const facts = await stat(absolute, { bigint: true });
       if (!facts.isDirectory()) throw new Fault('STORE_BAD_LOCATION', `${absolute} is not a directory`);
-      return new FsRoot(absolute, facts.dev, facts.ino);
+      return new FsRoot(absolute, await ownerOf(absolute, facts), facts.dev, facts.ino);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) throw new Fault('STORE_BUCKET_MISSING', `there is no directory ${absolute}`, { cause: error });
       if (isErrno(error, 'ENOTDIR', 'EEXIST'))
@@ -73,13 +87,21 @@ export class FsRoot {
     const parent = dirname(directory);
     await this.ensure(parent);
     try {
-      await mkdir(this.at(directory));
+      await this.makeDirectory(directory);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) await this.assertThere();
       if (!isErrno(error, 'EEXIST')) throw error;
     }
     if (directory !== TEMPORARY) await this.sync(parent);
     this.#ensured.add(directory);
+  }
+
+  /** Makes a directory (relative to the root); EEXIST when something is there. */
+  async makeDirectory(directory: string): Promise<void> {
+    await mkdir(this.at(directory));
+    if (this.#owner === undefined) return;
+    const handle = await open(this.at(directory), constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    await give(handle, this.#owner, GROUP_OF_DIRECTORY).finally(() => handle.close());
   }
 
   /** Makes the names in a directory (relative to the root) durable. */
@@ -101,6 +123,7 @@ export class FsRoot {
     try {
       try {
         for (const part of parts) await writeAll(handle, part);
+        if (this.#owner !== undefined) await give(handle, this.#owner, GROUP_OF_FILE);
         await handle.sync();
       } finally {
         await handle.close();
@@ -149,6 +172,36 @@ export class FsRoot {
       await this.ensure(directory);
       return await work();
     }
+  }
+}
+
+/** Of the directory that `facts` are of. */
+async function ownerOf(path: string, facts: BigIntStats): Promise<Owner | undefined> {
+  const [uid, gid, mode] = [Number(facts.uid), Number(facts.gid), Number(facts.mode)];
+  if ((mode & SETGID) === 0 && !(process.geteuid?.() === 0 && uid !== 0)) return undefined;
+  const handle = await open(path, 'r').catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    const now = await handle.stat({ bigint: true });
+    const isSame = now.dev === facts.dev && now.ino === facts.ino;
+    return isSame ? { uid, gid, mode, realPath: await readlink(`/proc/self/fd/${handle.fd}`) } : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As far as the file system lets. */
+async function give(made: FileHandle, { uid, gid, mode, realPath }: Owner, groupRights: number): Promise<void> {
+  try {
+    if (!(await readlink(`/proc/self/fd/${made.fd}`)).startsWith(`${realPath}/`)) return;
+    if (process.geteuid?.() === 0) await made.chown(uid, gid);
+    const now = (await made.stat()).mode;
+    const wanted = now | ((mode & SETGID) === 0 ? 0 : mode & groupRights);
+    if (wanted !== now) await made.chmod(wanted & 0o7777);
+  } catch (error) {
+    if (!isErrno(error, 'EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw error;
   }
 }
 

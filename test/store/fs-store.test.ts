@@ -1,5 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -158,6 +160,56 @@ describe('a directory store', () => {
       expect(keys).toEqual(['a/b/c', 'a/b/d', 'a/e'].filter((key) => key.startsWith(prefix)));
       for (const key of keys) expect(Buffer.from(await store.get(key)).toString()).toBe(key);
     }
+  });
+
+  /** Everything in the store: kind, rights, owner, group. */
+  const owners = (path: string): string[] => [
+    ...new Set(
+      execFileSync('find', [path, '-mindepth', '1', '-printf', '%y %m %U:%G\\n'], { encoding: 'utf8' }).trim().split('\n'),
+    ),
+  ];
+  const fill = async (path: string): Promise<void> => {
+    const store = await openFsStore(path);
+    await store.put('a/b/c', text('1'));
+    await store.swap('a/r', text('1'), await versionOf(store.swap('a/r', text('0'), undefined)));
+    await store.close();
+  };
+  const versionOf = async (swap: ReturnType<ObjectStore['swap']>): Promise<string> => {
+    const result = await swap;
+    return result === 'conflict' ? '' : result.version;
+  };
+
+  it.skipIf(process.getuid?.() !== 0)('belongs to whom its directory belongs, also when root has worked in it', async () => {
+    const path = scratchDirectory();
+    chownSync(path, 4711, 4712);
+    await fill(path);
+    expect([...new Set(owners(path).map((one) => one.split(' ').at(-1)))]).toEqual(['4711:4712']);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('gives nothing away that root makes behind a link in it', async () => {
+    const path = scratchDirectory();
+    const elsewhere = scratchDirectory();
+    chownSync(path, 4711, 4712);
+    for (const name of ['a', 'tmp~']) symlinkSync(elsewhere, join(path, name));
+    await fill(path);
+    expect([...new Set(owners(elsewhere).map((one) => one.split(' ').at(-1)))]).toEqual(['0:0']);
+  });
+
+  it('that is shared with a group stays so, whatever the umask of who writes', async () => {
+    const path = scratchDirectory();
+    chmodSync(path, 0o2770);
+    const script = `import { openFsStore } from ${JSON.stringify(fileURLToPath(new URL('../../src/store/fs-store.ts', import.meta.url)))};
+      const store = await openFsStore(process.argv[1]);
+      const bytes = new TextEncoder().encode('1');
+      await store.put('a/b/c', bytes);
+      await store.swap('a/r', bytes, undefined);`;
+    const node = [process.execPath, '--input-type=module', '-e', script, path];
+    execFileSync('sh', ['-c', 'umask 077; exec "$@"', 'sh', ...node]);
+    expect(
+      owners(path)
+        .map((one) => one.split(' ').slice(0, 2).join(' '))
+        .sort(),
+    ).toEqual(['d 2770', 'f 660']);
   });
 
   it('removes leftovers of dead writers when it is probed, but only those a day old', async () => {
