@@ -38,7 +38,7 @@ export interface Catalog extends CatalogTables {
   /** Runs `work` with everything in one transaction; what it throws undoes all of it. Other writers wait for it, so `work` awaits nothing
    *  but the tables it is given (30 s at most, then all is undone). Not nested: writing through the catalogue itself in there throws. */
   transaction<T>(work: (tables: CatalogTables) => Promise<T>): Promise<T>;
-  /** A consistent copy of the whole catalogue as one file, while others go on. */
+  /** A consistent copy of the whole catalogue as one file, while others go on. CATALOG_DAMAGED: none is kept. */
   backUpTo(path: string, signal?: AbortSignal): Promise<void>;
   /** For health checks: throws when it cannot be read or written. */
   check(): Promise<void>;

@@ -66,6 +66,7 @@ const SEVERITY: Partial<Record<RunKind, Severity>> = {
   backup: 'critical',
   capture: 'warning',
   verify: 'critical',
+  'catalog-backup': 'critical',
   erase: 'critical',
   'restore-test': 'critical',
   drill: 'critical',

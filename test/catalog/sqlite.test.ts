@@ -1,6 +1,6 @@
 // The SQLite driver: the conformance suite, and what is SQLite's own.
 
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -242,6 +242,25 @@ describe('a copy of the catalogue', () => {
     await expect(catalog.backUpTo(join(directory, 'copy'), AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
     expect(readdirSync(directory).filter((name) => name.startsWith('copy'))).toEqual([]);
     await expect(catalog.backUpTo(join(directory, 'no', 'copy'))).rejects.toThrow();
+  });
+
+  it('is none of a catalogue with a damaged page: it would come to stand in the place of the good ones', async () => {
+    const directory = scratchDirectory();
+    const path = join(directory, 'catalog.sqlite');
+    const first = await opened(path);
+    const entry = { at: moment(0), actor: 'a', actorLabel: 'a', action: 'x', outcome: 'done' as const, details: {} };
+    for (let i = 0; i < 200; i++) await first.audit.append(entry, () => '1'.repeat(64));
+    await first.close();
+    const raw = new Database(path);
+    const page = raw.prepare(`SELECT max(pageno) FROM dbstat WHERE name = 'audit' AND pagetype = 'leaf'`).pluck().get() as number;
+    const bytes = raw.pragma('page_size', { simple: true }) as number;
+    raw.close();
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.alloc(bytes), 0, bytes, (page - 1) * bytes);
+    closeSync(file);
+    const catalog = await opened(path);
+    await expect(catalog.backUpTo(join(directory, 'copy'))).rejects.toMatchObject({ code: 'CATALOG_DAMAGED' });
+    expect(readdirSync(directory).filter((name) => name.startsWith('copy'))).toEqual([]);
   });
 });
 

@@ -1,11 +1,13 @@
 // A consistent copy of the whole catalogue as one file, by SQLite's online backup.
 //
 // The copying connection holds one read transaction for all of it: it copies the state of one moment however long it takes and however much
-// others write (without it, every write of another connection would make the backup begin again). The copy gets its name when it is whole and on disk.
+// others write (without it, every write of another connection would make the backup begin again). The copy gets its name when it is whole, sound and on
+// disk.
 
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
+import { Fault } from '../../base/faults.ts';
 import { Connection } from './connection.ts';
 import { sqliteFault } from './sqlite-fault.ts';
 
@@ -46,6 +48,9 @@ async function copy(from: string, to: string, signal: AbortSignal | undefined): 
   try {
     // One file, without a log beside it.
     target.pragma('journal_mode = DELETE');
+    // Pages are copied as they are: backups of a damaged one would come to stand in the place of those that are good.
+    const found = target.pragma('integrity_check(1)', { simple: true });
+    if (found !== 'ok') throw new Fault('CATALOG_DAMAGED', `The catalogue "${from}" is damaged: ${found}`);
   } finally {
     target.close();
   }
