@@ -1,8 +1,9 @@
 // What became of a drill, beside its evidence: a small file that is there from before the drill begins, so that one that was killed is not
 // forgotten. Evidence is the signed pack alone; a record that says "running" or "not finished" proves nothing.
 
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '../../src/base/replace-file.ts';
 
 const NAME = 'record.json';
 
@@ -25,9 +26,7 @@ export type DrillRecord = {
 );
 
 export function writeRecord(directory: string, record: DrillRecord): void {
-  const path = join(directory, NAME);
-  writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o644, flush: true });
-  renameSync(`${path}.new`, path);
+  replaceFile(join(directory, NAME), `${JSON.stringify(record)}\n`, 0o644);
 }
 
 /** Undefined when there is none that can be read. */

@@ -2,9 +2,9 @@
 // directory that a restart of the host empties. Without it the server refuses to start, whoever starts it. The token says under which epoch it
 // writes; clients and routes read it: SHOW holdfast.epoch.
 
-import { closeSync, fchmodSync, fchownSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeWhole } from '../../src/base/write-whole.ts';
+import { replaceFile } from '../../src/base/replace-file.ts';
 import { GATE_MARK, withoutGate } from '../postgres/recovery-settings.ts';
 
 export type Token = {
@@ -20,12 +20,12 @@ export function closeGate(dataDirectory: string, tokenFile: string): void {
   const text = readFileSync(path, 'utf8');
   const line = `include '${tokenFile.replaceAll("'", "''")}' ${GATE_MARK}`;
   if (text.split('\n').includes(line)) return;
-  replace(path, `${withoutGate(text).replace(/\n*$/, '\n')}${line}\n`);
+  replaceFile(path, `${withoutGate(text).replace(/\n*$/, '\n')}${line}\n`);
 }
 
 export function writeToken(tokenFile: string, { incarnation, epoch, site }: Token): void {
   const quoted = (text: string | number): string => `'${String(text).replaceAll("'", "''")}'`;
-  replace(
+  replaceFile(
     tokenFile,
     `holdfast.incarnation = ${quoted(incarnation)}\nholdfast.epoch = ${quoted(epoch)}\nholdfast.site = ${quoted(site)}\n`,
     0o644,
@@ -34,19 +34,4 @@ export function writeToken(tokenFile: string, { incarnation, epoch, site }: Toke
 
 export function removeToken(tokenFile: string): void {
   rmSync(tokenFile, { force: true });
-}
-
-/** Owner and mode stay those of the file that is replaced, where no mode is given. Whatever the umask: the server's account has to read both. */
-function replace(path: string, text: string, mode?: number): void {
-  const temporary = `${path}.new`;
-  const before = mode === undefined ? statSync(path) : undefined;
-  const file = openSync(temporary, 'w', 0o600);
-  try {
-    if (before !== undefined) fchownSync(file, before.uid, before.gid);
-    fchmodSync(file, mode ?? before!.mode & 0o777);
-    writeWhole(file, text, path);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
 }

@@ -2,12 +2,12 @@
 // made durable before they count. One process at a time: a lock names it.
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, openSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { linkSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { makeHome } from '../../src/base/make-directory.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
-import { writeWhole } from '../../src/base/write-whole.ts';
+import { replaceFile } from '../../src/base/replace-file.ts';
 
 const FORMAT = 1;
 
@@ -164,21 +164,7 @@ export class AgentHome {
   }
 
   #write(name: string, text: string): void {
-    const path = join(this.directory, name);
-    const draft = `${path}.new`;
-    const file = openSync(draft, 'w', 0o600);
-    try {
-      writeWhole(file, text, path);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(draft, path);
-    const directory = openSync(join(path, '..'), 'r');
-    try {
-      fsyncSync(directory);
-    } finally {
-      closeSync(directory);
-    }
+    replaceFile(join(this.directory, name), text, 0o600);
   }
 
   #damaged(name: string, cause?: unknown): Fault {

@@ -7,13 +7,14 @@
 // error. The same command takes a marked directory up again: what is there is compared, not fetched; when only the recovery was cut short,
 // on the same boot of the machine, that goes on.
 
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 import { bootId, isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
+import { replaceFile } from '../../src/base/replace-file.ts';
 import type { PosixError } from '../../src/files/posix-error.ts';
 import { targetFault } from '../../src/files/target-fault.ts';
 import { serverIn } from './running-servers.ts';
@@ -104,11 +105,7 @@ export class DataDirectory {
   #mark(stage: Mark['stage'], tablespaces: Readonly<Record<string, string>>, sandbox: string): void {
     const { plan, systemId } = this.#wish;
     const mark: Mark = { stage, plan, systemId, tablespaces, sandbox, process: ownIdentity() };
-    const path = join(this.path, MARK);
-    rmSync(`${path}.new`, { force: true });
-    writeFileSync(`${path}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600, flag: 'wx', flush: true });
-    renameSync(`${path}.new`, path);
-    sync(this.path);
+    replaceFile(join(this.path, MARK), `${JSON.stringify(mark)}\n`, 0o600);
   }
 }
 

@@ -7,11 +7,11 @@
 //
 // The old server must be stopped. Nothing in its directory is changed.
 
-import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
-import { writeWhole } from '../../src/base/write-whole.ts';
+import { replaceFile } from '../../src/base/replace-file.ts';
 import type { LogEnd } from '../../src/dr/writer-record.ts';
 import { textOfMicros } from '../../src/model/instant-text.ts';
 import { formatLsn, mustParseLsn } from '../../src/model/lsn.ts';
@@ -119,7 +119,7 @@ export async function exportDivergence(
   for (const name of log.segments) keep(join(dataDirectory, 'pg_wal', name), join(directory, DIVERGENT_LOG, name));
   const divergence = { ...factsOf(log, options, control.systemId), exportedAt: now().toISOString() };
   const rows = await rowsOf(listRows, log, directory);
-  put(join(directory, FACTS), `${JSON.stringify({ ...divergence, rows }, null, 2)}\n`);
+  replaceFile(join(directory, FACTS), `${JSON.stringify({ ...divergence, rows }, null, 2)}\n`, 0o600);
   return { directory, divergence: { ...divergence, rows } };
 }
 
@@ -161,17 +161,6 @@ function factsOf(log: DivergentLog, { asset }: ExportDivergence, systemId: strin
 function keep(from: string, to: string): void {
   copyFileSync(from, to);
   sync(to);
-}
-
-function put(path: string, text: string): void {
-  const file = openSync(`${path}.new`, 'w', 0o600);
-  try {
-    writeWhole(file, text, path);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(`${path}.new`, path);
-  sync(join(path, '..'));
 }
 
 function sync(path: string): void {

@@ -1,9 +1,10 @@
 // Sessions of people.
 
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isFault } from '../base/faults.ts';
 import { makeHome } from '../base/make-directory.ts';
+import { replaceFile } from '../base/replace-file.ts';
 import { usage } from './option.ts';
 import { readPassphrase } from './passphrase.ts';
 import { clientOf, tokenFileOf, withService } from './service-call.ts';
@@ -96,8 +97,7 @@ function totpFileOf(environment: Invocation['environment']): string {
 
 function writeSecretFile(file: string, text: string): void {
   makeHome(dirname(file), 0o700);
-  writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  replaceFile(file, `${text}\n`, 0o600);
 }
 
 export function logout(invocation: Invocation): Promise<number> {

@@ -1,9 +1,9 @@
 // Leads the clients of a route to the side that took over. The file of a proxy is replaced in one step and only by one of a later epoch, then
 // the plan's command puts it into force. A hook is told the epoch, and refuses by itself what is older than what it has seen.
 
-import { closeSync, existsSync, fchmodSync, fchownSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Fault } from '../base/faults.ts';
-import { writeWhole } from '../base/write-whole.ts';
+import { replaceFile } from '../base/replace-file.ts';
 import type { PlanRoute } from '../plan/plan-document.ts';
 import { epochOfRoute, mustNotGoBack, routeConfig } from '../plan/route-config.ts';
 
@@ -14,7 +14,7 @@ export function writeRoute(route: PlanRoute, side: 'source' | 'target', epoch: n
   const inForce = readRoute(file);
   mustNotGoBack(route, inForce, epoch);
   try {
-    replace(file, routeConfig(route, side, epoch));
+    replaceFile(file, routeConfig(route, side, epoch));
   } catch (cause) {
     throw new Fault('ROUTE_FAILED', `The file ${file} of the route ${route.name} cannot be written: ${(cause as Error).message}`, {
       cause,
@@ -26,21 +26,4 @@ export function writeRoute(route: PlanRoute, side: 'source' | 'target', epoch: n
 /** Undefined when there is none. */
 export function readRoute(file: string): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
-}
-
-/** With owner and mode of the one before. Two orchestrators may do it at once. */
-function replace(file: string, text: string): void {
-  const temporary = `${file}.${process.pid}`;
-  const before = existsSync(file) ? statSync(file) : undefined;
-  const fd = openSync(temporary, 'w', 0o644);
-  try {
-    if (before !== undefined) {
-      fchmodSync(fd, before.mode & 0o777);
-      fchownSync(fd, before.uid, before.gid);
-    }
-    writeWhole(fd, text, file);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, file);
 }

@@ -5,11 +5,12 @@
 // durable before the repository exists, and `key export` belongs into the safe. Destroying it is destroying the tenant's data: what a tenant
 // has stored can never be opened again (erase-repository.ts).
 
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { destroyFile } from '../base/destroy-file.ts';
 import { Fault, type FaultCode, isFault } from '../base/faults.ts';
 import { makeDirectory } from '../base/make-directory.ts';
+import { replaceFile } from '../base/replace-file.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { RepositoryNotes } from '../catalog/tenant-repository.ts';
 import type { Tenant } from '../model/tenant.ts';
@@ -214,20 +215,7 @@ export class TenantRepositories {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
-    const file = openSync(`${path}.new`, 'w', 0o600);
-    try {
-      writeSync(file, Buffer.from(this.#options.random(32)).toString('base64url'));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(`${path}.new`, path);
-    const directory = openSync(this.#options.secretsDirectory, 'r');
-    try {
-      fsyncSync(directory);
-    } finally {
-      closeSync(directory);
-    }
+    replaceFile(path, Buffer.from(this.#options.random(32)).toString('base64url'), 0o600);
   }
 }
 

@@ -139,6 +139,7 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
       [['pg', 'prove', '--latest', '--query', 'postgres: => 1'], 'USAGE'],
       [['pg', 'heartbeat', server.connectionString, '--key-dir', '/proc/nowhere'], 'HOME_DENIED'],
       [['pg', 'heartbeat-read', server.connectionString, '--key', target], 'USAGE'],
+      [['pg', 'heartbeat-read', server.connectionString, '--key', '/dev/zero'], 'USAGE'],
     ] as const)
       expect(holdfast.fault(args)).toMatchObject({ code });
   });
