@@ -188,27 +188,25 @@ export class SiteDatabase {
   }
 
   async #guard(signal: AbortSignal): Promise<void> {
-    // No gate looks then, and whoever has just lost the right has to hear from whom it may copy.
-    if (this.#isHeld) {
-      this.#known = (await this.options.register.read({ signal })).record;
-      return;
-    }
+    // Also while no gate may be opened: whoever has just lost the right has to hear from whom it may copy. And a server that runs there is
+    // stopped by the gate, so not before the register has said that it is ours to stop.
+    const { record } = await this.options.register.read({ signal });
+    this.#known = record;
+    if (this.#isHeld) return;
     this.#isGuarding = true;
     this.#ending = new AbortController();
     try {
-      await this.#guarded(AbortSignal.any([signal, this.#ending.signal]));
+      await this.#guarded(record, AbortSignal.any([signal, this.#ending.signal]));
     } finally {
       this.#isGuarding = false;
     }
   }
 
   /** With a gate, as long as it lives. */
-  async #guarded(signal: AbortSignal): Promise<void> {
+  async #guarded(record: WriterRecord, signal: AbortSignal): Promise<void> {
     const { site, config, register, tokenFile, ask } = this.options;
     const { dataDirectory, programs } = config;
-    // A server that runs there is stopped by the gate, so not before the register has said that it is ours to stop.
-    this.#known = (await register.read({ signal })).record;
-    mustAgree(config, this.#known);
+    mustAgree(config, record);
     // It comes last when a standby is made.
     if (!existsSync(join(dataDirectory, 'global/pg_control')))
       throw new Fault('PG_NOT_READY', `There is no cluster in ${dataDirectory} yet: make it with "holdfast standby make"`);

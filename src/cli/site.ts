@@ -13,6 +13,7 @@ import { Fault } from '../base/faults.ts';
 import { makeHome } from '../base/make-directory.ts';
 import { writeOnce } from '../base/write-once.ts';
 import type { DatabaseStatus } from '../dr/site-control.ts';
+import type { Registry } from '../registry/registry.ts';
 import { openRepository } from '../repository/open.ts';
 import { Repository } from '../repository/repository.ts';
 import { openSigningKey } from '../trust/audit-key.ts';
@@ -46,13 +47,10 @@ export async function siteInit({ options, output }: Invocation): Promise<number>
   return 0;
 }
 
-export async function siteAdopt(invocation: Invocation): Promise<number> {
+export function siteAdopt(invocation: Invocation): Promise<number> {
   const { output } = invocation;
-  const { config } = configOf(invocation);
-  const database = databaseOf(invocation, config);
-  const { asset } = database;
-  const registry = openSiteRegistry(config);
-  try {
+  return withRegistry(invocation, async (registry, config, database) => {
+    const { asset } = database;
     const { epoch, holder, candidates, terms, onLeaseLoss } = await adoptDatabase(
       registry,
       config.site,
@@ -60,32 +58,23 @@ export async function siteAdopt(invocation: Invocation): Promise<number> {
       epochAfterSeals(config, database),
     );
     output.line(
-      `${database.asset} is registered: epoch ${epoch}, written at "${holder.site}", candidates: ${candidates.map(({ site }) => site).join(', ') || 'none'}`,
+      `${asset} is registered: epoch ${epoch}, written at "${holder.site}", candidates: ${candidates.map(({ site }) => site).join(', ') || 'none'}`,
     );
     output.line('From now on its server starts through "holdfast site run" only.');
     output.summary('site adopt', { asset, epoch, holder, candidates, terms, onLeaseLoss });
-    return 0;
-  } finally {
-    await registry.close();
-  }
+  });
 }
 
-export async function siteLease(invocation: Invocation): Promise<number> {
+export function siteLease(invocation: Invocation): Promise<number> {
   const { output } = invocation;
-  const { config } = configOf(invocation);
-  const database = databaseOf(invocation, config);
-  const { asset } = database;
-  const registry = openSiteRegistry(config);
-  try {
+  return withRegistry(invocation, async (registry, config, database) => {
+    const { asset } = database;
     const { epoch, terms, onLeaseLoss } = await changeTerms(registry, config, database);
     const [ttl, margin] = [terms.ttlMs, terms.marginMs].map((ms) => `${ms / 1000}s`);
     output.line(`The lease of ${asset} is ${ttl} with a margin of ${margin}; when it ends the primary does "${onLeaseLoss}".`);
     output.line('Start the daemon again.');
     output.summary('site lease', { asset, epoch, terms, onLeaseLoss });
-    return 0;
-  } finally {
-    await registry.close();
-  }
+  });
 }
 
 export async function siteRun(invocation: Invocation): Promise<number> {
@@ -178,6 +167,22 @@ function configOf({ options }: Invocation): { readonly config: SiteConfig; reado
     throw usage(`The configuration ${file} cannot be read: ${(error as Error).message}`);
   }
   return { config: readSiteConfig(text, file), file: resolve(file) };
+}
+
+/** For the database that --asset names. */
+async function withRegistry(
+  invocation: Invocation,
+  work: (registry: Registry, config: SiteConfig, database: DatabaseConfig) => Promise<void>,
+): Promise<number> {
+  const { config } = configOf(invocation);
+  const database = databaseOf(invocation, config);
+  const registry = openSiteRegistry(config);
+  try {
+    await work(registry, config, database);
+    return 0;
+  } finally {
+    await registry.close();
+  }
 }
 
 function databaseOf({ options, verb }: Invocation, { databases }: SiteConfig): DatabaseConfig {
