@@ -6,6 +6,7 @@ import { processesIn } from '../../agents/gate/server-processes.ts';
 import type { FailoverJournal, FailoverState } from '../../src/dr/failover-journal.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
 import { type DividedSites, OVER_MS, otherOf } from './divided-sites.ts';
+import { sendSignal } from './send-signal.ts';
 import type { FailingOver, Kind, Scenario, SiteRounds, Told } from './site-rounds.ts';
 import { ASSET, type SiteName, until } from './two-sites.ts';
 
@@ -115,7 +116,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'host lost': async (rounds, primary) => {
     const { sites } = rounds.scene;
     const dead = [sites.daemon(primary).pid, ...rounds.scene.watchdogs(primary), ...processesIn(sites.data(primary))];
-    for (const pid of dead) process.kill(pid, 'SIGKILL');
+    for (const pid of dead) sendSignal(pid, 'SIGKILL');
     await sites.daemon(primary).ended;
     return rounds.failOver('unplanned', primary, { afterwards: async () => void sites.start(primary) });
   },
@@ -215,13 +216,13 @@ async function standStill(rounds: SiteRounds, primary: SiteName, which: Paused):
   const paused = [...watchdogs, ...daemon, ...server];
   const from = performance.now();
   if (isHost) places.pauseEtcd(primary);
-  for (const pid of paused) process.kill(pid, 'SIGSTOP');
+  for (const pid of paused) sendSignal(pid, 'SIGSTOP');
   const afterwards = async (): Promise<void> => {
     await sleep(Math.max(0, from + 3 * OVER_MS - performance.now()));
     if (isHost) places.resumeEtcd(primary);
-    for (const pid of watchdogs) go(pid);
+    for (const pid of watchdogs) sendSignal(pid, 'SIGCONT');
     if (isHost) await until('the watchdog has ended its server', () => server.every((pid) => hasEnded(pid)));
-    for (const pid of paused) go(pid);
+    for (const pid of paused) sendSignal(pid, 'SIGCONT');
     await until('the old server is gone', () => sites.isStopped(primary));
   };
   const told = await rounds.failOver('unplanned', primary, { afterwards });
@@ -272,20 +273,12 @@ function striker(
       ...(whom === 'watchdog' || whom === 'host' ? scene.watchdogs(site) : []),
       ...(whom === 'server' || whom === 'host' ? processesIn(sites.data(site)) : []),
     ];
-    for (const pid of hit) kill(pid);
+    for (const pid of hit) sendSignal(pid, 'SIGKILL');
     if (whom !== 'daemon' && whom !== 'host') return;
     await sites.daemon(site).ended;
     sites.start(site);
   };
   return { strike, told: () => strokes.join(', ') };
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It is gone already.
-  }
 }
 
 async function cutOff(rounds: SiteRounds, primary: SiteName, kills: readonly FailoverState[], strike?: Strike): Promise<Told> {
@@ -316,13 +309,5 @@ function hasEnded(pid: number): boolean {
     return /^State:\s*[ZX]/m.test(status) || (pending & SIGKILL_BIT) !== 0n;
   } catch {
     return true;
-  }
-}
-
-function go(pid: number): void {
-  try {
-    process.kill(pid, 'SIGCONT');
-  } catch {
-    // It was killed while it stood still.
   }
 }

@@ -22,6 +22,7 @@ import { openEtcd } from '../../src/registry/etcd.ts';
 import type { Registry } from '../../src/registry/registry.ts';
 import { openSigningKey } from '../../src/trust/audit-key.ts';
 import { makeOwned, removeScratch, serverScratch, serverUser, TEST_PORT, TestServer } from './postgres.ts';
+import { sendSignal } from './send-signal.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/holdfast');
 const CONDITION_TIMEOUT_MS = 150_000;
@@ -259,7 +260,7 @@ export class TwoSites {
     await this.#registry?.close();
     for (const site of ['a', 'b'] as const)
       await until('its server is gone', () => {
-        for (const pid of this.#processes(site)) process.kill(pid, 'SIGKILL');
+        for (const pid of this.#processes(site)) sendSignal(pid, 'SIGKILL');
         return this.isStopped(site);
       });
     removeScratch(this.scratch);

@@ -13,6 +13,7 @@ import { openEmbeddedRegistry } from '../../../src/registry/embedded.ts';
 import type { Registry } from '../../../src/registry/registry.ts';
 import type { GateChildOptions } from '../../support/gate-child.ts';
 import { makeOwned, removeScratch, serverScratch, TEST_PORT, TestServer } from '../../support/postgres.ts';
+import { sendSignal } from '../../support/send-signal.ts';
 
 export const TERMS = { ttlMs: 1_500, drift: 0.05, marginMs: 1_500 } as const;
 const CONDITION_TIMEOUT_MS = 60_000;
@@ -98,7 +99,7 @@ export class GateScene {
 
   async end(): Promise<void> {
     await Promise.all(this.#gates.map((gate) => gate.kill()));
-    for (const member of ['a', 'b']) for (const pid of processesIn(join(this.scratch, member))) process.kill(pid, 'SIGKILL');
+    for (const member of ['a', 'b']) for (const pid of processesIn(join(this.scratch, member))) sendSignal(pid, 'SIGKILL');
     await until('all servers are gone', () => this.isStopped('a') && this.isStopped('b'));
     await this.registry.close();
     removeScratch(this.scratch);
