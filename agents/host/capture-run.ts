@@ -2,6 +2,7 @@
 // not pass. Where it went on is in the log itself, so whoever has the next run of the asset begins there.
 
 import { hostname } from 'node:os';
+import { makeBatchWork } from '../../src/base/batch-work.ts';
 import { isFault } from '../../src/base/faults.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import type { LogNoteMessage } from '../../src/protocol/log-messages.ts';
@@ -31,6 +32,8 @@ export async function captureRun(context: RunContext): Promise<RunOutcome> {
   const slot = source.slot ?? DEFAULT_SLOT;
   if (run.parameters['release'] === true) return releaseSlot(address, slot, signal);
   const data = openDataPath(context);
+  // As what sends to it: agents/postgres/sender-turns.ts.
+  makeBatchWork(0);
   // What was received is stored after the order to stop: only the run's end ends this.
   const over = new AbortController();
   try {

@@ -22,6 +22,7 @@ import { mustContinue } from './continuation.ts';
 import { identifySystem, type SystemFacts } from './replication-client.ts';
 import { ReplicationSlot } from './replication-slot.ts';
 import { knownFrom, type LogPlace, resumePoint, type StoredEnd, skipGaps, storedEnd, timeBefore } from './resume-point.ts';
+import { sendInTurns } from './sender-turns.ts';
 import { readServerFacts } from './server-facts.ts';
 import { TimelineCapture } from './timeline-capture.ts';
 import { readHistories } from './timeline-history.ts';
@@ -86,6 +87,7 @@ class Capture {
   /** Streams one timeline after the other. */
   async #follow(connection: PgConnection, segmentBytes: number, isStandby: boolean): Promise<void> {
     const { repository, address, events, signal } = this.#options;
+    sendInTurns(connection);
     const system = await identifySystem(connection);
     const incarnation = incarnationOf(system.systemId);
     const view = await LogView.open(repository, this.#assetId, undefined, { signal });

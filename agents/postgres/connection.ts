@@ -69,6 +69,7 @@ export class PgConnection {
   readonly #idleTimeoutMs: number;
   #onAbort: (() => void) | undefined;
   #isClosed = false;
+  #serverProcess: number | undefined;
 
   private constructor(options: ConnectOptions, socket: Socket) {
     this.address = options.address;
@@ -104,6 +105,11 @@ export class PgConnection {
       connection.close();
       throw error;
     }
+  }
+
+  /** The number of the server's process, where that runs. */
+  get serverProcess(): number | undefined {
+    return this.#serverProcess;
   }
 
   /** Major version. */
@@ -268,6 +274,7 @@ export class PgConnection {
       const { type, body: answer } = await this.receive(CONNECT_TIMEOUT_MS);
       if (type === 'E') throw this.refusalOf(answer);
       if (type === 'Z') return;
+      if (type === 'K') this.#serverProcess = answer.readInt32BE(0);
       if (type === 'R') scram = this.#authenticate(answer, scram);
     }
   }

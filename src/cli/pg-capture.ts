@@ -4,6 +4,7 @@ import { BASE_OF_LOG } from '../../agents/postgres/base-source.ts';
 import type { CaptureStatus } from '../../agents/postgres/capture-options.ts';
 import { mustBeReady, preflight } from '../../agents/postgres/preflight.ts';
 import { protectCluster } from '../../agents/postgres/protect.ts';
+import { makeBatchWork } from '../base/batch-work.ts';
 import { isFault } from '../base/faults.ts';
 import { formatBytes, formatDuration } from '../base/units.ts';
 import { BackupProgress } from '../engine/backup-progress.ts';
@@ -29,6 +30,8 @@ export async function pgCapture(invocation: Invocation): Promise<number> {
   mustBeReady(await preflight(address, slot, signal));
   // It goes on capturing without its store, and says since when that takes nothing.
   const isPatient = false;
+  // As what sends to it: agents/postgres/sender-turns.ts.
+  makeBatchWork(0);
   const capture = async (repository: Repository): Promise<number> => {
     const host = hostOf(options);
     const asset = assetOfServer(invocation, address, host);

@@ -24,11 +24,12 @@ export type LogSection = {
   recordFrom: number;
 };
 
-export function newSection(from: number, timeBeforeIt: number): LogSection {
+/** `bytes`: of a section that nobody needs any more. */
+export function newSection(from: number, timeBeforeIt: number, bytes?: Uint8Array): LogSection {
   const start = sectionOf(from);
   return {
     start,
-    bytes: new Uint8Array(LOG_SECTION_BYTES),
+    bytes: bytes ?? new Uint8Array(LOG_SECTION_BYTES),
     from: from - start,
     filled: from - start,
     shipped: from - start,

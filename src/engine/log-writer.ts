@@ -69,6 +69,8 @@ export class LogWriter {
   readonly #coverage: LogCoverage;
   #epoch: LogEpoch;
   #sections: LogSection[];
+  /** Of the section that was stored last: fresh memory costs more than what is copied into it. */
+  #spare: Uint8Array | undefined;
   /** Where the epoch begins is settled. */
   #isBound = false;
   #isPublished = false;
@@ -158,7 +160,10 @@ export class LogWriter {
     section.marks.push(...marks);
     section.recordFrom = recordFrom;
     for (const { time } of marks) this.#timeMax = Math.max(this.#timeMax, time);
-    if (section.filled === LOG_SECTION_BYTES) this.#sections.push(newSection(section.start + LOG_SECTION_BYTES, this.#timeMax));
+    if (section.filled === LOG_SECTION_BYTES) {
+      this.#sections.push(newSection(section.start + LOG_SECTION_BYTES, this.#timeMax, this.#spare));
+      this.#spare = undefined;
+    }
     if (this.end > this.#coverage.to) this.#waitingSince ??= performance.now();
     this.#compare();
     if (this.#isDue()) this.#start();
@@ -318,6 +323,7 @@ export class LogWriter {
     if (section.ranges > 0 && section.shipped < section.filled) await this.#ship(section, 'range');
     await this.#ship(section, 'section');
     this.#sections.shift();
+    this.#spare = section.bytes;
     this.#wakeAll();
     if (this.#sections.length === 1 && this.#sections[0]!.filled === this.#sections[0]!.from) this.#waitingSince = undefined;
     this.#shipper.deleteEnded();

@@ -1,0 +1,22 @@
+// What sends a server's log gives way to those who commit, and nothing else of the server does.
+
+import { describe, expect, it } from 'vitest';
+import { postgresPrograms } from '../support/postgres.ts';
+import { ProtectedCluster, until } from '../support/protected-cluster.ts';
+import { policyOf } from '../support/scheduling.ts';
+
+const programs = postgresPrograms();
+
+describe.skipIf(programs === undefined)('the sender of a log that is captured', () => {
+  it('is batch work, and the server is not', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await cluster.start();
+    const [[sender]] = (await server.sql('SELECT pid FROM pg_stat_replication')) as [[string]];
+    await until(() => policyOf(Number(sender)) === 'batch');
+    const others = await server.sql(`SELECT pid FROM pg_stat_activity WHERE pid <> ${sender}`);
+    expect(others.length).toBeGreaterThan(1);
+    for (const [pid] of others) expect(policyOf(Number(pid))).toBe('other');
+    await cluster.stop();
+  });
+});
