@@ -109,7 +109,8 @@ export async function restoreControl(restore: BaseRestore, view: LogView): Promi
   }
 }
 
-/** Where each goes: where it was asked to, where it lay before, or beside the data directory. TARGET_OCCUPIED and USAGE, before anything is changed. */
+/** Where each goes: where it was asked to, where it lay before, or beside the data directory. TARGET_OCCUPIED and USAGE, before anything is
+ *  changed. */
 export function placeTablespaces(
   list: string,
   asked: Readonly<Record<string, string>>,

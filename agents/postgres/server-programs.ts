@@ -16,7 +16,8 @@ export function serverFactsOf(base: Snapshot): ServerFacts {
 /** Where packages have them: Debian's, PostgreSQL's own for Red Hat's kin, those of a distribution with one version, and what is built here. */
 const USUAL = ['/usr/lib/postgresql/MAJOR/bin', '/usr/pgsql-MAJOR/bin', '/usr/bin', '/usr/local/pgsql/bin'];
 
-/** The first of `given`, then of the usual places, that has that major version. If none has, Debian's place: who uses it hears that nothing is there. */
+/** The first of `given`, then of the usual places, that has that major version. If none has, Debian's place: who uses it hears that nothing
+ *  is there. */
 export function usualPrograms({ version }: Pick<ServerFacts, 'version'>, given: readonly string[] = []): string {
   const major = Number.parseInt(version, 10);
   const places = [...given, ...USUAL.map((place) => place.replace('MAJOR', String(major)))];

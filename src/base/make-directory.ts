@@ -5,7 +5,8 @@ import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Fault } from './faults.ts';
 
-/** Answers the uppermost directory that was made, undefined when all were there. A mode that is given is what they get, whatever the umask. Throws what the system says (EEXIST: not a directory). */
+/** Answers the uppermost directory that was made, undefined when all were there. A mode that is given is what they get, whatever the umask.
+ *  Throws what the system says (EEXIST: not a directory). */
 export function makeDirectory(
   path: string,
   { mode, encoding = 'utf8' }: { readonly mode?: number | undefined; readonly encoding?: 'utf8' | 'latin1' } = {},

@@ -246,7 +246,8 @@ export interface RunTable {
   /** The best queued run that may start now: by priority, then by due time, within its own limits of host and site. Overdue past `startBy` ones are failed by `expire`. Of one
    *  asset (or of a tenant's repository, for runs without an asset) one run of a kind is under way at a time, restores excepted. */
   claim(claim: Claim): Promise<Run | undefined>;
-  /** A sign of life. A lease never gets shorter by it, unless a clock that was wrong by hours gave it. Answers the run (whoever holds it looks for `cancelRequestedAt`), or 'fenced'. */
+  /** A sign of life. A lease never gets shorter by it, unless a clock that was wrong by hours gave it. Answers the run (whoever holds it
+   *  looks for `cancelRequestedAt`), or 'fenced'. */
   extend(id: string, fence: number, at: Instant, leaseMs: number, progress?: Progress): Promise<Run | 'fenced'>;
   /** Ends the attempt. Saying the same twice is answered as the first time. A run that was asked to stop is not tried again. */
   end(id: string, fence: number, at: Instant, end: RunEnd): Promise<Run | 'fenced'>;

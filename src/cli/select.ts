@@ -34,7 +34,8 @@ async function selectFrom(
   return (await listSnapshots(repository, head, { signal }, assetId, onDamaged)).filter(isWanted);
 }
 
-/** SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED: of "latest" also when another is, since that one may be newer. The filters decide what "latest" means, and must let through what is named otherwise. */
+/** SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED: of "latest" also when another is, since that one may be newer. The filters
+ *  decide what "latest" means, and must let through what is named otherwise. */
 export async function selectSnapshot(
   repository: Repository,
   name: string,

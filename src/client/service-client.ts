@@ -78,7 +78,8 @@ export class ServiceClient {
     } while (after !== undefined);
   }
 
-  /** Server-sent events, until the signal or, of a stream that has an end, its end. A broken or ended connection is taken up behind the last event. */
+  /** Server-sent events, until the signal or, of a stream that has an end, its end. A broken or ended connection is taken up behind the
+   *  last event. */
   async *stream(
     operation: Operation,
     input: Input,

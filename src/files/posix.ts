@@ -64,7 +64,8 @@ export interface Posix {
 
   /** Reads at most `length` bytes into `buffer` from `offset` on; repeats short reads, so fewer means the end of the file. */
   pread(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
-  /** As `pread`, from where the last `read` ended: for pipes, and one system call less to think of. One read; fewer bytes do not mean the end, 0 does. */
+  /** As `pread`, from where the last `read` ended: for pipes, and one system call less to think of. One read; fewer bytes do not mean the
+   *  end, 0 does. */
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   /** Writes all of it or throws. */
   pwrite(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): void;

@@ -5,7 +5,8 @@ import { Type } from '../base/type.ts';
 import { Name } from './identifier.ts';
 import { Instant } from './instant.ts';
 
-/** missing: there is none. seeding: not whole yet. following: whole, and kept up. released: it goes its own way. unreachable: as it was seen before, if ever. */
+/** missing: there is none. seeding: not whole yet. following: whole, and kept up. released: it goes its own way. unreachable: as it was
+ *  seen before, if ever. */
 const REPLICA_STATES = ['missing', 'seeding', 'following', 'released', 'unreachable'] as const;
 
 export const Replica = Type.Object(

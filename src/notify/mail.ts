@@ -60,7 +60,10 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
   }
 }
 
-/** Rejects when it is aborted. */
+/** Rejects when it is aborted, or has been. */
 function endOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }

@@ -165,7 +165,8 @@ class SealedBlocks {
     this.#range = range;
   }
 
-  /** A view, shorter than the block where the pack is or cannot be read; it may be written to and is valid until the next call. Ask once for each, in order. */
+  /** A view, shorter than the block where the pack is or cannot be read; it may be written to and is valid until the next call. Ask once
+   *  for each, in order. */
   at(n: number): Uint8Array {
     const { pack, blocks, bytesOffset } = this.#job;
     const { offset, storedLength } = blocks[n]!;

@@ -26,7 +26,8 @@ async function main(directory: string, key: string, name: string, times: number)
   }
 }
 
-/** Who got no processor while more swaps passed by than a register remembers cannot be told: then its own count, which nobody else changes, says it. */
+/** Who got no processor while more swaps passed by than a register remembers cannot be told: then its own count, which nobody else changes,
+ *  says it. */
 async function hasCounted(
   store: ObjectStore,
   key: string,
