@@ -42,7 +42,9 @@ export async function rejoin(
   const since = record.chain.findLast((start) => start.member.name === site && start.epoch >= epoch);
   if (since !== undefined)
     throw refused(options, `it has held epoch ${since.epoch} since: ask for the rejoin of the later failover`);
-  if (!standby.isOurs) {
+  // Whoever asks at another site does not know of the first: two would write over each other, and the gate would be opened under the second.
+  await database.alone(async () => {
+    if (standby.isOurs) return;
     await database.withoutGate(async () => {
       await capture.stop();
       if (seals.kept.exported?.epoch !== epoch) seals.keep({ exported: { epoch, directory: await exported(options, sealed) } });
@@ -53,7 +55,7 @@ export async function rejoin(
       await repository.close();
       await made(options, sealed, signal);
     });
-  }
+  });
   const state = await until<StandbyState>(signal, async () => (standby.state?.isHealthy === true ? standby.state : undefined));
   return { divergence: seals.kept.exported?.directory ?? null, standby: state };
 }

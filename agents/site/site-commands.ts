@@ -66,6 +66,9 @@ export class SiteCommands {
     await this.revoke(of, signal);
     const log = await this.#database.options.repository.log(signal);
     if (log === undefined) throw this.#refused('there is no log in the repository of this site');
+    // Of two orchestrators one was faster: what it said stands.
+    const { sealed: first } = seals.kept;
+    if (first !== null && first.epoch === of.epoch && first.failover === of.failover) return first;
     const sealed = { ...of, end: at ?? log.end, lastTransactionAt: log.lastTransactionAt };
     seals.keep({ sealed, storedTo: log.end.lsn });
     return sealed;

@@ -70,6 +70,7 @@ export class SiteDatabase {
   #isGuarding = false;
   /** No gate may be opened now. */
   #isHeld = false;
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #problems = new Map<string, string>();
   #server: ServerLook | undefined;
   #log: StoredLog | undefined;
@@ -173,6 +174,13 @@ export class SiteDatabase {
     const { capture, replica } = this.options;
     if (capture.epoch !== undefined && !this.#mayCapture(capture.epoch)) await capture.stop();
     if (replica?.isRunning === true && !this.#mayCopy()) await replica.stop();
+  }
+
+  /** Of what must not be done by two at once, one after the other. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   /** While the work is done no gate has the directory, and no server runs there. */

@@ -47,8 +47,14 @@ describe.runIf(programs !== undefined)('A site that was lost', () => {
       sites.start('a');
       await until('A knows that it is not the primary', async () => (await sites.status('a')).gate.role === 'closed');
       const back = { epoch: 2, failover: 'f1', sealed };
-      const { divergence, standby } = await until('A has rejoined', () => a.rejoin(ASSET, back, call()).catch(passing));
+      // By people at both sites, who do not know of each other: asked for again while the directory is written over.
+      const asked = until('A has rejoined', () => a.rejoin(ASSET, back, call()).catch(passing));
+      const isBeingMade = () => !existsSync(join(sites.data('a'), 'global/pg_control'));
+      await Promise.race([asked, until('it is being made', isBeingMade)]);
+      const again = await sites.clients('a').a.rejoin(ASSET, back, call());
+      const { divergence, standby } = await asked;
       expect(standby.isHealthy).toBe(true);
+      expect(again).toMatchObject({ divergence, standby: { isHealthy: true } });
       expect(existsSync(join(divergence!, 'divergence.json'))).toBe(true);
       expect(readFileSync(join(divergence!, 'transactions.jsonl'), 'utf8')).toContain('"committed"');
       await until('A replays what B writes', async () => (await words('a')).includes('at B'));
