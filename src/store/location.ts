@@ -21,6 +21,8 @@ function bad(text: string, why: string): Fault {
 export function parseLocation(text: string): StoreLocation {
   if (text === '') throw bad(text, 'it is empty');
   if (text.includes('\0')) throw bad(text, 'it holds a zero byte');
+  // What Node makes of bytes that are no UTF-8: another directory than was named, and the same one for every such name.
+  if (text.includes('\ufffd')) throw bad(text, 'its name is not UTF-8; lead to it by a link with a name that is');
   const scheme = SCHEME.exec(text)?.[0].toLowerCase();
   if (scheme === undefined) {
     if (/^s3(\+https?)?:/i.test(text)) throw bad(text, 'write s3+https://host/bucket');

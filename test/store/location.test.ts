@@ -22,6 +22,7 @@ describe('a location', () => {
   it.each([
     [''],
     ['a\0b'],
+    [Buffer.from([0x2f, 0xb1, 0xb8]).toString()],
     ['s3:bucket/prefix'],
     ['s3+http:bucket'],
     ['s3://bucket/prefix'],
