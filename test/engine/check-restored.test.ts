@@ -3,6 +3,7 @@ import {
   linkSync,
   mkdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   truncateSync,
   unlinkSync,
@@ -30,6 +31,7 @@ async function differences(
   { root }: Snapshot,
   target: string,
   reported: readonly string[] = [],
+  progress = new RestoreProgress(),
 ): Promise<RestoreProblem[]> {
   const found: RestoreProblem[] = [];
   const pool = new ReadingPool(
@@ -42,7 +44,7 @@ async function differences(
     unitBytes: repository.parameters.paged.unitBytes,
     readNode: repository.readNode,
     pool,
-    progress: new RestoreProgress(),
+    progress,
     onDifference: (difference: RestoreProblem) => void found.push(difference),
   };
   try {
@@ -120,6 +122,30 @@ describe('a restored tree', () => {
     utimesSync(join(target, 'small'), 1, 1);
     expect(await differences(repository, snapshot, target, ['small'])).toEqual([]);
     expect(await differences(repository, snapshot, target)).toMatchObject([{ path: 'small' }, { path: 'sub/twin' }]);
+  });
+
+  it('is read once for all names of an inode, and each name is told when it differs', async () => {
+    const directory = scratchDirectory();
+    const repository = await newRepository(directory);
+    const tree = join(directory, 'tree');
+    writeFileAt(tree, 'large', seededBytes(5 * MIB, 1));
+    for (const name of ['x', 'y', 'z']) linkSync(join(tree, 'large'), join(tree, name));
+    const snapshot = await backUpTree(repository, tree);
+    const target = join(directory, 'out');
+    expect(await restoreTo(repository, snapshot.id, target)).toEqual([]);
+    const progress = new RestoreProgress();
+    expect(await differences(repository, snapshot, target, [], progress)).toEqual([]);
+    expect(progress).toMatchObject({ entriesDone: 5, bytesDone: 5 * MIB });
+    const { mtime } = statSync(join(target, 'large'));
+    flip(join(target, 'large'), 4 * MIB);
+    utimesSync(join(target, 'large'), mtime, mtime);
+    // A copy in the place of a name is no other name: it is read, and differs by itself.
+    const copy = readFileSync(join(target, 'z'));
+    unlinkSync(join(target, 'z'));
+    writeFileSync(join(target, 'z'), copy);
+    utimesSync(join(target, 'z'), mtime, mtime);
+    const found = await differences(repository, snapshot, target, ['large', 'z', ''], new RestoreProgress());
+    expect(found.map(({ path }) => path).sort()).toEqual(['large', 'x', 'y', 'z']);
   });
 
   it.each([
