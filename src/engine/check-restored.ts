@@ -2,6 +2,7 @@
 // the rest here. Nothing of the store but the maps is read. An inode is read once, by its first name: a tree may have a million others.
 
 import { DirectoryCache } from '../files/directory-cache.ts';
+import { kindOfMode } from '../files/kind-of-mode.ts';
 import { FileStat, HERE } from '../files/posix.ts';
 import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
@@ -84,7 +85,7 @@ class TreeCheck {
     try {
       const [at, name] = this.#place(path);
       posixCalls().lstat(at, name, stat);
-      if (entry.kind === 'symlink') linkTarget = posixCalls().readlink(at, name);
+      if (kindOfMode(stat.mode) === 'symlink') linkTarget = posixCalls().readlink(at, name);
     } catch (error) {
       if (!isPosixError(error)) throw error;
       onDifference({ path, code: 'MISSING', message: error.message });

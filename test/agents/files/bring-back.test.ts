@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bringBack, differences, newestPoint } from '../../../agents/files/bring-back.ts';
@@ -47,6 +48,29 @@ describe('files of a plan', () => {
     expect(await bringBack(wish, aside)).toMatchObject({ setAside: 2, aside: `${aside}.2` });
     expect(await differences(wish)).toEqual([]);
     expect(readFileSync(join(`${aside}.2`, 'a'), 'utf8')).toBe('a file in the way of a directory');
+  });
+
+  it('are set aside whatever kind of entry they are in the place of, and under each of their names', async () => {
+    const directory = scratchDirectory();
+    const repository = await openRepository(directory, { init: true });
+    const source = join(directory, 'source');
+    mkdirSync(join(source, 'directory'), { recursive: true });
+    writeFileSync(join(source, 'file'), 'file');
+    linkSync(join(source, 'file'), join(source, 'file, too'));
+    symlinkSync('file', join(source, 'link'));
+    execFileSync('mkfifo', [join(source, 'fifo')]);
+    const snapshot = await backUpTree(repository, source, { asset: 'files/uploads' });
+    const wish = { repository, snapshot, path: join(directory, 'target'), threads: 1, signal };
+    const aside = join(directory, 'target.before');
+    await bringBack(wish, aside);
+    const names = ['directory', 'fifo', 'file', 'file, too', 'link'];
+    for (const name of names) rmSync(join(wish.path, name), { recursive: true });
+    for (const name of names.filter((one) => one !== 'file, too')) writeFileSync(join(wish.path, name), `the only copy of ${name}`);
+    linkSync(join(wish.path, 'file'), join(wish.path, 'file, too'));
+    expect(await bringBack(wish, aside)).toMatchObject({ setAside: names.length });
+    for (const name of names)
+      expect(readFileSync(join(aside, name), 'utf8')).toBe(`the only copy of ${name === 'file, too' ? 'file' : name}`);
+    expect(await differences(wish)).toEqual([]);
   });
 
   it('come from the newest backup that was complete in time, of the kind that the plan says', async () => {
