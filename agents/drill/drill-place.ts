@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, wr
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
-import { formatBytes, GIB } from '../../src/base/units.ts';
+import { formatBytes, GIB, MIB } from '../../src/base/units.ts';
 import { readRecord, writeRecord } from './drill-record.ts';
 
 const PREFIX = 'holdfast-drill-';
@@ -13,6 +13,8 @@ const OWNERS = 'drill.json';
 /** Of the file system: what other programs there may count on. */
 const FREE_SHARE = 0.05;
 const FREE_BYTES_MAX = GIB;
+/** The pack, its pages and logs, and some more. */
+const EVIDENCE_BYTES = 8 * MIB;
 /** The names of clones and sandboxes below it and of the socket in there; the kernel takes 107 bytes for a socket's path. */
 const PATH_BYTES_MAX = 60;
 
@@ -36,6 +38,17 @@ export function placeFor(scratch: string, id: string, bytes: number): DrillPlace
       `The clones need ${formatBytes(bytes)} and ${formatBytes(freeBytesMin)} have to stay free; "${scratch}" has ${formatBytes(free)}`,
     );
   return { work, freeBytesMin };
+}
+
+/** DRILL_NO_SPACE when what is measured could not be written down. */
+export function mustHaveRoom(evidence: string): void {
+  const { bavail, bsize } = statfsSync(evidence);
+  if (bavail * bsize >= EVIDENCE_BYTES) return;
+  throw new Fault(
+    'DRILL_NO_SPACE',
+    `Evidence needs ${formatBytes(EVIDENCE_BYTES)}; "${evidence}" has ${formatBytes(bavail * bsize)}`,
+    { hint: 'Free space, or name another place with --evidence-dir.' },
+  );
 }
 
 export function makePlace(work: string, evidence: string, watcher: ProcessIdentity | undefined): void {

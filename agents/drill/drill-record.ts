@@ -1,8 +1,9 @@
 // What became of a drill, beside its evidence: a small file that is there from before the drill begins, so that one that was killed is not
 // forgotten. Evidence is the signed pack alone; a record that says "running" or "not finished" proves nothing.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isFault } from '../../src/base/faults.ts';
 import { replaceFile } from '../../src/base/replace-file.ts';
 
 const NAME = 'record.json';
@@ -26,7 +27,15 @@ export type DrillRecord = {
 );
 
 export function writeRecord(directory: string, record: DrillRecord): void {
-  replaceFile(join(directory, NAME), `${JSON.stringify(record)}\n`, 0o644);
+  const path = join(directory, NAME);
+  const text = `${JSON.stringify(record)}\n`;
+  try {
+    replaceFile(path, text, 0o644);
+  } catch (error) {
+    if (!isFault(error, 'TARGET_FULL')) throw error;
+    // It takes the place of the one before.
+    writeFileSync(path, text, { mode: 0o644, flush: true });
+  }
 }
 
 /** Undefined when there is none that can be read. */

@@ -5,10 +5,11 @@
 // itself (passed or not), a record otherwise.
 
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Fault } from '../../src/base/faults.ts';
+import { dirname, join } from 'node:path';
+import { Fault, isFault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 import { identityOf, ownIdentity } from '../../src/base/process-identity.ts';
+import { isFull } from '../../src/base/write-whole.ts';
 import { makePack } from '../../src/evidence/pack.ts';
 import { renderReport } from '../../src/evidence/report.ts';
 import { digestOfBytes, verifyEvidence } from '../../src/evidence/verify-pack.ts';
@@ -20,7 +21,7 @@ import { batchesOf } from './drill-actions.ts';
 import { planCopies } from './drill-copy.ts';
 import { DrillJournal } from './drill-journal.ts';
 import type { DrillOptions, DrillResult } from './drill-options.ts';
-import { makePlace, placeFor, removeAbandoned } from './drill-place.ts';
+import { makePlace, mustHaveRoom, placeFor, removeAbandoned } from './drill-place.ts';
 import { writeRecord } from './drill-record.ts';
 import { type DrillPlans, DrillRun, type Outcome } from './drill-run.ts';
 import { planClones } from './plan-clones.ts';
@@ -37,8 +38,25 @@ const LAST_LOOK_MS = 2_000;
 const WORD_MS = 1_000;
 
 /** Throws what keeps it from being begun: DRILL_NOT_ISOLATED, DRILL_NO_SPACE, RECOVERY_REFUSED, LOG_GAP, PLAN_INVALID. From then on everything
- *  is an outcome. */
+ *  is an outcome, as long as it can be written down: EVIDENCE_NOT_KEPT. What is left then is destroyed by its watcher. */
 export async function runDrill(options: DrillOptions): Promise<DrillResult> {
+  try {
+    return await begun(options);
+  } catch (cause) {
+    if (!isFull(cause) && !isFault(cause, 'TARGET_FULL')) throw cause;
+    const { message } = cause as Error;
+    throw new Fault(
+      'EVIDENCE_NOT_KEPT',
+      `The drill proves nothing, its evidence cannot be kept in ${options.evidence}: ${message}`,
+      {
+        hint: 'Free space, or name another place with --evidence-dir, and hold it again.',
+        cause,
+      },
+    );
+  }
+}
+
+async function begun(options: DrillOptions): Promise<DrillResult> {
   const { plan, scratch, id, now, evidence } = options;
   const [declared, beganMs] = [now(), bootMs()];
   if (plan.drill === undefined)
@@ -51,6 +69,8 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
     id,
     [...clones, ...copies].reduce((sum, { bytes }) => sum + bytes, 0),
   );
+  makeDirectory(dirname(evidence));
+  mustHaveRoom(dirname(evidence));
   makeDirectory(evidence);
   const watched = await Watched.begin(options.watcher, {
     drill: id,
@@ -121,6 +141,7 @@ class Drill {
       await this.#run.noteProduction();
     } catch (error) {
       this.#failed = 'production';
+      this.#why = `production: ${textOf(error)}`;
       this.#note('production', 'declared', began, { outcome: 'failed', text: textOf(error) });
     }
   }

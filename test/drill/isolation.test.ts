@@ -120,6 +120,10 @@ describe.skipIf(postgresPrograms() === undefined)('a drill that could reach prod
     const refused = await scene.run(waits, ['--production', `${ASSET}=${root}`]);
     expect(refused.lines.at(-1)).toMatchObject({ kind: 'error', code: 'DRILL_NOT_ISOLATED' });
     expect(scene.drills()).toHaveLength(2);
+    // One that nobody can look at says so.
+    const away = await scene.run(waits, ['--standby', `${ASSET}=host=/nowhere user=eye dbname=postgres`]);
+    expect(away).toMatchObject({ status: 4 });
+    expect(away.lines.at(-1)!.failed).toContain('production: The server at eye@/nowhere');
   });
 });
 

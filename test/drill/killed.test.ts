@@ -1,12 +1,13 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { declareFailover } from '../../src/dr/failover.ts';
 import { JournalRegister } from '../../src/dr/failover-journal.ts';
 import { openEmbeddedRegistry } from '../../src/registry/embedded.ts';
 import { DrillScene, ended, step } from '../support/drill.ts';
 import { postgresPrograms } from '../support/postgres.ts';
 import { ASSET, until } from '../support/protected-cluster.ts';
+import { mayMount, mountTmpfs, unmount } from '../support/scratch.ts';
 
 /** It would go on for ever. */
 const endless = (plan: { smokeTests: object[] }): void => {
@@ -33,6 +34,26 @@ describe.skipIf(postgresPrograms() === undefined)('a drill that does not end by 
       expect(scene.record(directory)).toMatchObject({ state: 'not finished', why: 'killed', isDestroyed: true });
       expect(scene.left(), `killed after ${phase}`).toEqual([]);
     }
+  });
+
+  it.runIf(mayMount())('proves nothing when there is no room for its evidence, says so, and leaves nothing', async () => {
+    const scene = await DrillScene.create();
+    mountTmpfs(scene.evidence, '16m');
+    onTestFinished(() => unmount(scene.evidence));
+    const plan = scene.plan((one) => {
+      one.smokeTests = [step('slow', 'sleep 3')];
+    });
+    const drill = ended(scene.begin(plan));
+    await scene.reaches('write-test');
+    const [directory] = scene.drills();
+    expect(() => writeFileSync(join(scene.evidence, 'filler'), Buffer.alloc(1 << 25))).toThrow('ENOSPC');
+    const { status, lines } = await drill;
+    expect(status).toBe(1);
+    expect(lines.at(-1)).toMatchObject({ kind: 'error', code: 'EVIDENCE_NOT_KEPT' });
+    await until(() => scene.record(directory).state === 'not finished');
+    expect(scene.left()).toEqual([]);
+    expect((await scene.run(plan)).lines.at(-1)).toMatchObject({ kind: 'error', code: 'DRILL_NO_SPACE' });
+    expect(scene.drills().filter((path) => !path.endsWith('filler'))).toEqual([directory]);
   });
 
   it('is ended at its limit, and what it has measured until then is signed as failed', async () => {
