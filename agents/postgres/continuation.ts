@@ -10,7 +10,7 @@ import { bytesEqual } from '../../src/model/reference.ts';
 import type { Keyring } from '../../src/repository/keyring.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
-import { LogStream, type SystemFacts } from './replication-client.ts';
+import { identifySystem, LogStream, type SystemFacts } from './replication-client.ts';
 import { knownFrom } from './resume-point.ts';
 
 const WINDOW_BYTES = 16 * 1024 * 1024;
@@ -65,6 +65,8 @@ async function compareBefore(place: number, end: number, comparison: Comparison)
   if (first === undefined) return;
   const connection = await PgConnection.open({ address, replication: 'true', signal });
   try {
+    // A standby of PostgreSQL 14 and before sends nothing to who has not asked for this.
+    await identifySystem(connection);
     const server = new ServerLog(await LogStream.start(connection, undefined, first.from, timeline), first.from);
     for (const { from, to, digest } of pieces) {
       const theirs = await server.read(from, to);

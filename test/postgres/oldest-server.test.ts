@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import { hasOldest, oldestPrograms } from '../support/packaged-postgres.ts';
-import { column, LATEST, ProtectedCluster, serverClock } from '../support/protected-cluster.ts';
+import { column, LATEST, ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
 
 describe.skipIf(!hasOldest())('the oldest server that is protected', () => {
   it('comes back to an instant from files that were read here, and to a restore point from files that it sent itself', async () => {
@@ -36,6 +36,28 @@ describe.skipIf(!hasOldest())('the oldest server that is protected', () => {
     await here.close();
     const latest = await cluster.restore(LATEST, { dataDirectory: here.dataDirectory });
     expect(await column(latest, 'SELECT count(*) FROM t')).toEqual(['3']);
+    await latest.close();
+  });
+
+  it('is captured on from its standby, which sends nothing before it was asked who it is', async () => {
+    const cluster = await ProtectedCluster.create({ programs: oldestPrograms });
+    const primary = cluster.server;
+    await primary.sql('CREATE TABLE t (n int)');
+    const standby = await cluster.standby('second');
+    await cluster.start();
+    await cluster.caughtUp();
+    await cluster.stop();
+    await primary.sql('INSERT INTO t VALUES (1)');
+    const end = Number((await primary.sql("SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text"))[0]![0]);
+    cluster.server = standby;
+    cluster.begin();
+    await until(
+      () => (cluster.status?.durable ?? 0) >= end,
+      () => cluster.troubles.join('; '),
+    );
+    await cluster.stop();
+    const latest = await cluster.restore(LATEST);
+    expect(await column(latest, 'SELECT n FROM t')).toEqual(['1']);
     await latest.close();
   });
 });

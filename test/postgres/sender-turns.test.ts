@@ -12,8 +12,10 @@ describe.skipIf(programs === undefined)('the sender of a log that is captured', 
     const cluster = await ProtectedCluster.create();
     const { server } = cluster;
     await cluster.start();
-    const [[sender]] = (await server.sql('SELECT pid FROM pg_stat_replication')) as [[string]];
-    await until(() => policyOf(Number(sender)) === 'batch');
+    const senders = () => server.sql('SELECT active_pid FROM pg_replication_slots WHERE active');
+    await until(async () => (await senders()).length > 0);
+    const sender = (await senders())[0]![0]!;
+    expect(policyOf(Number(sender))).toBe('batch');
     const others = await server.sql(`SELECT pid FROM pg_stat_activity WHERE pid <> ${sender}`);
     expect(others.length).toBeGreaterThan(1);
     for (const [pid] of others) expect(policyOf(Number(pid))).toBe('other');
