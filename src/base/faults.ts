@@ -15,6 +15,9 @@ type FaultEntry = {
 const never = (hint: string, exit: number = EXIT.failed): FaultEntry => ({ retry: 'never', exit, hint });
 const later = (hint: string, exit: number = EXIT.failed): FaultEntry => ({ retry: 'later', exit, hint });
 
+const NOT_AGAIN =
+  'A restore is not tried again by itself: ask for it again with "delta", which goes on with what it has left at its target.';
+
 export const FAULTS = {
   // Use
   USAGE: never('See "holdfast help".', EXIT.usage),
@@ -275,9 +278,9 @@ export const FAULTS = {
   AGENT_ENROLLED_ALREADY: never('Choose another --home, or remove this one if its agent is not needed any more.', EXIT.usage),
   AGENT_HOME_BUSY: never('Another agent runs with this home. Stop it first, or choose another --home.'),
   AGENT_HOME_DAMAGED: never('Restore the file, or remove the home and enrol the agent again.'),
-  AGENT_INTERRUPTED: later('The agent stopped during the run. What was uploaded is kept; the run is tried again.'),
+  AGENT_INTERRUPTED: later(`The agent stopped during the run. What was uploaded is kept; the run is tried again. ${NOT_AGAIN}`),
   AGENT_RUN_CRASHED: later(
-    'The process of the run died. What was uploaded is kept; the run is tried again. See the log of the agent.',
+    `The process of the run died. What was uploaded is kept; the run is tried again. ${NOT_AGAIN} See the log of the agent.`,
   ),
   AGENT_RESTORE_DENIED: never('Start the agent with --allow-restore DIR to admit restores below DIR.'),
   AGENT_HOOK_DENIED: never('Start the agent with --allow-hooks DIR to admit commands in DIR.'),
@@ -409,7 +412,7 @@ export const FAULTS = {
   APPROVAL_OF_PERSONS: never('A person has to log in and decide.'),
 
   // Runs
-  RUN_LOST: later('Whoever ran it fell silent. Check that its host and the agent on it are up.'),
+  RUN_LOST: later(`Whoever ran it fell silent. Check that its host and the agent on it are up. ${NOT_AGAIN}`),
   RUN_LOST_TOO_OFTEN: never(
     'It may be the run that ends its holder: look at the memory and the devices of that host at those moments. It is not tried again; start another one.',
   ),
