@@ -9,6 +9,7 @@ import { AgentHome, type AgentState } from './agent-home.ts';
 import { readCertificates } from './certificates.ts';
 import { HostAgent } from './host-agent.ts';
 import { HttpTransport } from './http-transport.ts';
+import { restoresInTurn } from './restore-turns.ts';
 import type { DrillLook } from './run-messages.ts';
 import { processRuns } from './run-process.ts';
 
@@ -92,7 +93,18 @@ export function openAgent(options: OpenAgentOptions): OpenedAgent {
     ...said,
   });
   const programVersion = program.replace(/^\S+ /, '');
-  const agent = new HostAgent({ home, transport, start, log, now, random, programVersion, concurrency, planSite, ...said });
+  const agent = new HostAgent({
+    home,
+    transport,
+    start: restoresInTurn(start),
+    log,
+    now,
+    random,
+    programVersion,
+    concurrency,
+    planSite,
+    ...said,
+  });
   return {
     state,
     run: async (signal) => {

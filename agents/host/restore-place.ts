@@ -37,8 +37,8 @@ export function checkPlace(target: string, allowed: readonly string[]): string {
   );
 }
 
-/** Links followed as far as the path exists; what does not exist yet is made there, without links. */
-function whereItLies(path: string): string {
+/** Links followed as far as the path exists; what does not exist yet is made there, without links. AGENT_RESTORE_DENIED, TARGET_DENIED. */
+export function whereItLies(path: string): string {
   const missing: string[] = [];
   for (let at = path.replace(/(?<=.)\/+$/, ''); ; at = dirname(at)) {
     const real = realOf(at);
