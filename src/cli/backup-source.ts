@@ -19,6 +19,7 @@ import { parseLocation } from '../store/location.ts';
 import { guessType } from './backup-type.ts';
 import { locationOf } from './open.ts';
 import { usage } from './option.ts';
+import type { Output } from './output.ts';
 import { pathText } from './paths.ts';
 import type { Invocation } from './verb.ts';
 
@@ -159,7 +160,7 @@ async function readRanges(file: string): Promise<readonly ChangedRange[]> {
 
 async function openFiles(paths: readonly string[], invocation: Invocation): Promise<BackupSource> {
   const { openFileSource } = await import('../../agents/files/source.ts');
-  const { options } = invocation;
+  const { options, output } = invocation;
   const problems: BackupProblem[] = [];
   const roots: string[] = [];
   for (const path of paths) {
@@ -180,6 +181,7 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
     ...options.texts('exclude'),
   ];
   const exclude = withoutRepository(compileExclude(patterns), roots, invocation);
+  tellOfAbsolutePatterns(patterns, [...roots, ...paths.map(resolveLatin1)], output);
   const source = openFileSource(roots, {
     exclude,
     oneFileSystem: options.flag('one-file-system'),
@@ -211,6 +213,19 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
       };
     },
   };
+}
+
+/** Other programs take "/home/anna/cache" for the path that it is on the host; here it begins at the root, and leaves out nothing of /home. What it
+ *  says is done all the same: leaving out more than was said is what nobody would notice. */
+function tellOfAbsolutePatterns(patterns: readonly string[], roots: readonly string[], output: Output): void {
+  for (const pattern of patterns) {
+    const root = roots.map(pathText).find((one) => one !== '/' && pattern.startsWith(`${one}/`));
+    if (root === undefined) continue;
+    const meant = pattern.slice(root.length);
+    output.notice(
+      `The pattern "${pattern}" begins at the root of what is backed up, so it names ${root}${pattern}; "${meant}" names ${pattern}`,
+    );
+  }
 }
 
 /** A repository in what is backed up would grow by itself with every backup. */

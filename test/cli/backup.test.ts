@@ -70,6 +70,22 @@ describe('a backup of files', () => {
     expect(holdfast.summary(['backup', path]).parent).toBe(first.snapshot);
   });
 
+  it('says of a pattern that is an absolute path what it names, and leaves out what it says', () => {
+    const holdfast = initialised();
+    const path = holdfast.path('tree');
+    for (const name of ['cache/x', 'kept']) holdfast.file(`tree/${name}`, name);
+    symlinkSync(path, holdfast.path('way'));
+    for (const root of [path, holdfast.path('way')]) {
+      const { status, stderr } = holdfast.run(['backup', root, '--exclude', `${root}/cache`]);
+      expect(status).toBe(0);
+      expect(stderr).toContain(`so it names ${root}${root}/cache; "/cache" names ${root}/cache`);
+      expect(holdfast.ok(['ls', 'latest'])).toContain('cache/x');
+    }
+    const { stderr } = holdfast.run(['backup', path, '--exclude', '/cache', '--exclude', '*.tmp']);
+    expect(stderr).not.toContain('so it names');
+    expect(holdfast.ok(['ls', 'latest'])).not.toContain('cache');
+  });
+
   it('leaves out what is excluded, and the content of caches', () => {
     const holdfast = initialised();
     const path = tree(holdfast);
