@@ -35,6 +35,7 @@ import { listenAddress, openSiteRegistry, siteClients } from './site-clients.ts'
 import { SiteCommands } from './site-commands.ts';
 import type { DatabaseConfig, PlaceConfig, SiteConfig } from './site-config.ts';
 import { SiteDatabase } from './site-database.ts';
+import { type SiteEvent, SiteEvents } from './site-events.ts';
 import { SiteFiles } from './site-files.ts';
 import { type CallMessage, decodeKey } from './site-message.ts';
 import { siteMetrics } from './site-metrics.ts';
@@ -42,6 +43,8 @@ import { type OpenPlace, SiteRepository } from './site-repository.ts';
 import { SiteServer } from './site-server.ts';
 
 const SLOT = 'holdfast_site';
+/** How often it is looked whether something is to be said. */
+const TELL_MS = 100;
 /** Asked all the time, and changes nothing: not in the audit. */
 const QUIET = new Set(['status', 'promise', 'loss', 'point', 'compare']);
 
@@ -62,6 +65,7 @@ export type SiteDaemonOptions = {
   readonly threads: number;
   readonly random: (bytes: number) => Uint8Array;
   readonly now: () => Date;
+  readonly onEvent: (asset: string, event: SiteEvent) => void;
 };
 
 export class SiteDaemon {
@@ -113,13 +117,27 @@ export class SiteDaemon {
     const { host, port } = listenAddress(listen);
     onListening(await this.#server.listen(host, port));
     if (metrics !== undefined) this.#metrics = await this.#serveMetrics(metrics);
-    await Promise.all([...this.#databases.values()].map(({ database }) => database.run(signal)));
+    await Promise.all([...this.#databases].map(([asset, { database }]) => this.#told(asset, database, signal)));
     this.#metrics?.closeAllConnections();
     this.#metrics?.close();
     await this.#server.close();
     for (const client of this.#clients.values()) client.close();
     await this.#registry.close();
     this.#audit.close();
+  }
+
+  async #told(asset: string, database: SiteDatabase, signal: AbortSignal): Promise<void> {
+    const events = new SiteEvents();
+    const tell = (): void => {
+      for (const event of events.of(database.sight, bootMs())) this.#options.onEvent(asset, event);
+    };
+    const timer = setInterval(tell, TELL_MS);
+    try {
+      await database.run(signal);
+    } finally {
+      clearInterval(timer);
+      tell();
+    }
   }
 
   #databaseOf(database: DatabaseConfig): SiteDatabase {

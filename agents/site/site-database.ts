@@ -22,8 +22,9 @@ import { asking, lookAtServer, type ServerLook } from './database-queries.ts';
 import type { DatabaseReplica } from './database-replica.ts';
 import type { DatabaseStandby } from './database-standby.ts';
 import { mustAgree } from './registered-terms.ts';
-import type { SealFile } from './seal-file.ts';
+import type { KeptSeal, SealFile } from './seal-file.ts';
 import type { DatabaseConfig } from './site-config.ts';
+import type { SiteSight } from './site-events.ts';
 import type { SiteRepository, StoredBase, StoredLog } from './site-repository.ts';
 
 const TEND_MS = 100;
@@ -71,6 +72,8 @@ export class SiteDatabase {
   /** No gate may be opened now. */
   #isHeld = false;
   #turn: Promise<unknown> = Promise.resolve();
+  /** The newest epoch whose holder was promised something. */
+  #promised = 0;
   readonly #problems = new Map<string, string>();
   #server: ServerLook | undefined;
   #log: StoredLog | undefined;
@@ -105,7 +108,38 @@ export class SiteDatabase {
   }
 
   promise(request: PromiseRequest): boolean {
-    return this.#gate?.promise(request) ?? false;
+    const isPromised = this.#gate?.promise(request) ?? false;
+    if (isPromised) this.#promised = request.epoch;
+    return isPromised;
+  }
+
+  /** For its log. */
+  get sight(): SiteSight {
+    const { capture, replica, standby, seals } = this.options;
+    const { role = 'closed', epoch = 0, serverPid, problem } = this.#gate?.facts ?? {};
+    const { revoked, sealed } = seals.kept;
+    const { state, timeline } = this.#server ?? {};
+    const stopped = problem === undefined ? 'stopped' : `stopped: ${problem}`;
+    const runs = state === undefined ? undefined : `${state} on timeline ${timeline}, process ${serverPid}`;
+    const troubles: readonly (readonly [string, string | null | undefined])[] = [
+      ['gate', problem ?? this.#problems.get('gate')],
+      ['capture', capture.state?.problem],
+      ['copy', replica?.isRunning === true ? replica.lagMs.problem : null],
+      ['standby', this.isPrimary ? null : standby.state?.problem],
+      ...[...this.#problems].filter(([what]) => what !== 'gate' && what !== 'standby'),
+    ];
+    return {
+      facts: {
+        role: role === 'primary' ? `primary of epoch ${epoch}` : role,
+        // What does not answer for a moment is not stopped.
+        server: serverPid === undefined ? stopped : runs,
+        capture: capture.epoch === undefined ? 'none' : `epoch ${capture.epoch}`,
+        copy: replica?.isRunning === true ? 'running' : 'none',
+        seal: sealText(revoked, sealed),
+        promise: this.#promised === 0 ? 'none' : `to the holder of epoch ${this.#promised}`,
+      },
+      troubles: new Map(troubles.flatMap(([who, what]) => (what === null || what === undefined ? [] : [[who, what] as const]))),
+    };
   }
 
   /** Until the signal; then the server is stopped in order, its last log stored. */
@@ -301,6 +335,13 @@ export class SiteDatabase {
       await sleep(everyMs, undefined, { signal }).catch(() => {});
     }
   }
+}
+
+function sealText(revoked: KeptSeal['revoked'], sealed: KeptSeal['sealed']): string {
+  if (revoked === null) return 'none';
+  const isSealed = sealed !== null && sealed.epoch === revoked.epoch;
+  const where = isSealed ? `sealed at ${sealed.end.lsn} of timeline ${sealed.end.timeline}` : 'revoked';
+  return `epoch ${revoked.epoch} ${where} by the failover ${revoked.failover}`;
 }
 
 /** Whose the data directory is runs its server; undefined: this process's own account. */

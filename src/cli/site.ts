@@ -99,6 +99,12 @@ export async function siteRun(invocation: Invocation): Promise<number> {
     threads: threadsOf(options),
     random: randomBytes,
     now: () => new Date(),
+    onEvent: (asset, { what, text }) => {
+      const at = new Date().toISOString();
+      output.line(`${at}  ${asset}  ${what}: ${text}`);
+      output.record('event', { at, asset, what, text });
+      output.flush();
+    },
   });
   await daemon.run(signal, (port) => {
     const { host } = listenAddress(config.listen);

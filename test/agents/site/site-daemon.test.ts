@@ -17,6 +17,11 @@ const call = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(60_00
 
 describe.runIf(programs !== undefined)('Two site daemons', () => {
   let sites: TwoSites;
+  const told = (site: 'a' | 'b'): string[] =>
+    sites
+      .daemon(site)
+      .output.split('\n')
+      .filter((line) => line.includes(`  ${ASSET}  `));
   beforeEach(async () => {
     sites = await TwoSites.create({ programs: programs!, variables: { AWS_ACCESS_KEY_ID: 'AK', AWS_SECRET_ACCESS_KEY: 'SK' } });
   }, TIMEOUT_MS);
@@ -41,6 +46,21 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
       await sites.grant('b', FAILOVER, at, 'demotion');
       const promoted = await b.promoted(ASSET, { epoch: 2, failover: FAILOVER }, call());
       expect(promoted).toMatchObject({ epoch: 2, timeline: 2, begins: { timeline: 1 } });
+      // What its log tells of it, each once; figures and what passes are not in there.
+      await until('its log tells that it is captured', () => told('b').some((line) => line.includes('capture:')));
+      const events = told('b').join('\n');
+      for (const [what, text] of [
+        ['role', 'closed -> standby'],
+        ['server', 'stopped -> standby on timeline 1, process \\d+'],
+        ['promise', 'none -> to the holder of epoch 1'],
+        ['seal', `.*epoch 1 sealed at ${at.lsn} of timeline 1 by the failover f1`],
+        ['copy', 'running -> none'],
+        ['role', 'standby -> primary of epoch 2'],
+        ['server', 'standby on timeline 1, process \\d+ -> read-write on timeline 2, process \\d+'],
+        ['capture', 'none -> epoch 2'],
+      ])
+        expect(events.match(new RegExp(`  ${ASSET}  ${what}: ${text}$`, 'gm')), `${what}: ${text}\n${events}`).toHaveLength(1);
+      expect(told('b').length).toBeLessThan(30);
       const { sequence } = await b.writeTest(ASSET, call());
       expect(sequence).toBeGreaterThan(lost.heartbeat!.sequence);
       expect(await b.verifyPages(ASSET, call())).toMatchObject({ damaged: [] });
