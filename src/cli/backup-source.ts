@@ -9,9 +9,12 @@ import type { ReadSource, SourceContext } from '../engine/backup.ts';
 import type { BackupListener, BackupProblem, BackupProgress } from '../engine/backup-progress.ts';
 import type { ChangedRange } from '../engine/changed-ranges.ts';
 import { ReadAhead } from '../engine/read-ahead.ts';
-import { compileExclude, type Exclude } from '../files/exclude.ts';
+import { compileExclude } from '../files/exclude.ts';
+import { FileStat, HERE } from '../files/posix.ts';
+import { posixCalls } from '../files/posix-calls.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { realPath } from '../files/real-path.ts';
+import type { Without } from '../files/walk.ts';
 import { displayPath } from '../model/entry-path.ts';
 import type { SourceType } from '../model/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -180,10 +183,12 @@ async function openFiles(paths: readonly string[], invocation: Invocation): Prom
     ...options.texts('exclude-file').flatMap((file) => readText(file, '--exclude-file').split('\n')),
     ...options.texts('exclude'),
   ];
-  const exclude = withoutRepository(compileExclude(patterns), roots, invocation);
+  const exclude = compileExclude(patterns);
   tellOfAbsolutePatterns(patterns, [...roots, ...paths.map(resolveLatin1)], output);
+  const without = withoutRepository(invocation);
   const source = openFileSource(roots, {
     exclude,
+    ...(without === undefined ? {} : { without }),
     oneFileSystem: options.flag('one-file-system'),
     excludeCaches: options.flag('exclude-caches'),
   });
@@ -229,24 +234,16 @@ function tellOfAbsolutePatterns(patterns: readonly string[], roots: readonly str
 }
 
 /** A repository in what is backed up would grow by itself with every backup. */
-function withoutRepository(exclude: Exclude, roots: readonly string[], { options, environment, output }: Invocation): Exclude {
+function withoutRepository({ options, environment, output }: Invocation): Without | undefined {
   const location = parseLocation(locationOf(options, environment));
-  if (location.kind !== 'directory') return exclude;
-  let repository: string;
+  if (location.kind !== 'directory') return undefined;
+  const directory = new FileStat();
   try {
-    repository = realPath(resolveLatin1(Buffer.from(location.path).toString('latin1')));
+    posixCalls().lstat(HERE, realPath(resolveLatin1(Buffer.from(location.path).toString('latin1'))), directory);
   } catch {
-    return exclude;
+    return undefined; // opening it will tell
   }
-  const root = roots.find((one) => repository.startsWith(one.endsWith('/') ? one : `${one}/`));
-  if (root === undefined) return exclude;
-  const below = repository.slice(root.endsWith('/') ? root.length : root.length + 1);
-  if (roots.length > 1) {
-    output.notice(`The repository lies in what is backed up (${displayPath(root)}); leave it out with --exclude`);
-    return exclude;
-  }
-  output.notice(`Left out: the repository itself (${displayPath(repository)})`);
-  return (path, isDirectory) => path === below || exclude(path, isDirectory);
+  return { directory, onFound: (place) => output.notice(`Left out: the repository itself (${displayPath(place)})`) };
 }
 
 function assetNameOf(paths: readonly string[]): string {

@@ -26,6 +26,14 @@ export type WalkOptions = {
   readonly exclude?: Exclude;
   /** Keeps of a directory with a valid CACHEDIR.TAG only itself and the tag. */
   readonly excludeCaches?: boolean;
+  readonly without?: Without;
+};
+
+/** A directory that is left out by whatever way the walk comes upon it: a path says too little where something is mounted twice. */
+export type Without = {
+  readonly directory: Pick<FileStat, 'device' | 'inodeHigh' | 'inodeLow'>;
+  /** `place`: where it was found. */
+  readonly onFound: (place: string) => void;
 };
 
 export type WalkedEntry = FileEntry & {
@@ -114,7 +122,7 @@ class TreeWalk {
         const name = frame.names[frame.next++]!;
         const path = frame.prefix + name;
         const item = this.#look(frame.fd, name, path);
-        if (this.#isExcluded(item)) continue;
+        if (this.#isExcluded(item) || this.#isWithout(item)) continue;
         yield item;
         if (item.kind !== 'directory') continue;
         const problem = this.#enter(frame.fd, name, path);
@@ -131,6 +139,17 @@ class TreeWalk {
     // Whatever it is, if it cannot even be looked at.
     if (item.kind === 'problem') return exclude(item.path, true) || exclude(item.path, false);
     return exclude(item.path, item.kind === 'directory');
+  }
+
+  /** Of the entry that was looked at last. */
+  #isWithout({ kind, path }: WalkItem): boolean {
+    const { without } = this.#options;
+    if (without === undefined || kind !== 'directory') return false;
+    const { directory, onFound } = without;
+    const { device, inodeHigh, inodeLow } = this.#stat;
+    if (device !== directory.device || inodeHigh !== directory.inodeHigh || inodeLow !== directory.inodeLow) return false;
+    onFound(joinPaths(this.#location, path));
+    return true;
   }
 
   /** The entry of a name, or the problem with it. */

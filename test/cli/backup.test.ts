@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -13,6 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { mayMount, unmount } from '../support/scratch.ts';
 import { seededBytes } from '../support/seeded-random.ts';
 import { type Holdfast, initialised } from './holdfast.ts';
 
@@ -105,6 +108,28 @@ describe('a backup of files', () => {
     expect(stderr).toContain('Left out: the repository itself');
     expect(holdfast.ok(['ls', 'latest'])).not.toContain('repository');
     expect(holdfast.ok(['ls', 'latest'])).toContain('tree/a.txt');
+  });
+
+  it('leaves the repository out of several trees, and where it is mounted a second time', () => {
+    const holdfast = initialised();
+    const path = tree(holdfast);
+    const srv = holdfast.path('srv');
+    mkdirSync(join(srv, 'second'), { recursive: true });
+    renameSync(holdfast.repository, join(srv, 'backup'));
+    const repo = ['--repo', join(srv, 'backup')];
+    const mounts = mayMount();
+    if (mounts) execFileSync('mount', ['--bind', join(srv, 'backup'), join(srv, 'second')]);
+    try {
+      for (const paths of [[path, srv], [srv]]) {
+        const { status, stderr } = holdfast.run(['backup', ...paths, ...repo]);
+        expect(status, stderr).toBe(0);
+        for (const name of mounts ? ['backup', 'second'] : ['backup'])
+          expect(stderr).toContain(`Left out: the repository itself (${join(srv, name)})`);
+        expect(holdfast.ok(['ls', 'latest', ...repo])).not.toContain('packs');
+      }
+    } finally {
+      if (mounts) unmount(join(srv, 'second'));
+    }
   });
 
   it('follows a link that is named, and none below', () => {
