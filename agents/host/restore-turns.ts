@@ -54,9 +54,9 @@ class WaitingRun implements RunningRun {
   }
 
   stop(code: StopCode): void {
-    if (this.#running !== undefined) return this.#running.stop(code);
     this.#stopped ??= code;
     this.#woken.resolve();
+    this.#running?.stop(code);
   }
 
   kill(): void {

@@ -3,6 +3,10 @@
 
 import { Fault } from '../../src/base/faults.ts';
 
+/** What a server must be, as target_session_attrs says it; "any" and "prefer-standby" ask nothing of the only one that is named. */
+const SESSIONS = ['read-write', 'read-only', 'primary', 'standby'] as const;
+export type WantedSession = (typeof SESSIONS)[number];
+
 export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
 /** Paths of PEM files. */
@@ -23,6 +27,8 @@ export type ServerAddress = {
   readonly database: string;
   readonly tls: TlsMode;
   readonly tlsFiles?: TlsFiles;
+  /** Absent: any. */
+  readonly session?: WantedSession;
 };
 
 const TLS_MODES: Readonly<Record<string, TlsMode>> = {
@@ -75,6 +81,10 @@ export function parseServerAddress(
   const host = word('host', 'PGHOST') ?? '/var/run/postgresql';
   const root = word('sslrootcert', 'PGSSLROOTCERT');
   const [certificate, key] = [word('sslcert', 'PGSSLCERT'), word('sslkey', 'PGSSLKEY')];
+  const session = word('target_session_attrs', 'PGTARGETSESSIONATTRS') ?? 'any';
+  const wanted = SESSIONS.find((one) => one === session);
+  if (wanted === undefined && session !== 'any' && session !== 'prefer-standby')
+    throw bad(`target_session_attrs is one of any, ${SESSIONS.join(', ')}, prefer-standby`);
   if (host.includes(',')) throw bad('it names several hosts: name the one that is the primary');
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad('the port is none');
   if (tls === undefined) throw bad(`sslmode is one of ${Object.keys(TLS_MODES).join(', ')}`);
@@ -88,6 +98,7 @@ export function parseServerAddress(
     // As PostgreSQL's own clients: who names authorities wants them to count.
     tls: tls === 'require' && root !== undefined ? 'verify-ca' : tls,
     ...(root === undefined && certificate === undefined ? {} : { tlsFiles: { root, certificate, key } }),
+    ...(wanted === undefined ? {} : { session: wanted }),
   };
 }
 

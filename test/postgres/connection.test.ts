@@ -193,6 +193,22 @@ describe.skipIf(programs === undefined)('a connection', () => {
     sql.close();
   });
 
+  it('is refused by a server that is not what target_session_attrs asks for', async () => {
+    const open = async (words: string): Promise<void> =>
+      (await PgConnection.open({ address: parseServerAddress(`${server.connectionString} ${words}`, {}, 'x') })).close();
+    for (const good of ['any', 'primary', 'read-write', 'prefer-standby']) await open(`target_session_attrs=${good}`);
+    for (const wrong of ['standby', 'read-only'])
+      await expect(open(`target_session_attrs=${wrong}`)).rejects.toMatchObject({
+        code: 'PG_UNREACHABLE',
+        message: expect.stringContaining(`is a primary (read-write), and target_session_attrs asks for ${wrong}`),
+      });
+    await server.sql("ALTER ROLE postgres SET default_transaction_read_only = 'on'");
+    await open('target_session_attrs=primary');
+    await expect(open('target_session_attrs=read-write')).rejects.toMatchObject({ code: 'PG_UNREACHABLE' });
+    await server.sql("SET transaction_read_only = 'off'; ALTER ROLE postgres RESET default_transaction_read_only");
+    await expect(open('target_session_attrs=leader')).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
   it('gives up on a server that is not there, or says nothing', async () => {
     await expect(PgConnection.open({ address: { ...server.address(), host: '/nowhere' } })).rejects.toMatchObject({
       code: 'PG_UNREACHABLE',
