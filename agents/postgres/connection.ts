@@ -6,9 +6,10 @@ import { readFileSync } from 'node:fs';
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, createSecureContext } from 'node:tls';
 import { Fault, type FaultCode } from '../../src/base/faults.ts';
-import { describeServer, isSocket, type ServerAddress, type WantedSession } from './connection-string.ts';
+import { describeServer, isSocket, type ServerAddress } from './connection-string.ts';
 import { MessageReader } from './message-reader.ts';
 import { Scram } from './scram.ts';
+import { LOOK_AT_SESSION, mustBeWanted } from './wanted-session.ts';
 
 const PROTOCOL = 196_608;
 const HEAD_BYTES = 5;
@@ -101,7 +102,8 @@ export class PgConnection {
       await connection.#encrypt();
       await connection.#startUp(options);
       // Whoever replicates has asked the same server before.
-      if (address.session !== undefined && options.replication === undefined) await connection.#mustBe(address.session);
+      if (address.session !== undefined && options.replication === undefined)
+        mustBeWanted(address, (await connection.query(LOOK_AT_SESSION)).rows[0] ?? []);
       return connection;
     } catch (error) {
       connection.close();
@@ -279,19 +281,6 @@ export class PgConnection {
       if (type === 'K') this.#serverProcess = answer.readInt32BE(0);
       if (type === 'R') scram = this.#authenticate(answer, scram);
     }
-  }
-
-  async #mustBe(session: WantedSession): Promise<void> {
-    const look = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')";
-    const [isStandby, isReadOnly] = (await this.query(look)).rows[0] ?? [];
-    const has = isStandby === 't' ? 'standby' : 'primary';
-    const can = isReadOnly === 'on' ? 'read-only' : 'read-write';
-    if (session === has || session === can) return;
-    throw new Fault(
-      'PG_UNREACHABLE',
-      `The server at ${describeServer(this.address)} is a ${has} (${can}), and target_session_attrs asks for ${session}`,
-      { hint: 'Name the server that is, or leave that word away.' },
-    );
   }
 
   /** One step. */
