@@ -133,9 +133,9 @@ describe.skipIf(programs === undefined)('holdfast pg', () => {
     expect(holdfast.fault(['pg', 'restore', '--xid', '99999999', '--target', target])).toMatchObject({ code: 'RECOVERY_REFUSED' });
     expect(holdfast.fault(['pg', 'window', '--timeline', '7'])).toMatchObject({ code: 'RECOVERY_REFUSED' });
     for (const [args, code] of [
-      [['pg', 'restore', '--latest', '--target', other], 'TARGET_OCCUPIED'],
-      [['pg', 'restore', '--latest', '--target', '/proc/nowhere'], 'TARGET_FAILED'],
-      [['pg', 'prove', '--latest', '--directory', target], 'TARGET_FAILED'],
+      [['pg', 'restore', '--latest', '--target', other, '--bin-dir', programs!], 'TARGET_OCCUPIED'],
+      [['pg', 'restore', '--latest', '--target', '/proc/nowhere', '--bin-dir', programs!], 'TARGET_FAILED'],
+      [['pg', 'prove', '--latest', '--directory', target, '--bin-dir', programs!], 'TARGET_FAILED'],
       [['pg', 'prove', '--latest', '--query', 'postgres: => 1'], 'USAGE'],
       [['pg', 'heartbeat', server.connectionString, '--key-dir', '/proc/nowhere'], 'HOME_DENIED'],
       [['pg', 'heartbeat-read', server.connectionString, '--key', target], 'USAGE'],
