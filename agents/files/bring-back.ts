@@ -3,6 +3,7 @@
 // What is at the place already is compared and kept where it is the same. What is there and not in the recovery point, or differs from it, is
 // never written over: it is set aside first, since it may be the only copy of what somebody wrote after the last backup.
 
+import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Fault, type FaultCode } from '../../src/base/faults.ts';
 import { checkContent, checkTree } from '../../src/engine/check-restored.ts';
@@ -113,7 +114,14 @@ export async function differences(wish: BringBack): Promise<RestoreProblem[]> {
         reported: new Set(),
         rootName: basename(target),
       });
-    await checkContent(check, contentOf(snapshot), snapshot.root.contentBytes, target, target);
+    const { contentBytes } = snapshot.root;
+    const stat = statSync(path, { throwIfNoEntry: false });
+    // What lies behind the end would be cut off; a device is as long as it is.
+    if (stat?.isFile() === true && stat.size > contentBytes) {
+      found.push({ path: target, code: 'DIFFERS', message: `has ${stat.size} bytes, and ${contentBytes} in the snapshot` });
+      return;
+    }
+    await checkContent(check, contentOf(snapshot), contentBytes, target, target);
     await pool.drain();
   });
   return found;

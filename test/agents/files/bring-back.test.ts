@@ -3,6 +3,7 @@ import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, syml
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bringBack, differences, newestPoint } from '../../../agents/files/bring-back.ts';
+import { backUpImage } from '../../support/images.ts';
 import { backUpTree, objectPath, objectsIn, openRepository } from '../../support/repository.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
@@ -70,6 +71,21 @@ describe('files of a plan', () => {
     expect(await bringBack(wish, aside)).toMatchObject({ setAside: names.length });
     for (const name of names)
       expect(readFileSync(join(aside, name), 'utf8')).toBe(`the only copy of ${name === 'file, too' ? 'file' : name}`);
+    expect(await differences(wish)).toEqual([]);
+  });
+
+  it('a volume is set aside when it is longer than the backup, whose end it would lose', async () => {
+    const directory = scratchDirectory();
+    const repository = await openRepository(directory, { init: true });
+    const path = join(directory, 'disk.img');
+    writeFileSync(path, Buffer.alloc(512 * 1024, 1));
+    const wish = { repository, snapshot: await backUpImage(repository, path), path, threads: 1, signal };
+    writeFileSync(path, Buffer.alloc(512, 2), { flag: 'a' });
+    const aside = join(directory, 'aside');
+    expect(await differences(wish)).toMatchObject([{ code: 'DIFFERS' }]);
+    expect(await bringBack(wish, aside)).toMatchObject({ setAside: 1, aside });
+    expect(readFileSync(join(aside, 'volume'))).toHaveLength(512 * 1024 + 512);
+    expect(readFileSync(path)).toEqual(Buffer.alloc(512 * 1024, 1));
     expect(await differences(wish)).toEqual([]);
   });
 
