@@ -372,8 +372,9 @@ export interface ApprovalTable {
   list(tenantId: string, page: PageRequest): Promise<Page<Approval>>;
   /** Pending and approved ones of every tenant whose time is over. */
   overdue(at: Instant, limit: number): Promise<readonly Approval[]>;
-  /** Notes that a person has approved a pending one. Answers all who have; undefined: it is not pending, or they had done so before. */
-  approve(id: string, by: string): Promise<readonly string[] | undefined>;
+  /** Notes that a person has approved a pending one, and takes out whose word counts no more. Answers all who have; undefined: it is not pending,
+   *  or they had done so before. */
+  approve(id: string, by: string, withdrawn?: readonly string[]): Promise<readonly string[] | undefined>;
   /** Moves it from one state to another; false when it was in none of `from`. Who decided is kept when it is executed. */
   move(id: string, from: readonly Approval['state'][], to: Approval['state'], by: string, at: Instant): Promise<boolean>;
 }

@@ -4,6 +4,7 @@ import { Fault } from '../base/faults.ts';
 import type { CatalogTables } from '../catalog/catalog.ts';
 import type { Approval } from '../model/approval.ts';
 import type { Principal } from '../model/principal.ts';
+import { judge } from './roles.ts';
 
 /** Why `by` may not decide so on `approval`, or undefined. Who asked may take it back, and never approve it: not as the same person, not through a
  *  token of theirs, not as the person behind the token that asked. */
@@ -19,6 +20,21 @@ export async function refusalOf(
   if (to === 'approved' && (asked.has(nameOf(by)) || asked.has(by.id)))
     return new Fault('APPROVAL_OWN_REQUEST', `The request ${approval.id} is by ${by.label}, who cannot approve it`);
   return undefined;
+}
+
+/** Of those who have approved it: who might not any more. */
+export async function withdrawnFrom(
+  { people }: Pick<CatalogTables, 'people'>,
+  { tenantId, approvedBy = [] }: Approval,
+): Promise<readonly string[]> {
+  const withdrawn: string[] = [];
+  for (const name of approvedBy) {
+    const person = await people.get(name.slice('person:'.length));
+    const principal = person && ({ kind: 'person', id: person.id, label: person.label, grants: person.grants } as const);
+    const mayDecide = principal !== undefined && judge(principal, 'approval.decide', tenantId) === 'allowed';
+    if (person?.state !== 'active' || !mayDecide) withdrawn.push(name);
+  }
+  return withdrawn;
 }
 
 /** "person:per_..." */

@@ -4,6 +4,7 @@
 // - Nobody approves their own request, whatever roles they hold, nor what a token asked for that they made; programs and agents decide on
 //   nothing.
 // - Who was allowed to ask and to decide is roles.ts; here is what holds whatever the roles say.
+// - Of several who have to approve it those count who still might when the last of them does: who was disabled or lost the role meanwhile does not.
 // - Executed exactly once: the move to "executed" and what the request changes in the catalogue (for everything outside of it: a run in
 //   the queue with the approval as its key) are one transaction.
 // - Every step is in the audit, refused ones too.
@@ -14,7 +15,7 @@ import type { Approval, ApprovalAction } from '../model/approval.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf, laterBy } from '../model/instant.ts';
 import type { Principal } from '../model/principal.ts';
-import { nameOf, refusalOf } from './approval-rules.ts';
+import { nameOf, refusalOf, withdrawnFrom } from './approval-rules.ts';
 import { appendAudit } from './audit-chain.ts';
 
 /** Both for waiting and for being executed once approved. */
@@ -132,7 +133,7 @@ export class Approvals {
       const at = instantOf(this.#options.now());
       const isOpen = approval.state === 'pending' && approval.expiresAt > at;
       if (isOpen && to === 'approved') {
-        const all = await tables.approvals.approve(id, nameOf(by));
+        const all = await tables.approvals.approve(id, nameOf(by), await withdrawnFrom(tables, approval));
         if (all === undefined) {
           await this.#note(tables, by, source, action, approval, 'denied');
           return new Fault('APPROVAL_TWICE', `${by.label} has approved the request ${id} already`);

@@ -110,6 +110,23 @@ describe('a failover', () => {
     ]);
   });
 
+  it('counts nobody among those who have approved it who was disabled or lost the role meanwhile', async () => {
+    const { catalog, tenant, request, approve, show } = await bureau();
+    const { id, approvalId } = (await request('anna', 'unplanned')).json;
+    await approve('berta', approvalId);
+    const { items } = await catalog.people.list({ limit: 10 }, tenant.id);
+    const berta = items.find(({ login }) => login === 'berta')!;
+    await catalog.people.change({ ...berta, state: 'disabled' });
+    expect((await approve('carla', approvalId)).json).toMatchObject({ state: 'pending', needed: 2 });
+    expect((await show(id)).state).toBe('waiting');
+    const carla = items.find(({ login }) => login === 'carla')!;
+    await catalog.people.change({ ...carla, grants: [{ role: 'operator', tenantId: tenant.id }] });
+    expect((await approve('doris', approvalId)).json).toMatchObject({ state: 'pending' });
+    await catalog.people.change({ ...berta, version: berta.version + 1 });
+    expect((await approve('berta', approvalId)).json).toMatchObject({ state: 'executed' });
+    expect((await show(id)).approvers).toEqual(['doris', 'berta']);
+  });
+
   it('that was rejected, or that nobody approved in time, is over, and another may be asked for', async () => {
     const { service, ask, request, approve, show } = await bureau();
     const first = (await request('anna', 'planned')).json;

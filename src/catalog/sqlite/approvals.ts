@@ -46,10 +46,10 @@ export function approvalTable(executor: Executor): ApprovalTable {
         ),
       ),
     overdue: (at, limit) => executor.read((sql) => sql(OVERDUE).all(at, limit).map(APPROVAL.decode)),
-    approve: (id, by) =>
+    approve: (id, by, withdrawn = []) =>
       executor.write((sql) => {
         const open = APPROVAL.decodeOne(sql(OPEN).get(id));
-        const before = open?.approvedBy ?? [];
+        const before = (open?.approvedBy ?? []).filter((name) => !withdrawn.includes(name));
         if (open === undefined || before.includes(by)) return undefined;
         const all = [...before, by];
         sql(APPROVE).run(JSON.stringify(all), id);
