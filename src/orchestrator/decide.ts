@@ -5,17 +5,19 @@ import { Fault } from '../base/faults.ts';
 import { type FailoverJournal, isFinished, type JournalRegister } from '../dr/failover-journal.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { type PlanAction, planRun } from '../plan/plan-run.ts';
+import { differentPeople, personOf } from './people.ts';
 import { mayBeLeft } from './run-actions.ts';
 
 export type Said = { readonly action: string; readonly answer: 'yes' | 'no'; readonly by: string };
 
-/** FAILOVER_NO_DECISION when nothing of that name waits for people. */
+/** FAILOVER_NO_DECISION when nothing of that name waits for people, FAILOVER_NOT_APPROVED when nobody is named. */
 export async function decide(
   register: JournalRegister,
   plan: PlanDocument,
   { action, answer, by }: Said,
   now: () => Date,
 ): Promise<FailoverJournal> {
+  if (personOf(by) === '') throw new Fault('FAILOVER_NOT_APPROVED', `Nobody has said ${answer} to "${action}": the name is empty`);
   return register.change((journal) => {
     const open = openDecisions(plan, journal);
     if (!open.includes(action))
@@ -47,7 +49,7 @@ export async function breakGlass(
   reason: string,
   now: () => Date,
 ): Promise<FailoverJournal> {
-  const different = [...new Set(persons)];
+  const different = differentPeople(persons);
   const needed = plan.approvals.breakGlass;
   if (different.length < needed)
     throw new Fault(

@@ -10,6 +10,7 @@ import { WriterRegister } from '../dr/writer-register.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import type { Registry } from '../registry/registry.ts';
 import { keepPlan } from './kept-plan.ts';
+import { differentPeople } from './people.ts';
 
 export type DeclareOptions = {
   readonly registry: Registry;
@@ -31,7 +32,7 @@ export type DeclareOptions = {
 /** FAILOVER_RUNNING, FAILOVER_OVER, FAILOVER_NOT_APPROVED, FAILOVER_NO_TARGET, DR_NOT_REGISTERED. */
 export async function declare(options: DeclareOptions): Promise<FailoverJournal> {
   const { registry, plan, kind, reason, by, approvers: more, disaster, now } = options;
-  const approvers = [...new Set([by, ...more])];
+  const approvers = differentPeople([by, ...more]);
   const needed = kind === 'unplanned' ? plan.approvals.unplanned : plan.approvals.planned;
   if (approvers.length < needed)
     throw new Fault(

@@ -12,7 +12,7 @@ import { evidenceOf } from './evidence.ts';
 import { bringFiles, compareFiles, keepFiles } from './files-actions.ts';
 import { outcomeOfCommand, runCommand } from './plan-command.ts';
 import { type OrchestratorPorts, writerOf } from './ports.ts';
-import { type ActionOutcome, runActions } from './run-actions.ts';
+import { type ActionOutcome, lastWords, runActions } from './run-actions.ts';
 import { siteTrouble } from './site-trouble.ts';
 import { checkTarget, cutOff, demoteOne, powerOffOf, revokeAtSource, sealAll } from './source-actions.ts';
 import { catchUpOne, promoteOne, protect, showLoss, testWrites, verifyPages } from './target-actions.ts';
@@ -163,10 +163,9 @@ async function builtin(
 
 function askedAtGate(action: PlanAction & { readonly kind: 'gate' }, { decisions }: FailoverJournal): ActionOutcome {
   const { id, step, people } = action;
-  const said = decisions.filter((one) => one.action === id);
-  const last = new Map(said.map(({ by, answer }) => [by, answer]));
-  const yes = [...last].filter(([, answer]) => answer === 'yes').map(([by]) => by);
-  const no = [...last].filter(([, answer]) => answer === 'no').map(([by]) => by);
+  const who = (answer: 'yes' | 'no'): string[] =>
+    lastWords(decisions, id).flatMap((one) => (one.answer === answer ? [one.by] : []));
+  const [yes, no] = [who('yes'), who('no')];
   if (no.length > 0) return { kind: 'blocked', by: [`${no.join(' and ')} said no at the gate "${id}": ${step.gate}`] };
   if (yes.length >= people) return { kind: 'done', facts: { by: yes } };
   return { kind: 'blocked', by: [`decide "${id}": ${step.gate} (${yes.length} of ${people} said yes)`] };

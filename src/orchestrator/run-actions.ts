@@ -6,9 +6,17 @@
 // going on without it.
 
 import { isFault } from '../base/faults.ts';
-import { type ActionRecord, type Facts, type FailoverJournal, type JournalRegister, withAction } from '../dr/failover-journal.ts';
+import {
+  type ActionRecord,
+  type Decision,
+  type Facts,
+  type FailoverJournal,
+  type JournalRegister,
+  withAction,
+} from '../dr/failover-journal.ts';
 import type { PlanAction } from '../plan/plan-run.ts';
 import { formatSpan } from '../policy/duration.ts';
+import { personOf } from './people.ts';
 
 export type ActionOutcome =
   | { readonly kind: 'done' | 'skipped'; readonly facts: Facts }
@@ -105,8 +113,13 @@ export function isOver(action: PlanAction, journal: FailoverJournal): boolean {
 
 /** Who has said yes to it, each of them once; nobody when the last word of somebody is no. */
 export function saidYes({ decisions }: FailoverJournal, action: string): readonly string[] {
-  const last = new Map(decisions.filter((one) => one.action === action).map(({ by, answer }) => [by, answer]));
-  return [...last.values()].includes('no') ? [] : [...last.keys()];
+  const last = lastWords(decisions, action);
+  return last.some(({ answer }) => answer === 'no') ? [] : last.map(({ by }) => by);
+}
+
+/** Of each person the last one about it. */
+export function lastWords(decisions: readonly Decision[], action: string): readonly Decision[] {
+  return [...new Map(decisions.filter((one) => one.action === action).map((one) => [personOf(one.by), one])).values()];
 }
 
 /** Files that are damaged in the only copy there is must not keep the databases from coming up. */

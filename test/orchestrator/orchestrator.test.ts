@@ -315,7 +315,22 @@ describe('An unplanned failover', () => {
   });
 
   it('needs as many different people as the plan says', async () => {
-    await expect(declared({ approvers: ['wei'] })).rejects.toMatchObject({ code: 'FAILOVER_NOT_APPROVED' });
+    // The same name in other letters is the same person, and no name is nobody.
+    for (const approver of ['wei', ' WEI', 'ｗｅｉ', '', ' '])
+      await expect(declared({ approvers: [approver] }), approver).rejects.toMatchObject({ code: 'FAILOVER_NOT_APPROVED' });
+    const lost = { lost: ['site-a'], heartbeatAgeMs: null };
+    plan = { ...plan, groups: plan.groups.slice(0, 1), routes: plan.routes!.slice(0, 1) };
+    await declared();
+    await expect(breakGlass(journal, plan, ['wei', 'Wei '], 'it burns', now)).rejects.toMatchObject({
+      code: 'FAILOVER_NOT_APPROVED',
+    });
+    await runOnPaper({ ...options, ...lost });
+    for (const by of ['wei', 'Wei', 'wei ']) await decide(journal, plan, { action: 'show-loss', answer: 'yes', by }, now);
+    expect((await runOnPaper({ ...options, ...lost })).blockedBy.join()).toContain('1 did');
+    const nobody = decide(journal, plan, { action: 'show-loss', answer: 'yes', by: ' ' }, now);
+    await expect(nobody).rejects.toMatchObject({ code: 'FAILOVER_NOT_APPROVED' });
+    await decide(journal, plan, { action: 'show-loss', answer: 'yes', by: 'lin' }, now);
+    expect((await runOnPaper({ ...options, ...lost })).state).toBe('normal');
   });
 });
 
