@@ -118,8 +118,9 @@ function fail(error: unknown, output: Output): number {
 function asFault(error: unknown): Fault {
   if (isFault(error)) return error;
   if ((error as NodeJS.ErrnoException | null)?.syscall === 'uv_cwd')
-    return new Fault('USAGE', 'The current directory is not there any more, and a path was given that begins in it', {
-      hint: 'Change to a directory that is there, or give the whole path.',
+    // Needed for a path that begins in it, and by every thread that Node starts.
+    return new Fault('USAGE', 'The current directory is not there any more', {
+      hint: 'Change to a directory that is there ("cd /"), then run the command again.',
     });
   const message = error instanceof Error ? error.message : String(error);
   return new Fault('INTERNAL', message, { cause: error });
