@@ -1,5 +1,5 @@
 // The runs that an agent holds, from their claim to the acknowledged end. Each is noted in the agent's home before it begins, and its outcome
-// before it is told: a restart knows what it left behind and says so, instead of letting the lease run out.
+// before it is told, if that can be: a restart knows what it left behind and says so, instead of letting the lease run out.
 
 import type { Logger } from 'pino';
 import { FAULTS, isFault } from '../../src/base/faults.ts';
@@ -67,13 +67,13 @@ export class HeldRuns {
   }
 
   begin(claimed: ClaimedRun): void {
-    const { home, start, log } = this.#options;
+    const { start, log } = this.#options;
     const { id: runId, fence, kind, attempt } = claimed.run;
     const known = this.#held.get(runId);
     // Told again because our last poll was lost.
     if (known?.fence === fence) return;
     if (known !== undefined) this.fenced(runId);
-    home.keepRun({ runId, fence });
+    this.#note(runId, (home) => home.keepRun({ runId, fence }));
     log.info({ runId, kind, fence, attempt }, 'run begins');
     const held: Held = {
       runId,
@@ -102,7 +102,7 @@ export class HeldRuns {
     this.#held.delete(runId);
     held.forgotten.abort();
     held.running?.kill();
-    this.#options.home.dropRun(runId);
+    this.#note(runId, (home) => home.dropRun(runId));
   }
 
   /** What a process before this one left behind. */
@@ -137,6 +137,16 @@ export class HeldRuns {
     }
   }
 
+  /** A home that is full or cannot be written keeps no run from its work, nor its end from being told: when the agent dies then, leases run out. */
+  #note(runId: string, note: (home: AgentHome) => void): void {
+    const { home, log } = this.#options;
+    try {
+      note(home);
+    } catch (error) {
+      log.warn({ runId, err: error }, 'the home cannot note the run');
+    }
+  }
+
   #track(work: Promise<void>): void {
     const task: Promise<void> = work.finally(() => this.#tasks.delete(task));
     this.#tasks.add(task);
@@ -146,17 +156,17 @@ export class HeldRuns {
     const outcome = await held.running!.done;
     held.running = undefined;
     if (held.forgotten.signal.aborted) return;
-    const { home, log, onRoom } = this.#options;
+    const { log, onRoom } = this.#options;
     const { runId, fence } = held;
     log.info({ runId, fence, state: outcome.state, ...(outcome.fault === undefined ? {} : { fault: outcome.fault }) }, 'run ended');
-    home.keepRun({ runId, fence, end: outcome });
+    this.#note(runId, (home) => home.keepRun({ runId, fence, end: outcome }));
     await this.#tell(held, outcome);
     onRoom();
   }
 
   /** Until it is known, or does not matter any more. */
   async #tell({ runId, fence, forgotten }: Held, outcome: RunOutcome): Promise<void> {
-    const { tellEnd, pause, log, home } = this.#options;
+    const { tellEnd, pause, log } = this.#options;
     for (let failures = 0; !forgotten.signal.aborted; ) {
       try {
         await tellEnd(runId, fence, outcome);
@@ -174,6 +184,6 @@ export class HeldRuns {
     // What was not told stays in the home for the next start.
     if (forgotten.signal.aborted) return;
     this.#held.delete(runId);
-    home.dropRun(runId);
+    this.#note(runId, (home) => home.dropRun(runId));
   }
 }

@@ -1,7 +1,7 @@
 // The host agent as a process, against a real control plane with a real repository.
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -125,6 +125,19 @@ describe('an enrolled agent', () => {
     agent.kill('SIGTERM');
     expect(await agent.ended).toMatchObject({ code: 0 });
     expect(readdirSync(join(home, 'runs'))).toEqual([]);
+  });
+
+  it('works while its home takes no notes, and tells how it went', async () => {
+    const { plane, home, agentId, asset } = await scene();
+    const agent = new AgentProcess(['--home', home]);
+    await plane.runIs((await plane.queue({ agentId, assetId: asset.id })).id, 'succeeded');
+    await expect.poll(() => readdirSync(join(home, 'runs'))).toEqual([]);
+    // As on a disk that is full: for root every directory can be written.
+    rmSync(join(home, 'runs'), { recursive: true });
+    writeFileSync(join(home, 'runs'), '');
+    const { id } = await plane.queue({ agentId, assetId: asset.id });
+    expect(await plane.runIs(id, 'succeeded', 'failed')).toMatchObject({ state: 'succeeded', attempt: 1 });
+    expect(agent.log).toContain('the home cannot note the run');
   });
 
   it('leaves its own home out of what it backs up', async () => {
