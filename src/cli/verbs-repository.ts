@@ -153,7 +153,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
     name: 'find',
     summary: 'find entries by name, in all snapshots or in one',
     details:
-      'PATTERN is one of .gitignore: a name with * ? [a-z] is looked for everywhere, one with "/" from the root of the snapshot, one that ends with "/" among directories only.',
+      'PATTERN is one of .gitignore: a name with * ? [a-z] is looked for everywhere, one with "/" from the root of the snapshot or as the absolute path that it had, one that ends with "/" among directories only. A file that was backed up alone, a volume and a stream are found by their names, too.',
     args: [{ name: 'PATTERN', min: 1, max: 1000, kind: 'text' }],
     options: [
       ...REPOSITORY,

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { seededBytes } from '../support/seeded-random.ts';
-import { type Holdfast, linesOf, sharedByFile } from './holdfast.ts';
+import { type Holdfast, linesOf, newHoldfast, sharedByFile } from './holdfast.ts';
 
 const MIB = 1024 * 1024;
 const holdfast: Holdfast = sharedByFile();
@@ -138,6 +138,24 @@ describe('find', () => {
     ]);
     expect(matches(['*', '--type', 'symlink', '--snapshot', ids[0]!])).toEqual([[0, 'link']]);
     expect(matches(['s*/', '--snapshot', ids[0]!])).toEqual([[0, 'sub']]);
+  });
+
+  it('finds what lies at an absolute path, and what a snapshot is of: a file alone, a volume, a stream', () => {
+    expect(matches([at('tree/sub/gone')])).toEqual([[0, 'sub/gone']]);
+    expect(matches([at('tree/*.conf'), '--snapshot', ids[0]!])).toEqual([[0, 'a.conf']]);
+    expect(matches([at('tree'), '--snapshot', ids[0]!])).toEqual([[0, '']]);
+    for (const pattern of ['disk.img', at('disk.img')])
+      expect(matches([pattern])).toEqual([
+        [2, 'disk.img'],
+        [3, 'disk.img'],
+      ]);
+    expect(matches(['disk.img', '--type', 'directory'])).toEqual([]);
+    expect(matches(['std*'])).toEqual([[4, 'stdin']]);
+    const alone = newHoldfast();
+    alone.ok(['init']);
+    alone.ok(['backup', at('tree/a.conf')]);
+    for (const pattern of ['a.conf', at('tree/a.conf')])
+      expect(alone.ok(['find', pattern])).toContain(`\n  ${at('tree/a.conf')}\n`);
   });
 
   it('says when there is nothing', () => {
