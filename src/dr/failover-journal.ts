@@ -11,11 +11,13 @@
 import { Fault } from '../base/faults.ts';
 import type { FailoverKind } from '../model/failover-kind.ts';
 import { FAILOVER_STATES } from '../model/failover-state.ts';
-import type { Registry, RegistryOptions } from '../registry/registry.ts';
+import { REGISTRY_VALUE_BYTES_MAX, type Registry, type RegistryOptions } from '../registry/registry.ts';
 import type { LogEnd } from './writer-record.ts';
 
 /** Of swaps that lose against others, in one change. */
 const ATTEMPTS_MAX = 64;
+/** Of what an action has said, until all of it fits. */
+const OUTPUT_CHARS = [Number.POSITIVE_INFINITY, 250, 50, 0];
 
 export type FailoverState = (typeof FAILOVER_STATES)[number] | 'undoing' | 'undone';
 
@@ -163,7 +165,8 @@ export class JournalRegister {
     return found;
   }
 
-  async swap(revision: number, journal: FailoverJournal, options?: RegistryOptions): Promise<KnownJournal | 'conflict'> {
+  async swap(revision: number, next: FailoverJournal, options?: RegistryOptions): Promise<KnownJournal | 'conflict'> {
+    const journal = fitted(next);
     const answer = await this.#registry.swap(this.#key, JSON.stringify(journal), revision, options);
     return answer === 'conflict' ? answer : { journal, revision: answer };
   }
@@ -183,6 +186,24 @@ export class JournalRegister {
   get #key(): string {
     return `dr/plans/${this.plan}/failover`;
   }
+}
+
+/** Of what programs have said as much as a register takes, the end of each: what they have said must not keep a failover from going on. */
+function fitted(journal: FailoverJournal): FailoverJournal {
+  return OUTPUT_CHARS.map((chars) => shortened(journal, chars)).find(isFitting) ?? journal;
+}
+
+function isFitting(journal: FailoverJournal): boolean {
+  return Buffer.byteLength(JSON.stringify(journal)) <= REGISTRY_VALUE_BYTES_MAX;
+}
+
+function shortened(journal: FailoverJournal, chars: number): FailoverJournal {
+  const actions = journal.actions.map((action): ActionRecord => {
+    const { output } = action.facts;
+    const isLong = typeof output === 'string' && output.length > chars;
+    return isLong ? { ...action, facts: { ...action.facts, output: output.slice(output.length - chars) } } : action;
+  });
+  return { ...journal, actions };
 }
 
 function idKey(id: string): string {

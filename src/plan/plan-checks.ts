@@ -2,6 +2,7 @@
 // promises that are impossible. And what it promises that its own limits do not keep: warnings.
 
 import { nearest } from '../base/nearest.ts';
+import { FAILOVER_KINDS } from '../model/failover-kind.ts';
 import { formatSpan, parseDuration } from '../policy/duration.ts';
 import type { Path } from '../policy/schema-problems.ts';
 import { groupOrder } from './group-order.ts';
@@ -9,6 +10,9 @@ import type { PlanDocument, PlanStep } from './plan-document.ts';
 import { longestMs, planRun } from './plan-run.ts';
 
 export type PlanFinding = { readonly path: Path; readonly message: string };
+
+/** That the journal of a failover has room for, whatever they say. */
+const ACTIONS_MAX = 400;
 
 export function checkPlan(plan: PlanDocument): readonly PlanFinding[] {
   return [...sites(plan), ...groups(plan), ...routes(plan), ...fencing(plan), ...objectives(plan), ...allSteps(plan)];
@@ -138,6 +142,12 @@ export function checkPlanPromises(plan: PlanDocument): readonly PlanFinding[] {
         message: `the limits of ${run === 'planned' ? 'a planned' : 'an unplanned'} run add up to ${formatSpan(longest)}, more than the ${formatSpan(rtoMs)} that are promised`,
       });
   }
+  const most = Math.max(...FAILOVER_KINDS.map((kind) => planRun(plan, kind).length));
+  if (most > ACTIONS_MAX)
+    findings.push({
+      path: ['groups'],
+      message: `a failover of it has ${most} actions, and its journal has room for ${ACTIONS_MAX}: make several plans of it`,
+    });
   if (plan.routes === undefined)
     findings.push({ path: [], message: 'no route is changed: clients must find the target by themselves' });
   if (plan.drill === undefined)

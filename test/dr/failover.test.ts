@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Declaration, declareFailover, runFailover, undoFailover } from '../../src/dr/failover.ts';
-import { JournalRegister } from '../../src/dr/failover-journal.ts';
+import { JournalRegister, withAction } from '../../src/dr/failover-journal.ts';
 import { claimed, firstRecord, type WriterRecord, withheld } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
@@ -129,6 +129,20 @@ describe('A failover', () => {
     expect((await runFailover(journal, stepsFor(options), now, signal)).state).toBe('undone');
     await expect(declareFailover(journal, declaration(), now)).rejects.toMatchObject({ code: 'FAILOVER_OVER' });
     expect((await journal.find())?.journal).toMatchObject({ id: 'f2', state: 'undone' });
+  });
+
+  it('goes on however much its programs have said', async () => {
+    await declareFailover(journal, declaration(), now);
+    const at = new Date().toISOString();
+    const name = 'n'.repeat(63);
+    for (let n = 0; n < 400; n++) {
+      const facts = { status: 0, output: `${'说'.repeat(990)} ${n}` };
+      const id = `${name}.before.${name.slice(3)}${n}`;
+      await journal.change((newest) => withAction(newest, { id, startedAt: at, endedAt: at, outcome: 'done', facts }));
+    }
+    const { actions } = (await journal.read()).journal;
+    expect(actions).toHaveLength(400);
+    expect((await runFailover(journal, stepsFor(options), now, signal)).state).toBe('normal');
   });
 
   it('that is meant by its id is that one: nobody goes on with, undoes or changes another that came after it', async () => {

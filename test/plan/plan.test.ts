@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { groupOrder } from '../../src/plan/group-order.ts';
+import { checkPlanPromises } from '../../src/plan/plan-checks.ts';
 import { planDiff } from '../../src/plan/plan-diff.ts';
 import { planDigest } from '../../src/plan/plan-digest.ts';
 import type { PlanDocument } from '../../src/plan/plan-document.ts';
@@ -108,6 +109,16 @@ describe('a run', () => {
     const saved = longestMs(planRun(PLAN, 'unplanned')) - longestMs(planRun(both, 'unplanned'));
     // The files with 2 minutes beside the log with 5, and 2 minutes of the database beside 3 of the application.
     expect(saved).toBe((2 + 2) * 60_000);
+  });
+
+  it('that has more actions than its journal has room for is warned of', () => {
+    const [group] = PLAN.groups;
+    const step = group!.afterwards?.[0] ?? PLAN.smokeTests[0]!;
+    const afterwards = Array.from({ length: 50 }, (_, n) => ({ ...step, name: `step-${n}` }));
+    const groups = Array.from({ length: 8 }, (_, n) => ({ ...group!, name: `group-${n}`, members: group!.members, afterwards }));
+    const [finding] = checkPlanPromises({ ...PLAN, groups }).filter(({ path }) => path[0] === 'groups');
+    expect(finding!.message).toMatch(/^a failover of it has 4\d\d actions, and its journal has room for 400/);
+    expect(checkPlanPromises(PLAN).filter(({ path }) => path[0] === 'groups')).toEqual([]);
   });
 
   it('that may take longer than promised is warned of', () => {
