@@ -8,6 +8,8 @@ import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { ReadNode } from '../../src/engine/content-map.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
 import type { RestoreProblem } from '../../src/engine/restore-progress.ts';
+import { walk } from '../../src/files/walk.ts';
+import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 
 type Occupied = { readonly repository: { readonly readNode: ReadNode }; readonly snapshot: Snapshot; readonly path: string };
@@ -59,20 +61,21 @@ function isEntry(path: string, at: string): boolean {
   return lstatSync(bytes(path, at), { throwIfNoEntry: false })?.isDirectory() === false;
 }
 
-/** What the place has and the recovery point does not, as far up as possible. */
+/** What the place has and the recovery point does not, as far up as possible. Both come in the same order, so neither is held in memory. */
 async function others({ repository, snapshot, path }: Occupied): Promise<string[]> {
-  const kinds = new Map<string, string>();
-  for await (const entry of entriesOf(snapshot.root.reference, repository.readNode, '')) kinds.set(entry.path, entry.kind);
   const found: string[] = [];
-  const walk = (at: string): void => {
-    for (const name of readdirSync(bytes(path, at), { encoding: 'latin1', withFileTypes: true })) {
-      const below = at === '' ? name.name : `${at}/${name.name}`;
-      const wanted = kinds.get(below);
-      if (wanted === undefined || (name.isDirectory() && wanted !== 'directory')) found.push(below);
-      else if (name.isDirectory()) walk(below);
+  const entries = entriesOf(snapshot.root.reference, repository.readNode, '');
+  let next = await entries.next();
+  for (const item of walk([Buffer.from(path).toString('latin1')])) {
+    if (item.path === '' || (found.length > 0 && isWithinPath(item.path, found.at(-1)!))) continue;
+    if (item.kind === 'problem') {
+      if (item.code === 'ENOENT') continue;
+      throw new Fault('TARGET_DENIED', `What lies in ${path} cannot be looked at: ${item.message}`);
     }
-  };
-  walk('');
+    while (next.done !== true && comparePaths(next.value.path, item.path) < 0) next = await entries.next();
+    const wanted = next.done !== true && next.value.path === item.path ? next.value.kind : undefined;
+    if (wanted === undefined || (item.kind === 'directory' && wanted !== 'directory')) found.push(item.path);
+  }
   return found;
 }
 

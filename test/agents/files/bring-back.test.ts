@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bringBack, differences, newestPoint } from '../../../agents/files/bring-back.ts';
 import { backUpImage } from '../../support/images.ts';
-import { backUpTree, objectPath, objectsIn, openRepository } from '../../support/repository.ts';
+import { backUpTree, objectPath, objectsIn, openRepository, writeFileAt } from '../../support/repository.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 const signal = new AbortController().signal;
@@ -72,6 +72,24 @@ describe('files of a plan', () => {
     for (const name of names)
       expect(readFileSync(join(aside, name), 'utf8')).toBe(`the only copy of ${name === 'file, too' ? 'file' : name}`);
     expect(await differences(wish)).toEqual([]);
+  });
+
+  it('are set aside by themselves, whatever names stand around them', async () => {
+    const directory = scratchDirectory();
+    const repository = await openRepository(directory, { init: true });
+    const source = join(directory, 'source');
+    const kept = ['a!', 'a/b', 'a/c!/d', 'a/c/d', 'a0', 'b'];
+    for (const name of kept) writeFileAt(source, name, Buffer.from(name));
+    const snapshot = await backUpTree(repository, source, { asset: 'files/uploads' });
+    const wish = { repository, snapshot, path: join(directory, 'target'), threads: 1, signal };
+    const aside = join(directory, 'aside');
+    await bringBack(wish, aside);
+    const others = ['a"', 'a/!', 'a/c"/x/y', 'a/c/!', 'a/c/e', 'a1/x', 'a1/y', 'c'];
+    for (const name of others) writeFileAt(wish.path, name, Buffer.from(name));
+    expect(await bringBack(wish, aside)).toMatchObject({ setAside: 7 });
+    for (const name of others) expect(readFileSync(join(aside, name), 'utf8')).toBe(name);
+    for (const name of kept) expect(readFileSync(join(wish.path, name), 'utf8')).toBe(name);
+    expect(others.filter((name) => existsSync(join(wish.path, name)))).toEqual([]);
   });
 
   it('a volume is set aside when it is longer than the backup, whose end it would lose', async () => {
