@@ -124,6 +124,9 @@ async function hadFailed(tables: CatalogTables, run: Run): Promise<boolean> {
   return before?.state === 'failed';
 }
 
+/** LOG_FORKED: of a database, its base backup and its log are of two histories. */
+const DAMNING: readonly string[] = ['RESTORE_TEST_DIFFERS', 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED', 'LOG_FORKED'];
+
 /** A rehearsal that compared what it restored proves its snapshot; one that found a difference proves the contrary. */
 async function proveByRestore(tables: CatalogTables, run: Run, at: Instant): Promise<void> {
   const snapshot = run.result?.snapshot ?? run.parameters.snapshot;
@@ -132,7 +135,7 @@ async function proveByRestore(tables: CatalogTables, run: Run, at: Instant): Pro
   if (point === undefined) return;
   if (run.state === 'succeeded' || run.state === 'warned') {
     await tables.recoveryPoints.put({ ...point, provenAt: at, proof: 'restore-test', isSound: true });
-  } else if (['RESTORE_TEST_DIFFERS', 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED'].includes(run.fault?.code ?? '')) {
+  } else if (DAMNING.includes(run.fault?.code ?? '')) {
     await tables.recoveryPoints.put({ ...point, isSound: false });
   }
 }

@@ -61,31 +61,34 @@ describe('the end of a run', () => {
     expect(forgets[0]!.agentId).toBeUndefined();
   });
 
-  it('of a restore test proves its recovery point, and one that differs damns it', async () => {
-    const scene = await newScene(`${HOURLY}verify:\n  restoreTest: { every: 1d }\n`);
-    const { catalog, things, tenant, asset, clock } = scene;
-    const scheduler = newScheduler(scene);
-    const snapshot = 'b'.repeat(20);
-    await catalog.recoveryPoints.put(things.point(tenant.id, { assetId: asset.id, snapshot, isSound: true }));
-    await scheduler.tick();
-    clock.pass(24 * HOUR);
-    await scheduler.tick();
-    const seen = [];
-    for (let n = 0; n < 2; n++) {
-      for (;;) {
-        const end = n === 0 ? {} : { state: 'failed' as const, fault: { ...FAULT, code: 'RESTORE_TEST_DIFFERS' } };
-        const run = await workOff(scene, scheduler, end);
-        if (run === undefined) break;
-      }
-      seen.push(await catalog.recoveryPoints.get(tenant.id, snapshot));
+  it.each(['RESTORE_TEST_DIFFERS', 'LOG_FORKED'])(
+    'of a restore test proves its recovery point, and one that ends with %s damns it',
+    async (code) => {
+      const scene = await newScene(`${HOURLY}verify:\n  restoreTest: { every: 1d }\n`);
+      const { catalog, things, tenant, asset, clock } = scene;
+      const scheduler = newScheduler(scene);
+      const snapshot = 'b'.repeat(20);
+      await catalog.recoveryPoints.put(things.point(tenant.id, { assetId: asset.id, snapshot, isSound: true }));
+      await scheduler.tick();
       clock.pass(24 * HOUR);
       await scheduler.tick();
-    }
-    expect(seen).toMatchObject([
-      { proof: 'restore-test', isSound: true, provenAt: expect.stringMatching(/^2026-11-22/) },
-      { isSound: false },
-    ]);
-  });
+      const seen = [];
+      for (let n = 0; n < 2; n++) {
+        for (;;) {
+          const end = n === 0 ? {} : { state: 'failed' as const, fault: { ...FAULT, code } };
+          const run = await workOff(scene, scheduler, end);
+          if (run === undefined) break;
+        }
+        seen.push(await catalog.recoveryPoints.get(tenant.id, snapshot));
+        clock.pass(24 * HOUR);
+        await scheduler.tick();
+      }
+      expect(seen).toMatchObject([
+        { proof: 'restore-test', isSound: true, provenAt: expect.stringMatching(/^2026-11-22/) },
+        { isSound: false },
+      ]);
+    },
+  );
 
   it('that nobody tells comes when its lease is over: tried again, and failed with an event when it came too often', async () => {
     const scene = await newScene(HOURLY);
