@@ -2,7 +2,7 @@
 // It is void by itself once a later epoch has begun.
 
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { replaceFile } from '../../src/base/replace-file.ts';
 import type { EpochOfFailover, Sealed } from '../../src/dr/site-control.ts';
 
@@ -29,6 +29,10 @@ export class SealFile {
   constructor(path: string) {
     this.#path = path;
     this.#kept = read(path);
+  }
+
+  get directory(): string {
+    return dirname(this.#path);
   }
 
   get kept(): KeptSeal {

@@ -5,10 +5,12 @@
 // Nothing begins here by itself: a database that is not in the writer register ("holdfast site adopt") is looked at and left alone.
 
 import { existsSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
+import { formatBytes, MIB } from '../../src/base/units.ts';
 import type { PromiseRequest } from '../../src/dr/promotion-candidate.ts';
 import type { DatabaseStatus, ReplicaState, StandbyState } from '../../src/dr/site-control.ts';
 import type { WriterRecord } from '../../src/dr/writer-record.ts';
@@ -33,6 +35,9 @@ const STORED_LOOK_MS = 5_000;
 const STANDBY_LOOK_MS = 2_000;
 const RETRY_MS = 1_000;
 const LOCKS_LOOK_MS = 5_000;
+const ROOM_LOOK_MS = 2_000;
+/** A segment of log, and what is written beside it. */
+const ROOM_BYTES = 32 * MIB;
 
 /** It may be well; who promotes it has to know. */
 const FOREIGN_STANDBY: StandbyState = {
@@ -74,6 +79,7 @@ export class SiteDatabase {
   #turn: Promise<unknown> = Promise.resolve();
   /** The newest epoch whose holder was promised something. */
   #promised = 0;
+  #noRoom: string | null = null;
   readonly #problems = new Map<string, string>();
   #server: ServerLook | undefined;
   #log: StoredLog | undefined;
@@ -150,6 +156,7 @@ export class SiteDatabase {
       this.#repeat('server', LOOK_MS, over.signal, () => this.#look(over.signal)),
       this.#repeat('repository', STORED_LOOK_MS, over.signal, () => this.#lookAtStored(over.signal)),
       this.#repeat('locks', LOCKS_LOOK_MS, over.signal, () => this.#keepLocked(over.signal)),
+      this.#repeat('room', ROOM_LOOK_MS, over.signal, () => this.#lookForRoom()),
       this.#repeat('standby', STANDBY_LOOK_MS, over.signal, () => this.options.standby.look(over.signal)),
     ];
     await this.#repeat('gate', RETRY_MS, signal, () => this.#guard(signal));
@@ -187,6 +194,7 @@ export class SiteDatabase {
       sealed: seals.kept.sealed,
       base: this.#base === undefined ? null : { snapshot: this.#base.snapshot, at: this.#base.at },
       fingerprint,
+      noRoom: this.#noRoom,
       problems: [...this.#problems].map(([what, why]) => `${what}: ${why}`),
     };
   }
@@ -324,6 +332,15 @@ export class SiteDatabase {
       );
   }
 
+  /** A failover that has stopped the old primary must not find out then that it cannot write down what it has sealed. */
+  async #lookForRoom(): Promise<void> {
+    const { seals, config } = this.options;
+    const found = await Promise.all([seals.directory, config.dataDirectory].map(shortOfRoom));
+    const short = found.flatMap((one) => one ?? []);
+    this.#noRoom = short.length === 0 ? null : `there is hardly any room left: ${short.join(', ')}`;
+    if (this.#noRoom !== null) throw new Fault('TARGET_FULL', this.#noRoom);
+  }
+
   async #repeat(what: string, everyMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     while (!signal.aborted) {
       try {
@@ -335,6 +352,12 @@ export class SiteDatabase {
       await sleep(everyMs, undefined, { signal }).catch(() => {});
     }
   }
+}
+
+/** What is not there yet has no disk. */
+async function shortOfRoom(path: string): Promise<string | undefined> {
+  const { bavail, bsize } = await statfs(path).catch(() => ({ bavail: ROOM_BYTES, bsize: 1 }));
+  return bavail * bsize < ROOM_BYTES ? `${formatBytes(bavail * bsize)} in "${path}"` : undefined;
 }
 
 function sealText(revoked: KeptSeal['revoked'], sealed: KeptSeal['sealed']): string {

@@ -107,6 +107,8 @@ export type DatabaseStatus = {
   /** Digest (hex) of what no drill may change and ordinary work does not: system id, timeline, epoch, slots, roles, databases, settings of
    *  replication. Null while no server runs. */
   readonly fingerprint: string | null;
+  /** What a failover writes to here and is nearly full; null: nothing. Absent: of a daemon that does not look. */
+  readonly noRoom?: string | null;
   /** What does not work now and is tried again. */
   readonly problems: readonly string[];
 };

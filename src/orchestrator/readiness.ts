@@ -129,8 +129,9 @@ function writerCheck({ lease, fencing }: PlanDocument, asset: string, record: Wr
 }
 
 function primaryCheck(asset: string, status: DatabaseStatus, record: WriterRecord): ReadinessCheck {
-  const { site, gate, server, capture } = status;
+  const { site, gate, server, capture, noRoom } = status;
   const wrong = [
+    ...(noRoom ? [noRoom] : []),
     ...sealedAhead(status, record),
     ...(gate.role === 'primary' && server.state === 'read-write'
       ? []
@@ -144,8 +145,9 @@ function primaryCheck(asset: string, status: DatabaseStatus, record: WriterRecor
 }
 
 function standbyCheck(asset: string, status: DatabaseStatus, record: WriterRecord): ReadinessCheck {
-  const { site, gate, standby, base } = status;
+  const { site, gate, standby, base, noRoom } = status;
   const wrong = [
+    ...(noRoom ? [noRoom] : []),
     ...sealedAhead(status, record),
     ...(gate.role === 'standby' ? [] : [`its gate is "${gate.role}"`]),
     ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'it is not healthy']),

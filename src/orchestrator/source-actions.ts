@@ -33,7 +33,7 @@ export async function checkTarget(
     databases.map(async ({ asset, incarnation, target }) => {
       const ask = kind === 'unplanned' ? site(to).status(asset, { signal }) : statusWithLag(site(to), asset, signal);
       const status = await ask;
-      const { standby, replica, gate, server, member } = status;
+      const { standby, replica, gate, server, member, noRoom } = status;
       const wrong = [
         ...(status.incarnation === incarnation ? [] : [`it is the incarnation ${status.incarnation}, not ${incarnation}`]),
         ...(member === target ? [] : [`it is called ${member}, not ${target}`]),
@@ -41,6 +41,7 @@ export async function checkTarget(
           ? []
           : [`its server is "${server.state}", its gate "${gate.role}"`]),
         ...(standby?.isHealthy === true ? [] : [standby?.problem ?? 'its standby is not healthy']),
+        ...(noRoom ? [noRoom] : []),
         ...(standby?.gapAt ? [`log is missing from ${standby.gapAt.lsn} on`] : []),
         ...((replica?.problem ?? null) === null ? [] : [`its replica: ${replica?.problem}`]),
         ...((replica?.lagMs ?? null) === null ? ['nobody knows how far its replica is behind'] : []),

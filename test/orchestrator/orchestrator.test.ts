@@ -391,6 +391,16 @@ describe('An orchestrator', () => {
     expect(existsSync(join(directory, 'commands'))).toBe(false);
   });
 
+  it('stops nothing for a planned switch while the target has hardly any room', async () => {
+    await declared({ kind: 'planned', approvers: [] });
+    const full = await runOnPaper({ ...options, noRoom: 'there is hardly any room left' });
+    expect(full).toMatchObject({
+      state: 'declared',
+      blockedBy: expect.arrayContaining([expect.stringContaining('hardly any room')]),
+    });
+    expect(effectsOf(options).filter((line) => !line.includes('status'))).toEqual([]);
+  });
+
   it('stops nothing for a planned switch while its replica has trouble, however far that is', async () => {
     await declared({ kind: 'planned' });
     const blocked = await runOnPaper({ ...options, trouble: 'ENOSPC' });

@@ -32,6 +32,7 @@ export type PaperOptions = {
   /** What the source's store has beyond the place where the target's log ends. */
   readonly sourceEnd?: string;
   readonly notReady?: string;
+  readonly noRoom?: string;
   /** How far the replica is behind, milliseconds; null: nobody knows. */
   readonly lagMs?: number | null;
   /** Of the replication at the target. */
@@ -113,8 +114,8 @@ function paperSite(options: PaperOptions, site: string): SiteControl {
     status: async (asset) => {
       await told('status', asset);
       const status = statusOf(asset, site, { ...standby, problem: options.notReady ?? null });
-      const { lagMs = status.replica?.lagMs ?? null, trouble = null } = options;
-      return status.replica === null ? status : { ...status, replica: { ...status.replica, lagMs, problem: trouble } };
+      const { lagMs = status.replica?.lagMs ?? null, trouble = null, noRoom = null } = options;
+      return { ...status, noRoom, replica: status.replica && { ...status.replica, lagMs, problem: trouble } };
     },
     demote: async (asset, { failover }) => {
       const registry = registryOf(options);

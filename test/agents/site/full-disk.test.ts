@@ -90,7 +90,7 @@ describe.runIf(isAllowed && programs !== undefined)('A failover to a site whose 
       const copy = sites.configs.b.databases[0]!.repository.location;
       const divergence = join(sites.configs.a.state, 'divergence');
       for (const [path, size] of [
-        [seals, '1m'],
+        [seals, '40m'],
         [copy, '200m'],
         [divergence, '64m'],
       ] as const)
@@ -109,6 +109,7 @@ describe.runIf(isAllowed && programs !== undefined)('A failover to a site whose 
       await sites.daemon('a').kill();
       await until('A has stopped', () => sites.isStopped('a'));
       const makeRoom = fill(seals);
+      await until('B says that it has no room', async () => (await sites.status('b')).noRoom?.includes(`in "${seals}"`));
       const why = ['--kind', 'unplanned', '--reason', 'it burns', '--by', 'wei', '--approve', 'lin'];
       expect((await typed('declare', '--plan', planFile(sites), ...why)).status).toBe(0);
       const running = typed('run', 'portal', '--wait');
