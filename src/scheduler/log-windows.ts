@@ -1,10 +1,12 @@
 // What the stored logs of databases say about the instants that one can return to. The evidence is the log itself, never what a capture claims
-// about it: each look reads the register and the ends of the log from the store.
+// about it: each look reads the register and the ends of the log from the store. A base backup in which damage was found promises nothing.
 
+import type { Catalog } from '../catalog/catalog.ts';
 import { type ClusterFacts, readClusterFacts } from '../engine/cluster-facts.ts';
 import {
   type NoPlan,
   planRecovery,
+  type RecoveryFacts,
   type RecoveryInterval,
   type RecoveryPlan,
   type RecoveryTarget,
@@ -38,6 +40,7 @@ export type LogPlan = RecoveryPlan & { readonly incarnation: string };
 export type LogGapFact = ClusterFacts['facts']['gaps'][number];
 
 export type LogWindowsOptions = {
+  readonly catalog: Pick<Catalog, 'recoveryPoints'>;
   readonly tenants: Pick<TenantRepositories, 'use'>;
   readonly now: () => Date;
 };
@@ -81,7 +84,7 @@ export class LogWindows {
     return Promise.race([first, late]).finally(() => clearTimeout(timer));
   }
 
-  /** Where a restore to the target would begin and end. */
+  /** Where a restore to the target would begin and end. From a base backup in which damage was found only where no other leads there. */
   async plan(
     { tenantId, name }: Pick<Asset, 'tenantId' | 'name'>,
     target: RecoveryTarget,
@@ -90,7 +93,10 @@ export class LogWindows {
     return this.#options.tenants.use(tenantId, async (repository) => {
       const cluster = await readClusterFacts(repository, name);
       if (cluster === undefined) return { kind: 'refused', reason: 'no log of it is stored yet' };
-      const plan = await planRecovery(cluster.facts, timeline ?? cluster.view.timeline, target, timeline !== undefined);
+      const planFrom = (facts: RecoveryFacts): Promise<RecoveryPlan | NoPlan> =>
+        planRecovery(facts, timeline ?? cluster.view.timeline, target, timeline !== undefined);
+      const sound = await planFrom(await this.#sound(tenantId, cluster.facts));
+      const plan = sound.kind === 'plan' ? sound : await planFrom(cluster.facts);
       return plan.kind === 'plan' ? { ...plan, incarnation: cluster.view.incarnation } : plan;
     });
   }
@@ -101,13 +107,21 @@ export class LogWindows {
       const cluster = await readClusterFacts(repository, name);
       if (cluster === undefined)
         return { readAt, incarnation: undefined, timeline: 1, intervals: [], gaps: [], isAnchored: false, end: 0 };
-      const { facts, view } = cluster;
+      const { view } = cluster;
+      const facts = await this.#sound(tenantId, cluster.facts);
       const { timeline } = view;
       const end = facts.stretches.reduce((most, one) => (one.timeline === timeline ? Math.max(most, one.to) : most), 0);
       const isAnchored = facts.bases.some((base) => (wayFrom(base, timeline, facts)?.legs.at(-1)?.to ?? -1) >= end);
       const intervals = await recoveryWindow(facts, timeline);
       return { readAt, incarnation: view.incarnation, timeline, intervals, gaps: facts.gaps, isAnchored, end };
     });
+  }
+
+  /** Without base backups of which the catalogue knows damage. */
+  async #sound(tenantId: string, facts: RecoveryFacts): Promise<RecoveryFacts> {
+    const { recoveryPoints } = this.#options.catalog;
+    const points = await Promise.all(facts.bases.map(({ snapshot }) => recoveryPoints.get(tenantId, snapshot)));
+    return { ...facts, bases: facts.bases.filter((_, i) => points[i]?.isSound !== false) };
   }
 }
 
