@@ -1,5 +1,5 @@
 // A server's process that sends its log is woken by every commit, and pushes aside who commits next to send a few bytes. As batch work it takes
-// what many commits have left (measured: half of its CPU time, bench/README.md), milliseconds later where all cores are taken.
+// what many commits have left (measured: a third less CPU time, bench/README.md), milliseconds later where all cores are taken.
 
 import { readFileSync } from 'node:fs';
 import { makeBatchWork } from '../../src/base/batch-work.ts';

@@ -109,7 +109,7 @@ describe.skipIf(programs === undefined)('a capture', () => {
     let plan: unknown;
     await until(
       async () => /^gap: .*the server had removed the log/.test(String((plan = await cluster.plan({ kind: 'time', time: lost })))),
-      () => String(plan),
+      () => [String(plan), ...cluster.troubles.slice(-5)].join('; '),
     );
     const now = await cluster.restore({ kind: 'latest' });
     expect((await now.sql.query('SELECT n FROM t ORDER BY n')).rows.flat()).toEqual(['1', '2', '3']);

@@ -13,6 +13,8 @@ import { ASSET, type SiteName, until } from './two-sites.ts';
 const NOBODY = { lost: 0, reported: '-' };
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+/** What stands still does so for this long, over which any lease has ended. */
+const PAUSE_MS = Number(process.env['HOLDFAST_SITES_PAUSE_MS'] ?? 3 * OVER_MS);
 const SIGKILL_BIT = 1n << 8n;
 /** States in which a step is under way. */
 const UNDER_WAY: readonly FailoverState[] = FAILOVER_STATES.slice(0, -1);
@@ -218,7 +220,7 @@ async function standStill(rounds: SiteRounds, primary: SiteName, which: Paused):
   if (isHost) places.pauseEtcd(primary);
   for (const pid of paused) sendSignal(pid, 'SIGSTOP');
   const afterwards = async (): Promise<void> => {
-    await sleep(Math.max(0, from + 3 * OVER_MS - performance.now()));
+    await sleep(Math.max(0, from + PAUSE_MS - performance.now()));
     if (isHost) places.resumeEtcd(primary);
     for (const pid of watchdogs) sendSignal(pid, 'SIGCONT');
     if (isHost) await until('the watchdog has ended its server', () => server.every((pid) => hasEnded(pid)));
