@@ -12,6 +12,7 @@ import type { CaptureEvents, CaptureOptions, CaptureStatus } from './capture-opt
 import { watchServer } from './server-watch.ts';
 
 const RETRY_BASE_MS = 30_000;
+const RETRY_LOOK_MS = 5_000;
 
 export type ProtectEvents = CaptureEvents & {
   readonly onBaseBegin: (why: string) => void;
@@ -45,7 +46,7 @@ export async function protectCluster(options: ProtectOptions): Promise<void> {
         ...events,
         onStreaming: (at) => {
           events.onStreaming(at);
-          bases.look(at, signal);
+          void bases.look(at, signal);
         },
         onProgress: (status) => {
           events.onProgress(status);
@@ -67,10 +68,14 @@ export async function protectCluster(options: ProtectOptions): Promise<void> {
   }
 }
 
+type LogPosition = { readonly timeline: number; readonly position: number };
+
 class BaseKeeper {
   readonly #options: ProtectOptions;
   #running: Promise<void> | undefined;
   #madeAt = 0;
+  /** Where the capture began last. */
+  #lookedFor: LogPosition | undefined;
   /** What one that had begun before may not hold. */
   #again: string | undefined;
   #status: CaptureStatus | undefined;
@@ -80,21 +85,30 @@ class BaseKeeper {
     this.#options = options;
   }
 
-  /** Whether a way leads from a base to where the log is captured now. */
-  look(at: { readonly timeline: number; readonly position: number }, signal: AbortSignal): void {
-    const { repository, asset, events } = this.#options;
-    const asked = (async (): Promise<void> => {
-      const cluster = await readClusterFacts(repository, asset, signal);
-      const window = cluster === undefined ? [] : await recoveryWindow(cluster.facts, at.timeline);
-      const last = window.at(-1);
-      if (last === undefined || last.to.position < at.position)
-        this.#needOne(last === undefined ? 'there is none' : 'log is missing since the last one', signal);
-      // A clock that is ahead there makes no base young for longer.
-      else this.#madeAt = Math.max(this.#madeAt, Math.min(last.from.time / 1000, this.#options.now().getTime()));
-    })();
-    asked.catch((error: unknown) => {
-      if (!signal.aborted) events.onTrouble(error);
-    });
+  /** Finds out whether a way leads from a base to where the log is captured now; again where that fails, or nobody would know that none does. */
+  async look(at: LogPosition, signal: AbortSignal): Promise<void> {
+    this.#lookedFor = at;
+    while (!signal.aborted && this.#lookedFor === at) {
+      try {
+        return await this.#lookOnce(at, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.events.onTrouble(error);
+        if (!isFault(error)) return;
+        await sleep(RETRY_LOOK_MS, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  async #lookOnce(at: LogPosition, signal: AbortSignal): Promise<void> {
+    const { repository, asset } = this.#options;
+    const cluster = await readClusterFacts(repository, asset, signal);
+    const window = cluster === undefined ? [] : await recoveryWindow(cluster.facts, at.timeline);
+    const last = window.at(-1);
+    if (last === undefined || last.to.position < at.position)
+      this.#needOne(last === undefined ? 'there is none' : 'log is missing since the last one', signal);
+    // A clock that is ahead there makes no base young for longer.
+    else this.#madeAt = Math.max(this.#madeAt, Math.min(last.from.time / 1000, this.#options.now().getTime()));
   }
 
   stored(status: CaptureStatus): void {

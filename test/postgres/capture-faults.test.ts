@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type PreflightCheck, preflight } from '../../agents/postgres/preflight.ts';
 import { skipGaps } from '../../agents/postgres/resume-point.ts';
+import { Fault } from '../../src/base/faults.ts';
 import { baseFactsOf } from '../../src/engine/cluster-facts.ts';
 import type { LogView } from '../../src/engine/log-view.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
@@ -26,6 +27,22 @@ function withHangs(hangs: { isHanging: boolean }): (store: ObjectStore) => Objec
         if (name !== 'put') return method;
         return (key: string, ...rest: unknown[]) =>
           hangs.isHanging && key.startsWith('log/') ? new Promise(() => {}) : method(key, ...rest);
+      },
+    });
+}
+
+function withUnreadableHead(isUnreadable: () => boolean): (store: ObjectStore) => ObjectStore {
+  return (store) =>
+    new Proxy(store, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target) as unknown;
+        if (typeof value !== 'function') return value;
+        const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
+        if (name !== 'read') return method;
+        return async (key: string, ...rest: unknown[]) => {
+          if (key === 'head' && isUnreadable()) throw new Fault('STORE_UNREACHABLE', 'the head is not to be had');
+          return method(key, ...rest);
+        };
       },
     });
 }
@@ -114,6 +131,23 @@ describe.skipIf(programs === undefined)('a capture', () => {
     const now = await cluster.restore({ kind: 'latest' });
     expect((await now.sql.query('SELECT n FROM t ORDER BY n')).rows.flat()).toEqual(['1', '2', '3']);
     await now.close();
+  });
+
+  it('makes a base backup although its look for one failed at first', async () => {
+    let failing = 0;
+    const cluster = await ProtectedCluster.create({ wrap: withUnreadableHead(() => failing-- > 0) });
+    const make = cluster.base.bind(cluster);
+    // Log, and no base backup yet.
+    cluster.base = () => Promise.reject(new Fault('PG_NOT_READY', 'not now'));
+    cluster.begin();
+    await until(() => cluster.troubles.length > 0);
+    await cluster.caughtUp();
+    await cluster.stop();
+    cluster.base = make;
+    failing = 1;
+    await cluster.start();
+    expect(cluster.troubles).toEqual(['not now', 'the head is not to be had']);
+    await cluster.stop();
   });
 
   it('lets no way lead over log that the server wrote with wal_level=minimal, and makes a new base', async () => {
