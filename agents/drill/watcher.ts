@@ -4,7 +4,7 @@
 // A view says whether a failover is declared. It is handed in: this room knows neither registry nor journal. Who cannot say it for a while is
 // taken for a yes: a drill may always be held again.
 
-import { statfsSync } from 'node:fs';
+import { freeBytes } from '../../src/base/free-bytes.ts';
 import { isAlive } from '../../src/base/process-identity.ts';
 import { bootMs } from './boot-clock.ts';
 import { type Destruction, destroy } from './destroy.ts';
@@ -104,16 +104,6 @@ class Watcher {
     const { directory, drill, plan } = this.#order;
     const at = new Date().toISOString();
     writeRecord(directory, { drill, plan, state: 'not finished', why, text, at, isDestroyed: isGone, destruction: left });
-  }
-}
-
-/** What is gone has no room to run out of. */
-function freeBytes(path: string): number {
-  try {
-    const { bavail, bsize } = statfsSync(path);
-    return bavail * bsize;
-  } catch {
-    return Number.POSITIVE_INFINITY;
   }
 }
 

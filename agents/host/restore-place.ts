@@ -29,12 +29,17 @@ export function checkPlace(target: string, allowed: readonly string[]): string {
   const real = whereItLies(target);
   for (const directory of allowed) {
     const root = whereItLies(directory);
-    if (real === root || real.startsWith(root === '/' ? root : `${root}/`)) return real;
+    if (liesIn(real, root)) return real;
   }
   throw new Fault(
     'AGENT_RESTORE_DENIED',
     `This agent does not restore to "${target}"${real === target ? '' : ` (which is "${real}")`}: it is below none of ${allowed.join(', ')}`,
   );
+}
+
+/** Of real paths; a place lies in itself, too. */
+export function liesIn(place: string, directory: string): boolean {
+  return place === directory || place.startsWith(directory === '/' ? directory : `${directory}/`);
 }
 
 /** Links followed as far as the path exists; what does not exist yet is made there, without links. AGENT_RESTORE_DENIED, TARGET_DENIED. */

@@ -2,7 +2,7 @@
 // that was asked for later begins when the earlier one is over.
 
 import type { ClaimedRun } from '../../src/protocol/agent-messages.ts';
-import { whereItLies } from './restore-place.ts';
+import { liesIn, whereItLies } from './restore-place.ts';
 import type { RunOutcome, RunProgress, StopCode } from './run-messages.ts';
 import { outcomeOfError, stopFault } from './run-outcome.ts';
 import type { RunningRun, StartRun } from './run-process.ts';
@@ -12,7 +12,7 @@ export function restoresInTurn(start: StartRun): StartRun {
   return (claimed) => {
     const place = placeOf(claimed);
     if (place === undefined) return start(claimed);
-    const before = [...places].filter(([, other]) => isWithin(place, other) || isWithin(other, place)).map(([run]) => run);
+    const before = [...places].filter(([, other]) => liesIn(place, other) || liesIn(other, place)).map(([run]) => run);
     const run = before.length === 0 ? start(claimed) : new WaitingRun(before, () => start(claimed));
     places.set(run, place);
     void run.done.then(() => places.delete(run));
@@ -28,10 +28,6 @@ function placeOf({ run: { kind, parameters } }: ClaimedRun): string | undefined 
   } catch {
     return undefined;
   }
-}
-
-function isWithin(place: string, other: string): boolean {
-  return place === other || place.startsWith(other === '/' ? other : `${other}/`);
 }
 
 class WaitingRun implements RunningRun {

@@ -81,25 +81,25 @@ export function readBaseBackup(source: BaseBackupSource): ReadSource {
   };
 }
 
-type StoredLog = { readonly view: LogView; readonly keyring: Keyring };
+type StoredLog = { readonly asset: string; readonly view: LogView; readonly keyring: Keyring };
 
 /** With which the base backup is to be of one history; undefined: there is none, or it is not to be seen here. */
 async function openLog({ log, signal }: BaseBackupSource): Promise<StoredLog | undefined> {
   if (log === undefined) return undefined;
   const { keyring } = log.repository;
   const view = await LogView.open(log.repository, keyring.assetId(log.asset), undefined, { signal });
-  return view === undefined ? undefined : { view, keyring };
+  return view === undefined ? undefined : { asset: log.asset, view, keyring };
 }
 
 type AskedServer = { readonly system: SystemFacts; readonly sql: PgConnection; readonly server: ServerFacts };
 
 /** PG_OTHER_CLUSTER, LOG_FORKED. */
 async function mustGoOn(
-  { address, log, signal }: BaseBackupSource,
+  { address, signal }: BaseBackupSource,
   stored: StoredLog,
   { system, sql, server }: AskedServer,
 ): Promise<void> {
-  mustBeCluster(stored.view, log?.asset ?? '', { address, systemId: system.systemId });
+  mustBeCluster(stored.view, stored.asset, { address, systemId: system.systemId });
   const isStandby = (await sql.value('SELECT pg_is_in_recovery()')) === 't';
   const { timeline } = system;
   await mustHaveLog({

@@ -2,10 +2,10 @@
 // it may be killed at any moment; what it was doing is asked for again, or seen from what is.
 
 import { randomUUID } from 'node:crypto';
-import { statfsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { Fault, isFault } from '../../src/base/faults.ts';
+import { freeBytes } from '../../src/base/free-bytes.ts';
 import { makeHome } from '../../src/base/make-directory.ts';
 import { MIB } from '../../src/base/units.ts';
 import { isFull } from '../../src/base/write-whole.ts';
@@ -283,15 +283,5 @@ export class SiteDaemon {
       server.listen(port, host, resolve);
     });
     return server;
-  }
-}
-
-/** Of the disk where it lies. */
-function freeBytes(path: string): number {
-  try {
-    const { bavail, bsize } = statfsSync(path);
-    return bavail * bsize;
-  } catch {
-    return Number.POSITIVE_INFINITY;
   }
 }

@@ -12,6 +12,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { newRepository } from '../support/new-repository.ts';
 import { until } from '../support/protected-cluster.ts';
+import { replacedMethod } from '../support/replaced-method.ts';
 import { openRepository } from '../support/repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { seededBytes } from '../support/seeded-random.ts';
@@ -124,22 +125,13 @@ describe('a log that two write', () => {
   it('is taken over from one whose store hangs, which then says so and stores no more', async () => {
     const directory = scratchDirectory();
     let release: (() => void) | undefined;
-    const hanging = (store: ObjectStore): ObjectStore =>
-      new Proxy(store, {
-        get: (target, name) => {
-          const value = Reflect.get(target, name, target) as unknown;
-          if (typeof value !== 'function') return value;
-          const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-          if (name !== 'put') return method;
-          return async (...args: unknown[]) => {
-            if (release !== undefined)
-              await new Promise<void>((resolve) => {
-                release = resolve;
-              });
-            return method(...args);
-          };
-        },
-      });
+    const hanging = replacedMethod('put', (put) => async (...args) => {
+      if (release !== undefined)
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      return put(...args);
+    });
     const repository = await newRepository(directory);
     const slow = await openRepository(directory, { wrap: hanging });
     const bytes = seededBytes(600_000, 3);

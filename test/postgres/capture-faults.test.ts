@@ -11,6 +11,7 @@ import type { LogView } from '../../src/engine/log-view.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { makeOwned, postgresPrograms } from '../support/postgres.ts';
 import { column, LATEST, ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
+import { replacedMethod } from '../support/replaced-method.ts';
 import { restoreTo } from '../support/repository.ts';
 
 const programs = postgresPrograms();
@@ -18,33 +19,16 @@ const MIB = 1024 * 1024;
 
 /** While `isHanging`, what is put of a log is never answered, and never stored. */
 function withHangs(hangs: { isHanging: boolean }): (store: ObjectStore) => ObjectStore {
-  return (store) =>
-    new Proxy(store, {
-      get: (target, name) => {
-        const value = Reflect.get(target, name, target) as unknown;
-        if (typeof value !== 'function') return value;
-        const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-        if (name !== 'put') return method;
-        return (key: string, ...rest: unknown[]) =>
-          hangs.isHanging && key.startsWith('log/') ? new Promise(() => {}) : method(key, ...rest);
-      },
-    });
+  return replacedMethod('put', (put) => (key, ...rest) => {
+    return hangs.isHanging && String(key).startsWith('log/') ? new Promise(() => {}) : put(key, ...rest);
+  });
 }
 
 function withUnreadableHead(isUnreadable: () => boolean): (store: ObjectStore) => ObjectStore {
-  return (store) =>
-    new Proxy(store, {
-      get: (target, name) => {
-        const value = Reflect.get(target, name, target) as unknown;
-        if (typeof value !== 'function') return value;
-        const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-        if (name !== 'read') return method;
-        return async (key: string, ...rest: unknown[]) => {
-          if (key === 'head' && isUnreadable()) throw new Fault('STORE_UNREACHABLE', 'the head is not to be had');
-          return method(key, ...rest);
-        };
-      },
-    });
+  return replacedMethod('read', (read) => async (key, ...rest) => {
+    if (key === 'head' && isUnreadable()) throw new Fault('STORE_UNREACHABLE', 'the head is not to be had');
+    return read(key, ...rest);
+  });
 }
 
 describe.skipIf(programs === undefined)('a capture', () => {

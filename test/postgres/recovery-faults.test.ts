@@ -19,6 +19,7 @@ import { segmentName } from '../../src/model/lsn.ts';
 import type { ObjectStore } from '../../src/store/object-store.ts';
 import { makeOwned, postgresPrograms, removeScratch, serverScratch, serverUser } from '../support/postgres.ts';
 import { ProtectedCluster, serverClock, until } from '../support/protected-cluster.ts';
+import { replacedMethod } from '../support/replaced-method.ts';
 
 const programs = postgresPrograms();
 const SEGMENT_BYTES = 16 * 1024 * 1024;
@@ -27,20 +28,11 @@ type Weather = { spoil: ((key: string) => Promise<Uint8Array> | undefined) | und
 
 /** Reads of log objects go through `weather`. */
 function withWeather(weather: Weather): (store: ObjectStore) => ObjectStore {
-  return (store) =>
-    new Proxy(store, {
-      get: (target, name) => {
-        const value = Reflect.get(target, name, target) as unknown;
-        if (typeof value !== 'function') return value;
-        const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-        if (name !== 'get') return method;
-        return async (key: string, range?: { readonly offset: number; readonly length: number }, ...rest: unknown[]) => {
-          // The index at an object's head is read alone; here it is about the content.
-          const spoilt = key.startsWith('log/') && range === undefined ? weather.spoil?.(key) : undefined;
-          return spoilt ?? method(key, range, ...rest);
-        };
-      },
-    });
+  return replacedMethod('get', (get) => async (key, range, ...rest) => {
+    // The index at an object's head is read alone; here it is about the content.
+    const spoilt = String(key).startsWith('log/') && range === undefined ? weather.spoil?.(String(key)) : undefined;
+    return spoilt ?? get(key, range, ...rest);
+  });
 }
 
 describe.skipIf(programs === undefined)('a recovery', () => {
