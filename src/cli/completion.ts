@@ -36,31 +36,40 @@ function groups(verbs: readonly Verb[]): string[] {
   return firstWords(verbs).filter((word) => secondWords(verbs, word).length > 0);
 }
 
+/** Options after which a word is a value, also before the verb. Of those with one name one that is a path stands for all. */
+function withValue(verbs: readonly Verb[]): Option[] {
+  const all = verbs.flatMap(optionsOf).filter(({ kind }) => kind !== 'flag');
+  const rank = (option: Option): number => (isPath(option) ? 2 : option.kind === 'choice' ? 0 : 1);
+  return [...new Map(all.sort((a, b) => rank(a) - rank(b)).map((option) => [option.name, option])).values()];
+}
+
+function spellings({ name, short }: Option): string[] {
+  return [`--${name}`, ...(short === undefined ? [] : [`-${short}`])];
+}
+
 function bashScript(verbs: readonly Verb[]): string {
   const cases = verbs.map((verb) => {
     const words = [...argumentWords(verb, verbs), ...(takesSnapshot(verb) ? ['latest'] : [])].join(' ');
     return `    '${verb.name}') options='${longNames(verb)}'; words='${words}'; paths=${takesPath(verb) ? 1 : 0} ;;`;
   });
-  const all = verbs.flatMap(optionsOf);
-  const paths = [...new Set(all.filter(isPath).map(({ name }) => `--${name}`))];
+  const valued = withValue(verbs);
+  const paths = valued.filter(isPath).flatMap(spellings);
   const choices = verbs.flatMap((verb) =>
     optionsOf(verb).flatMap((option) =>
       option.kind === 'choice' ? [`    '${verb.name} --${option.name}') words='${(option.choices ?? []).join(' ')}' ;;`] : [],
     ),
   );
-  const values = [
-    ...new Set(
-      all.filter((option) => option.kind !== 'flag' && !isPath(option) && option.kind !== 'choice').map(({ name }) => `--${name}`),
-    ),
-  ];
+  const values = valued.filter((option) => !isPath(option) && option.kind !== 'choice').flatMap(spellings);
   return `# holdfast completion for bash: source <(holdfast completion bash)
 _holdfast() {
-  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} verb='' word options='' words='' paths=0
+  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} verb='' word last='' options='' words='' paths=0
   case "$before" in
     ${paths.join('|')}) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; return ;;
     ${values.join('|')}) COMPREPLY=(); return ;;
   esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$last" in ${valued.flatMap(spellings).join('|')}) last=''; continue ;; esac
+    last=$word
     case "$verb $word" in
       *' -'*) ;;
       ${groups(verbs)
@@ -91,7 +100,8 @@ complete -F _holdfast holdfast`;
 function zshScript(verbs: readonly Verb[]): string {
   const quote = (text: string): string => text.replace(/'/g, "'\\''").replace(/[[\]:]/g, '\\$&');
   const spec = (option: Option): string => {
-    const names = option.short === undefined ? `--${option.name}` : `{-${option.short},--${option.name}}`;
+    const [long, short] = option.kind === 'flag' ? ['', ''] : ['=', '+'];
+    const names = option.short === undefined ? `--${option.name}${long}` : `{-${option.short}${short},--${option.name}${long}}`;
     const value =
       option.kind === 'flag'
         ? ''
@@ -101,7 +111,10 @@ function zshScript(verbs: readonly Verb[]): string {
   const rest = (verb: Verb): string => {
     const words = [...argumentWords(verb, verbs), ...(takesSnapshot(verb) ? ['latest'] : [])];
     if (takesPath(verb)) return "'*:path:_files'";
-    return words.length > 0 ? `'*:${verb.args[0]!.name.toLowerCase()}:(${words.join(' ')})'` : '';
+    // Also what cannot be completed is named: after a word that it does not expect zsh offers no more options.
+    return verb.args.length > 0
+      ? `'*:${quote(verb.args[0]!.name.toLowerCase())}:${words.length > 0 ? `(${words.join(' ')})` : ' '}'`
+      : '';
   };
   const describe = (list: readonly (readonly [string, string])[]): string =>
     list.map(([word, summary]) => `'${word}:${quote(summary)}'`).join(' ');
@@ -114,6 +127,13 @@ function zshScript(verbs: readonly Verb[]): string {
   return `#compdef holdfast
 # holdfast completion for zsh: source <(holdfast completion zsh), or save it as _holdfast in a directory of $fpath
 _holdfast() {
+  while (( CURRENT > 2 )) && [[ $words[2] == -* ]]; do
+    case $words[2] in
+      ${withValue(verbs).filter(isPath).flatMap(spellings).join('|')}) (( CURRENT > 3 )) || { _files; return } ;|
+      ${withValue(verbs).flatMap(spellings).join('|')}) (( CURRENT > 3 )) || return; shift words; (( CURRENT-- )) ;;
+    esac
+    shift words; (( CURRENT-- ))
+  done
   local verb=$words[2]
   if (( CURRENT == 2 )); then
     local -a verbs=(${describe(firstWords(verbs).map((word) => [word, summaryOf(word)] as const))})
@@ -138,25 +158,43 @@ ${groups(verbs)
 ${cases.join('\n')}
   esac
 }
-compdef _holdfast holdfast`;
+# From a directory of $fpath this text is the function, the first time that it is called.
+if [[ $funcstack[1] == _holdfast ]]; then _holdfast "$@"; else compdef _holdfast holdfast; fi`;
 }
 
 function fishScript(verbs: readonly Verb[]): string {
   const quote = (text: string): string => `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'")}'`;
-  const lines = ['# holdfast completion for fish: holdfast completion fish | source', 'complete -c holdfast -f'];
+  const is = (verb: string): string => quote(`__holdfast_is "${verb}"`);
+  const lines = [
+    '# holdfast completion for fish: holdfast completion fish | source',
+    `function __holdfast_is -d 'Whether the words so far name this verb'
+  set -l words (commandline -opc)
+  set -l verb
+  set -l last
+  for word in $words[2..]
+    if contains -- "$last" ${withValue(verbs).flatMap(spellings).join(' ')}
+      set last ''
+      continue
+    end
+    set last $word
+    string match -q -- '-*' $word; and continue
+    set -a verb $word
+    if test (count $verb) = 2; or not contains -- $word ${groups(verbs).join(' ')}
+      break
+    end
+  end
+  test "$verb" = "$argv"
+end`,
+    'complete -c holdfast -f',
+  ];
   for (const word of firstWords(verbs)) {
     const summary = verbs.find(({ name }) => name === word)?.summary ?? secondWords(verbs, word).join(', ');
-    lines.push(`complete -c holdfast -n __fish_use_subcommand -a ${word} -d ${quote(summary)}`);
+    lines.push(`complete -c holdfast -n ${is('')} -a ${word} -d ${quote(summary)}`);
   }
   for (const verb of verbs) {
     const [first, second] = verb.name.split(' ');
-    const condition = quote(
-      `__fish_seen_subcommand_from ${first}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`,
-    );
-    if (second !== undefined)
-      lines.push(
-        `complete -c holdfast -n ${quote(`__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${secondWords(verbs, first!).join(' ')}`)} -a ${second} -d ${quote(verb.summary)}`,
-      );
+    const condition = is(verb.name);
+    if (second !== undefined) lines.push(`complete -c holdfast -n ${is(first!)} -a ${second} -d ${quote(verb.summary)}`);
     for (const word of [...argumentWords(verb, verbs), ...(takesSnapshot(verb) ? ['latest'] : [])])
       lines.push(`complete -c holdfast -n ${condition} -a ${word}`);
     if (takesPath(verb)) lines.push(`complete -c holdfast -n ${condition} -F`);
