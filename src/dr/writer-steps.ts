@@ -81,11 +81,17 @@ async function withhold(
   database: FailoverDatabase,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const register = ports.register(database);
-  const { record } = await register.read({ signal });
-  if (record.epoch !== database.epoch)
-    return { kind: 'blocked', by: [`the epoch is ${record.epoch}, not ${database.epoch}: declare the failover anew`] };
-  const changed = await register.change((now) => withheld(now, id), { signal });
+  let { epoch } = database;
+  const changed = await ports.register(database).change(
+    (record) => {
+      // The old primary's gate may have been restarted at any moment, and holds a later epoch then: that one is not taken from it.
+      ({ epoch } = record);
+      return epoch === database.epoch ? withheld(record, id) : { refused: 'superseded' };
+    },
+    { signal },
+  );
+  if (epoch !== database.epoch)
+    return { kind: 'blocked', by: [`the epoch is ${epoch}, not ${database.epoch}: undo it, and declare the failover anew`] };
   if ('refused' in changed) return { kind: 'blocked', by: [`the register refused to withhold renewals: ${changed.refused}`] };
   look(ports, database, changed);
   return { kind: 'done', facts: {} };

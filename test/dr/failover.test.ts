@@ -6,8 +6,9 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Declaration, declareFailover, runFailover, undoFailover } from '../../src/dr/failover.ts';
 import { JournalRegister, withAction } from '../../src/dr/failover-journal.ts';
-import { claimed, firstRecord, type WriterRecord, withheld } from '../../src/dr/writer-record.ts';
+import { claimed, firstRecord, reclaimed, type WriterRecord, withheld } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
+import { writerSteps } from '../../src/dr/writer-steps.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
 import { openEmbeddedRegistry } from '../../src/registry/embedded.ts';
 import type { Registry } from '../../src/registry/registry.ts';
@@ -210,6 +211,35 @@ describe('A failover', () => {
     await runFailover(journal, asleep, now, signal);
     expect((await runFailover(journal, steps, now, signal)).state).toBe('undone');
     expect((await writer.read()).record).toMatchObject({ epoch: 1, holder: A, state: 'open' });
+  });
+
+  it('withholds nothing of an epoch that the old primary began as it looked: it is blocked, and that one goes on', async () => {
+    await declareFailover(journal, declaration(), now);
+    let isRestarted = false;
+    const racing: Registry = {
+      location: '',
+      read: registry.read.bind(registry),
+      close: async () => {},
+      swap: async (...words) => {
+        if (!isRestarted) await writer.change((record) => reclaimed(record, 'a', 'life-2', 'armed'));
+        isRestarted = true;
+        return registry.swap(...words);
+      },
+    };
+    const { withhold } = writerSteps({
+      register: () => new WriterRegister(racing, 'orders'),
+      nowMs: () => performance.now(),
+      sleep: async () => {},
+      demote: async () => {},
+      powerOff: () => undefined,
+      newest: async () => (await journal.read()).journal,
+      accepts: ['expiry'],
+    });
+    expect(await withhold((await journal.read()).journal, signal)).toEqual({
+      kind: 'blocked',
+      by: ['the epoch is 2, not 1: undo it, and declare the failover anew'],
+    });
+    expect((await writer.read()).record).toMatchObject({ epoch: 2, life: 'life-2', state: 'open', failover: null });
   });
 
   it('is blocked without a proof that the old primary is fenced', async () => {
