@@ -43,12 +43,19 @@ export class SiteCommands {
   }
 
   async demote(of: EpochOfFailover, signal: AbortSignal): Promise<Demoted> {
+    // An orchestrator at another site may ask at the same time: who is late finds it done.
+    return this.#database.alone(async () => {
+      const demotion = await this.#demotion(of, signal);
+      return { demotion, storedTo: await this.#storeRest(demotion, signal) };
+    });
+  }
+
+  async #demotion(of: EpochOfFailover, signal: AbortSignal): Promise<Demotion> {
     const { record } = await this.#database.options.register.read({ signal });
     // Before anything is stopped.
     this.#mustBeOf(record, of);
     const isMine = record.holder.name === this.#site && record.failover === of.failover;
-    const demotion = isMine && record.demotion !== null ? record.demotion : await this.#database.gate.demote(of, signal);
-    return { demotion, storedTo: await this.#storeRest(demotion, signal) };
+    return isMine && record.demotion !== null ? record.demotion : this.#database.gate.demote(of, signal);
   }
 
   async revoke(of: EpochOfFailover, signal: AbortSignal): Promise<void> {
@@ -196,7 +203,7 @@ export class SiteCommands {
   async #stored(at: LogEnd, signal: AbortSignal): Promise<void> {
     const { register, repository } = this.#database.options;
     const { demotion, holder } = (await register.read({ signal })).record;
-    if (demotion !== null && holder.name === this.#site) await this.#storeRest(demotion, signal);
+    if (demotion !== null && holder.name === this.#site) await this.#database.alone(() => this.#storeRest(demotion, signal));
     const isDemotion = demotion !== null && demotion.timeline === at.timeline && demotion.lsn === at.lsn;
     const isThere = isDemotion ? isBeyond : isStoredTo;
     while (!isThere(await repository.log(signal), at)) await pause(signal);

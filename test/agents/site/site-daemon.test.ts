@@ -33,7 +33,11 @@ describe.runIf(programs !== undefined)('Two site daemons', () => {
       await sites.run();
       const { a, b } = sites.clients();
       await until('A takes writes', () => sites.writes('a', 'last'));
-      const { demotion, storedTo } = await a.demote(ASSET, { epoch: 1, failover: FAILOVER }, call());
+      // By orchestrators at both sites at once, neither of which knows of the other.
+      const [{ demotion, storedTo }, other] = await Promise.all(
+        [a, sites.clients('a').a].map((site) => site.demote(ASSET, { epoch: 1, failover: FAILOVER }, call())),
+      );
+      expect(other).toEqual({ demotion, storedTo });
       expect(sites.isStopped('a')).toBe(true);
       expect(await a.demote(ASSET, { epoch: 1, failover: FAILOVER }, call())).toEqual({ demotion, storedTo });
       const at = { timeline: demotion.timeline, lsn: demotion.lsn };
