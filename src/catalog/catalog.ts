@@ -375,7 +375,8 @@ export interface ApprovalTable {
   /** Notes that a person has approved a pending one, and takes out whose word counts no more. Answers all who have; undefined: it is not pending,
    *  or they had done so before. */
   approve(id: string, by: string, withdrawn?: readonly string[]): Promise<readonly string[] | undefined>;
-  /** Moves it from one state to another; false when it was in none of `from`. Who decided is kept when it is executed. */
+  /** Moves it from one state to another; false when it was in none of `from`. Who decided is kept when it is executed, and is nobody while it is
+   *  pending. */
   move(id: string, from: readonly Approval['state'][], to: Approval['state'], by: string, at: Instant): Promise<boolean>;
 }
 

@@ -4,7 +4,8 @@
 // - Nobody approves their own request, whatever roles they hold, nor what a token asked for that they made; programs and agents decide on
 //   nothing.
 // - Who was allowed to ask and to decide is roles.ts; here is what holds whatever the roles say.
-// - Of several who have to approve it those count who still might when the last of them does: who was disabled or lost the role meanwhile does not.
+// - Those who approved it count who still might when the last of them does, and when it is executed: who was disabled or lost the role meanwhile
+//   does not. Where they are too few then, it is pending again, and others approve it.
 // - Executed exactly once: the move to "executed" and what the request changes in the catalogue (for everything outside of it: a run in
 //   the queue with the approval as its key) are one transaction.
 // - Every step is in the audit, refused ones too.
@@ -21,6 +22,7 @@ import { appendAudit } from './audit-chain.ts';
 /** Both for waiting and for being executed once approved. */
 export const APPROVAL_MS = 24 * 60 * 60 * 1000;
 const EXPIRED_AT_ONCE = 100;
+const SYSTEM: Principal = { kind: 'system', id: 'system', label: 'system' };
 
 export type ApprovalsOptions = {
   readonly catalog: Catalog;
@@ -89,6 +91,11 @@ export class Approvals {
       const at = instantOf(this.#options.now());
       if (approval.expiresAt <= at || !(await tables.approvals.move(id, ['approved'], 'executed', nameOf(by), at)))
         throw new Fault('APPROVAL_NOT_OPEN', `The request ${id} is ${approval.state}, not approved`);
+      if ((await withdrawnFrom(tables, approval)).length > 0)
+        throw new Fault(
+          'APPROVAL_NOT_OPEN',
+          `Somebody who approved the request ${id} may not any more: it has to be approved again`,
+        );
       const value = await work(tables, { ...approval, state: 'executed' });
       await this.#note(tables, by, source, 'approval.execute', approval, 'done');
       return value;
@@ -100,13 +107,12 @@ export class Approvals {
     const { catalog, now } = this.#options;
     const at = instantOf(now());
     if ((await catalog.approvals.overdue(at, 1)).length === 0) return [];
-    const system: Principal = { kind: 'system', id: 'system', label: 'system' };
     return catalog.transaction(async (tables) => {
       const expired: Approval[] = [];
       for (const approval of await tables.approvals.overdue(at, EXPIRED_AT_ONCE)) {
         // Who approved it stays on record in the audit.
-        await tables.approvals.move(approval.id, ['pending', 'approved'], 'expired', nameOf(system), at);
-        await this.#note(tables, system, undefined, 'approval.expire', approval, 'done');
+        await tables.approvals.move(approval.id, ['pending', 'approved'], 'expired', nameOf(SYSTEM), at);
+        await this.#note(tables, SYSTEM, undefined, 'approval.expire', approval, 'done');
         expired.push({ ...approval, state: 'expired' });
       }
       return expired;
@@ -123,7 +129,7 @@ export class Approvals {
     await this.expire();
     const action = to === 'approved' ? 'approval.approve' : 'approval.reject';
     const decided = await this.#options.catalog.transaction(async (tables) => {
-      const approval = await this.#get(tables, tenantId, id);
+      const approval = await this.#stillApproved(tables, await this.#get(tables, tenantId, id));
       const refused = await refusalOf(tables, by, approval, to);
       if (refused !== undefined) {
         // Committed, so that the attempt is on record; thrown below.
@@ -150,6 +156,15 @@ export class Approvals {
     });
     if (decided instanceof Fault) throw decided;
     return decided;
+  }
+
+  /** Pending again when somebody's approval counts no more. */
+  async #stillApproved(tables: CatalogTables, approval: Approval): Promise<Approval> {
+    const isShort = approval.state === 'approved' && (await withdrawnFrom(tables, approval)).length > 0;
+    if (!isShort) return approval;
+    await tables.approvals.move(approval.id, ['approved'], 'pending', nameOf(SYSTEM), instantOf(this.#options.now()));
+    await this.#note(tables, SYSTEM, undefined, 'approval.reopen', approval, 'done');
+    return { ...approval, state: 'pending' };
   }
 
   async #get(tables: CatalogTables, tenantId: string, id: string): Promise<Approval> {

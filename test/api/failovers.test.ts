@@ -9,6 +9,7 @@ import type { FailoverLife } from '../../src/model/failover.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
 import type { Run } from '../../src/model/run.ts';
 import { planDigest } from '../../src/plan/plan-digest.ts';
+import { Approvals } from '../../src/trust/approvals.ts';
 import { type Loose, portalPlan } from '../support/portal-plan.ts';
 import { newService } from './new-service.ts';
 
@@ -125,6 +126,26 @@ describe('a failover', () => {
     await catalog.people.change({ ...berta, version: berta.version + 1 });
     expect((await approve('berta', approvalId)).json).toMatchObject({ state: 'executed' });
     expect((await show(id)).approvers).toEqual(['doris', 'berta']);
+  });
+
+  it('that was approved as the service was killed is carried out later only if those who approved it still might; else others approve it', async () => {
+    const { service, catalog, tenant, request, approve, show, claim } = await bureau();
+    const { id, approvalId } = (await request('anna', 'unplanned')).json;
+    const { items } = await catalog.people.list({ limit: 10 }, tenant.id);
+    const personOf = (name: string) => items.find(({ login }) => login === name)!;
+    // Killed between the decision and what follows from it: each is a transaction of its own.
+    const approvals = new Approvals({ catalog, now: () => service.clock, random: randomBytes });
+    for (const { id: person, login, grants } of [personOf('berta'), personOf('carla')])
+      await approvals.approve({ kind: 'person', id: person, label: login, grants }, tenant.id, approvalId);
+    expect(await catalog.approvals.get(tenant.id, approvalId)).toMatchObject({ state: 'approved' });
+    await catalog.people.change({ ...personOf('berta'), state: 'disabled' });
+    const execution = approvals.execute({ kind: 'person', id: 'x', label: 'x', grants: [] }, tenant.id, approvalId, async () => 1);
+    await expect(execution).rejects.toMatchObject({ code: 'APPROVAL_NOT_OPEN' });
+    expect((await approve('carla', approvalId)).json.code).toBe('APPROVAL_TWICE');
+    expect(await claim()).toBeUndefined();
+    expect(await catalog.approvals.get(tenant.id, approvalId)).toMatchObject({ state: 'pending' });
+    expect((await approve('doris', approvalId)).json).toMatchObject({ state: 'executed' });
+    expect(await show(id)).toMatchObject({ state: 'approved', approvers: ['carla', 'doris'] });
   });
 
   it('that was rejected, or that nobody approved in time, is over, and another may be asked for', async () => {

@@ -15,7 +15,15 @@ async function setUp() {
   const catalog = await openSqliteCatalog({ path: join(scratchDirectory(), 'catalog.sqlite'), ...options });
   onTestFinished(() => catalog.close());
   const { tenant } = await things.seed(catalog);
-  const person = (name: string): Principal => ({ kind: 'person', id: name, label: name, grants: [] });
+  const person = async (name: string): Promise<Principal & { readonly kind: 'person' }> => {
+    const grants = [{ role: 'owner' as const, tenantId: tenant.id }];
+    const who = { id: name, label: name, grants };
+    await catalog.people.add(
+      { ...who, login: name, state: 'active', hasTotp: false, createdAt: moment(0), version: 1 },
+      { passwordHash: 'hash' },
+    );
+    return { kind: 'person', ...who };
+  };
   const asked = {
     tenantId: tenant.id,
     action: 'snapshot.delete' as const,
@@ -30,8 +38,8 @@ async function setUp() {
     tenant,
     approvals,
     asked,
-    ann: person('ann'),
-    bob: person('bob'),
+    ann: await person('ann'),
+    bob: await person('bob'),
     actions,
     later: (ms: number) => (now = new Date(now.getTime() + ms)),
   };

@@ -2,6 +2,7 @@
 
 import { Fault, isFault } from '../../base/faults.ts';
 import { type Approval, ShownApproval } from '../../model/approval.ts';
+import { withdrawnFrom } from '../../trust/approval-rules.ts';
 import { Approvals } from '../../trust/approvals.ts';
 import { loginOf } from '../../trust/login-of.ts';
 import { executeApproved } from '../approved-actions.ts';
@@ -50,10 +51,10 @@ export const APPROVAL_ROUTES = [
     isForClosed: true,
     answers: ONE,
     handle: async (call) => {
-      const { state } = await decidableOf(call);
+      const approval = await decidableOf(call);
       const approvals = approvalsOf(call);
-      // Approved before, and not executed then: that is done now.
-      if (state !== 'approved') {
+      // Approved before, and not executed then: that is done now, if those who approved it still might.
+      if (approval.state !== 'approved' || (await withdrawnFrom(call.catalog, approval)).length > 0) {
         const decided = await approvals.approve(call.principal, call.tenant.id, call.params['approval']!, call.source);
         if (decided.state === 'pending') return { status: 200, body: await withLogins(call, decided) };
       } else if (call.principal.kind !== 'person') throw new Fault('REQUEST_FORBIDDEN', 'Only a person executes what was approved');

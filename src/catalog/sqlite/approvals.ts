@@ -27,8 +27,8 @@ const OVERDUE = `SELECT ${APPROVAL.columns} FROM approvals WHERE state IN ('pend
 const OPEN = `SELECT ${APPROVAL.columns} FROM approvals WHERE id = ? AND state = 'pending'`;
 const APPROVE = 'UPDATE approvals SET approved_by = ? WHERE id = ?';
 const MOVE = `UPDATE approvals SET state = @to,
-  decided_by = CASE WHEN @to = 'executed' THEN decided_by ELSE @by END,
-  decided_at = CASE WHEN @to = 'executed' THEN decided_at ELSE @at END
+  decided_by = CASE @to WHEN 'executed' THEN decided_by WHEN 'pending' THEN NULL ELSE @by END,
+  decided_at = CASE @to WHEN 'executed' THEN decided_at WHEN 'pending' THEN NULL ELSE @at END
   WHERE id = @id AND state IN (SELECT value FROM json_each(@from))`;
 
 export function approvalTable(executor: Executor): ApprovalTable {
