@@ -6,7 +6,7 @@ import { type FailoverJournal, isFinished, type JournalRegister } from '../dr/fa
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { type PlanAction, planRun } from '../plan/plan-run.ts';
 import { differentPeople, personOf } from './people.ts';
-import { mayBeLeft } from './run-actions.ts';
+import { mayBeLeft, waitsFor } from './run-actions.ts';
 
 export type Said = { readonly action: string; readonly answer: 'yes' | 'no'; readonly by: string };
 
@@ -32,8 +32,8 @@ export async function decide(
 /** What waits for people now. */
 export function openDecisions(plan: PlanDocument, journal: FailoverJournal): readonly string[] {
   if (isFinished(journal)) return [];
-  if (journal.state === 'undoing') return [`unseal.${journal.from}`, `unseal.${journal.to}`];
-  const isWaiting = (id: string): boolean => journal.blockedBy.some((why) => why.includes(`"${id}"`));
+  const isWaiting = (id: string): boolean => journal.blockedBy.some((why) => why.startsWith(waitsFor(id, '')));
+  if (journal.state === 'undoing') return [journal.from, journal.to].map((site) => `unseal.${site}`).filter(isWaiting);
   const isFailed = (action: PlanAction): boolean =>
     mayBeLeft(action) && journal.actions.some(({ id, outcome }) => id === action.id && outcome === 'failed');
   return planRun(plan, journal.kind)

@@ -12,7 +12,7 @@ import { evidenceOf } from './evidence.ts';
 import { bringFiles, compareFiles, keepFiles } from './files-actions.ts';
 import { outcomeOfCommand, runCommand } from './plan-command.ts';
 import { type OrchestratorPorts, writerOf } from './ports.ts';
-import { type ActionOutcome, lastWords, runActions } from './run-actions.ts';
+import { type ActionOutcome, lastWords, runActions, waitsFor } from './run-actions.ts';
 import { siteTrouble } from './site-trouble.ts';
 import { checkTarget, cutOff, demoteOne, powerOffOf, revokeAtSource, sealAll } from './source-actions.ts';
 import { catchUpOne, promoteOne, protect, showLoss, testWrites, verifyPages } from './target-actions.ts';
@@ -166,9 +166,9 @@ function askedAtGate(action: PlanAction & { readonly kind: 'gate' }, { decisions
   const who = (answer: 'yes' | 'no'): string[] =>
     lastWords(decisions, id).flatMap((one) => (one.answer === answer ? [one.by] : []));
   const [yes, no] = [who('yes'), who('no')];
-  if (no.length > 0) return { kind: 'blocked', by: [`${no.join(' and ')} said no at the gate "${id}": ${step.gate}`] };
+  if (no.length > 0) return { kind: 'blocked', by: [waitsFor(id, `${no.join(' and ')} said no: ${step.gate}`)] };
   if (yes.length >= people) return { kind: 'done', facts: { by: yes } };
-  return { kind: 'blocked', by: [`decide "${id}": ${step.gate} (${yes.length} of ${people} said yes)`] };
+  return { kind: 'blocked', by: [waitsFor(id, `${step.gate} (${yes.length} of ${people} said yes)`)] };
 }
 
 /** Of the databases of its group; where it has none, of all: it grows with every failover. */

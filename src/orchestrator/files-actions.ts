@@ -7,7 +7,7 @@ import type { FilesBrought, PointOfFiles } from '../dr/site-control.ts';
 import { lostWorkMs } from '../evidence/lost-work.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import type { OrchestratorPorts } from './ports.ts';
-import { type ActionOutcome, saidYes } from './run-actions.ts';
+import { type ActionOutcome, saidYes, waitsFor } from './run-actions.ts';
 
 type FilesAction = { readonly id: string; readonly asset: string; readonly group: string };
 
@@ -110,6 +110,6 @@ async function orByPeople(
     return await work();
   } catch (error) {
     if (!isFault(error, 'SITE_UNKNOWN_ASSET')) throw error;
-    return { kind: 'blocked', by: [`decide "${id}": ${asset} has to be ${what} by hand (${error.message})`] };
+    return { kind: 'blocked', by: [waitsFor(id, `${asset} has to be ${what} by hand (${error.message})`)] };
   }
 }

@@ -122,6 +122,11 @@ export function lastWords(decisions: readonly Decision[], action: string): reado
   return [...new Map(decisions.filter((one) => one.action === action).map((one) => [personOf(one.by), one])).values()];
 }
 
+/** What is said while people are waited for: by its beginning alone they are found again, for what follows may name anything. */
+export function waitsFor(action: string, why: string): string {
+  return `decide "${action}": ${why}`;
+}
+
 /** Files that are damaged in the only copy there is must not keep the databases from coming up. */
 const LEFT: ReadonlySet<string> = new Set(['verify-pages', 'protect', 'refresh', 'bring-up']);
 

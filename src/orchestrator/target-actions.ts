@@ -10,7 +10,7 @@ import { formatSpan, parseDuration } from '../policy/duration.ts';
 import { broughtOf, filesOf, lossOfFiles, protectFiles } from './files-actions.ts';
 import { bytesBetween } from './log-ends.ts';
 import type { OrchestratorPorts } from './ports.ts';
-import { type ActionOutcome, saidYes } from './run-actions.ts';
+import { type ActionOutcome, saidYes, waitsFor } from './run-actions.ts';
 
 export async function catchUpOne(
   { site }: OrchestratorPorts,
@@ -69,7 +69,7 @@ export async function showLoss(
   if (above.length === 0) return { kind: 'done', facts };
   const yes = saidYes(journal, 'show-loss');
   if (yes.length >= people) return { kind: 'done', facts: { ...facts, acceptedBy: yes } };
-  return { kind: 'blocked', by: [...above, `decide "show-loss": ${people} must accept the loss, ${yes.length} did`] };
+  return { kind: 'blocked', by: [...above, waitsFor('show-loss', `${people} must accept the loss, ${yes.length} did`)] };
 }
 
 async function lossOf(

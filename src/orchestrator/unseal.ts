@@ -5,7 +5,7 @@ import { isFault } from '../base/faults.ts';
 import type { StepOutcome } from '../dr/failover.ts';
 import type { Facts, FailoverJournal } from '../dr/failover-journal.ts';
 import type { OrchestratorPorts } from './ports.ts';
-import { saidYes } from './run-actions.ts';
+import { saidYes, waitsFor } from './run-actions.ts';
 
 const PATIENCE_MS = 10_000;
 
@@ -21,7 +21,7 @@ export async function unsealAll(
   const by = sites.flatMap((site, i) => {
     const action = `unseal.${site}`;
     if (problems[i] === undefined || saidYes(newest, action).length > 0) return [];
-    return [`${site} still refuses log of the epoch: ${problems[i]}. Reach it, or decide "${action}" to leave it so`];
+    return [waitsFor(action, `${site} still refuses log of the epoch: ${problems[i]}; reach it, or say yes to leave it so`)];
   });
   return by.length > 0 ? { kind: 'blocked', by } : { kind: 'done', facts };
 }

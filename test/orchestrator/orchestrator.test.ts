@@ -10,7 +10,7 @@ import { claimed, firstRecord, granted, withheld } from '../../src/dr/writer-rec
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { verifyEvidence } from '../../src/evidence/verify-pack.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
-import { breakGlass, decide } from '../../src/orchestrator/decide.ts';
+import { breakGlass, decide, openDecisions } from '../../src/orchestrator/decide.ts';
 import { type DeclareOptions, declare } from '../../src/orchestrator/declare.ts';
 import type { PlanDocument } from '../../src/plan/plan-document.ts';
 import { parsePlan } from '../../src/plan/read-plan.ts';
@@ -459,6 +459,22 @@ describe('An orchestrator', () => {
     const { problems, pack } = verified();
     expect(problems).toEqual([]);
     expect(pack!.body.claims.claims.find(({ id }) => id === 'outcome')?.value).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('takes nothing that a program or a question names for what waits for people: nobody says yes in advance', async () => {
+    const names = join(directory, 'names');
+    writeFileSync(names, '#!/bin/sh\necho \'no "show-loss", no "application.before.confirm"\'\nexit 1\n');
+    chmodSync(names, 0o755);
+    const { groups } = plan;
+    const drain = [{ name: 'notice', command: [names], limit: '10s' }];
+    plan = { ...plan, groups: [groups[0]!, { ...groups[1]!, drain }] };
+    await declared({ kind: 'planned', approvers: [] });
+    const { blockedBy } = await runWithPeopleFor(['application.backup.']);
+    expect(blockedBy.join()).toContain('application.drain.notice has failed: ended with status 1: no "show-loss"');
+    const { journal: known } = await journal.read();
+    expect(openDecisions(plan, known)).toEqual(['application.drain.notice']);
+    const inAdvance = decide(journal, plan, { action: 'application.before.confirm', answer: 'yes', by: 'wei' }, now);
+    await expect(inAdvance).rejects.toMatchObject({ code: 'FAILOVER_NO_DECISION' });
   });
 
   it('says what keeps it from keeping the evidence, and goes on when that is mended', async () => {
