@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { declareFailover } from '../../src/dr/failover.ts';
 import { JournalRegister } from '../../src/dr/failover-journal.ts';
+import { firstRecord, withheld } from '../../src/dr/writer-record.ts';
+import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { openEmbeddedRegistry } from '../../src/registry/embedded.ts';
 import { DrillScene, ended, step } from '../support/drill.ts';
 import { postgresPrograms } from '../support/postgres.ts';
@@ -121,6 +123,24 @@ describe.skipIf(postgresPrograms() === undefined)('a drill that does not end by 
     const silent = scene.siteConfig(join(scene.directory, 'nowhere.db'));
     const { lines } = await scene.run(scene.plan(endless), ['--config', silent]);
     expect(lines.at(-1)!.endedBy).toBe('pre-empted: nobody could say whether a failover is declared');
+    expect(scene.left()).toEqual([]);
+  });
+
+  it('is pre-empted by a failover of another plan, too, as soon as that takes hold of a database of the site', async () => {
+    const scene = await DrillScene.create();
+    const registry = join(scene.directory, 'registry.db');
+    const writer = new WriterRegister(openEmbeddedRegistry(registry), 'portal-1');
+    const [holder, candidate] = [
+      { name: 'site-a', site: 'site-a' },
+      { name: 'site-b', site: 'site-b' },
+    ];
+    const terms = { ttlMs: 10_000, drift: 0.05, marginMs: 2_000 };
+    await writer.create(firstRecord({ incarnation: 'portal-1', holder, candidates: [candidate], terms, onLeaseLoss: 'stop' }));
+    const drill = scene.begin(scene.plan(endless), ['--config', scene.siteConfig(registry)]);
+    const end = ended(drill);
+    await scene.reaches('write-test');
+    await writer.change((record) => withheld(record, 'f2'));
+    expect((await end).lines.at(-1)!.endedBy).toBe(`pre-empted: the failover f2 moves ${ASSET}`);
     expect(scene.left()).toEqual([]);
   });
 
