@@ -6,7 +6,8 @@
 // was acknowledged at the target, of the last database; its phases are the states of the plan.
 //
 // Rules have a version, and packs say theirs: those of version 1 did not ask whether every member of the plan was measured, and said nothing of
-// consistency.
+// consistency; up to version 2 a test that the plan leaves out of this kind of run was missed, and a run that has not succeeded counted as a
+// rehearsal in the levels.
 
 import type { PlanRunKind } from '../model/failover-kind.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
@@ -18,8 +19,11 @@ import { type ProvenLevel, provenLevel } from './level.ts';
 import { lostWorkMs } from './lost-work.ts';
 import type { Measurement, MeasurementKind, Scalar } from './measurement.ts';
 
-export const RULES_VERSION = 2;
-export type RulesVersion = 1 | typeof RULES_VERSION;
+export const RULES_VERSION = 3;
+export type RulesVersion = 1 | 2 | typeof RULES_VERSION;
+
+/** That this run has rehearsed the plan, and proven its backups. */
+const OF_THE_RUN: ReadonlySet<Scalar | undefined> = new Set(['planRunAgeSeconds', 'proofAgeSeconds']);
 
 export type Claim = {
   readonly id: 'outcome' | 'rpo' | 'rto' | 'isolation' | 'fencing' | 'pages' | 'smoke' | 'consistency';
@@ -51,16 +55,21 @@ export function claimsOf(run: ClaimedRun, rules: RulesVersion = RULES_VERSION): 
   const parts = [
     rpo(all('declaration'), [...all('heartbeat'), ...copiesOf(plan, all('recovered'))], run, rules),
     rto(all('declaration'), all('first-write'), run, rules),
-    smoke(all('smoke'), run),
+    smoke(all('smoke'), run, rules),
     pages(all('pages')),
     ...(kind === 'drill' ? [isolation(run, all)] : [fencing(all('fencing'))]),
     ...(rules === 1 ? [] : plan.groups.flatMap((group) => consistency(group, all('recovered')))),
   ];
+  const ended = outcome(run, all('action'), parts);
+  const hasProven = rules < 3 || ended.value.outcome === 'succeeded';
+  const judged = hasProven
+    ? measurements
+    : measurements.filter(({ kind: of, value }) => of !== 'fact' || !OF_THE_RUN.has(value.name));
   return {
     rules,
-    claims: [outcome(run, all('action'), parts), ...parts],
+    claims: [ended, ...parts],
     phases: phasesOf(all('action')),
-    levels: LEVEL_EDITIONS.map((edition) => provenLevel(edition, measurements, createdAt)),
+    levels: LEVEL_EDITIONS.map((edition) => provenLevel(edition, judged, createdAt)),
   };
 }
 
@@ -127,11 +136,14 @@ function consistency(group: PlanDocument['groups'][number], recovered: readonly 
   return found === undefined ? [] : [{ id: 'consistency', from: ids(found.from), value: found.value }];
 }
 
-function smoke(tests: readonly Measurement[], { plan }: ClaimedRun): Claim {
+function smoke(tests: readonly Measurement[], { plan, kind }: ClaimedRun, rules: RulesVersion): Claim {
   const passed = new Set(tests.filter(({ value }) => value.status === 0).map(({ of }) => of));
   const failed = tests.filter(({ value }) => value.status !== 0).length;
-  const missing = plan.smokeTests.filter(({ name, command }) => command !== undefined && !passed.has(name)).length;
-  return { id: 'smoke', from: ids(tests), value: { passed: passed.size, failed, isPassed: failed === 0 && missing === 0 } };
+  const due = plan.smokeTests.filter(({ only }) => rules < 3 || only === undefined || only.includes(kind));
+  const missing = due.filter(({ name, command }) => command !== undefined && !passed.has(name)).length;
+  // A plan whose every test is of other runs leaves this one untested.
+  const isPassed = failed === 0 && missing === 0 && due.length > 0;
+  return { id: 'smoke', from: ids(tests), value: { passed: passed.size, failed, isPassed } };
 }
 
 function pages(samples: readonly Measurement[]): Claim {

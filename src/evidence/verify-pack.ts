@@ -120,7 +120,8 @@ export function digestOfBytes(bytes: Uint8Array): string {
 /** The sums are done again, over all of the measurements. */
 function claims(body: PackBody, found: readonly EvidenceProblem[]): EvidenceProblem[] {
   if (found.some(({ what }) => what === 'plan')) return [];
-  const expected = claimsOf(body, body.claims?.rules === 1 ? 1 : RULES_VERSION);
+  const rules = body.claims?.rules;
+  const expected = claimsOf(body, rules === 1 || rules === 2 ? rules : RULES_VERSION);
   if (canonicalJson(expected) === canonicalJson(body.claims)) return [];
   const claimed: readonly unknown[] = Array.isArray(body.claims?.claims) ? body.claims.claims : [];
   const said = new Set(claimed.map((claim) => canonicalJson(claim)));

@@ -2,7 +2,7 @@
 // promises that are impossible. And what it promises that its own limits do not keep: warnings.
 
 import { nearest } from '../base/nearest.ts';
-import { FAILOVER_KINDS } from '../model/failover-kind.ts';
+import { FAILOVER_KINDS, PLAN_RUN_KINDS } from '../model/failover-kind.ts';
 import { formatSpan, parseDuration } from '../policy/duration.ts';
 import type { Path } from '../policy/schema-problems.ts';
 import { groupOrder } from './group-order.ts';
@@ -148,6 +148,11 @@ export function checkPlanPromises(plan: PlanDocument): readonly PlanFinding[] {
       path: ['groups'],
       message: `a failover of it has ${most} actions, and its journal has room for ${ACTIONS_MAX}: make several plans of it`,
     });
+  for (const run of PLAN_RUN_KINDS) {
+    const isHeld = run !== 'drill' || plan.drill !== undefined;
+    if (isHeld && !plan.smokeTests.some(({ only }) => only === undefined || only.includes(run)))
+      findings.push({ path: ['smokeTests'], message: `none of them belongs to a run of the kind ${run}: none will succeed` });
+  }
   if (plan.routes === undefined)
     findings.push({ path: [], message: 'no route is changed: clients must find the target by themselves' });
   if (plan.drill === undefined)

@@ -70,6 +70,24 @@ describe('what was lost and how long it took', () => {
     expect(verifyEvidence({ text: Buffer.from(text), trusted: [], attachment: () => undefined }).problems).toEqual([]);
   });
 
+  it('counts a test for the runs that the plan holds it in, and none at all for no success', () => {
+    const only = (kind: 'planned' | 'unplanned') => ({
+      ...PLAN,
+      smokeTests: PLAN.smokeTests.map((test) => (test.name === 'submit' ? { ...test, only: [kind] } : test)),
+    });
+    const told = FAILOVER.filter(([kind, of]) => kind !== 'smoke' || of !== 'submit');
+    expect(valueIn(claims({ kind: 'unplanned', plan: only('planned'), told }), 'outcome')).toMatchObject({ outcome: 'succeeded' });
+    expect(valueIn(claims({ kind: 'unplanned', plan: only('unplanned'), told }), 'outcome')).toMatchObject({ outcome: 'failed' });
+    const none = { ...PLAN, smokeTests: PLAN.smokeTests.map((test) => ({ ...test, only: ['planned' as const] })) };
+    expect(valueIn(claims({ kind: 'unplanned', plan: none, told: without('smoke') }), 'outcome')).toMatchObject({
+      outcome: 'failed',
+    });
+    // Of a pack that was made before, the sums are done as they were then.
+    expect(valueIn(claimsOf(detailsOf({ kind: 'unplanned', plan: only('planned'), told }), 2), 'outcome')).toMatchObject({
+      outcome: 'failed',
+    });
+  });
+
   it('is no success when a test of the application failed or was left out, or an action failed', () => {
     const failing: Told[] = [...FAILOVER, ['smoke', 'login', { status: 1, text: 'no' }]];
     expect(valueIn(claims({ told: failing }), 'outcome')).toMatchObject({ outcome: 'failed' });
@@ -199,6 +217,19 @@ describe('the level of GB/T 20988', () => {
     const untested = LEVEL_FACTS.filter(([, , { name }]) => name !== 'planRunAgeSeconds');
     expect(level(untested)).toMatchObject({ level: 0, elements: { plan: 0 } });
     expect(level([])).toMatchObject({ level: 0, from: [] });
+  });
+
+  it('is not rehearsed by a run that has failed', () => {
+    const failed: Told = ['smoke', 'login', { status: 1, text: 'no' }];
+    expect(claims({ told: [...FAILOVER, ...LEVEL_FACTS] }).levels[0]).toMatchObject({ level: 5 });
+    const { levels } = claims({ told: [...FAILOVER, failed, ...LEVEL_FACTS] });
+    expect(levels[0]).toMatchObject({ level: 0, elements: { plan: 0, operation: 0, data: 5 } });
+    const text = forged(
+      packText({ told: [...FAILOVER, failed, ...LEVEL_FACTS] }),
+      (pack) => Object.assign(pack.body, { claims: claimsOf(detailsOf({ told: [...FAILOVER, failed, ...LEVEL_FACTS] }), 2) }),
+      PAIR,
+    );
+    expect(verifyEvidence({ text: Buffer.from(text), trusted: [], attachment: () => undefined }).problems).toEqual([]);
   });
 
   it("does not count a person's word that has expired", () => {

@@ -121,6 +121,13 @@ describe('a run', () => {
     expect(checkPlanPromises(PLAN).filter(({ path }) => path[0] === 'groups')).toEqual([]);
   });
 
+  it('says which runs of it cannot succeed, because none of its tests belongs to them', () => {
+    const tests = PLAN.smokeTests.map((test) => ({ ...test, only: ['planned' as const, 'unplanned' as const] }));
+    const untested = checkPlanPromises({ ...PLAN, smokeTests: tests }).filter(({ path }) => path[0] === 'smokeTests');
+    expect(untested.map(({ message }) => /kind (\w+)/.exec(message)![1])).toEqual(['failback', 'drill']);
+    expect(checkPlanPromises(PLAN).filter(({ path }) => path[0] === 'smokeTests')).toEqual([]);
+  });
+
   it('that may take longer than promised is warned of', () => {
     const read = readPlan(changed('rto: 40m', 'rto: 10m'));
     expect(read.kind === 'plan' && read.warnings.map(({ field }) => field)).toEqual(['objectives.rto', 'objectives.rto']);
