@@ -1,17 +1,20 @@
 // Executes a forget: decides in the catalogue, then forgets in the repository. In this process and not as a child: it is one exchange of the
 // head and a few deletes, where a child would spend a hundred times that on its start.
 //
+// What is promised when the decision is made counts, not what was when the run began: looking at the repository takes a while.
 // The decision takes the points out of the catalogue and notes them as "being forgotten" in one transaction: who puts a hold on one after
 // that is told that it is gone, who came before is heeded. A run that dies in between is followed by another that finishes the note first.
 
-import { isFault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
 import { isBase } from '../engine/cluster-facts.ts';
 import { judgeBases } from '../engine/cluster-retention.ts';
+import type { Asset } from '../model/asset.ts';
 import { firstItems } from '../model/page-items.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import { forgetSnapshots } from '../repository/registry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { readSnapshot } from '../repository/snapshots.ts';
@@ -28,15 +31,11 @@ export type ForgetPorts = {
 export type ForgetResult = { readonly forgotten: readonly string[]; readonly kept: number; readonly held: number };
 
 export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSignal): Promise<ForgetResult> {
-  const { catalog, tenants, book } = ports;
-  const { tenantId, assetId, startedAt } = run;
-  await book.refreshTenant(tenantId);
-  let decided = { kept: 0, held: 0 };
-  const now = startedAt === undefined ? new Date() : new Date(startedAt);
-  if (assetId !== undefined) {
-    const needed = await neededBases(ports, run, assetId, signal);
-    decided = await catalog.transaction((tables) => decide(tables, book, { tenantId, assetId, named: namedIn(run), needed, now }));
-  }
+  const { catalog, tenants } = ports;
+  const { tenantId, assetId } = run;
+  let decided: Decided | undefined;
+  while (decided === undefined)
+    decided = assetId === undefined ? { kept: 0, held: 0 } : await forgetOf(ports, run, assetId, signal);
   const subject = assetId ?? tenantId;
   const pending = await pendingOf(catalog, subject);
   if (pending.length > 0) {
@@ -46,19 +45,47 @@ export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSigna
   return { ...decided, forgotten: pending };
 }
 
+type Decided = { readonly kept: number; readonly held: number };
+
+/** Undefined: what the policy promises was changed while the repository was looked at. */
+async function forgetOf(ports: ForgetPorts, run: Run, assetId: string, signal: AbortSignal): Promise<Decided | undefined> {
+  const { catalog, book } = ports;
+  const { tenantId, startedAt } = run;
+  const now = startedAt === undefined ? new Date() : new Date(startedAt);
+  signal.throwIfAborted();
+  await book.refreshTenant(tenantId);
+  const before = promised(book, tenantId, await catalog.assets.get(tenantId, assetId));
+  const needed = before === undefined ? new Set<string>() : await neededBases(ports, run, before, signal);
+  return catalog.transaction(async (tables) => {
+    await book.refreshTenant(tenantId);
+    const after = promised(book, tenantId, await tables.assets.get(tenantId, assetId));
+    if (before?.stamp !== after?.stamp) return undefined;
+    return decide(tables, { tenantId, assetId, named: namedIn(run), needed, promised: after, now });
+  });
+}
+
+type Promised = { readonly asset: Asset; readonly policy: EffectivePolicy; readonly stamp: string };
+
+/** POLICY_INVALID: what cannot be read may promise to keep what the rest lets go. */
+function promised(book: PolicyBook, tenantId: string, asset: Asset | undefined): Promised | undefined {
+  const tenant = book.tenant(tenantId);
+  if (asset === undefined || tenant === undefined) return undefined;
+  const { policy, stamp, isWhole } = book.inForce(tenant, asset);
+  if (!isWhole)
+    throw new Fault('POLICY_INVALID', `A policy of "${asset.name}" cannot be read: nothing of it is forgotten until it can`);
+  return { asset, policy, stamp: `${asset.state} ${stamp}` };
+}
+
 /** Bases of a database that its recovery window needs, as the policy promises it, or at least its newest moment: neither rules nor somebody
  *  who asks take them away. What becomes a base meanwhile only adds to them. */
 async function neededBases(
-  { catalog, tenants, book }: ForgetPorts,
+  { catalog, tenants }: ForgetPorts,
   { tenantId, startedAt }: Run,
-  assetId: string,
+  { asset, policy: { recoveryWindowMs } }: Promised,
   signal: AbortSignal,
 ): Promise<ReadonlySet<string>> {
-  const asset = await catalog.assets.get(tenantId, assetId);
-  const tenant = book.tenant(tenantId);
-  const points = await firstItems((page) => catalog.recoveryPoints.list(tenantId, assetId, page));
-  if (asset === undefined || asset.state !== 'active' || tenant === undefined || points.length === 0) return new Set();
-  const { recoveryWindowMs } = book.inForce(tenant, asset).policy;
+  const points = await firstItems((page) => catalog.recoveryPoints.list(tenantId, asset.id, page));
+  if (asset.state !== 'active' || points.length === 0) return new Set();
   const isPromised = recoveryWindowMs !== undefined && startedAt !== undefined;
   const since = isPromised ? (Date.parse(startedAt) - recoveryWindowMs) * 1000 : Number.POSITIVE_INFINITY;
   return tenants.use(tenantId, async (repository) => {
@@ -96,22 +123,21 @@ type Decision = {
   readonly assetId: string;
   readonly named: ReadonlySet<string> | undefined;
   readonly needed: ReadonlySet<string>;
+  readonly promised: Promised | undefined;
   readonly now: Date;
 };
 
 async function decide(
   tables: CatalogTables,
-  book: PolicyBook,
-  { tenantId, assetId, named, needed, now }: Decision,
-): Promise<{ readonly kept: number; readonly held: number }> {
+  { tenantId, assetId, named, needed, promised: owed, now }: Decision,
+): Promise<Decided> {
   const points = await firstItems((page) => tables.recoveryPoints.list(tenantId, assetId, page));
-  const heldCount = points.filter(({ isHeld }) => isHeld).length;
-  const asset = await tables.assets.get(tenantId, assetId);
-  const tenant = book.tenant(tenantId);
-  if (asset === undefined || tenant === undefined) return { kept: points.length, held: heldCount };
+  const held = points.filter(({ isHeld }) => isHeld).length;
+  if (owed === undefined) return { kept: points.length, held };
+  const { asset, policy } = owed;
   const chosen =
     named === undefined
-      ? decideForget(points, book.inForce(tenant, asset).policy.retention, now).forgotten.map(({ point }) => point)
+      ? decideForget(points, policy.retention, now).forgotten.map(({ point }) => point)
       : namedOf(points, named, asset.state === 'active', now);
   const forgotten = chosen.filter(({ snapshot }) => !needed.has(snapshot));
   if (forgotten.length > 0) {
@@ -119,7 +145,7 @@ async function decide(
     await tables.settings.set(pendingSetting(assetId), JSON.stringify([...pending, ...forgotten.map(({ snapshot }) => snapshot)]));
     for (const { snapshot } of forgotten) await tables.recoveryPoints.remove(tenantId, snapshot);
   }
-  return { kept: points.length - forgotten.length, held: heldCount };
+  return { kept: points.length - forgotten.length, held };
 }
 
 function namedOf(

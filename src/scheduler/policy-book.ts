@@ -20,6 +20,8 @@ export type PolicyInForce = {
   /** Equal for equal policies: when it changes, what was derived from the policy is to be made anew. */
   readonly stamp: string;
   readonly policy: EffectivePolicy;
+  /** False: something that belongs to it cannot be read, and what that promises is not known. */
+  readonly isWhole: boolean;
 };
 export type UnreadablePolicy = { readonly id: string; readonly tenantId?: string; readonly name: string; readonly message: string };
 
@@ -110,7 +112,18 @@ export class PolicyBook {
       if (this.#merged.size >= MERGED_MAX) this.#merged = new Map();
       this.#merged.set(stamp, policy);
     }
-    return { stamp, policy };
+    return { stamp, policy, isWhole: chain.every((known) => this.#isWhole(known)) };
+  }
+
+  #isWhole({ stored, read }: Known): boolean {
+    let above = read?.document.extends;
+    for (let n = 0; above !== undefined && n < BASES_MAX; n++) {
+      const known = this.#knownAs(above, stored.tenantId);
+      const base = known === undefined ? this.#shipped.get(above) : known.read?.document;
+      if (base === undefined) return false;
+      above = base.extends;
+    }
+    return read !== undefined;
   }
 
   #chainOf({ id, city, district }: Tenant, asset: Pick<Asset, 'policyId'> | undefined): readonly Known[] {
@@ -154,8 +167,11 @@ export class PolicyBook {
   }
 
   #named(name: string, tenantId: string | undefined): PolicyDocument | undefined {
-    const known = this.#byName.get(nameKey(tenantId, name)) ?? this.#byName.get(nameKey(undefined, name));
-    return known?.read?.document ?? this.#shipped.get(name);
+    return this.#knownAs(name, tenantId)?.read?.document ?? this.#shipped.get(name);
+  }
+
+  #knownAs(name: string, tenantId: string | undefined): Known | undefined {
+    return this.#byName.get(nameKey(tenantId, name)) ?? this.#byName.get(nameKey(undefined, name));
   }
 
   /** What a policy extends may change without it. */

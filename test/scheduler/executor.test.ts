@@ -93,6 +93,55 @@ describe('a forget', () => {
     expect(await snapshotsOf(scene)).toEqual([second, ...young]);
   });
 
+  it('heeds what was promised while it looked at the repository', async () => {
+    const scene = await withRepository(POLICY);
+    const { catalog, tenant, tenants } = scene;
+    const all = [await backUp(scene), await backUp(scene), await backUp(scene)];
+    const change = async (): Promise<void> => {
+      const [policy] = (await catalog.policies.list(tenant.id, { limit: 1 })).items;
+      if (policy!.version > 1) return;
+      await catalog.policies.change({ ...policy!, text: policy!.text.replace('keepLast: 2', 'keepLast: 3') });
+    };
+    const use: typeof tenants.use = async (id, work) => {
+      await change();
+      return tenants.use(id, work);
+    };
+    const { place, useStore, destroyPassphrase } = tenants;
+    const others = { place: place.bind(tenants), useStore: useStore.bind(tenants) };
+    const ports = { use, ...others, destroyPassphrase: destroyPassphrase.bind(tenants) };
+    const scheduler = schedulerOf(scene, { tenants: ports });
+    const { id } = await queue(scene, 'forget', { assetId: scene.asset.id });
+    await scheduler.shortTick();
+    await scheduler.idle();
+    expect(await catalog.runs.get(tenant.id, id)).toMatchObject({ state: 'succeeded', result: { forgotten: [], kept: 3 } });
+    expect((await snapshotsOf(scene)).sort()).toEqual(all.sort());
+  });
+
+  it('lets nothing go while a policy that applies cannot be read', async () => {
+    const scene = await withRepository(POLICY);
+    const { catalog, things, tenant } = scene;
+    const all = [await backUp(scene), await backUp(scene), await backUp(scene)];
+    const [policy] = (await catalog.policies.list(tenant.id, { limit: 1 })).items;
+    // The one of the whole tenant keeps more than the one that the asset names, and is of a version that this program does not know.
+    await catalog.policies.change({ ...policy!, text: 'name: plan\nretention: { keepLast: 3 }\nofTomorrow: true\n' });
+    const own = {
+      ...policy!,
+      id: things.id('policy'),
+      name: 'own',
+      level: 'asset' as const,
+      text: 'name: own\nretention: { keepLast: 1 }\n',
+    };
+    const { scope: _, ...unscoped } = own;
+    await catalog.policies.add({ ...unscoped, version: 1 });
+    await catalog.assets.change({ ...scene.asset, policyId: own.id });
+    const run = await execute(scene, 'forget', { assetId: scene.asset.id, attemptsMax: 1 });
+    expect(run).toMatchObject({
+      state: 'failed',
+      fault: { code: 'POLICY_INVALID', message: expect.stringContaining(scene.asset.name) },
+    });
+    expect((await snapshotsOf(scene)).sort()).toEqual(all.sort());
+  });
+
   it('that died between catalogue and repository is finished by the next one', async () => {
     const scene = await withRepository(POLICY);
     const first = await backUp(scene);
