@@ -31,6 +31,7 @@ import { instantOf, laterBy } from './model/instant.ts';
 import type { CopySite } from './model/replica.ts';
 import type { Tenant } from './model/tenant.ts';
 import { secretReader, writeChannels } from './notify/channel-settings.ts';
+import { channelSilence } from './notify/channel-state.ts';
 import { DAY_MS } from './policy/duration.ts';
 import type { PolicyDocument } from './policy/policy-document.ts';
 import { parsePolicy } from './policy/read-policy.ts';
@@ -193,6 +194,7 @@ async function compose(
     history: historyOf(options),
   });
   metrics.watchLogs(scheduler.logs);
+  metrics.watchChannels(() => channelSilence(catalog, now()));
   const tracing =
     options.traceEndpoint === undefined
       ? undefined

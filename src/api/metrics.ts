@@ -19,6 +19,8 @@ export type MetricsOptions = {
   readonly assetsMax: number;
 };
 
+export type ChannelSilence = () => Promise<readonly { readonly channel: string; readonly seconds: number }[]>;
+
 export class ApiMetrics {
   readonly registry = new Registry();
   readonly requests: Histogram<'method' | 'route' | 'status'>;
@@ -26,6 +28,7 @@ export class ApiMetrics {
   readonly storeErrors: Counter<'operation'>;
   readonly #options: MetricsOptions;
   #logs: Pick<LogWindows, 'proved'> | undefined;
+  #channels: ChannelSilence | undefined;
   readonly #gauges: ReturnType<typeof makeGauges>;
   readonly #plans: PlanMetrics;
   readonly #copies: CopyMetrics;
@@ -60,6 +63,11 @@ export class ApiMetrics {
     this.#logs = logs;
   }
 
+  /** How it is known which channels are not reached. */
+  watchChannels(channels: ChannelSilence): void {
+    this.#channels = channels;
+  }
+
   get contentType(): string {
     return this.registry.contentType;
   }
@@ -80,6 +88,7 @@ export class ApiMetrics {
     await this.#plans.read(catalog, this.#options.now(), this.#options.assetsMax);
     const judged = await catalog.settings.get(JUDGED_SETTING);
     if (judged !== undefined) gauges.judged.set(Date.parse(judged) / 1000);
+    for (const { channel, seconds } of (await this.#channels?.()) ?? []) gauges.channelDown.set({ channel }, seconds);
     gauges.memory.set(process.memoryUsage.rss());
   }
 
@@ -212,6 +221,7 @@ function makeGauges(registers: Registry[]) {
     storedBytes: gauge('holdfast_stored_bytes', 'Bytes in the store of a tenant', 'tenant'),
     dedup: gauge('holdfast_dedup_ratio', 'Protected bytes for one stored', 'tenant'),
     agentSeen: gauge('holdfast_agent_last_seen_timestamp_seconds', 'Last sign of life of an agent', 'tenant', 'agent'),
+    channelDown: gauge('holdfast_channel_down_seconds', 'How long nothing has reached the receiver of a channel', 'channel'),
     memory: gauge('holdfast_process_resident_bytes', 'Memory of the control plane'),
   };
 }

@@ -31,6 +31,7 @@ import type { Loss, Progress, Run, RunFault } from '../model/run.ts';
 import type { RunKind } from '../model/run-kind.ts';
 import type { RunState } from '../model/run-state.ts';
 import type { Tenant } from '../model/tenant.ts';
+import type { DeliveryTable } from './deliveries.ts';
 
 export type Changed<T> = T | 'stale' | 'missing';
 
@@ -346,24 +347,6 @@ export interface EventTable {
   add(event: NewEvent, at: Instant): Promise<Event>;
   /** After a sequence, oldest first; `tenantId` undefined: all. */
   after(sequence: number, tenantId: string | undefined, limit: number): Promise<readonly Event[]>;
-}
-
-/** An event on its way to one receiver. */
-export type Delivery = {
-  readonly id: string;
-  readonly eventId: string;
-  readonly channel: string;
-  readonly attempt: number;
-  readonly notBefore: Instant;
-  readonly state: 'waiting' | 'delivered' | 'given-up';
-  readonly lastError?: string;
-};
-
-export interface DeliveryTable {
-  add(delivery: Delivery): Promise<void>;
-  /** Waiting ones whose time has come. With `holdUntil` they are taken: nobody else finds them due before that. */
-  due(at: Instant, limit: number, holdUntil?: Instant): Promise<readonly { readonly delivery: Delivery; readonly event: Event }[]>;
-  change(delivery: Delivery): Promise<void>;
 }
 
 export interface ApprovalTable {

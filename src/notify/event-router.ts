@@ -34,6 +34,7 @@ export async function routeEvents({ catalog, now, random }: RouterPorts): Promis
           await tables.deliveries.add({
             id,
             eventId: event.id,
+            sequence: event.sequence,
             channel: channel.name,
             attempt: 0,
             notBefore: instantOf(at),

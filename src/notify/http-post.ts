@@ -25,19 +25,19 @@ export type PostAnswer = { readonly kind: 'answered'; readonly status: number; r
 export async function post(options: PostRequest): Promise<PostAnswer | SendOutcome> {
   const { allowPrivate = false, timeoutMs = TIMEOUT_MS } = options;
   const url = URL.parse(options.url);
-  if (url === null) return failed('The address of the channel is none', true);
+  if (url === null) return failed('The address of the channel is none');
   if (url.protocol !== 'https:' && !(allowPrivate && url.protocol === 'http:')) {
-    return failed(`${url.origin} is not reached over TLS: use https, or allowPrivate for a server of the own network`, true);
+    return failed(`${url.origin} is not reached over TLS: use https, or allowPrivate for a server of the own network`);
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) {
-    return failed(`${url.origin} is an address of the own network; allowPrivate permits it`, true);
+    return failed(`${url.origin} is an address of the own network; allowPrivate permits it`);
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
     return await exchange(url, options, allowPrivate, AbortSignal.any([options.signal, timeout]));
   } catch (error) {
-    if (error instanceof PrivateAddressError) return failed(`${error.message}; allowPrivate permits it`, true);
+    if (error instanceof PrivateAddressError) return failed(`${error.message}; allowPrivate permits it`);
     if (timeout.aborted) return failed(`${url.origin} did not answer within ${timeoutMs} ms`);
     return failed(`${url.origin} was not reached: ${messageOf(error)}`);
   }
@@ -80,11 +80,10 @@ async function readBounded(response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).subarray(0, ANSWER_BYTES_MAX).toString('utf8');
 }
 
-/** 2xx is success; what the other side will say again next time is final. */
+/** 2xx is success. */
 export function outcomeOfStatus(url: string, status: number): SendOutcome {
   if (status >= 200 && status < 300) return { kind: 'sent' };
   const origin = URL.parse(url)?.origin ?? 'The server';
-  if (status >= 300 && status < 400) return failed(`${origin} answered with a redirect (${status}), which is not followed`, true);
-  const isFinal = status >= 400 && status < 500 && ![401, 403, 404, 408, 409, 425, 429].includes(status);
-  return failed(`${origin} answered with status ${status}`, isFinal);
+  if (status >= 300 && status < 400) return failed(`${origin} answered with a redirect (${status}), which is not followed`);
+  return failed(`${origin} answered with status ${status}`);
 }

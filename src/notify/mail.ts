@@ -49,10 +49,7 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
     const said = responseCode === undefined ? (code ?? 'no answer') : `status ${responseCode}`;
     // What the server said may repeat what it was told: only its code goes into messages, except for failures to connect.
     const isOfNetwork = responseCode === undefined && code !== 'EAUTH';
-    return failed(
-      `${host} did not take the mail: ${isOfNetwork ? messageOf(error) : said}`,
-      code === 'EENVELOPE' && said.includes('55'),
-    );
+    return failed(`${host} did not take the mail: ${isOfNetwork ? messageOf(error) : said}`);
   } finally {
     transport.close();
     // What a transport closes of itself is a connection that nothing is done on.

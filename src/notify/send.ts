@@ -1,12 +1,12 @@
 // One attempt to hand an event to a channel: what it needs, what it answers. Whether to try again is decided in deliverer.ts.
 
-import type { Delivery } from '../catalog/catalog.ts';
+import type { Delivery } from '../catalog/deliveries.ts';
 import type { Event } from '../model/event.ts';
 
 export type SendOutcome =
   | { readonly kind: 'sent' }
-  /** `final`: trying again cannot help. `message` holds no secret. */
-  | { readonly kind: 'failed'; readonly message: string; readonly final: boolean };
+  /** `message` holds no secret. */
+  | { readonly kind: 'failed'; readonly message: string };
 
 export type SendContext = {
   readonly event: Event;
@@ -19,8 +19,8 @@ export type SendContext = {
 
 export const SENT: SendOutcome = { kind: 'sent' };
 
-export function failed(message: string, final = false): SendOutcome {
-  return { kind: 'failed', message, final };
+export function failed(message: string): SendOutcome {
+  return { kind: 'failed', message };
 }
 
 export function messageOf(error: unknown): string {

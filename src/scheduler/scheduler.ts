@@ -10,8 +10,7 @@ import type { Program } from '../base/program-child.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Asset } from '../model/asset.ts';
 import type { Run } from '../model/run.ts';
-import { deliverDue } from '../notify/deliverer.ts';
-import { routeEvents } from '../notify/event-router.ts';
+import { Deliverer } from '../notify/deliverer.ts';
 import type { PolicyDocument } from '../policy/policy-document.ts';
 import { CaptureKeeper } from './capture-keeper.ts';
 import { type ClockState, ClockWatch } from './clock-watch.ts';
@@ -79,6 +78,7 @@ export class Scheduler {
   readonly #watch: LogWatch;
   readonly #options: SchedulerOptions;
   readonly #clock: ClockWatch;
+  readonly #deliverer: Deliverer;
   readonly #planner: Planner;
   readonly #plans: PlanKeeper;
   readonly #executor: Executor;
@@ -105,6 +105,7 @@ export class Scheduler {
     this.book = new PolicyBook({ catalog, ...(shippedPolicies === undefined ? {} : { shipped: shippedPolicies }) });
     this.onRunEnded = onRunEnded(options);
     this.#clock = new ClockWatch(options);
+    this.#deliverer = new Deliverer(options, this.#stopping.signal);
     this.#planner = new Planner({ ...options, book: this.book, ownTasks: () => this.#ownTasks() });
     this.#plans = new PlanKeeper(options);
     this.logs = new LogWindows(options);
@@ -155,6 +156,7 @@ export class Scheduler {
     await this.#executor.stop();
     await this.#busy;
     await this.#telling;
+    await this.#deliverer.idle();
     await this.#looking;
     await this.#lookingAtCopies;
   }
@@ -207,6 +209,7 @@ export class Scheduler {
     await this.#executor.idle();
     await this.#busy;
     await this.#telling;
+    await this.#deliverer.idle();
     await this.#looking;
     await this.#lookingAtCopies;
   }
@@ -281,10 +284,7 @@ export class Scheduler {
   /** Beside everything else: a receiver that hangs keeps nothing waiting. */
   #tell(): void {
     if (this.#stopping.signal.aborted) return;
-    this.#telling ??= this.#step('tell events', async () => {
-      await routeEvents(this.#options);
-      await deliverDue(this.#options, this.#stopping.signal);
-    }).finally(() => {
+    this.#telling ??= this.#step('tell events', () => this.#deliverer.tell()).finally(() => {
       this.#telling = undefined;
     });
   }

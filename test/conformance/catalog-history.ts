@@ -1,7 +1,9 @@
 // The part of the catalogue's conformance suite that is about trimming what is over and old.
 
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Catalog, Delivery, HistoryKind, WriteSession } from '../../src/catalog/catalog.ts';
+import type { Catalog, HistoryKind, WriteSession } from '../../src/catalog/catalog.ts';
+import type { Delivery } from '../../src/catalog/deliveries.ts';
+import type { Event } from '../../src/model/event.ts';
 import { newId } from '../../src/model/identifier.ts';
 import type { RunKind } from '../../src/model/run-kind.ts';
 import { moment, type Things } from '../support/catalog-things.ts';
@@ -82,16 +84,17 @@ export function historyConformance(
       const add = (seconds: number) =>
         catalog.events.add({ tenantId: tenant.id, kind: 'x', severity: 'info', message: 'm' }, moment(seconds));
       const [delivered, waiting, quiet, young] = [await add(1), await add(2), await add(3), await add(100 * DAY)];
-      const delivery = (eventId: string, state: Delivery['state']): Delivery => ({
+      const delivery = ({ id, sequence }: Event, state: Delivery['state']): Delivery => ({
         id: things.id('delivery'),
-        eventId,
+        eventId: id,
+        sequence,
         channel: 'c',
         attempt: 0,
         notBefore: moment(1_000 * DAY),
         state,
       });
-      await catalog.deliveries.add(delivery(delivered.id, 'delivered'));
-      const held = delivery(waiting.id, 'waiting');
+      await catalog.deliveries.add(delivery(delivered, 'delivered'));
+      const held = delivery(waiting, 'waiting');
       await catalog.deliveries.add(held);
       await trimAll('events', moment(50 * DAY));
       const left = async () => (await other.events.after(0, tenant.id, 10)).map(({ id }) => id);

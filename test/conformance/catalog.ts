@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
+import type { Event } from '../../src/model/event.ts';
 import type { Page, PageRequest } from '../../src/model/page.ts';
 import { catalogThings, moment, type Things } from '../support/catalog-things.ts';
 import { historyConformance } from './catalog-history.ts';
@@ -504,24 +505,35 @@ export function catalogConformance(open: () => Promise<CatalogUnderTest>): void 
       expect(await catalog.events.after(first + 4, undefined, 3)).toEqual(listed.slice(5, 8));
     });
 
-    it('gives a delivery to one when it is due', async () => {
-      const event = await catalog.events.add({ kind: 'run.failed', severity: 'info', message: 'x' }, moment(0));
-      const delivery = {
+    it('gives what waits for a channel in the order of the events, whatever the clock says, and what was put aside when its time has come', async () => {
+      const events: Event[] = [];
+      for (let n = 0; n < 3; n++)
+        events.push(await catalog.events.add({ kind: 'run.failed', severity: 'info', message: `${n}` }, moment(n)));
+      const deliveries = events.map(({ id, sequence }) => ({
         id: things.id('delivery'),
-        eventId: event.id,
+        eventId: id,
+        sequence,
         channel: 'hook',
         attempt: 0,
         notBefore: moment(10),
         state: 'waiting' as const,
-      };
-      await catalog.deliveries.add(delivery);
-      expect(await catalog.deliveries.due(moment(9), 5)).toEqual([]);
-      expect(await catalog.deliveries.due(moment(10), 5)).toEqual([{ delivery, event }]);
-      const takes = await Promise.all([catalog, other, catalog, other].map((one) => one.deliveries.due(moment(11), 5, moment(40))));
-      expect(takes.flat()).toEqual([{ delivery, event }]);
-      expect(await other.deliveries.due(moment(40), 5)).toHaveLength(1);
-      await catalog.deliveries.change({ ...delivery, attempt: 1, state: 'given-up', lastError: 'refused' });
-      expect(await other.deliveries.due(moment(999), 5)).toEqual([]);
+      }));
+      for (const delivery of [...deliveries].reverse()) await catalog.deliveries.add(delivery);
+      const idsAt = async (seconds: number) =>
+        (await other.deliveries.next('hook', moment(seconds), 5)).map(({ event }) => event.message);
+      expect(await other.deliveries.next('hook', moment(0), 1)).toEqual([{ delivery: deliveries[0], event: events[0] }]);
+      expect(await idsAt(0)).toEqual(['0', '1', '2']);
+      expect(await other.deliveries.next('another', moment(0), 1)).toEqual([]);
+      await catalog.deliveries.change({ ...deliveries[0]!, attempt: 1, lastError: 'refused' });
+      expect(await idsAt(9)).toEqual(['1', '2']);
+      expect(await idsAt(10)).toEqual(['0', '1', '2']);
+      await catalog.deliveries.change({ ...deliveries[1]!, state: 'delivered' });
+      expect(await other.deliveries.channels(moment(0))).toContain('hook');
+      expect(await catalog.deliveries.giveUp('hook', moment(2), 'down')).toBe(1);
+      expect(await idsAt(999)).toEqual(['2']);
+      expect(await other.deliveries.waiting('hook')).toBe(1);
+      expect(await catalog.deliveries.giveUp('hook', moment(3), 'down')).toBe(1);
+      expect(await other.deliveries.channels(moment(999))).not.toContain('hook');
     });
   });
 

@@ -4,7 +4,8 @@ import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
 import type { NewEvent } from '../../src/model/event.ts';
 import type { Channel } from '../../src/notify/channel.ts';
 import { readChannels, secretReader, writeChannels } from '../../src/notify/channel-settings.ts';
-import { type DelivererPorts, deliverDue } from '../../src/notify/deliverer.ts';
+import { channelSilence } from '../../src/notify/channel-state.ts';
+import { Deliverer, type DelivererPorts } from '../../src/notify/deliverer.ts';
 import { routeEvents } from '../../src/notify/event-router.ts';
 import { catalogThings, START } from '../support/catalog-things.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -46,8 +47,14 @@ function add(more: Partial<NewEvent> = {}): Promise<{ id: string }> {
 }
 
 async function tell(some: ReturnType<typeof ports>): Promise<number> {
-  await routeEvents(some);
-  return deliverDue(some, signal);
+  const deliverer = new Deliverer(some, signal);
+  await deliverer.tell();
+  await deliverer.idle();
+  return deliverer.arrived;
+}
+
+async function silences(at: number): Promise<Record<string, number>> {
+  return Object.fromEntries((await channelSilence(catalog, new Date(at))).map(({ channel, seconds }) => [channel, seconds]));
 }
 
 describe('an event', () => {
@@ -81,7 +88,7 @@ describe('an event', () => {
   it('is told again until its receiver takes it, later and later, with the same id', async () => {
     let isUp = false;
     const receiver = await startReceiver((response) => response.writeHead(isUp ? 200 : 503).end());
-    await writeChannels(catalog, { channels: [hook('ops', receiver.url)] });
+    await writeChannels(catalog, { channels: [hook('ops', receiver.url, { kinds: ['run.*'] })] });
     const { id } = await add();
     const some = ports();
     const times: number[] = [];
@@ -101,53 +108,142 @@ describe('an event', () => {
     expect(new Set(receiver.received.map(({ headers }) => headers['holdfast-event']))).toEqual(new Set([id]));
   });
 
-  it('that nobody takes is given up in the end, which is an event for the other channels', async () => {
-    const down = await startReceiver((response) => response.writeHead(503).end());
-    const up = await startReceiver((response) => response.end());
-    await writeChannels(catalog, { channels: [hook('down', down.url), hook('up', up.url)] });
-    const { id } = await add();
+  it('waits for a receiver that is down for a weekend, and what happened comes in the order in which it did', async () => {
+    let status = 503;
+    const receiver = await startReceiver((response) => response.writeHead(status, { location: 'https://elsewhere.example' }).end());
+    await writeChannels(catalog, { channels: [hook('ops', receiver.url)] });
     const some = ports();
-    for (let n = 0; n < 20; n++) {
+    const ids: string[] = [];
+    for (let n = 0; n < 60; n++) {
+      // A door-keeper that sends everybody elsewhere, refuses or is silent is as much "down" as one that fails.
+      status = [503, 302, 400, 404][n % 4]!;
+      for (let m = 0; m < 2; m++) ids.push((await add({ message: `${n}` })).id);
       await tell(some);
       nowMs += 3_600_000;
     }
-    expect(down.received).toHaveLength(14);
-    const told = up.received.map(({ body }) => JSON.parse(body).event);
-    expect(told.map(({ kind }) => kind)).toEqual(['run.failed', 'delivery.given-up']);
-    expect(told[1].details).toEqual({ channel: 'down', event: id });
+    status = 200;
+    receiver.received.splice(0);
+    await tell(some);
+    const told = receiver.received.map(({ body }) => JSON.parse(body).event);
+    expect(told.slice(0, ids.length).map(({ id }) => id)).toEqual(ids);
+    // And that it heard nothing for so long.
+    nowMs += 3_600_000;
+    await tell(some);
+    expect(receiver.received.slice(ids.length).map(({ body }) => JSON.parse(body).event.kind)).toEqual(['delivery.resumed']);
   });
 
-  it('does not wait for a channel that hangs, nor the service for its end', async () => {
+  it('that is not taken by itself holds up no other one, is tried again by itself, and given up in the end', async () => {
+    let wrong = '';
+    const receiver = await startReceiver((response, { headers }) =>
+      response.writeHead(headers['holdfast-event'] === wrong ? 500 : 200).end(),
+    );
+    const up = await startReceiver((response) => response.end());
+    await writeChannels(catalog, { channels: [hook('ops', receiver.url), hook('up', up.url)] });
+    const some = ports();
+    wrong = (await add({ message: 'what its receiver cannot read' })).id;
+    const others = [(await add()).id, (await add()).id];
+    await tell(some);
+    const idsOf = () => receiver.received.map(({ headers }) => headers['holdfast-event']);
+    expect(idsOf()).toEqual([wrong, ...others]);
+    for (let n = 0; n < 40; n++) {
+      nowMs += 3_600_000;
+      others.push((await add()).id);
+      await tell(some);
+    }
+    expect(idsOf().filter((id) => id !== wrong)).toEqual(others);
+    expect(idsOf().filter((id) => id === wrong)).toHaveLength(14);
+    const given = up.received.map(({ body }) => JSON.parse(body).event).filter(({ kind }) => kind === 'delivery.given-up');
+    expect(given.map(({ details }) => details)).toEqual([{ channel: 'ops', event: wrong }]);
+  });
+
+  it('does not reach a receiver for long: the other channels hear of it once, and once when it does again', async () => {
+    let isUp = false;
+    const down = await startReceiver((response) => response.writeHead(isUp ? 200 : 503).end());
+    const up = await startReceiver((response) => response.end());
+    await writeChannels(catalog, { channels: [hook('down', down.url), hook('up', up.url)] });
+    for (let n = 0; n < 3; n++) await add();
+    const some = ports();
+    const kinds = () => up.received.map(({ body }) => JSON.parse(body).event.kind).filter((kind) => kind !== 'run.failed');
+    for (let hour = 0; hour < 5; hour++) {
+      for (let minute = 0; minute < 60; minute++) {
+        await tell(some);
+        nowMs += 60_000;
+      }
+    }
+    expect(kinds()).toEqual(['delivery.failing']);
+    const failing = up.received.map(({ body }) => JSON.parse(body).event).find(({ kind }) => kind === 'delivery.failing');
+    expect(failing).toMatchObject({
+      severity: 'warning',
+      cause: expect.stringContaining('status 503'),
+      details: { channel: 'down' },
+    });
+    expect((await silences(nowMs)).down).toBeGreaterThan(4 * 3600);
+    expect((await silences(nowMs)).up).toBe(0);
+    isUp = true;
+    nowMs += 3_600_000;
+    await tell(some);
+    await tell(some);
+    expect((await silences(nowMs)).down).toBe(0);
+    expect(kinds()).toEqual(['delivery.failing', 'delivery.resumed']);
+  });
+
+  it('that nobody takes for a month is given up, which is one event for the other channels', async () => {
+    const down = await startReceiver((response) => response.writeHead(503).end());
+    const up = await startReceiver((response) => response.end());
+    await writeChannels(catalog, { channels: [hook('down', down.url), hook('up', up.url)] });
+    for (let n = 0; n < 3; n++) await add();
+    const some = ports();
+    for (let day = 0; day < 40; day++) {
+      await tell(some);
+      nowMs += 24 * 3_600_000;
+    }
+    const given = up.received.map(({ body }) => JSON.parse(body).event).filter(({ kind }) => kind === 'delivery.given-up');
+    expect(given.map(({ details }) => details)).toEqual([{ channel: 'down', events: 3 }]);
+    expect(await catalog.deliveries.waiting('down')).toBe(0);
+  });
+
+  it('is told by a clock that was set back as well', async () => {
+    let isUp = false;
+    const receiver = await startReceiver((response) => response.writeHead(isUp ? 200 : 503).end());
+    await writeChannels(catalog, { channels: [hook('ops', receiver.url)] });
+    await add();
+    const some = ports();
+    await tell(some);
+    isUp = true;
+    nowMs -= 24 * 3_600_000;
+    expect(await tell(some)).toBe(1);
+  });
+
+  it('does not wait for a channel that hangs, now or later, nor the service for its end', async () => {
     const hanging = await startReceiver(() => {});
     const up = await startReceiver((response) => response.end());
     await writeChannels(catalog, { channels: [hook('hanging', hanging.url, { timeoutMs: 60_000 }), hook('up', up.url)] });
-    for (let n = 0; n < 3; n++) await add();
+    for (let n = 0; n < 200; n++) await add();
     const some = ports();
-    await routeEvents(some);
     const stop = new AbortController();
-    const delivering = deliverDue(some, stop.signal);
-    await expect.poll(() => [up.received.length, hanging.received.length], { timeout: 60_000 }).toEqual([3, 1]);
+    const deliverer = new Deliverer(some, stop.signal);
+    await deliverer.tell();
+    await expect.poll(() => [up.received.length, hanging.received.length], { timeout: 60_000 }).toEqual([200, 1]);
+    await add();
+    await deliverer.tell();
+    await expect.poll(() => [up.received.length, hanging.received.length], { timeout: 60_000 }).toEqual([201, 1]);
     stop.abort();
-    await delivering;
+    await deliverer.idle();
   });
 
-  it('that others have to wait for is told in rounds that end, and what comes up meanwhile is in the next one', async () => {
-    const slow = await startReceiver((response) => response.end());
-    const up = await startReceiver((response) => response.end());
-    await writeChannels(catalog, {
-      channels: [hook('slow', slow.url), hook('up', up.url, { kinds: ['objective.broken'] })],
+  it('that comes while its channel is told of others is told in the same breath', async () => {
+    let isSeen = false;
+    const receiver = await startReceiver(async (response) => {
+      if (!isSeen) await add({ message: 'later' }).then(() => deliverer.tell());
+      isSeen = true;
+      response.end();
     });
-    for (let n = 0; n < 3; n++) await add();
-    const some = ports({ roundMs: 0 });
-    expect(await tell(some)).toBe(1);
-    nowMs += 1000;
-    await add({ kind: 'objective.broken' });
-    expect(await tell(some)).toBe(2);
-    expect(up.received).toHaveLength(1);
-    for (let n = 0; n < 2; n++) expect(await tell(some)).toBe(1);
-    expect(await tell(some)).toBe(0);
-    expect(new Set(slow.received.map(({ headers }) => headers['holdfast-event'])).size).toBe(4);
-    expect(slow.received).toHaveLength(4);
+    await writeChannels(catalog, { channels: [hook('ops', receiver.url)] });
+    await add();
+    const deliverer = new Deliverer(ports(), signal);
+    await deliverer.tell();
+    await deliverer.idle();
+    expect(receiver.received).toHaveLength(2);
   });
 
   it('of a channel that was taken away is not told for ever', async () => {
@@ -156,9 +252,8 @@ describe('an event', () => {
     const some = ports();
     await routeEvents(some);
     await writeChannels(catalog, { channels: [] });
-    await deliverDue(some, signal);
-    nowMs += 24 * 3_600_000;
-    expect(await catalog.deliveries.due(now().toISOString(), 10)).toEqual([]);
+    await tell(some);
+    expect(await catalog.deliveries.waiting('gone')).toBe(0);
   });
 
   it('is told once by two processes that look at the same time', async () => {
@@ -181,10 +276,9 @@ describe('an event', () => {
     await tell(some);
     expect(some.logged.length).toBeGreaterThan(0);
     expect(some.logged.join('\n')).not.toContain('the-secret');
-    nowMs += 3_600_000;
-    const [due] = await catalog.deliveries.due(now().toISOString(), 1);
-    expect(due!.delivery.lastError).toContain('status 500');
-    expect(due!.delivery.lastError).not.toContain('the-secret');
+    const kept = await catalog.settings.get('notify.channel.ops');
+    expect(kept).toContain('status 500');
+    expect(kept).not.toContain('the-secret');
   });
 });
 

@@ -48,7 +48,7 @@ describe('a robot', () => {
   it('that refuses with a code in a good answer has refused, and its token is in no message', async () => {
     const receiver = await startReceiver((response) => response.end('{"errcode":310000,"errmsg":"bad tok"}'));
     const outcome = await sendToRobot(robot('dingtalk', receiver.url), contextOf({ 'robot-token': 'tok' }));
-    expect(outcome).toEqual({ kind: 'failed', final: false, message: 'The dingtalk robot refused with code 310000' });
+    expect(outcome).toEqual({ kind: 'failed', message: 'The dingtalk robot refused with code 310000' });
   });
 
   it('that answers with something else than JSON has not taken it', async () => {

@@ -1,6 +1,6 @@
 // What the tests of channels share: an event, a delivery of it, and what an attempt needs.
 
-import type { Delivery } from '../../src/catalog/catalog.ts';
+import type { Delivery } from '../../src/catalog/deliveries.ts';
 import type { Event } from '../../src/model/event.ts';
 import type { SendContext } from '../../src/notify/send.ts';
 
@@ -20,6 +20,7 @@ export const EVENT: Event = {
 const DELIVERY: Delivery = {
   id: 'dlv_01hzzzzzzz0123456789abcdef',
   eventId: EVENT.id,
+  sequence: EVENT.sequence,
   channel: 'ops',
   attempt: 2,
   notBefore: EVENT.at,

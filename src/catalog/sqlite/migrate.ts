@@ -14,6 +14,7 @@ import { SQL as FAILOVERS } from './migrations/0008-failovers.ts';
 import { SQL as DRILL_HOURS } from './migrations/0009-drill-hours.ts';
 import { SQL as PLACES_IN_THE_HOME } from './migrations/0010-places-in-the-home.ts';
 import { SQL as LOSSES_WITH_THE_SERVICE } from './migrations/0011-losses-with-the-service.ts';
+import { SQL as DELIVERIES_IN_ORDER } from './migrations/0012-deliveries-in-order.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
@@ -31,6 +32,7 @@ export const MIGRATIONS: readonly string[] = [
   DRILL_HOURS,
   PLACES_IN_THE_HOME,
   LOSSES_WITH_THE_SERVICE,
+  DELIVERIES_IN_ORDER,
 ];
 
 /** Each migration is one transaction; two processes that open at once do each once. */
