@@ -11,6 +11,8 @@ export type LogWindowFacts = AssetWindowFacts & {
   readonly window: LogWindow;
   /** What the server lacks. */
   readonly lacking: readonly LackingCheck[];
+  /** The server is another one than the one whose log is stored: nothing of it is protected now. */
+  readonly isRefused: boolean;
   /** Why no log comes, when a run tells it. */
   readonly trouble?: string;
 };
@@ -74,11 +76,11 @@ function gapBetween(before: LogWindow['intervals'][number], after: LogWindow['in
   };
 }
 
-function openGap({ window, rpoMs, createdAt, isPaused, trouble }: LogWindowFacts, now: Date): Gap | undefined {
+function openGap({ window, rpoMs, createdAt, isPaused, isRefused, trouble }: LogWindowFacts, now: Date): Gap | undefined {
   const last = window.intervals.at(-1);
   const since = last === undefined ? createdAt : instantBefore(last.to.time);
   const seconds = (now.getTime() - Date.parse(since)) / 1000;
-  if (rpoMs === undefined || seconds * 1000 <= rpoMs) return undefined;
+  if (!isRefused && (rpoMs === undefined || seconds * 1000 <= rpoMs)) return undefined;
   const cause = isPaused ? 'the asset is paused' : (trouble ?? 'nothing has come since: the server is away, or nobody has written');
   return { from: since, to: now.toISOString(), seconds, isOpen: true, cause, runs: [], damaged: [] };
 }

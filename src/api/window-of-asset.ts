@@ -4,6 +4,7 @@ import type { Asset } from '../model/asset.ts';
 import { PAGE_ITEMS_MAX } from '../model/page.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import { type LackingCheck, lackingSetting } from '../scheduler/log-notes.ts';
+import { refusedCapture } from '../scheduler/refused-capture.ts';
 import { logWindow } from './log-window.ts';
 import { pointsOf } from './point-at.ts';
 import { policyInForce } from './policy-change.ts';
@@ -32,8 +33,10 @@ export async function readWindow(call: Call, asset: Asset): Promise<RecoveryWind
   if (asset.source.kind !== 'postgres') return recoveryWindow({ ...facts, failures }, at);
   const window = await call.logs.of(asset);
   const lacking = JSON.parse((await catalog.settings.get(lackingSetting(asset.id))) ?? '[]') as LackingCheck[];
-  const trouble = await troubleOf(call, asset);
-  return logWindow({ ...facts, window, lacking, ...(trouble === undefined ? {} : { trouble }) }, at);
+  const refused = await refusedCapture(catalog, asset, at);
+  const trouble = refused === undefined ? await troubleOf(call, asset) : `${refused.message} [${refused.code}]`;
+  const isRefused = refused !== undefined;
+  return logWindow({ ...facts, window, lacking, isRefused, ...(trouble === undefined ? {} : { trouble }) }, at);
 }
 
 /** Of the newest capture, when it is not under way. */

@@ -1,5 +1,6 @@
-// Who a signed request is from. In this order: version, clock, agent, (body is read,) signature, nonce. What is cheap to refuse is refused
-// before the body is read; a nonce counts as used only when the signature was good, so that nobody can use up another's.
+// Who a signed request is from. In this order: version, clock, agent, (body is read,) signature, nonce. A nonce counts as used only when the
+// signature was good, so that nobody can use up another's. Who is refused for version or clock, whatever else is wrong, is so when the
+// signature was looked at: if it is good, somebody hears of that agent (agent-refusals.ts).
 //
 // Nothing about an agent is remembered between requests: the catalogue says each time whether it is active, so a revocation is effective
 // with the next request. Nonces live in this process. A request from before its start is refused, so a restart opens a gap for replays of
@@ -8,7 +9,7 @@
 
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { Fault } from '../base/faults.ts';
+import { Fault, isFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Agent } from '../model/agent.ts';
 import type { Tenant } from '../model/tenant.ts';
@@ -30,7 +31,13 @@ export type AgentAuthOptions = {
 };
 
 /** What the headers claim; proved by `proveSignature`. */
-export type Claimed = { readonly time: string; readonly nonce: string; readonly signature: string };
+export type Claimed = {
+  readonly time: string;
+  readonly nonce: string;
+  readonly signature: string;
+  /** AGENT_VERSION_UNSUPPORTED, AGENT_CLOCK_SKEW: what it will be refused for. */
+  readonly refusal?: Fault;
+};
 
 export class AgentAuth {
   readonly #options: AgentAuthOptions;
@@ -45,19 +52,19 @@ export class AgentAuth {
     this.#nonces = new NonceCache(2 * CLOCK_SKEW_MS_MAX, this.#startedMs);
   }
 
-  /** AGENT_VERSION_UNSUPPORTED, AGENT_SIGNATURE_BAD (headers are missing), AGENT_CLOCK_SKEW. */
+  /** AGENT_VERSION_UNSUPPORTED or AGENT_SIGNATURE_BAD: headers are missing. */
   readHeaders(headers: IncomingHttpHeaders): Claimed {
-    checkVersion(this.#options.version, headerOf(headers, VERSION_HEADER), 'agent');
+    const unsupported = faultOf(() => checkVersion(this.#options.version, headerOf(headers, VERSION_HEADER), 'agent'));
     const time = headerOf(headers, SIGNATURE_HEADERS.time);
     const nonce = headerOf(headers, SIGNATURE_HEADERS.nonce);
     const signature = headerOf(headers, SIGNATURE_HEADERS.signature);
     if (time === undefined || nonce === undefined || signature === undefined || !isNonce(nonce) || signature.length > 100)
-      throw new Fault(
-        'AGENT_SIGNATURE_BAD',
-        'The request is not signed: a header of the signature is missing or not as it should be',
+      throw (
+        unsupported ??
+        new Fault('AGENT_SIGNATURE_BAD', 'The request is not signed: a header of the signature is missing or not as it should be')
       );
-    this.#checkClock(time);
-    return { time, nonce, signature };
+    const refusal = unsupported ?? faultOf(() => this.#checkClock(time));
+    return { time, nonce, signature, ...(refusal === undefined ? {} : { refusal }) };
   }
 
   /** The agent that the headers name. AGENT_UNKNOWN, AGENT_REVOKED, and what `checkTenant` says. */
@@ -70,15 +77,20 @@ export class AgentAuth {
     return agent;
   }
 
-  /** AGENT_SIGNATURE_BAD, AGENT_REPLAYED, AGENT_BUSY. */
-  proveSignature(publicKey: string, claimed: Claimed, method: string, target: string, body: Uint8Array): void {
-    const { time, nonce, signature } = claimed;
+  /** AGENT_SIGNATURE_BAD, AGENT_REPLAYED, AGENT_BUSY. What it is refused for is answered when the signature is good, and thrown when not. */
+  proveSignature(publicKey: string, claimed: Claimed, method: string, target: string, body: Uint8Array): Fault | undefined {
+    const { time, nonce, signature, refusal } = claimed;
     const text = textToSign({ method, target, time, nonce, body });
-    if (!this.#isGood(publicKey, text, signature))
-      throw new Fault('AGENT_SIGNATURE_BAD', 'The signature of the request is not one of this agent over this request');
+    const isGood = this.#isGood(publicKey, text, signature);
+    if (refusal !== undefined) {
+      if (isGood) return refusal;
+      throw refusal;
+    }
+    if (!isGood) throw new Fault('AGENT_SIGNATURE_BAD', 'The signature of the request is not one of this agent over this request');
     const outcome = this.#nonces.take(nonce, this.#options.now().getTime());
     if (outcome === 'used') throw new Fault('AGENT_REPLAYED', 'This signed request came before');
     if (outcome === 'full') throw new Fault('AGENT_BUSY', 'More signed requests came within ten minutes than can be remembered');
+    return undefined;
   }
 
   #checkClock(time: string): void {
@@ -127,6 +139,8 @@ export function activeTenant(tenant: Tenant | undefined): Tenant {
 export class ClockSkew extends Fault {
   /** The agent's clock less the service's. */
   readonly skewMs: number | undefined;
+  /** Clocks agree well enough: it is over by itself when the service has run for so long. */
+  readonly isPassing: boolean;
 
   constructor(skewMs: number | undefined, now: Date, isBeforeStart: boolean) {
     const message =
@@ -137,6 +151,17 @@ export class ClockSkew extends Fault {
           : `The clock of the agent is ${Math.round(Math.abs(skewMs) / 1000)} s ${skewMs > 0 ? 'ahead of' : 'behind'} the service's, which says ${now.toISOString()}`;
     super('AGENT_CLOCK_SKEW', message);
     this.skewMs = skewMs;
+    this.isPassing = isBeforeStart;
+  }
+}
+
+function faultOf(check: () => void): Fault | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (isFault(error)) return error;
+    throw error;
   }
 }
 

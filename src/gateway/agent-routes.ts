@@ -15,6 +15,7 @@ import { type EndsOptions, endRun } from './agent-ends.ts';
 import { enrol } from './agent-enrolment.ts';
 import { AgentPolls, POLL_LIMITS, type PollLimits, type PollsOptions } from './agent-polls.ts';
 import { sendAgentProblem } from './agent-problem.ts';
+import { noteAccepted, noteRefusal, type RefusalsOptions } from './agent-refusals.ts';
 import type { AgentWaker } from './agent-waker.ts';
 
 const JSON_BYTES_MAX = 1024 * 1024;
@@ -61,17 +62,20 @@ export function agentRoutes(options: AgentRoutesOptions): FastifyPluginAsync {
   });
   const plugin: FastifyPluginAsync = async (app) => {
     installBodies(app);
-    installAuth(app, auth, version);
+    installAuth(app, auth, version, options);
     app.addHook('preClose', async () => waker.close());
     app.post(AGENT_PATHS.enrol, { config: { agentAuth: 'none' }, bodyLimit: JSON_BYTES_MAX }, async (request) => {
       const claimed = auth.readHeaders(request.headers);
+      if (claimed.refusal !== undefined) throw claimed.refusal;
       const message = readMessage(EnrolRequest, request.body, 'The enrolment');
       auth.proveSignature(message.publicKey, claimed, request.method, request.url, request.bodyBytes ?? NO_BODY);
       return enrol(options, message, request.ip);
     });
     app.post(AGENT_PATHS.poll, { bodyLimit: JSON_BYTES_MAX }, async (request, reply) => {
       const message = readMessage(PollRequest, request.body, 'The poll');
-      return polls.poll(agentOf(request), message, signalOf(reply));
+      const agent = agentOf(request);
+      await noteAccepted(options, agent);
+      return polls.poll(agent, message, signalOf(reply));
     });
     app.post<{ Params: { run: string } }>(AGENT_PATHS.end(':run'), { bodyLimit: JSON_BYTES_MAX }, async (request) => {
       const message = readMessage(EndRequest, request.body, 'The end of a run');
@@ -116,7 +120,7 @@ function installBodies(app: FastifyInstance): void {
   });
 }
 
-function installAuth(app: FastifyInstance, auth: AgentAuth, version: string): void {
+function installAuth(app: FastifyInstance, auth: AgentAuth, version: string, refusals: RefusalsOptions): void {
   app.decorateRequest('agent', null);
   app.decorateRequest('bodyBytes', null);
   app.decorateRequest('signatureClaim', null);
@@ -124,11 +128,17 @@ function installAuth(app: FastifyInstance, auth: AgentAuth, version: string): vo
   app.addHook('onRequest', async (request, reply) => {
     void reply.header(VERSION_HEADER, version);
     if (request.routeOptions.config.agentAuth === 'none') return;
-    request.signatureClaim = auth.readHeaders(request.headers);
-    request.agent = await auth.agentOf(request.headers, request.ip);
+    const claimed = auth.readHeaders(request.headers);
+    request.signatureClaim = claimed;
+    request.agent = await auth.agentOf(request.headers, request.ip).catch((error: unknown) => {
+      throw claimed.refusal ?? error;
+    });
   });
   app.addHook('preValidation', async ({ agent, signatureClaim, bodyBytes, method, url }) => {
-    if (agent !== null && signatureClaim !== null)
-      auth.proveSignature(agent.publicKey, signatureClaim, method, url, bodyBytes ?? NO_BODY);
+    if (agent === null || signatureClaim === null) return;
+    const refusal = auth.proveSignature(agent.publicKey, signatureClaim, method, url, bodyBytes ?? NO_BODY);
+    if (refusal === undefined) return;
+    await noteRefusal(refusals, agent, refusal);
+    throw refusal;
   });
 }

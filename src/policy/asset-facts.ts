@@ -22,11 +22,22 @@ export type AssetFacts = {
   /** How many there are, where `points` are not all. */
   readonly pointCount?: number;
   /** Of a database with a log: what the stored log proves that one can return to. Absent: there is no log, points are all there is. */
-  readonly log?: { readonly earliestAt?: Instant; readonly latestAt?: Instant };
+  readonly log?: {
+    readonly earliestAt?: Instant;
+    readonly latestAt?: Instant;
+    /** Why what the server writes now is not taken: it is not the one whose log is stored. */
+    readonly refused?: NonNullable<Run['fault']>;
+  };
   /** The newest run of each kind that matters (capture, backup, restore-test, verify), over or not. */
   readonly lastRuns: readonly JudgedRun[];
   /** Absent: the agent is gone. */
-  readonly agent?: { readonly label: string; readonly state: 'active' | 'revoked'; readonly lastSeenAt?: Instant };
+  readonly agent?: {
+    readonly label: string;
+    readonly state: 'active' | 'revoked';
+    readonly lastSeenAt?: Instant;
+    /** Why its requests are refused, if they are. */
+    readonly refused?: NonNullable<Run['fault']>;
+  };
   /** When the next backup is due, if one is. */
   readonly nextBackupAt?: Instant;
   readonly copies: readonly SiteCopy[];

@@ -19,6 +19,11 @@ export function rpoExplanation(facts: AssetFacts, newest: JudgedPoint | undefine
   return hindrance(facts, 'backup', now) ?? idleExplanation(facts, now);
 }
 
+/** Of a database whose server is not the one whose log is stored. */
+export function refusedLogExplanation({ code, message, hint }: NonNullable<JudgedRun['fault']>): Explanation {
+  return { cause: `Nothing that the server writes now is protected: ${message} [${code}]`, action: hint };
+}
+
 /** Of a database: why the stored log does not reach further. */
 export function logExplanation(facts: AssetFacts, now: number): Explanation {
   const { log } = facts;
@@ -77,6 +82,11 @@ function hindranceOfState({ state, agent }: AssetFacts, now: number): Explanatio
     return {
       cause: `The agent ${agent.label} is revoked`,
       action: 'Enrol the host again with a new token ("holdfast agent --enroll").',
+    };
+  if (agent.refused !== undefined)
+    return {
+      cause: `The agent ${agent.label} is refused: ${agent.refused.message} [${agent.refused.code}]`,
+      action: agent.refused.hint,
     };
   if (agent.lastSeenAt === undefined)
     return {

@@ -2,6 +2,7 @@
 //
 // - rpo: the age of the newest sound recovery point (of its beginning: later changes are not in it). An asset without any has lost everything
 //   since it was made. Of a database with a log: the age of the last transaction that its stored log holds without a hole.
+//   When its server is another one than the one whose log is stored, nothing of what it does now can be had back: rpo and window are broken at once.
 // - window: how far back the oldest sound point reaches. Before the first backup there was nothing to return to, so a young asset owes only its own
 //   age; and the oldest point may be younger by one rpo, for points are that far apart. A damaged point within the window breaks it.
 // - proof: the time since a point was last read back and proved, or since the first backup.
@@ -17,6 +18,7 @@ import {
   type Explanation,
   logExplanation,
   proofExplanation,
+  refusedLogExplanation,
   rpoExplanation,
   windowExplanation,
 } from './judge-causes.ts';
@@ -58,8 +60,12 @@ function judgeRpo({ objectives }: EffectivePolicy, facts: AssetFacts, sound: rea
   const { rpoMs } = objectives;
   if (rpoMs === undefined) return [];
   const { log } = facts;
-  if (log !== undefined)
-    return [aged(facts, 'rpo', Date.parse(log.latestAt ?? facts.createdAt), rpoMs, now, () => logExplanation(facts, now))];
+  if (log !== undefined) {
+    const judged = aged(facts, 'rpo', Date.parse(log.latestAt ?? facts.createdAt), rpoMs, now, () => logExplanation(facts, now));
+    if (log.refused === undefined) return [judged];
+    const { turnsAt: _, ...measured } = judged;
+    return [{ ...measured, isKept: false, ...refusedLogExplanation(log.refused) }];
+  }
   const newest = sound.find(({ startedAt }) => Date.parse(startedAt) <= now + AHEAD_MS_MAX);
   const since = Date.parse(newest?.startedAt ?? facts.createdAt);
   return [aged(facts, 'rpo', since, rpoMs, now, () => rpoExplanation(facts, newest, now))];
@@ -76,7 +82,8 @@ function judgeWindow(policy: EffectivePolicy, facts: AssetFacts, sound: readonly
   const reachMs = oldestAt === undefined ? 0 : now - Date.parse(oldestAt);
   const damaged = facts.points.filter(({ isSound, startedAt }) => !isSound && Date.parse(startedAt) >= owedFrom);
   const isReached = now - reachMs <= owedFrom + slackMs;
-  const isKept = isReached && damaged.length === 0;
+  const refused = facts.log?.refused;
+  const isKept = isReached && damaged.length === 0 && refused === undefined;
   const judged: Judgement = {
     assetId: facts.assetId,
     objective: 'window',
@@ -84,7 +91,13 @@ function judgeWindow(policy: EffectivePolicy, facts: AssetFacts, sound: readonly
     measured: seconds(reachMs),
     promised: seconds(recoveryWindowMs),
   };
-  return [isKept ? judged : { ...judged, ...windowExplanation(facts, oldest, damaged, now - owedFrom) }];
+  if (isKept) return [judged];
+  return [
+    {
+      ...judged,
+      ...(refused === undefined ? windowExplanation(facts, oldest, damaged, now - owedFrom) : refusedLogExplanation(refused)),
+    },
+  ];
 }
 
 function judgeProof({ objectives }: EffectivePolicy, facts: AssetFacts, now: number): Judgement[] {

@@ -12,6 +12,7 @@ import { newId } from '../model/identifier.ts';
 import { instantOf } from '../model/instant.ts';
 import type { Run } from '../model/run.ts';
 import { isOver } from '../model/run-state.ts';
+import { lastCapture } from './refused-capture.ts';
 
 const PRIORITY = 95;
 const BASE_PRIORITY = 85;
@@ -146,10 +147,6 @@ export class CaptureKeeper {
     if (added.outcome === 'exists' && isOver(added.run.state)) await add(`${key}/${at}`);
     return asset.agentId;
   }
-}
-
-function lastCapture({ runs }: Pick<CatalogTables, 'runs'>, asset: Asset): Promise<Run | undefined> {
-  return runs.latest(asset.id, 'capture', ['succeeded', 'warned', 'failed', 'canceled']);
 }
 
 async function openRun(

@@ -11,6 +11,7 @@ import type { Asset } from '../model/asset.ts';
 import type { NewEvent, Severity } from '../model/event.ts';
 import { type Instant, instantOf } from '../model/instant.ts';
 import { eachItem } from '../model/page-items.ts';
+import { type RefusedAgent, refusedSetting } from '../model/refused-agent.ts';
 import type { AssetFacts, JudgedRun } from '../policy/asset-facts.ts';
 import { nextDue } from '../policy/due-times.ts';
 import { roughSpan } from '../policy/duration.ts';
@@ -20,6 +21,7 @@ import type { EffectivePolicy } from '../policy/policy-terms.ts';
 import type { CopyWatch } from './copy-watch.ts';
 import type { LogWindows } from './log-windows.ts';
 import type { PolicyBook } from './policy-book.ts';
+import { lastCapture, refusedCapture } from './refused-capture.ts';
 import { firstBackupSetting } from './run-ended.ts';
 
 /** What has not changed is written anew after so long. */
@@ -149,8 +151,11 @@ export class JudgeLoop {
   async #log(asset: Asset): Promise<NonNullable<AssetFacts['log']>> {
     const intervals = (await this.#options.logs.proved(asset))?.intervals ?? [];
     const [first, last] = [intervals[0], intervals.at(-1)];
-    if (first === undefined || last === undefined) return {};
-    return { earliestAt: instantOf(new Date(first.from.time / 1000)), latestAt: instantOf(new Date(last.to.time / 1000)) };
+    const fault = await refusedCapture(this.#options.catalog, asset, this.#options.now());
+    const refused = fault === undefined ? {} : { refused: fault };
+    if (first === undefined || last === undefined) return refused;
+    const [earliestAt, latestAt] = [instantOf(new Date(first.from.time / 1000)), instantOf(new Date(last.to.time / 1000))];
+    return { earliestAt, latestAt, ...refused };
   }
 
   /** All that tells why. */
@@ -167,6 +172,12 @@ export class JudgeLoop {
       { kind: 'verify' },
     ] as const)
       lastRuns.push(...(await catalog.runs.list(asset.tenantId, filter, { limit: 1 })).items);
+    // A capture that waits for its turn after one that failed waits because of that.
+    const failed = lastRuns.some(({ kind, state }) => kind === 'capture' && state === 'queued')
+      ? await lastCapture(catalog, asset)
+      : undefined;
+    if (failed?.state === 'failed') lastRuns.unshift(failed);
+    const refused = agent === undefined ? undefined : await catalog.settings.get(refusedSetting(agent.id));
     return {
       ...facts,
       pointCount: await catalog.recoveryPoints.count(asset.id),
@@ -178,6 +189,7 @@ export class JudgeLoop {
               label: agent.label,
               state: agent.state,
               ...(agent.lastSeenAt === undefined ? {} : { lastSeenAt: agent.lastSeenAt }),
+              ...(refused ? { refused: JSON.parse(refused) as RefusedAgent } : {}),
             },
           }),
       ...(next === undefined ? {} : { nextBackupAt: instantOf(next.due) }),

@@ -162,6 +162,34 @@ describe('a signed request', () => {
     expect(await speaker.post(AGENT_PATHS.poll, POLL, {}, new Date(Date.now() + 120_000))).toMatchObject({ status: 200 });
   });
 
+  it('that is refused for clock or version although it is its agent is an event, once, and one more when the agent is heard again', async () => {
+    const plane = await controlPlane();
+    const [speaker, other] = [await Speaker.enrolled(plane), await Speaker.enrolled(plane)];
+    const told = async () =>
+      (await plane.catalog.events.after(0, plane.tenant.id, 100)).filter(({ kind }) => kind.startsWith('agent.'));
+    const hourAhead = (): Date => new Date(Date.now() + 3_600_000);
+    // Somebody else who only names it.
+    await other.post(AGENT_PATHS.poll, POLL, { [SIGNATURE_HEADERS.agent]: speaker.id }, hourAhead());
+    // Good again within minutes after a start of the service.
+    await speaker.post(AGENT_PATHS.poll, POLL, {}, new Date(Date.now() - 120_000));
+    expect(await told()).toEqual([]);
+    for (let n = 0; n < 3; n++) await speaker.post(AGENT_PATHS.poll, POLL, {}, hourAhead());
+    expect(await told()).toMatchObject([
+      {
+        kind: 'agent.refused',
+        severity: 'critical',
+        cause: expect.stringMatching(/ahead of .* \[AGENT_CLOCK_SKEW\]/),
+        action: expect.stringContaining('NTP'),
+        details: { agent: speaker.id },
+      },
+    ]);
+    for (let n = 0; n < 2; n++) expect(await speaker.poll()).toMatchObject({ status: 200 });
+    expect((await told()).map(({ kind }) => kind)).toEqual(['agent.refused', 'agent.accepted']);
+    const old = { [VERSION_HEADER]: '99.0' };
+    expect(await speaker.post(AGENT_PATHS.poll, POLL, old)).toMatchObject({ status: 426 });
+    expect((await told()).at(-1)).toMatchObject({ kind: 'agent.refused', details: { code: 'AGENT_VERSION_UNSUPPORTED' } });
+  });
+
   it('from before the start of the service is refused: it may be a replay of what the one before saw', async () => {
     const plane = await controlPlane();
     const speaker = await Speaker.enrolled(plane);

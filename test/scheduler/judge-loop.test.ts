@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ApiMetrics } from '../../src/api/metrics.ts';
-import { eventsOf, HOUR, MINUTE, newScene, newScheduler, type Scene } from './scene.ts';
+import { eventsOf, HOUR, MINUTE, newScene, newScheduler, type Scene, SILENT } from './scene.ts';
 
 const PLAN = `name: plan\nobjectives: { rpo: 1h, proofAge: 8d }\nschedule:\n  - cron: "*/30 * * * *"\n`;
 
@@ -99,6 +99,74 @@ describe('a promise', () => {
     expect((await eventsOf(scene, 'objective.broken'))[0]!.cause).toContain(
       `1 of 6000 recovery points are damaged: ${points[3000]!.snapshot}`,
     );
+  });
+
+  it('for a database is broken at once by a server that is not the one whose log is stored, as long as it is', async () => {
+    const scene = await newScene('name: plan\nobjectives: { rpo: 24h }\nrecoveryWindow: 14d\n');
+    const { catalog, clock, things, tenant, agent } = scene;
+    const source = { kind: 'postgres', connection: 'host=db1 user=backup' } as const;
+    const db = things.asset(tenant.id, agent.id, { name: 'pg/orders', source, createdAt: clock.now().toISOString() });
+    await catalog.assets.add(db);
+    const scheduler = newScheduler(scene, { log: SILENT as never });
+    const claim = async () => {
+      clock.pass(MINUTE);
+      await scheduler.tick();
+      const limits = { leaseMs: HOUR, perAgentMax: 4, perTenantMax: 10, totalMax: 10 };
+      const by = `agent:${agent.id}`;
+      return (await catalog.runs.claim({ by, kinds: ['capture'], agentId: agent.id, at: clock.now().toISOString(), ...limits }))!;
+    };
+    const fault = { code: 'PG_OTHER_CLUSTER', message: 'The server is another one', hint: 'Protect it under another name.' };
+    const states = async () =>
+      (await catalog.promises.list(tenant.id))
+        .filter(({ assetId }) => assetId === db.id)
+        .map(({ objective, isKept }) => `${objective} ${isKept}`);
+    for (let n = 0; n < 3; n++) {
+      const run = await claim();
+      // While it looks again nothing is better.
+      await scheduler.tick();
+      const at = clock.now().toISOString();
+      await catalog.transaction(async (tables) => {
+        const ended = await tables.runs.end(run.id, run.fence, at, { state: 'failed', fault });
+        if (ended !== 'fenced') await scheduler.onRunEnded(tables, ended);
+      });
+      await scheduler.tick();
+      expect(await states()).toEqual(['rpo false', 'window false']);
+    }
+    const broken = await eventsOf(scene, 'objective.broken');
+    expect(broken.map(({ assetId, details }) => [assetId, details?.objective])).toEqual([
+      [db.id, 'rpo'],
+      [db.id, 'window'],
+    ]);
+    for (const { cause, action } of broken) {
+      expect(cause).toContain('The server is another one [PG_OTHER_CLUSTER]');
+      expect(action).toBe(fault.hint);
+    }
+    const metrics = new ApiMetrics({ catalog, now: clock.now, version: '0', assetsMax: 9 });
+    expect(await metrics.text()).toContain('holdfast_promises_broken{objective="rpo"} 1');
+    await claim();
+    clock.pass(3 * MINUTE);
+    await scheduler.tick();
+    expect((await states())[0]).toBe('rpo true');
+  });
+
+  it('for a database is broken for the reason of the last capture, also while the next one waits', async () => {
+    const scene = await newScene('name: plan\nobjectives: { rpo: 1h }\n');
+    const { catalog, clock, things, tenant, agent } = scene;
+    const source = { kind: 'postgres', connection: 'host=db1 user=backup' } as const;
+    const db = things.asset(tenant.id, agent.id, { name: 'pg/orders', source, createdAt: clock.now().toISOString() });
+    await catalog.assets.add(db);
+    const scheduler = newScheduler(scene, { log: SILENT as never });
+    await scheduler.tick();
+    clock.pass(2 * HOUR);
+    const limits = { leaseMs: HOUR, perAgentMax: 4, perTenantMax: 10, totalMax: 10 };
+    const at = clock.now().toISOString();
+    await catalog.agents.seen(agent.id, at);
+    const run = (await catalog.runs.claim({ by: `agent:${agent.id}`, kinds: ['capture'], agentId: agent.id, at, ...limits }))!;
+    const fault = { code: 'PG_DENIED', message: 'The password is wrong', hint: 'Give the right one.' };
+    await catalog.runs.end(run.id, run.fence, at, { state: 'failed', fault });
+    await scheduler.tick();
+    const broken = (await eventsOf(scene, 'objective.broken')).find(({ assetId }) => assetId === db.id);
+    expect(broken).toMatchObject({ cause: expect.stringContaining('The password is wrong [PG_DENIED]'), action: fault.hint });
   });
 
   it('that is not made any more is not broken', async () => {
