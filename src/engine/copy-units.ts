@@ -1,7 +1,7 @@
 // Copying content by position: leaf by leaf, some at a time. Of a leaf only the units are read that differ from those of the original of
 // the parent; the others keep the place that they have in the parent.
 
-import { Fault } from '../base/faults.ts';
+import { invariant } from '../base/invariant.ts';
 import { decodeUnitsLeaf, UNITS_PER_LEAF, type UnitsLeaf } from '../format/units-node.ts';
 import { bytesEqual, NO_REFERENCES, type References, referenceAt } from '../model/reference.ts';
 import type { FileTask } from '../worker/file-task.ts';
@@ -15,7 +15,7 @@ const LEAVES_AHEAD = 4;
 /** The same content in the other repository. */
 export type UnitsBase = { readonly original: PagedParent; readonly copy: PagedParent };
 
-/** Answers the root of the copy. */
+/** Answers the root of the copy. Units are of one size in both repositories. */
 export async function copyUnits(
   run: CopyRun,
   cut: 'paged' | 'volume',
@@ -24,8 +24,7 @@ export async function copyUnits(
 ): Promise<References> {
   const { from, to, pipeline, progress, signal } = run;
   const { unitBytes } = from.parameters.paged;
-  if (to.parameters.paged.unitBytes !== unitBytes)
-    throw new Fault('USAGE', `The repository at ${to.store.location} has units of another size`);
+  invariant(to.parameters.paged.unitBytes === unitBytes, 'units are of one size in both repositories');
   const builder = new UnitsMapBuilder((node) => pipeline.putNode(node));
   const units = Math.ceil(map.sizeBytes / unitBytes);
   const comparable = base === undefined ? 0 : comparableLeaves(base.original, map.sizeBytes, unitBytes);

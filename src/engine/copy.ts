@@ -32,7 +32,7 @@ function originOf({ parameters }: Repository, { id }: Snapshot): string {
 }
 
 /** Those that `to` does not have, oldest first. A copy that was brought back to where its origin is counts as there. USAGE when both are
- *  one repository. */
+ *  one repository, or when units of one cannot lie in the other: before anything is copied. */
 export async function missingCopies(
   from: Repository,
   to: Repository,
@@ -42,6 +42,10 @@ export async function missingCopies(
   if (hex(from.parameters.id) === hex(to.parameters.id))
     throw new Fault('USAGE', `${from.store.location} and ${to.store.location} are one repository`, {
       hint: 'Name another repository with --to.',
+    });
+  if (from.parameters.paged.unitBytes !== to.parameters.paged.unitBytes)
+    throw new Fault('USAGE', `The repository at ${to.store.location} has units of another size than ${from.store.location}`, {
+      hint: 'Copy to a repository that was made with the same parameters.',
     });
   const there = await listSnapshots(to, await to.heads.read({ signal }), { signal });
   const origins = new Set(there.flatMap(({ tags }) => tags));
