@@ -5,7 +5,8 @@ import { ReadingPool } from '../../src/engine/reading-pool.ts';
 import { type RestoreProblem, RestoreProgress } from '../../src/engine/restore-progress.ts';
 import { restoreSingle } from '../../src/engine/restore-single.ts';
 import { restoreTree } from '../../src/engine/restore-tree.ts';
-import { displayPath } from '../../src/model/entry-path.ts';
+import { claimTarget } from '../../src/files/claim-target.ts';
+import { displayPath, nameOfPath, parentOfPath } from '../../src/model/entry-path.ts';
 import type { Content } from '../../src/model/stored-entry.ts';
 import { RemoteReader } from '../../src/remote/remote-reader.ts';
 import { type DataPath, openDataPath } from './data-path.ts';
@@ -58,6 +59,19 @@ export class RestoreWork {
   }
 
   async restore(place: RestorePlace): Promise<void> {
+    // The runs of this agent take turns; whoever restores by hand does not know of them.
+    const release =
+      place.kind === 'content'
+        ? await claimTarget(parentOfPath(place.path) || '/', nameOfPath(place.path))
+        : await claimTarget(place.directory, place.rootName);
+    try {
+      await this.#write(place);
+    } finally {
+      release();
+    }
+  }
+
+  async #write(place: RestorePlace): Promise<void> {
     const { reader, progress } = this;
     const { snapshot, parameters, readNode, blocks, keys } = reader;
     const onProblem = (problem: RestoreProblem): void => this.#note(problem);

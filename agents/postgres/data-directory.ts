@@ -15,6 +15,7 @@ import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 import { bootId, isAlive, ownIdentity, type ProcessIdentity } from '../../src/base/process-identity.ts';
 import { replaceFile } from '../../src/base/replace-file.ts';
+import { claimTarget } from '../../src/files/claim-target.ts';
 import type { PosixError } from '../../src/files/posix-error.ts';
 import { targetFault } from '../../src/files/target-fault.ts';
 import { serverIn } from './running-servers.ts';
@@ -53,10 +54,13 @@ export class DataDirectory {
   /** Where tablespaces lay, by oid. */
   readonly tablespaces: Readonly<Record<string, string>>;
   readonly #wish: Wish;
+  /** Lets another restore have the directory: as soon as the mark says who is at work, or this one has failed. */
+  readonly release: () => void;
 
-  private constructor(path: string, wish: Wish, mark: Mark | undefined, isOld: boolean) {
+  private constructor(path: string, wish: Wish, mark: Mark | undefined, isOld: boolean, release: () => void) {
     this.path = path;
     this.#wish = wish;
+    this.release = release;
     this.isOld = isOld;
     this.tablespaces = mark?.tablespaces ?? {};
     this.isRecovering =
@@ -71,17 +75,32 @@ export class DataDirectory {
   static async take(path: string, wish: Wish): Promise<DataDirectory> {
     mustLieApart(path);
     atTarget('make the directory', path, () => makeDirectory(path, { mode: 0o700 }));
+    mustBeOver(path, readMark(path));
+    // Of two that begin at once both found no mark.
+    const release = await claimTarget(Buffer.from(path).toString('latin1'));
+    try {
+      return await DataDirectory.#find(path, wish, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  static async #find(path: string, wish: Wish, release: () => void): Promise<DataDirectory> {
     const mark = readMark(path);
     const isOld = readdirSync(path).length > 0;
-    if (!isOld) return new DataDirectory(path, wish, undefined, false);
+    if (!isOld) return new DataDirectory(path, wish, undefined, false, release);
     if (mark === undefined) mustBeThatCluster(path, wish);
-    else await mustBeLeft(path, mark);
+    else {
+      mustBeOver(path, mark);
+      await takeAwaySandbox(path, mark);
+    }
     const running = serverIn(path);
     if (running !== undefined)
       throw new Fault('TARGET_OCCUPIED', `A server runs in "${path}" (process ${running.pid})`, {
         hint: `Stop it first: pg_ctl -D '${path}' stop. Or restore to another directory.`,
       });
-    return new DataDirectory(path, wish, mark, true);
+    return new DataDirectory(path, wish, mark, true, release);
   }
 
   /** Its files are being made. */
@@ -144,13 +163,11 @@ function mustBeThatCluster(path: string, { delta, systemId }: Wish): void {
   );
 }
 
-async function mustBeLeft(path: string, mark: Mark): Promise<void> {
-  const { id } = mark.process;
-  if (id !== process.pid && isAlive(mark.process))
-    throw new Fault('TARGET_OCCUPIED', `Another restore to "${path}" is at work (process ${id})`, {
+function mustBeOver(path: string, mark: Mark | undefined): void {
+  if (mark !== undefined && mark.process.id !== process.pid && isAlive(mark.process))
+    throw new Fault('TARGET_OCCUPIED', `Another restore to "${path}" is at work (process ${mark.process.id})`, {
       hint: 'Wait for it, or end it.',
     });
-  await takeAwaySandbox(path, mark);
 }
 
 /** What a restore has left that was killed: for a directory that nobody is going to finish. */

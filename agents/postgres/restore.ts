@@ -9,6 +9,7 @@ import { baseFactsOf, type ClusterFacts } from '../../src/engine/cluster-facts.t
 import type { RecoveryPlan } from '../../src/engine/recovery-plan.ts';
 import type { LogMark } from '../../src/model/log-mark.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { differingCollations } from './collations.ts';
 import { DataDirectory, SANDBOX_PREFIX } from './data-directory.ts';
@@ -78,7 +79,7 @@ export type RestoredCluster = {
 };
 
 export async function restoreCluster(restore: ClusterRestore): Promise<RestoredCluster> {
-  const { plan, cluster, onStep, progress } = restore;
+  const { plan, cluster } = restore;
   const snapshot = cluster.snapshots.get(plan.base.snapshot)!;
   const facts = baseFactsOf(snapshot);
   const server = JSON.parse(facts.server) as ServerFacts;
@@ -86,6 +87,22 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
   const notes = await notesOnWay(restore);
   const wish = { delta: restore.delta === true, systemId: facts.systemId, plan: JSON.stringify(plan) };
   const directory = await DataDirectory.take(restore.dataDirectory, wish);
+  try {
+    return await restoreInto(restore, directory, snapshot, notes);
+  } finally {
+    directory.release();
+  }
+}
+
+async function restoreInto(
+  restore: ClusterRestore,
+  directory: DataDirectory,
+  snapshot: Snapshot,
+  notes: readonly LogNote[],
+): Promise<RestoredCluster> {
+  const { plan, cluster, onStep, progress } = restore;
+  const facts = baseFactsOf(snapshot);
+  const server = JSON.parse(facts.server) as ServerFacts;
   if (!directory.isRecovering) checkLaterTablespaces(notes);
   const tablespaces = placeTablespaces(facts.tablespaces, restore.tablespaces, directory);
   const began = performance.now();

@@ -71,35 +71,39 @@ export async function makeStandby(make: MakeStandby): Promise<StandbyFacts> {
   const notes = await notesOnWay({ plan, cluster });
   const wish = { delta: make.delta === true, systemId: found.systemId, plan: JSON.stringify({ standby: timeline, base }) };
   const directory = await DataDirectory.take(make.dataDirectory, wish);
-  checkLaterTablespaces(notes);
-  const tablespaces = placeTablespaces(found.tablespaces, make.tablespaces, directory);
-  directory.begin(tablespaces);
-  await reader.openIndex?.({ signal });
-  const facts: StandbyFacts = {
-    version: 1,
-    asset,
-    systemId: found.systemId,
-    serverVersion: server.version,
-    segmentBytes: server.segmentBytes,
-    floor: raisedFloor(server.floor, notes),
-    base: base.snapshot,
-    madeAt: now().toISOString(),
-    timeline,
-    sealed: null,
-  };
-  const pool = poolOf(reader, threads, signal);
-  const restore = { reader, snapshot, directory, tablespaces, pool, progress };
   try {
-    await restoreBase(restore);
-    const owner = ownerOf(directory.path);
-    keepConfiguration(directory.path, owner, server.segmentBytes);
-    rmSync(join(directory.path, 'postmaster.pid'), { force: true });
-    configureStandby(directory.path, facts, program, owner);
-    writeStandby(directory.path, facts, owner);
-    await restoreControl(restore, cluster.view);
+    checkLaterTablespaces(notes);
+    const tablespaces = placeTablespaces(found.tablespaces, make.tablespaces, directory);
+    directory.begin(tablespaces);
+    await reader.openIndex?.({ signal });
+    const facts: StandbyFacts = {
+      version: 1,
+      asset,
+      systemId: found.systemId,
+      serverVersion: server.version,
+      segmentBytes: server.segmentBytes,
+      floor: raisedFloor(server.floor, notes),
+      base: base.snapshot,
+      madeAt: now().toISOString(),
+      timeline,
+      sealed: null,
+    };
+    const pool = poolOf(reader, threads, signal);
+    const restore = { reader, snapshot, directory, tablespaces, pool, progress };
+    try {
+      await restoreBase(restore);
+      const owner = ownerOf(directory.path);
+      keepConfiguration(directory.path, owner, server.segmentBytes);
+      rmSync(join(directory.path, 'postmaster.pid'), { force: true });
+      configureStandby(directory.path, facts, program, owner);
+      writeStandby(directory.path, facts, owner);
+      await restoreControl(restore, cluster.view);
+    } finally {
+      await pool.close();
+    }
+    directory.done();
+    return facts;
   } finally {
-    await pool.close();
+    directory.release();
   }
-  directory.done();
-  return facts;
 }

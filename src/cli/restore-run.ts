@@ -58,7 +58,7 @@ export async function execute(run: Restore, toStdout: boolean): Promise<Restored
 async function restoreDirectory(run: Restore, below: string): Promise<Restored> {
   const { options } = run.invocation;
   const delta = options.flag('delta');
-  const { directory } = prepareDirectory(pathOfArgument(options.text('target')!), delta);
+  const { directory } = await prepareDirectory(pathOfArgument(options.text('target')!), delta);
   await treeTo(run, below, directory, delta);
   return { target: directory, check: treeCheck(run, below, directory) };
 }
@@ -68,7 +68,7 @@ async function restoreEntry(run: Restore, entry: StoredEntry): Promise<Restored>
   const { options } = run.invocation;
   const delta = options.flag('delta');
   const name = entry.path === '' ? sourceName(run.snapshot) : nameOfPath(entry.path);
-  const target = prepareEntry(pathOfArgument(options.text('target')!), name, delta);
+  const target = await prepareEntry(pathOfArgument(options.text('target')!), name, delta);
   await treeTo(run, entry.path, target.directory, delta, name);
   return { target: target.path, check: treeCheck(run, entry.path, target.directory, name) };
 }
@@ -101,7 +101,7 @@ async function restoreContent(run: Restore, content: Content, sizeBytes: number)
   const { restoreSingle } = await import('../engine/restore-single.ts');
   const { invocation, repository, snapshot, progress, onProblem } = run;
   const { options } = invocation;
-  const { path, exists } = prepareFile(pathOfArgument(options.text('target')!), sourceName(snapshot), options.flag('delta'));
+  const { path, exists } = await prepareFile(pathOfArgument(options.text('target')!), sourceName(snapshot), options.flag('delta'));
   await drawn(run, () =>
     withPool(run, undefined, (pool) =>
       restoreSingle({

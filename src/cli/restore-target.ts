@@ -1,10 +1,11 @@
 // Where a restore goes: looked at before anything is read. What is there already is never overwritten unless the user says --delta.
 
 import { closeSync, lstatSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { makeDirectory as makeDirectories } from '../base/make-directory.ts';
 import { MIB } from '../base/units.ts';
+import { claimTarget } from '../files/claim-target.ts';
 import { isPosixError } from '../files/posix-error.ts';
 import { realPath } from '../files/real-path.ts';
 import { displayPath, joinPaths } from '../model/entry-path.ts';
@@ -46,32 +47,38 @@ function existing(path: string): string {
   }
 }
 
-/** A directory for a tree: made when it is not there. TARGET_OCCUPIED, TARGET_DENIED. */
-export function prepareDirectory(target: string, delta: boolean): DirectoryTarget {
+/** A directory for a tree: made when it is not there, and ours until this process ends. TARGET_OCCUPIED, TARGET_DENIED. */
+export async function prepareDirectory(target: string, delta: boolean): Promise<DirectoryTarget> {
   const directory = makeDirectory(target);
+  await claimTarget(directory);
   if (!delta && list(directory).length > 0) throw occupied(`The directory "${displayPath(directory)}" is not empty`);
   return { directory };
 }
 
-/** A place for one entry in a directory, which is made when it is not there. */
-export function prepareEntry(target: string, name: string, delta: boolean): FileTarget & DirectoryTarget {
+/** A place for one entry in a directory, which is made when it is not there. It is ours until this process ends. */
+export async function prepareEntry(target: string, name: string, delta: boolean): Promise<FileTarget & DirectoryTarget> {
   const directory = makeDirectory(target);
+  await claimTarget(directory, name);
   const path = joinPaths(directory, name);
   const there = look(path);
   if (there !== undefined && !delta) throw occupied(`There is something at "${displayPath(path)}" already`);
   return { directory, path, exists: there !== undefined };
 }
 
-/** The file or block device for a volume or stream: the target itself, or `name` in it when it is a directory. */
-export function prepareFile(target: string, name: string, delta: boolean): FileTarget {
+/** The file or block device for a volume or stream: the target itself, or `name` in it when it is a directory. It is ours until this process
+ *  ends. */
+export async function prepareFile(target: string, name: string, delta: boolean): Promise<FileTarget> {
   const absolute = resolveLatin1(target);
   const stat = look(absolute, true);
   if (target.endsWith('/') || stat?.isDirectory() === true) return prepareEntry(target, name, delta);
   if (stat === undefined) {
     if (look(absolute) !== undefined) throw occupied(`The symlink "${displayPath(absolute)}" leads nowhere`);
+    // Without a directory above it there is nothing to claim, and what opens it says so.
+    if (look(dirname(absolute), true)?.isDirectory() === true) await claimTarget(dirname(absolute), basename(absolute));
     return { path: absolute, exists: false };
   }
   const path = realPathOf(absolute);
+  await claimTarget(dirname(path), basename(path));
   if (stat.isBlockDevice()) {
     if (!delta && !beginsWithZeros(path)) throw occupied(`The device "${displayPath(path)}" is not empty`);
   } else if (!stat.isFile()) throw occupied(`"${displayPath(path)}" is neither a file nor a block device`);

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { objectsIn, readTree } from '../support/repository.ts';
@@ -101,6 +101,42 @@ describe('a restore that is interrupted', () => {
     const summary = holdfast.summary(['restore', 'latest', '--target', out, '--delta', '--verify']);
     expect(summary).toMatchObject({ differing: 0, problems: 0 });
     expect(readTree(out)).toEqual(readTree(tree));
+  });
+});
+
+describe('a restore to where another is at work', () => {
+  it('is refused as long as the other lives, whatever way leads there, and no longer', async () => {
+    const { holdfast, tree } = withTree(48);
+    holdfast.ok(['backup', tree, '--asset', 'tree']);
+    holdfast.ok(['backup', holdfast.file('disk.img', seededBytes(40 * MIB, 3)), '--asset', 'disk']);
+    const slowly = ['--delta', '--download-limit', '8MiB', '--threads', '1'];
+    mkdirSync(holdfast.path('volumes'));
+    symlinkSync(holdfast.path('out'), holdfast.path('way'));
+    const trees = ['restore', 'latest', '--asset', 'tree', '--target'];
+    const disks = ['restore', 'latest', '--asset', 'disk', '--target'];
+    for (const [first, second, begun] of [
+      [[...trees, holdfast.path('out')], [...trees, holdfast.path('way')], (): boolean => existsSync(holdfast.path('out/f0'))],
+      [
+        [...disks, holdfast.path('volumes')],
+        [...disks, holdfast.path('volumes/disk.img')],
+        (): boolean => existsSync(holdfast.path('volumes/disk.img')),
+      ],
+    ] as const) {
+      const child = holdfast.start([...first, '--json', ...slowly]);
+      const end = ended(child);
+      await until(begun);
+      child.kill('SIGSTOP');
+      const { code, status, line } = holdfast.fault([...second, '--delta']);
+      expect({ code, status }).toEqual({ code: 'TARGET_OCCUPIED', status: 1 });
+      expect(line.message).toMatch(/^Another restore to ".*" is at work$/);
+      // Beside it there is room.
+      if (second[3] === 'disk')
+        holdfast.ok(['restore', 'latest', '--asset', 'tree', '--path', 'f0', '--target', holdfast.path('volumes')]);
+      child.kill('SIGKILL');
+      await end;
+      expect(holdfast.summary([...second, '--delta', '--verify'])).toMatchObject({ differing: 0, problems: 0 });
+    }
+    expect(readTree(holdfast.path('out'))).toEqual(readTree(tree));
   });
 });
 
