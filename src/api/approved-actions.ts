@@ -8,11 +8,10 @@ import type { Asset } from '../model/asset.ts';
 import type { ErasureOrder } from '../model/erasure.ts';
 import { newId } from '../model/identifier.ts';
 import { instantOf, laterBy } from '../model/instant.ts';
-import { eachItem } from '../model/page-items.ts';
 import type { StoredPlan } from '../model/plan.ts';
-import type { Run } from '../model/run.ts';
 import { APPROVAL_MS } from '../trust/approvals.ts';
 import { executeBreakGlass, executeFailover } from './failover-orders.ts';
+import { cancelOpenRuns, openRuns } from './open-runs.ts';
 import { notFound } from './problem.ts';
 import type { Answer, Call } from './route.ts';
 import { changed } from './versioned.ts';
@@ -73,10 +72,17 @@ export async function addApproval(tables: CatalogTables, { principal, at }: Call
 type Executor = (tables: CatalogTables, approval: Approval, call: Call) => Promise<void>;
 
 const EXECUTORS: Readonly<Partial<Record<ApprovalAction, Executor>>> = {
-  'asset.delete': async ({ assets }, { tenantId, request }) => {
-    const asset = await assets.get(tenantId, String(request['assetId']));
+  'asset.delete': async (tables, { tenantId, request }, call) => {
+    const asset = await tables.assets.get(tenantId, String(request['assetId']));
     if (asset === undefined) throw notFound();
-    changed(await assets.change({ ...asset, state: 'retired' }));
+    changed(await tables.assets.change({ ...asset, state: 'retired' }));
+    // What is there can be restored as before; a capture is ended by who keeps it.
+    await cancelOpenRuns(
+      tables,
+      tenantId,
+      instantOf(call.at),
+      ({ assetId, kind }) => assetId === asset.id && (kind === 'backup' || kind === 'restore-test'),
+    );
   },
   'policy.weaken': async (tables, approval, call) => {
     const { request } = approval;
@@ -163,10 +169,9 @@ async function queueErasure(tables: CatalogTables, approval: Approval, call: Cal
   const { id, tenantId, request, requestedBy, requestedAt, reason } = approval;
   const at = instantOf(call.at);
   if ((await tables.tenants.get(tenantId))?.state !== 'closed') throw new Fault('REQUEST_STALE', 'The tenant is not closed');
-  for (const run of await openRuns(tables, tenantId)) {
-    if (run.kind === 'erase') throw new Fault('REQUEST_CONFLICT', `Its erasure waits already: ${run.id}`);
-    if (run.kind !== 'catalog-backup') await tables.runs.cancel(tenantId, run.id, at);
-  }
+  const erasure = (await openRuns(tables, tenantId)).find(({ kind }) => kind === 'erase');
+  if (erasure !== undefined) throw new Fault('REQUEST_CONFLICT', `Its erasure waits already: ${erasure.id}`);
+  await cancelOpenRuns(tables, tenantId, at, ({ kind }) => kind !== 'catalog-backup');
   const order: ErasureOrder = {
     approval: id,
     requestedBy,
@@ -203,12 +208,6 @@ async function queueErasure(tables: CatalogTables, approval: Approval, call: Cal
     },
     at,
   );
-}
-
-async function openRuns({ runs }: CatalogTables, tenantId: string): Promise<readonly Run[]> {
-  const open: Run[] = [];
-  for await (const run of eachItem((page) => runs.list(tenantId, { states: ['queued', 'running'] }, page))) open.push(run);
-  return open;
 }
 
 /** Within the transaction of the decision: REQUEST_STALE when what was to be changed has changed since it was asked for. */

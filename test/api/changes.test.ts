@@ -363,6 +363,44 @@ describe('an agent', () => {
   });
 });
 
+describe('a run that nobody can carry out any more', () => {
+  const statesOf = async ({ ask }: Awaited<ReturnType<typeof bureau>>, asset: string | undefined) =>
+    (await ask('GET', '/runs')).json.items
+      .filter(({ assetId }: { assetId: string }) => assetId === asset)
+      .map(({ state }: { state: string }) => state);
+
+  it('ends with its agent: what waits at once, what runs when its lease does', async () => {
+    const some = await bureau();
+    const { things, ask } = some;
+    await ask('POST', '/runs', { kind: 'backup', assetId: things['asset'] });
+    expect(await statesOf(some, things['asset'])).toContain('queued');
+    await ask('POST', `/agents/${things['agent']}/revoke`);
+    expect(await statesOf(some, things['asset'])).not.toContain('queued');
+    const other = await bureau();
+    const begun = (await other.ask('POST', '/runs', { kind: 'backup', assetId: other.things['asset'] })).json.id;
+    const agentId = other.things['agent']!;
+    const at = other.service.clock.toISOString();
+    const limits = { leaseMs: 60_000, perAgentMax: 4, perTenantMax: 9, totalMax: 9 };
+    await other.service.catalog.runs.claim({ by: `agent:${agentId}`, kinds: ['backup'], agentId, at, ...limits });
+    await other.ask('POST', `/agents/${agentId}/revoke`);
+    const late = new Date(other.service.clock.getTime() + 120_000).toISOString();
+    await other.service.catalog.runs.expire(late, late, 10);
+    expect((await other.service.catalog.runs.get(other.tenant.id, begun))?.state).toBe('canceled');
+  });
+
+  it('ends with its asset', async () => {
+    const some = await bureau();
+    const { service, tenant, things, ask } = some;
+    const anna = await service.sessionOf('anna', { role: 'owner', tenantId: tenant.id });
+    const berta = await service.sessionOf('berta', { role: 'owner', tenantId: tenant.id });
+    await ask('POST', '/runs', { kind: 'backup', assetId: things['asset'] });
+    const { id } = (await ask('POST', `/assets/${things['asset']}/retire`, { reason: 'web1 is gone' }, {}, anna)).json;
+    expect(await statesOf(some, things['asset'])).toContain('queued');
+    expect((await ask('POST', `/approvals/${id}/approve`, undefined, {}, berta)).json.state).toBe('executed');
+    expect(await statesOf(some, things['asset'])).not.toContain('queued');
+  });
+});
+
 describe('the audit', () => {
   it('has a line for every change, and proves itself', async () => {
     const { service, tenant, things, ask } = await bureau();

@@ -4,7 +4,9 @@ import { Type } from '../../base/type.ts';
 import { Agent } from '../../model/agent.ts';
 import { Id, Label, Name, newId } from '../../model/identifier.ts';
 import { Instant, instantOf } from '../../model/instant.ts';
+import type { Run } from '../../model/run.ts';
 import { ENROLMENT_MS_DEFAULT, ENROLMENT_MS_MAX, newSecret } from '../../trust/tokens.ts';
+import { cancelOpenRuns } from '../open-runs.ts';
 import { answerPage } from '../page.ts';
 import { notFound } from '../problem.ts';
 import { route } from '../route.ts';
@@ -93,8 +95,12 @@ export const AGENT_ROUTES = [
       if (agent === undefined) throw notFound();
       return call.change(
         { action: 'agent.revoke', subject: agent.id, details: { label: agent.label } },
-        async ({ agents, events }) => {
-          if (await agents.revoke(agent.id, instantOf(at)))
+        async (tables) => {
+          const { agents, events } = tables;
+          if (await agents.revoke(agent.id, instantOf(at))) {
+            // Another one goes on with a failover, which is nobody's to end here.
+            const isIts = ({ agentId, kind }: Run): boolean => agentId === agent.id && kind !== 'failover';
+            await cancelOpenRuns(tables, tenant.id, instantOf(at), isIts);
             await events.add(
               {
                 tenantId: tenant.id,
@@ -105,6 +111,7 @@ export const AGENT_ROUTES = [
               },
               instantOf(at),
             );
+          }
           return { status: 200, body: (await agents.get(agent.id, tenant.id))! };
         },
         () => call.wake(agent.id),
