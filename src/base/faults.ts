@@ -32,6 +32,9 @@ export const FAULTS = {
   STORE_THROTTLED: later('The store asks for fewer requests. Lower --upload-limit or run the command again later.'),
   STORE_FULL: never('The store has no room left. Free space (forget and prune do), then run the command again.'),
   STORE_CORRUPT_ANSWER: later('The store answered with other bytes than it should have. Run "holdfast verify --full".'),
+  STORE_STRANGE_ANSWER: later(
+    'Check that this is the address of an S3 store, and that nothing else (a proxy, a gateway, a login page) answers on the way to it; then run the command again.',
+  ),
   STORE_NO_CONDITIONAL_WRITES: never(
     'Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, a bucket with versions, or a directory.',
   ),

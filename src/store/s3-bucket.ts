@@ -104,7 +104,7 @@ export class S3Bucket {
     try {
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
       // A 200 without ETag is somebody's page or an error that came too late for the status.
-      if (!answer.ETag) throw new Fault('STORE_CORRUPT_ANSWER', `${what}: the store answered 200 without an ETag`);
+      if (!answer.ETag) throw new Fault('STORE_STRANGE_ANSWER', `${what}: the store answered 200 without an ETag`);
       return { etag: answer.ETag, versionId: versionOf(answer.VersionId) };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
@@ -134,10 +134,7 @@ export class S3Bucket {
     try {
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
       const bytes = await onlyChunk(answer.Body as AsyncIterable<Uint8Array> | undefined);
-      if (!answer.ETag)
-        throw new Fault('STORE_CORRUPT_ANSWER', `${what}: the answer is no object of an S3 store: it has no ETag`, {
-          hint: 'Check that this is the address of an S3 store, and that nothing else answers on the way to it.',
-        });
+      if (!answer.ETag) throw new Fault('STORE_STRANGE_ANSWER', `${what}: the answer is no object of an S3 store: it has no ETag`);
       const place = contentRange(answer.ContentRange);
       const asked =
         range === undefined
@@ -196,7 +193,7 @@ export class S3Bucket {
     try {
       const answer = await this.#send(signal, () => this.#client.send(command, abort(signal)));
       const objects = (answer.Contents ?? []).map(({ Key, Size }) => ({ name: Key ?? '', sizeBytes: Size ?? -1 }));
-      if (answer.IsTruncated === undefined) throw corrupt('the answer is no listing');
+      if (answer.IsTruncated === undefined) throw new Fault('STORE_STRANGE_ANSWER', `${what}: the answer is no listing`);
       if (answer.KeyCount !== undefined && answer.KeyCount !== objects.length)
         throw corrupt(`${objects.length} of ${answer.KeyCount} keys`);
       if (!objects.every(({ name, sizeBytes }) => name.startsWith(prefix) && sizeBytes >= 0))

@@ -1,7 +1,8 @@
 // What an S3 store and the way to it say, in the words of the table of faults.
 //
 // Error codes count, statuses only where there is no code: a 404 without a code of S3 comes from something that is no S3 store, and
-// must not become "there is no such object".
+// must not become "there is no such object". Nor may it become "that object is damaged" (STORE_CORRUPT_ANSWER), for which a repair would take
+// it away: what cannot be understood says nothing of the object.
 
 import { Fault, type FaultCode } from '../base/faults.ts';
 
@@ -94,7 +95,7 @@ export function s3Fault(error: unknown, what: string): Fault {
   const name = s3ErrorCode(error);
   if (status === undefined || name === undefined) {
     return new Fault(
-      'STORE_CORRUPT_ANSWER',
+      'STORE_STRANGE_ANSWER',
       `${what}: the answer cannot be understood (${error instanceof Error ? error.message : error})`,
       {
         cause: error,
@@ -107,7 +108,7 @@ export function s3Fault(error: unknown, what: string): Fault {
     (status === 403 ? 'STORE_DENIED' : undefined);
   const said = `${status}${name === '' ? ' without an error code of S3' : ` ${name}`}`;
   const hint = HINTS[name];
-  return new Fault(code ?? 'STORE_CORRUPT_ANSWER', `${what}: the store answered ${said}`, { cause: error, ...(hint && { hint }) });
+  return new Fault(code ?? 'STORE_STRANGE_ANSWER', `${what}: the store answered ${said}`, { cause: error, ...(hint && { hint }) });
 }
 
 const TIMEOUTS = new Set(['ETIMEDOUT', 'ESOCKETTIMEDOUT']);

@@ -115,7 +115,7 @@ async function versionPage(
   };
   try {
     const answer = await bucket.run(signal, (client, Bucket) => client.send(command(Bucket), abort(signal)));
-    if (answer.IsTruncated === undefined) throw corrupt('the answer is no listing');
+    if (answer.IsTruncated === undefined) throw new Fault('STORE_STRANGE_ANSWER', `${what}: the answer is no listing`);
     const known = new Map((answer.Versions ?? []).map((one) => [`${one.Key} ${one.VersionId}`, one]));
     const count = known.size + (answer.DeleteMarkers ?? []).length;
     if (order === undefined || order.length !== count) throw corrupt(`${order?.length} of ${count} versions have a place`);

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { startS3, type TestS3 } from '../support/ceph.ts';
 import { lossyProxy } from '../support/http-peer.ts';
 import { seededBytes } from '../support/seeded-random.ts';
-import { type Holdfast, newHoldfast } from './holdfast.ts';
+import { type Holdfast, linesOf, newHoldfast } from './holdfast.ts';
 
 const MIB = 1024 * 1024;
 const s3 = await startS3();
@@ -58,5 +58,31 @@ describe.runIf(s3 !== undefined)('a store that is away for longer than a run rep
     expect(restore).toMatchObject({ status: 0, state: 'back' });
     expect(readFileSync(holdfast.path('out/file')).equals(content)).toBe(true);
     holdfast.ok(['verify', '--full'], { variables });
+  }, 120_000);
+
+  it('is not taken for damage where a page answers in its place: a repair takes nothing away', async () => {
+    const holdfast = newHoldfast();
+    const variables = variablesOf(endpoint, 'cli-page');
+    holdfast.ok(['init'], { variables });
+    holdfast.file('tree/file', seededBytes(3 * MIB, 2));
+    holdfast.ok(['backup', holdfast.path('tree')], { variables });
+    // Of the large pack, again and again, as a proxy does that has kept its page; everything else goes through.
+    let pack: string | undefined;
+    const proxy = await lossyProxy(endpoint, ({ method, url, headers }) => {
+      const path = url!.split('?')[0]!;
+      const isLarge = method === 'GET' && path.includes('/packs/') && /^bytes=0-\d{7}/.test(headers.range ?? '');
+      if (isLarge) pack ??= path;
+      return method === 'GET' && path === pack ? 'page' : 'none';
+    });
+    const child = holdfast.start(['repair', '--json'], { variables: variablesOf(proxy.endpoint, 'cli-page') });
+    let stdout = '';
+    child.stdout!.on('data', (text: Buffer) => (stdout += text.toString()));
+    child.stdin!.end();
+    const status = await new Promise((resolve) => child.on('close', resolve));
+    expect({ status, last: linesOf(stdout).at(-1) }).toMatchObject({
+      status: 1,
+      last: { kind: 'error', code: 'STORE_STRANGE_ANSWER', hint: expect.stringContaining('proxy') },
+    });
+    expect(holdfast.summary(['verify', '--full'], { variables })).toMatchObject({ outcome: 'clean' });
   }, 120_000);
 });

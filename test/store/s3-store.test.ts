@@ -288,6 +288,6 @@ describe('a bucket without the conditions that the contract needs', () => {
     );
     const location = { kind: 's3' as const, endpoint: `http://127.0.0.1:${address.port}`, bucket: 'bucket', prefix: '' };
     const store = openS3Store({ location, credentials: { accessKeyId: 'AK', secretAccessKey: 'SK' } });
-    expect(await code(store.probe())).toBe('STORE_CORRUPT_ANSWER');
+    expect(await code(store.probe())).toBe('STORE_STRANGE_ANSWER');
   });
 });

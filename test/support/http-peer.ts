@@ -94,14 +94,15 @@ export function poorS3(options: PoorS3): Promise<Peer> {
 }
 
 /** What the proxy does to a request: nothing, drops it, drops its answer, sends it twice, cuts the answer off, flips a bit of the
- *  request's or the answer's body. */
-export type Mischief = 'none' | 'lose-request' | 'lose-answer' | 'repeat' | 'cut-answer' | 'flip-request' | 'flip-answer';
+ *  request's or the answer's body, or answers in the server's place with a page of its own. */
+export type Mischief = 'none' | 'page' | 'lose-request' | 'lose-answer' | 'repeat' | 'cut-answer' | 'flip-request' | 'flip-answer';
 
 /** A proxy in front of `target`. `decide` is asked for each request. */
 export function lossyProxy(target: string, decide: (incoming: IncomingMessage) => Mischief): Promise<Peer> {
   return httpPeer(async (incoming, body, outgoing) => {
     const mischief = decide(incoming);
     if (mischief === 'lose-request') return void outgoing.destroy();
+    if (mischief === 'page') return void outgoing.writeHead(404).end('<html><body>Under maintenance</body></html>');
     const sent = mischief === 'flip-request' ? flip(body) : body;
     let answer = await forward(target, incoming, sent);
     if (mischief === 'repeat') answer = await forward(target, incoming, sent);
