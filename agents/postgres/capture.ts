@@ -1,5 +1,6 @@
 // Capturing a cluster's log: from a physical replication slot into the store, for as long as the server lives. The server is told that log is
-// flushed only when the store has acknowledged it, so what we have not stored the server still has.
+// flushed only when the store has acknowledged it, so what we have not stored the server still has. Of a primary on this host whose files can be
+// read here the log is taken from those (WrittenLog), of all others from the server's sender (LogStream).
 //
 // A connection that breaks ends an epoch; the next one begins where the stored records end. A timeline that ends is followed to the one that
 // the server names. When the server has removed log that is not stored, the gap is recorded and capture begins anew after it: whoever runs
@@ -7,6 +8,7 @@
 //
 // Several may capture one cluster at once, from its nodes, each with a slot: one stores, the others are ready to (see log-writer.ts).
 
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { ClockWatch } from '../../src/engine/clock-runs.ts';
@@ -19,13 +21,18 @@ import type { CaptureOptions, CapturePatience } from './capture-options.ts';
 import { PgConnection } from './connection.ts';
 import { describeServer, type ServerAddress } from './connection-string.ts';
 import { mustContinue } from './continuation.ts';
-import { identifySystem, type SystemFacts } from './replication-client.ts';
+import { LastLog } from './last-log.ts';
+import { findLocalCluster } from './local-cluster.ts';
+import { LOG_FILES } from './log-segments.ts';
+import type { LogSource } from './log-source.ts';
+import { identifySystem, LogStream, type SystemFacts } from './replication-client.ts';
 import { ReplicationSlot } from './replication-slot.ts';
 import { knownFrom, type LogPlace, resumePoint, type StoredEnd, skipGaps, storedEnd, timeBefore } from './resume-point.ts';
 import { sendInTurns } from './sender-turns.ts';
-import { readServerFacts } from './server-facts.ts';
+import { readServerFacts, type ServerFacts } from './server-facts.ts';
 import { TimelineCapture } from './timeline-capture.ts';
 import { readHistories } from './timeline-history.ts';
+import { needsNoSender, WrittenLog } from './written-log.ts';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 10_000;
@@ -34,32 +41,47 @@ const PATIENCE: CapturePatience = { flushMs: 30_000, stallMs: 30_000, watchMs: 1
 
 /** Until the signal; then what was received is stored before it returns. Faults that do not pass are thrown. */
 export async function captureLog(options: CaptureOptions): Promise<void> {
-  const { signal, events } = options;
+  const { signal, events, patience = PATIENCE } = options;
+  const lastLog = new LastLog(options);
   let waitMs = RETRY_FIRST_MS;
+  let mayReadFiles = true;
   while (!signal.aborted) {
     const began = performance.now();
     try {
-      await new Capture({ ...options, patience: options.patience ?? PATIENCE }).run();
+      await new Capture({ ...options, patience, mayReadFiles, lastLog }).run();
       waitMs = RETRY_FIRST_MS;
     } catch (error) {
-      if (signal.aborted) return;
-      if (!isFault(error) || (error.retry === 'never' && error.code !== 'PG_NOT_READY')) throw error;
+      if (signal.aborted) break;
+      // What the server sends may be better than what its disk shows here: the next connection asks for that.
+      const isOfFiles: boolean =
+        mayReadFiles && lastLog.isKnown && (isFault(error, 'SOURCE_UNREADABLE') || isFault(error, 'PG_PROTOCOL'));
+      mayReadFiles = !isOfFiles;
+      if (!isOfFiles && (!isFault(error) || (error.retry === 'never' && error.code !== 'PG_NOT_READY'))) throw error;
       events.onTrouble(error);
       if (performance.now() - began > RETRY_MAX_MS) waitMs = RETRY_FIRST_MS;
       await sleep(waitMs, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await lastLog.store(signal);
       waitMs = Math.min(waitMs * 2, RETRY_MAX_MS);
     }
   }
+  // Of a server that was stopped just before.
+  await lastLog.store(AbortSignal.timeout(patience.flushMs));
 }
+
+type CaptureInside = CaptureOptions & {
+  readonly patience: CapturePatience;
+  readonly mayReadFiles: boolean;
+  readonly lastLog: LastLog;
+};
 
 /** One connection. */
 class Capture {
-  readonly #options: CaptureOptions & { readonly patience: CapturePatience };
+  readonly #options: CaptureInside;
   readonly #catalogue: LogCatalogueKeeper;
   readonly #assetId: Uint8Array;
   readonly #slot: ReplicationSlot;
 
-  constructor(options: CaptureOptions & { readonly patience: CapturePatience }) {
+  constructor(options: CaptureInside) {
     const { repository, asset, address, slot, signal } = options;
     this.#options = options;
     this.#assetId = repository.keyring.assetId(asset);
@@ -77,16 +99,17 @@ class Capture {
     const close = (): void => connection.close();
     signal.addEventListener('abort', close, { once: true });
     try {
-      await this.#follow(connection, facts.segmentBytes, isStandby);
+      await this.#follow(connection, facts, isStandby);
     } finally {
       signal.removeEventListener('abort', close);
       connection.close();
     }
   }
 
-  /** Streams one timeline after the other. */
-  async #follow(connection: PgConnection, segmentBytes: number, isStandby: boolean): Promise<void> {
-    const { repository, address, events, signal } = this.#options;
+  /** Takes one timeline after the other. */
+  async #follow(connection: PgConnection, facts: ServerFacts, isStandby: boolean): Promise<void> {
+    const { repository, address, events, signal, slot } = this.#options;
+    const { segmentBytes } = facts;
     sendInTurns(connection);
     const system = await identifySystem(connection);
     const incarnation = incarnationOf(system.systemId);
@@ -110,9 +133,8 @@ class Capture {
     while (!signal.aborted) {
       const known = at.stored === undefined || view === undefined ? [] : await knownFrom(view, at.timeline, at.position);
       const { assetId, catalogue } = { assetId: this.#assetId, catalogue: this.#catalogue };
-      const capture = new TimelineCapture({
+      const own = {
         ...this.#options,
-        connection,
         incarnation,
         segmentBytes,
         assetId,
@@ -120,8 +142,23 @@ class Capture {
         at,
         known,
         clock,
-      });
-      const ended = await capture.run();
+        version: connection.version,
+      };
+      const { timeline, position } = at;
+      const sql = isStandby || timeline !== system.timeline ? undefined : await this.#besideServer(facts, system.systemId);
+      let capture: TimelineCapture;
+      if (sql === undefined) {
+        const source = (): Promise<LogSource> => LogStream.start(connection, slot, position, timeline);
+        capture = new TimelineCapture({ ...own, connection, source });
+      } else {
+        // A server before 16 wakes its senders even where they have nothing to send.
+        connection.close();
+        this.#options.lastLog.follow(facts.dataDirectory, system.systemId);
+        const files = join(facts.dataDirectory, LOG_FILES);
+        const source = (): Promise<LogSource> => WrittenLog.start({ sql, files, slot, segmentBytes, timeline, position, signal });
+        capture = new TimelineCapture({ ...own, connection: sql, source });
+      }
+      const ended = await capture.run().finally(() => sql?.close());
       if (ended === 'removed') {
         const from = Math.max(at.stored ?? at.position, capture.durableRecord);
         await this.#beginAnew(incarnation, at.timeline, from, segmentBytes);
@@ -132,6 +169,21 @@ class Capture {
       await this.#keepHistories(connection, incarnation, ended.timeline);
       at = { timeline: ended.timeline, position: Math.floor(ended.position / segmentBytes) * segmentBytes, stored: undefined };
     }
+  }
+
+  /** A session at a primary on this host whose files can be read here; undefined where there is none. */
+  async #besideServer(facts: ServerFacts, systemId: string): Promise<PgConnection | undefined> {
+    const { address, mayReadFiles, signal } = this.#options;
+    if (!mayReadFiles) return undefined;
+    const sql = await PgConnection.open({ address, signal });
+    try {
+      if ('directory' in (await findLocalCluster(sql, facts, systemId)) && (await needsNoSender(sql))) return sql;
+    } catch (error) {
+      sql.close();
+      throw error;
+    }
+    sql.close();
+    return undefined;
   }
 
   /** Log is lost: says so, and has the server keep what it still has. The next connection begins there. */

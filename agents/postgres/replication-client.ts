@@ -4,6 +4,7 @@
 import { Fault } from '../../src/base/faults.ts';
 import { formatLsn, mustParseLsn, pgMicros } from '../../src/model/lsn.ts';
 import { CHECKPOINT_MS, IDLE_TIMEOUT_MS, type Message, type PgConnection, ServerError, textRow } from './connection.ts';
+import type { LogEvent, LogSource } from './log-source.ts';
 
 export type SystemFacts = {
   /** Decimal text, as the server prints it. */
@@ -142,13 +143,6 @@ async function* olderCopy(connection: PgConnection, oids: readonly (string | und
   }
 }
 
-export type LogEvent =
-  /** Log from `start` on. */
-  | { readonly kind: 'data'; readonly start: number; readonly bytes: Buffer; readonly serverEnd: number }
-  | { readonly kind: 'keepalive'; readonly serverEnd: number; readonly wantsReply: boolean }
-  /** The timeline ended at `position`, where `timeline` begins. */
-  | { readonly kind: 'ended'; readonly timeline: number; readonly position: number };
-
 const LOG = 'w'.charCodeAt(0);
 const KEEPALIVE = 'k'.charCodeAt(0);
 /** Its kind, where it begins, where the server's log ends, and when it was sent. */
@@ -157,7 +151,7 @@ const LOG_HEAD_BYTES = 25;
 const GATHER_MS = 10;
 const JOINED_BYTES_MAX = 1024 * 1024;
 
-export class LogStream {
+export class LogStream implements LogSource {
   readonly #connection: PgConnection;
   /** Came behind what was joined. */
   #held: Message | undefined;
@@ -224,7 +218,6 @@ export class LogStream {
     return held;
   }
 
-  /** `flushed`: durable up to here; the server may forget what lies before. */
   report(written: number, flushed: number, nowUnixMicros: number): void {
     const body = Buffer.alloc(34);
     body.write('r', 0, 'latin1');
@@ -252,14 +245,15 @@ export class LogStream {
   }
 }
 
-function translated(fault: Fault): Fault {
-  const { cause } = fault;
-  if (!(cause instanceof ServerError)) return fault;
-  if (cause.sqlState === '55006') return new Fault('PG_SLOT_BUSY', fault.message, { cause });
+/** What a server says of a slot or its log, by our names. */
+export function translated(error: unknown): unknown {
+  if (!(error instanceof Fault) || !(error.cause instanceof ServerError)) return error;
+  const { cause, message } = error;
+  if (cause.sqlState === '55006') return new Fault('PG_SLOT_BUSY', message, { cause });
   const isLost =
     cause.sqlState === '58P01' ||
     /has already been removed|can no longer get changes|has been invalidated|cannot read from replication slot/.test(cause.message);
-  return isLost ? new Fault('PG_LOG_REMOVED', fault.message, { cause }) : fault;
+  return isLost ? new Fault('PG_LOG_REMOVED', message, { cause }) : error;
 }
 
 async function expect(connection: PgConnection, wanted: string): Promise<void> {

@@ -1,7 +1,7 @@
 // Storing the last log of a server that is stopped, from its own files: what a capture did not come to any more. The server was shut down in
 // order, so its log ends with the record of its last checkpoint.
 
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../src/base/faults.ts';
 import { ClockWatch } from '../../src/engine/clock-runs.ts';
@@ -11,6 +11,7 @@ import { LogView } from '../../src/engine/log-view.ts';
 import { LogWriter } from '../../src/engine/log-writer.ts';
 import { mustParseLsn, segmentName } from '../../src/model/lsn.ts';
 import type { LogRepository } from './capture-options.ts';
+import { LOG_FILES, type LogFilePlace, readSegment } from './log-segments.ts';
 import { knownFrom, storedEnd, timeBefore } from './resume-point.ts';
 import { WalReader } from './wal-reader.ts';
 
@@ -38,10 +39,10 @@ export type StoreLogFiles = {
 /** Answers the end of the log. LOG_NOT_STORED when the files do not hold what is missing. */
 export async function storeLogFiles(options: StoreLogFiles): Promise<number> {
   const { repository, asset, dataDirectory, systemId, timeline, signal, host, now, onTrouble } = options;
-  const files = join(dataDirectory, 'pg_wal');
+  const files = join(dataDirectory, LOG_FILES);
   const segmentBytes = segmentBytesIn(files);
   const checkpoint = mustParseLsn(options.checkpoint);
-  const end = endOfRecord(files, timeline, checkpoint, segmentBytes);
+  const end = await endOfRecord(files, { timeline, position: checkpoint, segmentBytes });
   const assetId = repository.keyring.assetId(asset);
   const view = await LogView.open(repository, assetId, undefined, { signal });
   const incarnation = incarnationOf(systemId);
@@ -58,7 +59,7 @@ export async function storeLogFiles(options: StoreLogFiles): Promise<number> {
   const records = new WalReader(from, segmentBytes, versionOf(dataDirectory));
   for (let at = from; at < end; ) {
     await writer.ready();
-    const bytes = readAt(files, timeline, at, Math.min(end - at, writer.room, PIECE_BYTES), segmentBytes);
+    const bytes = await readAt(files, { timeline, position: at, segmentBytes }, Math.min(end - at, writer.room, PIECE_BYTES));
     const marks = records.push(bytes);
     const steps = clock.look(marks).map((step) => ({ ...step, incarnation, timeline }));
     if (steps.length > 0) await catalogue.addClockSteps(steps, { signal });
@@ -82,8 +83,9 @@ export function versionOf(dataDirectory: string): number {
 }
 
 /** Its bytes go on after the headers of pages. */
-function endOfRecord(files: string, timeline: number, start: number, segmentBytes: number): number {
-  const length = Buffer.from(readAt(files, timeline, start, 4, segmentBytes)).readUInt32LE();
+async function endOfRecord(files: string, place: LogFilePlace): Promise<number> {
+  const length = (await readAt(files, place, 4)).readUInt32LE();
+  const { position: start, segmentBytes } = place;
   let at = start;
   for (let left = length; ; ) {
     const room = PAGE_BYTES - (at % PAGE_BYTES);
@@ -95,21 +97,12 @@ function endOfRecord(files: string, timeline: number, start: number, segmentByte
 }
 
 /** Never beyond a segment. */
-function readAt(files: string, timeline: number, position: number, length: number, segmentBytes: number): Uint8Array {
+async function readAt(files: string, place: LogFilePlace, length: number): Promise<Buffer> {
+  const { timeline, position, segmentBytes } = place;
   const name = segmentName(timeline, Math.floor(position / segmentBytes), segmentBytes);
-  const offset = position % segmentBytes;
-  const bytes = Buffer.alloc(Math.min(length, segmentBytes - offset));
-  let file: number;
-  try {
-    file = openSync(join(files, name), 'r');
-  } catch (cause) {
-    throw new Fault('LOG_NOT_STORED', `The log ${name} is neither stored nor in ${files} any more`, { cause });
-  }
-  try {
-    if (readSync(file, bytes, 0, bytes.length, offset) < bytes.length)
-      throw new Fault('LOG_NOT_STORED', `The file ${name} in ${files} is cut short`);
-    return bytes;
-  } finally {
-    closeSync(file);
-  }
+  const bytes = await readSegment(files, place, length);
+  if (bytes === undefined) throw new Fault('LOG_NOT_STORED', `The log ${name} is neither stored nor in ${files} any more`);
+  if (bytes.length < Math.min(length, segmentBytes - (position % segmentBytes)))
+    throw new Fault('LOG_NOT_STORED', `The file ${name} in ${files} is cut short`);
+  return bytes;
 }

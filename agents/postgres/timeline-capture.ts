@@ -13,7 +13,7 @@ import { formatLsn } from '../../src/model/lsn.ts';
 import type { CaptureOptions, CapturePatience } from './capture-options.ts';
 import type { PgConnection } from './connection.ts';
 import { describeServer } from './connection-string.ts';
-import { LogStream } from './replication-client.ts';
+import type { LogSource } from './log-source.ts';
 import type { LogPlace } from './resume-point.ts';
 import { type LogNote, WalReader } from './wal-reader.ts';
 
@@ -22,9 +22,13 @@ const REPORT_MS = 5_000;
 
 export type TimelineCaptureOptions = CaptureOptions & {
   readonly patience: CapturePatience;
+  /** Whose end ends what waits for `source`. */
   readonly connection: PgConnection;
+  readonly source: () => Promise<LogSource>;
   readonly catalogue: LogCatalogueKeeper;
   readonly assetId: Uint8Array;
+  /** Of the server, major. */
+  readonly version: number;
   readonly incarnation: string;
   readonly segmentBytes: number;
   readonly at: LogPlace;
@@ -39,7 +43,7 @@ export class TimelineCapture {
   readonly #writer: LogWriter;
   /** Ends what the store was asked for. */
   readonly #giveUp = new AbortController();
-  #stream: LogStream | undefined;
+  #source: LogSource | undefined;
   #failure: { readonly error: unknown } | undefined;
   #lastTransaction = 0;
   #serverEnd = 0;
@@ -50,11 +54,10 @@ export class TimelineCapture {
   #isLate = false;
 
   constructor(options: TimelineCaptureOptions) {
-    const { repository, catalogue, assetId, incarnation, segmentBytes, connection, address, host, slot, now, policy, known } =
-      options;
+    const { repository, catalogue, assetId, incarnation, segmentBytes, version, address, host, slot, now, policy, known } = options;
     const { timeline, position } = options.at;
     this.#options = options;
-    this.#records = new WalReader(position, segmentBytes, connection.version);
+    this.#records = new WalReader(position, segmentBytes, version);
     const log = { repository, catalogue, assetId, incarnation, timeline, from: position, signal: this.#giveUp.signal };
     // Two that read from one server, or run on one host, are two.
     const name = `${host}, from ${describeServer(address)} by ${slot}`;
@@ -69,9 +72,9 @@ export class TimelineCapture {
 
   /** Until the timeline ends (answers the next one), the capture is to end, or the server says that it has removed what is asked for. */
   async run(): Promise<{ readonly timeline: number; readonly position: number } | 'removed' | undefined> {
-    const { signal, events, connection, slot, at } = this.#options;
+    const { signal, events, at } = this.#options;
     try {
-      this.#stream = await LogStream.start(connection, slot, at.position, at.timeline);
+      this.#source = await this.#options.source();
     } catch (error) {
       if (isFault(error, 'PG_LOG_REMOVED')) return 'removed';
       throw error;
@@ -86,7 +89,7 @@ export class TimelineCapture {
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await this.#receive(this.#stream);
+      return await this.#receive(this.#source);
     } catch (error) {
       await this.#storeRest();
       if (signal.aborted) return undefined;
@@ -101,9 +104,9 @@ export class TimelineCapture {
     }
   }
 
-  async #receive(stream: LogStream): Promise<{ readonly timeline: number; readonly position: number }> {
+  async #receive(source: LogSource): Promise<{ readonly timeline: number; readonly position: number }> {
     for (;;) {
-      const event = await stream.next();
+      const event = await source.next();
       if (event.kind === 'ended') {
         await this.#writer.flush();
         return event;
@@ -191,11 +194,11 @@ export class TimelineCapture {
   }
 
   #report(): void {
-    if (this.#isOver || this.#stream === undefined) return;
+    if (this.#isOver || this.#source === undefined) return;
     const { now, events, at } = this.#options;
     const { end, durable, durableRecord, stalledMs } = this.#writer;
     this.#reportedAt = performance.now();
-    this.#stream.report(end, durableRecord, now().getTime() * 1000);
+    this.#source.report(end, durableRecord, now().getTime() * 1000);
     const [server, lastTransaction] = [this.#serverEnd, this.#lastTransaction];
     events.onProgress({ timeline: at.timeline, received: end, durable, server, lastTransaction, stalledMs });
   }
