@@ -193,7 +193,8 @@ export class DrillScene {
     const file = join(drill, 'measurements.jsonl');
     return (existsSync(file) ? readFileSync(file, 'utf8') : '')
       .split('\n')
-      .filter((line) => line !== '')
+      // What is behind the last end of a line is a line that is being written: a reader may see its beginning alone.
+      .slice(0, -1)
       .map((line) => JSON.parse(line) as { kind: string; of: string })
       .flatMap(({ kind, of }) => (kind === 'action' ? [of] : []));
   }
