@@ -2,6 +2,7 @@
 // directory a standby of it, of which only what differs is fetched. Every step sees whether it was taken, so it may be asked for again after
 // any crash; nothing is written over before the export is whole.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
@@ -60,8 +61,15 @@ export async function rejoin(
   return { divergence: seals.kept.exported?.directory ?? null, standby: state };
 }
 
-async function exported({ database, directory, now }: RejoinOptions, sealed: LogEnd): Promise<string | null> {
+async function exported(options: RejoinOptions, sealed: LogEnd): Promise<string | null> {
+  const { database, directory, now } = options;
   const { asset, dataDirectory, programs } = database.options.config;
+  // Its disk may only be away, with what nobody else has.
+  if (!existsSync(join(dataDirectory, 'pg_wal')))
+    throw refused(
+      options,
+      `there is no cluster in ${dataDirectory}, so what only it had cannot be exported: mount its disk; if that is gone for good, make the standby with "holdfast standby make" and ask for the rejoin again`,
+    );
   const found = await exportDivergence({
     asset,
     dataDirectory,

@@ -191,12 +191,14 @@ export class DrillScene {
 
   actions(drill: string): string[] {
     const file = join(drill, 'measurements.jsonl');
-    return (existsSync(file) ? readFileSync(file, 'utf8') : '')
-      .split('\n')
-      // What is behind the last end of a line is a line that is being written: a reader may see its beginning alone.
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as { kind: string; of: string })
-      .flatMap(({ kind, of }) => (kind === 'action' ? [of] : []));
+    return (
+      (existsSync(file) ? readFileSync(file, 'utf8') : '')
+        .split('\n')
+        // What is behind the last end of a line is a line that is being written: a reader may see its beginning alone.
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as { kind: string; of: string })
+        .flatMap(({ kind, of }) => (kind === 'action' ? [of] : []))
+    );
   }
 
   /** Watchers that are children of processes of this scene. */
