@@ -413,6 +413,9 @@ export interface AnswerTable {
 /** The name of a setting: when all promises were judged last. */
 export const JUDGED_SETTING = 'promises.judged';
 
+/** The name of a setting: when this catalogue came out of a backup, if it did. */
+export const RESTORED_SETTING = 'restored.at';
+
 export interface SettingTable {
   get(name: string): Promise<string | undefined>;
   set(name: string, value: string): Promise<void>;

@@ -126,7 +126,7 @@ export async function restore(invocation: Invocation): Promise<number> {
       await continueAudit(invocation, home);
       output.line(`The catalogue of ${catalog.startedAt} is at ${home.catalog}, with ${secretsWritten.length} secrets beside it`);
       output.notice(
-        'Now "holdfast catalog rebuild" adds the recovery points that were made since. What was revoked since has to be revoked again.',
+        'Now "holdfast catalog rebuild" adds the recovery points that were made since. What was revoked since has to be revoked again, and what was put on hold or promised since has to be so again: for 7 days no rule lets anything go.',
       );
       const secrets = secretsWritten.length;
       output.summary('catalog restore', { snapshot: catalog.id, startedAt: catalog.startedAt, catalog: home.catalog, secrets });

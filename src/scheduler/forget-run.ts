@@ -6,10 +6,11 @@
 // that is told that it is gone, who came before is heeded. A run that dies in between is followed by another that finishes the note first.
 
 import { Fault, isFault } from '../base/faults.ts';
-import type { Catalog, CatalogTables } from '../catalog/catalog.ts';
+import { type Catalog, type CatalogTables, RESTORED_SETTING } from '../catalog/catalog.ts';
 import { isBase } from '../engine/cluster-facts.ts';
 import { judgeBases } from '../engine/cluster-retention.ts';
 import type { Asset } from '../model/asset.ts';
+import { type Instant, instantOf, laterBy } from '../model/instant.ts';
 import { firstItems } from '../model/page-items.ts';
 import type { RecoveryPoint } from '../model/recovery-point.ts';
 import type { Run } from '../model/run.ts';
@@ -22,13 +23,22 @@ import type { TenantRepositories } from '../tenants/tenant-repositories.ts';
 import { decideForget, newestSound } from './forget-plan.ts';
 import type { PolicyBook } from './policy-book.ts';
 
+/** After the catalogue came out of a backup: holds and policies of the time between are put back by people. */
+const AFTER_RESTORE_MS = 7 * 86_400_000;
+
 export type ForgetPorts = {
   readonly catalog: Catalog;
   readonly tenants: Pick<TenantRepositories, 'use'>;
   readonly book: PolicyBook;
 };
 /** What the forget run says of itself. */
-export type ForgetResult = { readonly forgotten: readonly string[]; readonly kept: number; readonly held: number };
+export type ForgetResult = {
+  readonly forgotten: readonly string[];
+  readonly kept: number;
+  readonly held: number;
+  /** Until then nothing goes: the catalogue came out of a backup, and people look after what it does not know. */
+  readonly waitsUntil?: Instant;
+};
 
 export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSignal): Promise<ForgetResult> {
   const { catalog, tenants } = ports;
@@ -45,7 +55,15 @@ export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSigna
   return { ...decided, forgotten: pending };
 }
 
-type Decided = { readonly kept: number; readonly held: number };
+type Decided = Omit<ForgetResult, 'forgotten'>;
+
+/** Undefined: the catalogue is the one that people have worked with. What was asked for since it came back is done. */
+async function waitsUntil(tables: Pick<CatalogTables, 'settings'>, run: Run, now: Date): Promise<Instant | undefined> {
+  const restoredAt = await tables.settings.get(RESTORED_SETTING);
+  if (restoredAt === undefined || (namedIn(run) !== undefined && run.createdAt > restoredAt)) return undefined;
+  const until = laterBy(restoredAt, AFTER_RESTORE_MS);
+  return instantOf(now) < until ? until : undefined;
+}
 
 /** Undefined: what the policy promises was changed while the repository was looked at. */
 async function forgetOf(ports: ForgetPorts, run: Run, assetId: string, signal: AbortSignal): Promise<Decided | undefined> {
@@ -60,7 +78,8 @@ async function forgetOf(ports: ForgetPorts, run: Run, assetId: string, signal: A
     await book.refreshTenant(tenantId);
     const after = promised(book, tenantId, await tables.assets.get(tenantId, assetId));
     if (before?.stamp !== after?.stamp) return undefined;
-    return decide(tables, { tenantId, assetId, named: namedIn(run), needed, promised: after, now });
+    const until = await waitsUntil(tables, run, now);
+    return decide(tables, { tenantId, assetId, named: namedIn(run), needed, promised: after, waitsUntil: until, now });
   });
 }
 
@@ -124,16 +143,18 @@ type Decision = {
   readonly named: ReadonlySet<string> | undefined;
   readonly needed: ReadonlySet<string>;
   readonly promised: Promised | undefined;
+  readonly waitsUntil: Instant | undefined;
   readonly now: Date;
 };
 
 async function decide(
   tables: CatalogTables,
-  { tenantId, assetId, named, needed, promised: owed, now }: Decision,
+  { tenantId, assetId, named, needed, promised: owed, waitsUntil: until, now }: Decision,
 ): Promise<Decided> {
   const points = await firstItems((page) => tables.recoveryPoints.list(tenantId, assetId, page));
   const held = points.filter(({ isHeld }) => isHeld).length;
   if (owed === undefined) return { kept: points.length, held };
+  if (until !== undefined) return { kept: points.length, held, waitsUntil: until };
   const { asset, policy } = owed;
   const chosen =
     named === undefined

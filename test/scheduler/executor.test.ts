@@ -3,12 +3,13 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
+import { readyRestoredCatalog } from '../../src/catalog/sqlite/restored.ts';
 import type { Run } from '../../src/model/run.ts';
 import type { RunKind } from '../../src/model/run-kind.ts';
 import type { Scheduler, SchedulerOptions } from '../../src/scheduler/scheduler.ts';
 import { makeBase, newLogWriter, RECORD, writeLog } from '../support/log-asset.ts';
 import { backUp, ENVIRONMENT, PROGRAM, type Repositories, withRepository } from './repository-scene.ts';
-import { eventsOf, MINUTE, newScheduler, type Scene } from './scene.ts';
+import { DAY, eventsOf, MINUTE, newScheduler, type Scene } from './scene.ts';
 
 const PATIENCE = { timeout: 60_000 };
 const LIMITS = { heavyMax: 2, lightMax: 2 };
@@ -140,6 +141,28 @@ describe('a forget', () => {
       fault: { code: 'POLICY_INVALID', message: expect.stringContaining(scene.asset.name) },
     });
     expect((await snapshotsOf(scene)).sort()).toEqual(all.sort());
+  });
+
+  it('lets nothing go by a rule for a week after the catalogue came out of a backup: holds of the time between are not in it', async () => {
+    const before = await withRepository(POLICY);
+    const first = await backUp(before);
+    for (let n = 0; n < 2; n++) await backUp(before);
+    // Asked for before, and taken back since, for all that is known.
+    await queue(before, 'forget', { assetId: before.asset.id, parameters: { snapshots: [first] } });
+    const path = join(before.directory, 'restored.sqlite');
+    await before.catalog.backUpTo(path, new AbortController().signal);
+    before.clock.pass(MINUTE);
+    readyRestoredCatalog(path, before.clock.now().toISOString());
+    const catalog = await openSqliteCatalog({ path, now: before.clock.now, random: before.things.random });
+    onTestFinished(() => catalog.close());
+    const scene = { ...before, catalog };
+    before.clock.pass(MINUTE);
+    const run = await execute(scene, 'forget', { assetId: scene.asset.id });
+    expect(run).toMatchObject({ state: 'succeeded', result: { forgotten: [], kept: 3, waitsUntil: expect.any(String) } });
+    expect(await snapshotsOf(scene)).toContain(first);
+    before.clock.pass(8 * DAY);
+    await execute(scene, 'forget', { assetId: scene.asset.id });
+    expect(await snapshotsOf(scene)).not.toContain(first);
   });
 
   it('that died between catalogue and repository is finished by the next one', async () => {

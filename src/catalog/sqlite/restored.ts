@@ -2,10 +2,12 @@
 //
 // - Somebody may hold a run under a fence that this catalogue has not given yet: fences jump, so that none is ever given twice.
 // - What is used once (grants, enrolments) may have been used since; sessions of people may have been ended since.
+// - What people have put on hold since, or promised to keep, is not known: when this was is noted, and for a while no rule lets anything go.
 // - Readers of events remember a sequence: the next ones are above any that was ever given.
 
 import { Fault } from '../../base/faults.ts';
 import type { Instant } from '../../model/instant.ts';
+import { RESTORED_SETTING } from '../catalog.ts';
 import { Connection } from './connection.ts';
 import { migrate } from './migrate.ts';
 import { sqliteFault } from './sqlite-fault.ts';
@@ -20,6 +22,7 @@ const CHANGES: readonly (readonly [sql: string, needsTime: boolean])[] = [
   ['UPDATE tokens SET revoked_at = ? WHERE person_id IS NOT NULL AND revoked_at IS NULL', true],
   [`UPDATE write_sessions SET state = 'abandoned' WHERE state = 'open'`, false],
   ['DELETE FROM answers WHERE status IS NULL', false],
+  [`INSERT INTO settings VALUES ('${RESTORED_SETTING}', ?) ON CONFLICT DO UPDATE SET value = excluded.value`, true],
   [`UPDATE sqlite_sequence SET seq = seq + ${JUMP} WHERE name = 'events'`, false],
 ];
 
