@@ -32,9 +32,7 @@ export const FAULTS = {
   STORE_THROTTLED: later('The store asks for fewer requests. Lower --upload-limit or run the command again later.'),
   STORE_FULL: never('The store has no room left. Free space (forget and prune do), then run the command again.'),
   STORE_CORRUPT_ANSWER: later('The store answered with other bytes than it should have. Run "holdfast verify --full".'),
-  STORE_STRANGE_ANSWER: later(
-    'Check that this is the address of an S3 store, and that nothing else (a proxy, a gateway, a login page) answers on the way to it; then run the command again.',
-  ),
+  STORE_STRANGE_ANSWER: later('Check the address, and that no proxy or login page answers in the place of the store.'),
   STORE_NO_CONDITIONAL_WRITES: never(
     'Concurrent writers would overwrite each other there. Use a store with If-None-Match and If-Match, a bucket with versions, or a directory.',
   ),
@@ -44,9 +42,7 @@ export const FAULTS = {
   STORE_BAD_KEY: never(
     'Names in a store are segments of a-z, 0-9, ".", "_" and "-", at most 200 bytes. The index may be damaged: run "holdfast verify".',
   ),
-  STORE_TOO_LARGE: never(
-    'The value is larger than a store may hold in one piece. This is a limit of the program, not of the store.',
-  ),
+  STORE_TOO_LARGE: never('The value is larger than the program lets any store hold in one piece.'),
   STORE_INTERNAL: later(
     'The store reported an error of its own. Run the command again; if it stays, look at the logs of the store.',
   ),

@@ -459,7 +459,7 @@ describe('the connection to an S3 store', () => {
   it('with a web page in its place names what is wrong there', async () => {
     const store = await answering((_, _body, outgoing) => void outgoing.end('<html>It works</html>'));
     const fault: unknown = await store.get('k').catch((error: unknown) => error);
-    expect(fault).toMatchObject({ code: 'STORE_STRANGE_ANSWER', hint: expect.stringContaining('address of an S3 store') });
+    expect(fault).toMatchObject({ code: 'STORE_STRANGE_ANSWER', hint: expect.stringContaining('Check the address') });
   });
 
   it('is refused when nobody vouches for the certificate of the store', async () => {
