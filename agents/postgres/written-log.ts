@@ -62,12 +62,13 @@ export class WrittenLog implements LogSource {
     if (isAlone !== 't') throw new Fault('PG_SLOT_BUSY', `Somebody else reads the log that the slot "${slot}" keeps`);
     const log = new WrittenLog(options);
     await log.#ask();
+    await log.#mustWrite();
     return log;
   }
 
   async next(): Promise<LogEvent> {
     const { signal } = this.#options;
-    if (this.#position === this.#flushed) {
+    if (this.#position >= this.#flushed) {
       await sleep(Math.max(0, this.#lookedAt + LOOK_MS - performance.now()), undefined, { signal });
       await this.#advance();
       await this.#ask();
@@ -97,6 +98,14 @@ export class WrittenLog implements LogSource {
     // Whether it is gone for good the server says.
     if (bytes === undefined || bytes.length === 0) throw new Fault('SOURCE_UNREADABLE', `${where} is not there`);
     return bytes;
+  }
+
+  /** Another connection said which timeline it is: files of one that has ended may go on with what is no part of it. */
+  async #mustWrite(): Promise<void> {
+    const { sql, timeline } = this.#options;
+    const name = (await sql.value('SELECT pg_walfile_name(pg_current_wal_insert_lsn())')) ?? '';
+    const written = Number.parseInt(name.slice(0, 8), 16);
+    if (written !== timeline) throw new Fault('PG_CONCERN', `The server writes timeline ${written} now, no more ${timeline}`);
   }
 
   async #ask(): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readControlFile } from '../../agents/postgres/local-cluster.ts';
 import { readSegment } from '../../agents/postgres/log-segments.ts';
+import { WrittenLog } from '../../agents/postgres/written-log.ts';
 import { segmentName } from '../../src/model/lsn.ts';
 import { postgresPrograms } from '../support/postgres.ts';
 import { column, LATEST, ProtectedCluster, until } from '../support/protected-cluster.ts';
@@ -68,6 +69,16 @@ describe.skipIf(programs === undefined)('a log that is read from its files', () 
     expect(cluster.gaps).toEqual([]);
   });
 
+  it('is stored to its end, too, when the capture is ended right behind the server', async () => {
+    const cluster = await protectedTable();
+    await cluster.server.sql('INSERT INTO t VALUES (2)');
+    await cluster.server.stop();
+    await cluster.stop();
+    const { checkpoint } = readControlFile(Buffer.from(cluster.server.directory).toString('latin1'))!;
+    expect((await cluster.facts()).view.stretches.at(-1)!.to).toBeGreaterThan(checkpoint);
+    expect(await rows(cluster)).toEqual(['1', '2']);
+  });
+
   it('goes on after a crash of the server', async () => {
     const cluster = await protectedTable();
     const { server } = cluster;
@@ -119,6 +130,20 @@ describe.skipIf(programs === undefined)('a log that is read from its files', () 
     other.close();
     await server.sql('INSERT INTO t VALUES (2)');
     await cluster.caughtUp();
+  });
+
+  it('is none of a timeline that the server does not write', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await cluster.start();
+    await cluster.stop();
+    const sql = await server.connect();
+    const files = join(server.directory, 'pg_wal');
+    const { signal } = new AbortController();
+    const of = { sql, files, slot: 'holdfast', segmentBytes: SEGMENT, position: SEGMENT, signal };
+    await expect(WrittenLog.start({ ...of, timeline: 2 })).rejects.toMatchObject({ code: 'PG_CONCERN' });
+    expect(await (await WrittenLog.start({ ...of, timeline: 1 })).next()).toMatchObject({ kind: 'data', start: SEGMENT });
+    sql.close();
   });
 
   it('is asked of the server where its file is not to be had here', async () => {
