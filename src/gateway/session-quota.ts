@@ -1,5 +1,5 @@
-// Whether a tenant has room for what an agent wants to store: the last measured usage, and what was granted since; and what its assets hold
-// now, so that the backup after the one that was too much is refused, not the first of the next day.
+// Whether a tenant has room for what an agent wants to store: the last measured usage, and what was granted since that was first seen (so that
+// what a prune has freed is free with the next measure); and what its assets hold now, so that the backup after the one that was too much is refused, not the first of the next day.
 
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -31,8 +31,9 @@ export class SessionQuota {
     const last = days.reduce<(typeof days)[number] | undefined>((a, b) => (a === undefined || b.day > a.day ? b : a), undefined);
     const before = this.#accounts.get(id);
     const day = last?.day ?? '';
-    if (before === undefined || before.day !== day)
-      this.#accounts.set(id, { day, storedBytes: last?.storedBytes ?? 0, grantedBytes: 0 });
+    const storedBytes = last?.storedBytes ?? 0;
+    if (before === undefined || before.day !== day || before.storedBytes !== storedBytes)
+      this.#accounts.set(id, { day, storedBytes, grantedBytes: 0 });
     if (logicalBytesMax !== undefined && (await protectedBytes(this.#catalog, id)) > logicalBytesMax)
       throw new Fault('QUOTA_EXCEEDED', `The tenant "${label}" protects more than its ${logicalBytesMax} bytes`);
     this.#mustFit(id, label, storedBytesMax, 0);

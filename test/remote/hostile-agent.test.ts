@@ -311,6 +311,31 @@ it('a tenant without room gets no grants', async () => {
   await expect(agent.backUp(await agent.asset(join(directory, 'source')))).rejects.toMatchObject({ code: 'QUOTA_EXCEEDED' });
 });
 
+it('a tenant that had no room has some as soon as less is measured, on the same day too', async () => {
+  const directory = scratchDirectory();
+  const service = await TestService.start({ directory: join(directory, 'service'), quota: { storedBytesMax: 10_000_000 } });
+  onTestFinished(() => service.stop());
+  writeSampleTree(join(directory, 'source'), 9, 30);
+  const agent = await service.agent();
+  const asset = await agent.asset(join(directory, 'source'));
+  const measured = (storedBytes: number): Promise<void> => {
+    const day = new Date().toISOString().slice(0, 10);
+    return service.catalog.usage.put({
+      tenantId: service.tenant.id,
+      day,
+      protectedBytes: 0,
+      storedBytes,
+      runs: 0,
+      drillSeconds: 0,
+    });
+  };
+  await measured(20_000_000);
+  await expect(agent.backUp(asset)).rejects.toMatchObject({ code: 'QUOTA_EXCEEDED' });
+  // Pruned meanwhile.
+  await measured(1_000_000);
+  await agent.backUp(asset);
+});
+
 it('a tenant that protects more than it may gets no further backup, from the very next one on', async () => {
   const directory = scratchDirectory();
   const service = await TestService.start({ directory: join(directory, 'service'), quota: { logicalBytesMax: 10_000 } });
