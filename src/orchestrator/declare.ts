@@ -4,8 +4,14 @@
 import { randomBytes } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
 import { declareFailover } from '../dr/failover.ts';
-import { type FailoverDatabase, type FailoverJournal, JournalRegister } from '../dr/failover-journal.ts';
-import type { WriterRecord } from '../dr/writer-record.ts';
+import {
+  type FailoverDatabase,
+  type FailoverJournal,
+  isFinished,
+  JournalRegister,
+  planOfFailover,
+} from '../dr/failover-journal.ts';
+import { givenBack, type WriterRecord } from '../dr/writer-record.ts';
 import { WriterRegister } from '../dr/writer-register.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -42,7 +48,9 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
   const journal = new JournalRegister(registry, plan.name);
   const known = options.id === undefined ? undefined : await journal.declared(options.id);
   if (known !== undefined) return known.journal;
-  const records = await writersOf(options);
+  const found = await writersOf(options);
+  const records = new Map<string, WriterRecord>();
+  for (const [asset, record] of found) records.set(asset, await freed(registry, asset, record));
   const { from, to } = directionOf(plan, kind, [...records.values()]);
   const databases = [...records].map(([asset, record]): FailoverDatabase => {
     const target = record.candidates.find(({ site }) => site === to);
@@ -54,6 +62,25 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
   const id = options.id ?? `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
   const told = { kind, from, to, databases, reason, approvers, disaster: disaster?.toISOString() ?? null };
   return (await declareFailover(journal, { id, plan: plan.name, planDigest: digest, ...told }, now)).journal;
+}
+
+/** FAILOVER_RUNNING while another plan's failover holds it: nothing of this one could be done. What one that is over has left there, because somebody
+ *  slept over its end, is taken away: nobody else would. */
+async function freed(registry: Registry, asset: string, found: WriterRecord): Promise<WriterRecord> {
+  const { failover, incarnation } = found;
+  if (failover === null) return found;
+  const plan = await planOfFailover(registry, failover);
+  const newest = plan === undefined ? undefined : (await new JournalRegister(registry, plan).find())?.journal;
+  // One that is not known may be under way.
+  const isOver = newest !== undefined && (newest.id !== failover || isFinished(newest));
+  if (!isOver)
+    throw new Fault(
+      'FAILOVER_RUNNING',
+      `${asset} is held by the failover ${failover}${newest === undefined ? '' : ` of ${plan}, which is "${newest.state}"`}`,
+    );
+  const register = new WriterRegister(registry, incarnation);
+  await register.change((record) => givenBack(record, failover));
+  return (await register.read()).record;
 }
 
 /** By asset, in the order of the plan: who may write each of its databases. */

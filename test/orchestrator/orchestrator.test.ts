@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { undoFailover } from '../../src/dr/failover.ts';
 import { type FailoverJournal, JournalRegister } from '../../src/dr/failover-journal.ts';
-import { claimed, firstRecord, granted, withheld } from '../../src/dr/writer-record.ts';
+import { claimed, firstRecord, givenBack, granted, withheld } from '../../src/dr/writer-record.ts';
 import { WriterRegister } from '../../src/dr/writer-register.ts';
 import { verifyEvidence } from '../../src/evidence/verify-pack.ts';
 import { FAILOVER_STATES } from '../../src/model/failover-state.ts';
@@ -477,6 +477,32 @@ describe('An orchestrator', () => {
     await expect(inAdvance).rejects.toMatchObject({ code: 'FAILOVER_NO_DECISION' });
   });
 
+  it('is not declared while one of another plan holds its database; what one that is over has left there is taken away', async () => {
+    const other = { ...plan, name: 'other' };
+    const { id: first } = await declared();
+    const blocked = await runOnPaper({ ...options, lost: ['site-a'], heartbeatAgeMs: 60_000 });
+    expect(blocked.state).toBe('sealed');
+    await expect(declared({ plan: other })).rejects.toMatchObject({
+      code: 'FAILOVER_RUNNING',
+      message: `pg/portal is held by the failover ${first} of portal, which is "sealed"`,
+    });
+    await undoFailover(journal, 'it was a cable', now);
+    await runOnPaper(options);
+    const { id: second } = await declared({ plan: other });
+    await undoFailover(new JournalRegister(registry, 'other'), 'nor that', now);
+    await runOnPaper({ ...options, plan: 'other' });
+    await declared({ plan: other });
+    await undoFailover(new JournalRegister(registry, 'other'), 'nor that', now);
+    await runOnPaper({ ...options, plan: 'other' });
+    // An orchestrator of one that is over wakes up.
+    const writer = new WriterRegister(registry, 'portal');
+    await writer.change((record) => withheld(record, second));
+    await declared({ plan: other });
+    expect((await writer.read()).record).toMatchObject({ epoch: 1, state: 'open', failover: null });
+    await writer.change((record) => withheld(record, 'unheard-of'));
+    await expect(declared()).rejects.toMatchObject({ code: 'FAILOVER_RUNNING' });
+  });
+
   it('says what keeps it from keeping the evidence, and goes on when that is mended', async () => {
     const place = evidencePlaceOf(options);
     writeFileSync(place, 'no directory');
@@ -537,7 +563,9 @@ describe('An undo', () => {
     expect((await runOnPaper(options)).blockedBy.join()).toContain('other failover');
     expect(await undone()).toBe('undone');
 
+    for (const incarnation of ['portal', 'ledger']) await writer(incarnation).change((record) => givenBack(record, 'faster'));
     await declared();
+    for (const incarnation of ['portal', 'ledger']) await writer(incarnation).change((record) => withheld(record, 'faster'));
     const grant = { failover: 'faster', to: 'site-b', sealed: PAPER_SEALED, proof: 'expiry' } as const;
     for (const incarnation of ['portal', 'ledger']) await writer(incarnation).change((record) => granted(record, grant));
     expect((await runOnPaper(options)).blockedBy.join()).toContain('the epoch is 2, not 1');
