@@ -57,10 +57,10 @@ export async function runForget(ports: ForgetPorts, run: Run, signal: AbortSigna
 
 type Decided = Omit<ForgetResult, 'forgotten'>;
 
-/** Undefined: the catalogue is the one that people have worked with. What was asked for since it came back is done. */
+/** Undefined: the catalogue is the one that people have worked with. What somebody asks for is done: it was after the restore. */
 async function waitsUntil(tables: Pick<CatalogTables, 'settings'>, run: Run, now: Date): Promise<Instant | undefined> {
   const restoredAt = await tables.settings.get(RESTORED_SETTING);
-  if (restoredAt === undefined || (namedIn(run) !== undefined && run.createdAt > restoredAt)) return undefined;
+  if (restoredAt === undefined || namedIn(run) !== undefined) return undefined;
   const until = laterBy(restoredAt, AFTER_RESTORE_MS);
   return instantOf(now) < until ? until : undefined;
 }

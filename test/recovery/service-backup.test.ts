@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import type { Catalog } from '../../src/catalog/catalog.ts';
+import type { Run } from '../../src/model/run.ts';
+import type { RunKind } from '../../src/model/run-kind.ts';
 import { checkpointStore } from '../../src/recovery/checkpoint-store.ts';
 import { auditLocation } from '../../src/recovery/system-repository.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -69,6 +71,11 @@ async function fill({ catalog, things }: Home, tenantId: string): Promise<void> 
     perTenantMax: 9,
     totalMax: 9,
   });
+  const order = (kind: RunKind, more: Partial<Run> = {}) => catalog.runs.add(things.run(tenantId, { kind, ...more }), moment(0));
+  await order('restore');
+  await order('erase');
+  await order('forget', { parameters: { snapshots: ['ab'] } });
+  await order('forget', { parameters: {} });
   await catalog.sessions.addGrants([{ digest: 'g', session: 's', key: 'k', lengthBytes: 1, sha256: 'a', expiresAt: moment(9999) }]);
   await catalog.events.add({ kind: 'run.failed', severity: 'info', message: 'm' }, moment(0));
   for (let n = 0; n < 5; n++) await appendAudit(catalog, entry(n));
@@ -124,7 +131,17 @@ describe('a lost home', () => {
 
     const after = dump(join(again, 'catalog.sqlite'));
     expect(Object.keys(after)).toEqual(Object.keys(before));
-    const careful = ['store_grants', 'enrolments', 'tokens', 'runs', 'sqlite_sequence', 'recovery_points', 'audit', 'settings'];
+    const careful = [
+      'store_grants',
+      'enrolments',
+      'tokens',
+      'runs',
+      'run_counts',
+      'sqlite_sequence',
+      'recovery_points',
+      'audit',
+      'settings',
+    ];
     for (const table of Object.keys(before).filter((name) => !careful.includes(name)))
       expect(after[table], table).toEqual(before[table]);
     expect(after['recovery_points']).toEqual(before['recovery_points']!.filter(({ snapshot }) => snapshot !== since));
@@ -136,6 +153,16 @@ describe('a lost home', () => {
     const next = program.summary(['catalog', 'backup', '--home', again, '--store', store]);
     expect(next).toMatchObject({ location: join(store, '_system') });
     expect(after['runs']![0]!['fence'], 'no fence is given twice').toBeGreaterThan(1_000_000);
+    const states = after['runs']!.map(
+      ({ kind, parameters, state }) => `${kind}${String(parameters).includes('snapshots') ? ' by name' : ''} ${state}`,
+    ).sort();
+    expect(states, 'what people ordered may have been done or taken back since').toEqual([
+      'erase canceled',
+      'forget by name canceled',
+      'forget queued',
+      'prune running',
+      'restore canceled',
+    ]);
     expect(after['sqlite_sequence']!.find(({ name }) => name === 'events')!['seq']).toBeGreaterThan(1_000_000);
 
     expect(after['audit']!.map(({ sequence, action }) => [sequence, action])).toEqual([

@@ -147,8 +147,6 @@ describe('a forget', () => {
     const before = await withRepository(POLICY);
     const first = await backUp(before);
     for (let n = 0; n < 2; n++) await backUp(before);
-    // Asked for before, and taken back since, for all that is known.
-    await queue(before, 'forget', { assetId: before.asset.id, parameters: { snapshots: [first] } });
     const path = join(before.directory, 'restored.sqlite');
     await before.catalog.backUpTo(path, new AbortController().signal);
     before.clock.pass(MINUTE);
