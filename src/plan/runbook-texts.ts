@@ -39,6 +39,9 @@ export type RunbookTexts = {
   readonly at: Readonly<Record<'source' | 'target', string>>;
   readonly gate: (people: number) => string;
   readonly continues: string;
+  readonly asksNobody: string;
+  readonly leavesOut: string;
+  readonly promoteClone: (asset: string) => string;
   readonly route: (name: string, kind: string, to: string | undefined) => string;
   readonly undo: string;
   readonly noUndo: string;
@@ -105,6 +108,9 @@ const EN: RunbookTexts = {
   at: { source: 'at the source', target: 'at the target' },
   gate: (people) => `GATE, ${people} ${people === 1 ? 'person' : 'people'}:`,
   continues: 'failure does not stop the run',
+  asksNobody: 'nobody is asked in a drill',
+  leavesOut: 'left out in a drill: the source is production',
+  promoteClone: (asset) => `Promote the clone of ${asset}; nothing of it is published`,
   route: (name, kind, to) => `Route ${name} (${kind})${to === undefined ? '' : ` leads to ${to}`}`,
   undo: 'Until here everything can be undone with "holdfast failover undo": the source gets its right to write back.',
   noUndo: 'From here on there is no way back but a failback.',
@@ -189,6 +195,9 @@ const ZH: RunbookTexts = {
   at: { source: '在源站点', target: '在目标站点' },
   gate: (people) => `人工确认，${people} 人：`,
   continues: '失败时继续',
+  asksNobody: '演练中不询问任何人',
+  leavesOut: '演练中略过：源站点是生产',
+  promoteClone: (asset) => `提升 ${asset} 的克隆，不发布任何内容`,
   route: (name, kind, to) => `路由 ${name}（${kind}）${to === undefined ? '' : `指向 ${to}`}`,
   undo: '到此为止的操作都可以用“holdfast failover undo”撤销：源站点重新获得写入权。',
   noUndo: '从这里开始只能通过回切返回。',

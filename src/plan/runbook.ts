@@ -124,12 +124,15 @@ function limitText(action: PlanAction, t: RunbookTexts): string {
 }
 
 function textOf(action: PlanAction, { t, language, kind }: Context): string {
+  const isDrill = kind === 'drill';
   switch (action.kind) {
     case 'builtin':
+      if (isDrill && action.action === 'promote') return t.promoteClone(plain(action.asset ?? ''));
       return t.actions[action.action](plain(action.asset ?? ''), action.people ?? 0);
     case 'gate': {
       const { gate, gateZh } = action.step;
-      return `**${t.gate(action.people)}** ${plain((language === 'zh' ? gateZh : undefined) ?? gate ?? '')}`;
+      const question = plain((language === 'zh' ? gateZh : undefined) ?? gate ?? '');
+      return isDrill ? `${question} (${t.asksNobody})` : `**${t.gate(action.people)}** ${question}`;
     }
     case 'route': {
       const { route } = action;
@@ -138,7 +141,8 @@ function textOf(action: PlanAction, { t, language, kind }: Context): string {
     }
     case 'step': {
       const { step, at } = action;
-      const notes = [t.at[at], ...(step.onFailure === 'continue' ? [t.continues] : [])].join(', ');
+      const isLeftOut = isDrill && at === 'source';
+      const notes = [isLeftOut ? t.leavesOut : t.at[at], ...(step.onFailure === 'continue' ? [t.continues] : [])].join(', ');
       return `${titleOf(step, language)} (${notes}): ${commandText(step.command!)}`;
     }
   }

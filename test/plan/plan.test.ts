@@ -10,6 +10,7 @@ import { longestMs, planRun } from '../../src/plan/plan-run.ts';
 import { parsePlan, readPlan } from '../../src/plan/read-plan.ts';
 import { epochOfRoute, mustNotGoBack, routeConfig } from '../../src/plan/route-config.ts';
 import { renderRunbook } from '../../src/plan/runbook.ts';
+import { RUNBOOK_TEXTS } from '../../src/plan/runbook-texts.ts';
 
 const TEXT = readFileSync(join(import.meta.dirname, '../../policies/plans/citizen-portal.yaml'), 'utf8');
 const PLAN = parsePlan(TEXT);
@@ -158,6 +159,30 @@ describe('a difference of plans', () => {
 });
 
 describe('a runbook', () => {
+  it.each(['en', 'zh'] as const)(
+    'in "%s" says of a drill what a drill does: it asks nobody, publishes nothing and leaves the source alone',
+    (language) => {
+      const [first, ...others] = PLAN.groups;
+      const before = [
+        { name: 'ask', gate: 'Is everybody ready?', limit: '1m' },
+        { name: 'tell', command: ['/bin/true'], at: 'source' as const, limit: '1m' },
+      ];
+      const runs = renderRunbook({ ...PLAN, groups: [{ ...first!, before }, ...others] }, language).split(/^## /m);
+      const [planned, drill] = ['planned', 'drill'].map((kind) => {
+        const { title } = RUNBOOK_TEXTS[language].runs[kind as 'planned' | 'drill'];
+        return runs.find((text) => text.startsWith(title))!;
+      });
+      const t = RUNBOOK_TEXTS[language];
+      expect(planned).toContain(`**${t.gate(1)}** Is everybody ready?`);
+      expect(planned).toContain(t.actions.promote('pg/portal', 0));
+      expect(drill).toContain(`Is everybody ready? (${t.asksNobody})`);
+      expect(drill).toContain(`tell (${t.leavesOut})`);
+      expect(drill).toContain(t.promoteClone('pg/portal'));
+      expect(drill).not.toContain(t.gate(1));
+      expect(drill).not.toContain(t.actions.promote('pg/portal', 0));
+    },
+  );
+
   it('cannot be broken by what a plan says', () => {
     const plan = parsePlan(
       changed('label: Start the application', 'label: "a | b"').replace(
