@@ -7,6 +7,7 @@ import type { FencedFacts } from '../dr/writer-steps.ts';
 import { type Measurement, measured, type NewMeasurement, type Scalar } from '../evidence/measurement.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
 import { type PlanAction, planRun } from '../plan/plan-run.ts';
+import { broughtOf, filesOf } from './files-actions.ts';
 import type { EvidenceOfRun } from './ports.ts';
 import { disasterOf, type Loss, type RecoveredTo } from './target-actions.ts';
 
@@ -165,8 +166,9 @@ function lossOf({ actions }: FailoverJournal, asset: string): Loss | undefined {
   return losses?.[asset];
 }
 
-/** What levels are judged by, as far as a failover shows it; of several databases the worst. */
-function facts(plan: PlanDocument, { actions, entries, to }: FailoverJournal): NewMeasurement[] {
+/** What levels are judged by, as far as a failover shows it; of several members the worst. */
+function facts(plan: PlanDocument, journal: FailoverJournal): NewMeasurement[] {
+  const { actions, entries, to } = journal;
   const at = entries.at(-1)!.at;
   const of = `site ${to}`;
   const checked = actions.find(({ id }) => id === 'check-target');
@@ -174,15 +176,17 @@ function facts(plan: PlanDocument, { actions, entries, to }: FailoverJournal): N
   const worst = (values: readonly (number | null)[]): number | null =>
     values.length === 0 || values.some((one) => one === null) ? null : Math.max(...values.map(Number));
   const age = (text: string | null): number | null =>
-    text === null ? null : (Date.parse(checked!.endedAt) - Date.parse(text)) / 1000;
+    text === null ? null : Math.max(0, Date.parse(checked!.endedAt) - Date.parse(text)) / 1000;
   const lagMs = worst(states.map(({ lagMs: one }) => one));
+  // What people brought has no known age.
+  const backups = filesOf(plan).map((asset) => broughtOf(journal, asset)?.at ?? null);
   const routes = (plan.routes ?? []).map(({ name }) => actions.find(({ id }) => id === `route.${name}`)?.outcome === 'done');
   const found: readonly (readonly [string, Scalar])[] = [
     ['hasPlan', true],
     ['planRunAgeSeconds', 0],
     ['copyOffSite', true],
     ['replicaLagSeconds', lagMs === null ? null : lagMs / 1000],
-    ['fullBackupAgeSeconds', worst(states.map(({ baseAt }) => age(baseAt)))],
+    ['fullBackupAgeSeconds', worst([...states.map(({ baseAt }) => baseAt), ...backups].map(age))],
     ['routesSwitched', routes.length > 0 && routes.every(Boolean)],
   ];
   return found.map(([name, value]) => ({ kind: 'fact', at, of, how: 'seen in this failover', value: { name, value } }));

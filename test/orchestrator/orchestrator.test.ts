@@ -222,6 +222,9 @@ describe('An unplanned failover', () => {
     expect(problems).toEqual([]);
     const rpo = pack!.body.claims.claims.find(({ id }) => id === 'rpo')!.value;
     expect(rpo.ms).toBeGreaterThanOrEqual(3_600_000);
+    const facts = pack!.body.measurements.filter(({ kind }) => kind === 'fact').map(({ value }) => value);
+    const age = facts.find(({ name }) => name === 'fullBackupAgeSeconds')!.value;
+    expect(age, 'that of the files, older than the base of the databases').toBeGreaterThanOrEqual(3_600);
     expect(effectsOf(options)).not.toContain('site-a keep files/uploads');
   });
 
