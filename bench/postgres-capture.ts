@@ -1,5 +1,6 @@
 // What capture of its log costs a PostgreSQL server at full speed, beside the least that somebody who takes the log as it comes can cost:
-// pg_receivewal of the same server, which writes it to files as it is. Everything lies in memory, so disks do not count, and pgbench and the
+// pg_receivewal of the same server, which writes it to files as it is. Ours takes it twice: from the server's files, as it does on the server's host,
+// and from the server's sender, as a role that may not read the files must. Everything lies in memory, so disks do not count, and pgbench and the
 // server have both cores to themselves: whatever else runs is taken from them.
 //
 //   bin/node bench/postgres-capture.ts [--scale 20] [--seconds 15] [--rounds 3]
@@ -104,8 +105,10 @@ async function besideReceiver(round: number): Promise<Turn> {
   }
 }
 
-async function besideCapture(): Promise<Turn & { readonly behindSeconds: number }> {
-  const child = spawn(HOLDFAST, ['pg', 'capture', server.connectionString, '--asset', 'bench', '--json'], {
+/** `user`: who may read the files, or not. */
+async function besideCapture(user: string): Promise<Turn & { readonly behindSeconds: number }> {
+  const from = server.connectionString.replace('user=postgres', `user=${user}`);
+  const child = spawn(HOLDFAST, ['pg', 'capture', from, '--asset', user, '--slot', user, '--json'], {
     env: environment,
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
@@ -137,7 +140,7 @@ async function besideCapture(): Promise<Turn & { readonly behindSeconds: number 
 function tell(who: string, { tps, mib, takerSeconds, senderSeconds }: Turn, alone: number | undefined, more = ''): void {
   const lost = alone === undefined ? '' : `, ${((1 - tps / alone) * 100).toFixed(1)} % less`;
   const cpu = alone === undefined ? '' : `; CPU s: ${takerSeconds.toFixed(2)}, the server's sender ${senderSeconds.toFixed(2)}`;
-  console.log(`${who.padEnd(22)} ${tps.toFixed(0)} tps${lost}; ${mib.toFixed(0)} MiB of log${cpu}${more}`);
+  console.log(`${who.padEnd(27)} ${tps.toFixed(0)} tps${lost}; ${mib.toFixed(0)} MiB of log${cpu}${more}`);
 }
 
 try {
@@ -149,13 +152,20 @@ try {
   await server.sql('CHECKPOINT');
   execFileSync(HOLDFAST, ['init'], { env: environment, stdio: 'ignore' });
   // Its base backup made a checkpoint: what a page's first change after that costs more is over then.
-  await besideCapture();
+  await server.sql('CREATE ROLE sent LOGIN REPLICATION');
+  await besideCapture('postgres');
+  await besideCapture('sent');
   for (let round = 0; round < Number(values.rounds); round++) {
     const alone = await turn(undefined);
     tell('alone', alone, undefined);
     tell('beside pg_receivewal', await besideReceiver(round), alone.tps);
-    const own = await besideCapture();
-    tell('beside capture', own, alone.tps, `, ${own.behindSeconds.toFixed(2)} s behind at the end`);
+    for (const [user, how] of [
+      ['postgres', 'of the files'],
+      ['sent', 'by a sender'],
+    ] as const) {
+      const own = await besideCapture(user);
+      tell(`beside capture ${how}`, own, alone.tps, `, ${own.behindSeconds.toFixed(2)} s behind at the end`);
+    }
   }
 } finally {
   await server.stop('SIGQUIT');
