@@ -25,8 +25,10 @@ export const RecoveryPoint = Type.Object(
     /** The last time that its content was read back and proved. */
     provenAt: Type.Optional(Instant),
     proof: Type.Optional(Type.String({ maxLength: 40, description: 'verify, restore-test' })),
-    /** False: a verify found damage in it. */
+    /** False: a verify found damage in it, or a rehearsal that it is not what it should be. */
     isSound: Type.Boolean(),
+    /** When a rehearsal showed that it belongs to another history than its log: its bytes may be whole, and no verify makes it sound. */
+    refutedAt: Type.Optional(Instant),
   },
   { additionalProperties: false, $id: 'RecoveryPoint' },
 );

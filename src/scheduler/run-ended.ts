@@ -124,8 +124,9 @@ async function hadFailed(tables: CatalogTables, run: Run): Promise<boolean> {
   return before?.state === 'failed';
 }
 
-/** LOG_FORKED: of a database, its base backup and its log are of two histories. */
-const DAMNING: readonly string[] = ['RESTORE_TEST_DIFFERS', 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED', 'LOG_FORKED'];
+const DAMNING: readonly string[] = ['RESTORE_TEST_DIFFERS', 'FORMAT_DAMAGED', 'SNAPSHOT_DAMAGED'];
+/** Of a database, its base backup and its log are of two histories: only another rehearsal could show the contrary. */
+const REFUTING = 'LOG_FORKED';
 
 /** A rehearsal that compared what it restored proves its snapshot; one that found a difference proves the contrary. */
 async function proveByRestore(tables: CatalogTables, run: Run, at: Instant): Promise<void> {
@@ -134,7 +135,10 @@ async function proveByRestore(tables: CatalogTables, run: Run, at: Instant): Pro
   const point = await tables.recoveryPoints.get(run.tenantId, snapshot);
   if (point === undefined) return;
   if (run.state === 'succeeded' || run.state === 'warned') {
-    await tables.recoveryPoints.put({ ...point, provenAt: at, proof: 'restore-test', isSound: true });
+    const { refutedAt: _, ...unrefuted } = point;
+    await tables.recoveryPoints.put({ ...unrefuted, provenAt: at, proof: 'restore-test', isSound: true });
+  } else if (run.fault?.code === REFUTING) {
+    await tables.recoveryPoints.put({ ...point, isSound: false, refutedAt: at });
   } else if (DAMNING.includes(run.fault?.code ?? '')) {
     await tables.recoveryPoints.put({ ...point, isSound: false });
   }

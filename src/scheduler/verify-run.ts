@@ -95,7 +95,8 @@ async function markProven(catalog: Catalog, { points, sessions, snapshots }: Kno
   const verified = points.filter(({ snapshot }) => snapshots.has(snapshot));
   await change(catalog, verified, async (tables, point) => {
     const now = await tables.recoveryPoints.get(point.tenantId, point.snapshot);
-    if (now !== undefined) await tables.recoveryPoints.put({ ...now, isSound: true, provenAt: at, proof: 'verify' });
+    if (now !== undefined && now.refutedAt === undefined)
+      await tables.recoveryPoints.put({ ...now, isSound: true, provenAt: at, proof: 'verify' });
   });
   const unproved = sessions.filter(({ verifiedAt }) => verifiedAt === undefined);
   await change(catalog, unproved, async (tables, session) => {

@@ -9,7 +9,7 @@ import type { RunKind } from '../../src/model/run-kind.ts';
 import type { Scheduler, SchedulerOptions } from '../../src/scheduler/scheduler.ts';
 import { makeBase, newLogWriter, RECORD, writeLog } from '../support/log-asset.ts';
 import { backUp, ENVIRONMENT, PROGRAM, type Repositories, withRepository } from './repository-scene.ts';
-import { DAY, eventsOf, MINUTE, newScheduler, type Scene } from './scene.ts';
+import { DAY, eventsOf, MINUTE, newScheduler, type Scene, workOff } from './scene.ts';
 
 const PATIENCE = { timeout: 60_000 };
 const LIMITS = { heavyMax: 2, lightMax: 2 };
@@ -199,6 +199,27 @@ describe('a verify', () => {
     expect(await catalog.recoveryPoints.get(tenant.id, snapshot)).toMatchObject({ proof: 'verify', isSound: true });
     expect((await catalog.sessions.get(snapshot))!.verifiedAt).toBeDefined();
     expect((await catalog.sessions.get('f'.repeat(20)))!.verifiedAt).toBeUndefined();
+  });
+
+  it('in full does not make sound what a rehearsal has refuted, until another rehearsal does', async () => {
+    const scene = await withRepository(POLICY);
+    const { catalog, tenant } = scene;
+    const [forked, damaged] = [await backUp(scene), await backUp(scene, { isSound: false })];
+    const scheduler = schedulerOf(scene, { limits: { heavyMax: 0, lightMax: 0 } });
+    const rehearse = async (end: Parameters<typeof workOff>[2]): Promise<void> => {
+      await queue(scene, 'restore-test', { assetId: scene.asset.id, agentId: scene.agent.id, parameters: { snapshot: forked } });
+      await workOff(scene, scheduler, end);
+    };
+    await rehearse({ state: 'failed', fault: { code: 'LOG_FORKED', message: 'two histories', hint: '' } });
+    const stand = async () => [
+      (await catalog.recoveryPoints.get(tenant.id, forked))!.isSound,
+      (await catalog.recoveryPoints.get(tenant.id, damaged))!.isSound,
+    ];
+    expect(await stand()).toEqual([false, false]);
+    await execute(scene, 'verify', { parameters: { mode: 'full' } });
+    expect(await stand(), 'what was damaged was mended').toEqual([false, true]);
+    await rehearse({});
+    expect(await stand()).toEqual([true, true]);
   });
 
   it('of a sample proves nothing of a whole recovery point, and each takes other packs', async () => {

@@ -15,6 +15,7 @@ import { SQL as DRILL_HOURS } from './migrations/0009-drill-hours.ts';
 import { SQL as PLACES_IN_THE_HOME } from './migrations/0010-places-in-the-home.ts';
 import { SQL as LOSSES_WITH_THE_SERVICE } from './migrations/0011-losses-with-the-service.ts';
 import { SQL as DELIVERIES_IN_ORDER } from './migrations/0012-deliveries-in-order.ts';
+import { SQL as REFUTED_POINTS } from './migrations/0013-refuted-points.ts';
 
 /** "Hold" */
 export const APPLICATION_ID = 0x486f6c64;
@@ -33,6 +34,7 @@ export const MIGRATIONS: readonly string[] = [
   PLACES_IN_THE_HOME,
   LOSSES_WITH_THE_SERVICE,
   DELIVERIES_IN_ORDER,
+  REFUTED_POINTS,
 ];
 
 /** Each migration is one transaction; two processes that open at once do each once. */

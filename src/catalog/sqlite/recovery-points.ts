@@ -20,11 +20,13 @@ const POINT = recordCodec<RecoveryPoint>('recovery_points', {
   provenAt: 'text',
   proof: 'text',
   isSound: 'flag',
+  refutedAt: 'text',
 });
 
 const PUT = `${POINT.insert()} ON CONFLICT (tenant_id, snapshot) DO UPDATE SET asset_id = @assetId, asset_name = @assetName, run_id = @runId,
   started_at = @startedAt, ended_at = @endedAt, bytes_scanned = @bytesScanned, bytes_stored = @bytesStored,
-  has_warnings = @hasWarnings, tags = @tags, is_held = @isHeld, proven_at = @provenAt, proof = @proof, is_sound = @isSound`;
+  has_warnings = @hasWarnings, tags = @tags, is_held = @isHeld, proven_at = @provenAt, proof = @proof, is_sound = @isSound,
+  refuted_at = @refutedAt`;
 const GET = `SELECT ${POINT.columns} FROM recovery_points WHERE tenant_id = ? AND snapshot = ?`;
 // A cursor is "started_at/snapshot"; '~' is above every instant.
 const OF_TENANT = `SELECT ${POINT.columns} FROM recovery_points
