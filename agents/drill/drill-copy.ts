@@ -64,10 +64,12 @@ export class DrillCopy {
 
   /** Reads everything again. */
   async verify(signal: AbortSignal): Promise<Value> {
-    const found = await differences(this.#wish(signal));
-    const { entries } = this.#plan.snapshot.root;
-    const text = found.slice(0, 5).map(({ path, message }) => `${path}: ${message}`);
-    return { checked: entries, damaged: found.length, text: text.join('; ') };
+    let damaged = 0;
+    const text: string[] = [];
+    await differences(this.#wish(signal), ({ path, message }) => {
+      if (++damaged <= 5) text.push(`${path}: ${message}`);
+    });
+    return { checked: this.#plan.snapshot.root.entries, damaged, text: text.join('; ') };
   }
 
   /** Something in it, written and taken back. */

@@ -76,25 +76,40 @@ export async function bringBack(wish: BringBack, aside: string): Promise<Brought
   if (isTree) prepareTree(wish.path);
   const wasThere = isThere(wish.path);
   const place = freeName(aside);
-  const moved = wasThere ? await setAside(wish, await differences(wish), place) : 0;
+  const moved = wasThere ? await setAside(wish, await differing(wish), place) : 0;
   const progress = new RestoreProgress();
-  const problems: RestoreProblem[] = [];
-  await (isTree ? tree : single)(wish, progress, (problem) => void problems.push(problem), wasThere);
+  let problems = 0;
+  let first: RestoreProblem | undefined;
+  const onProblem = (problem: RestoreProblem): void => {
+    problems++;
+    first ??= problem;
+  };
+  await (isTree ? tree : single)(wish, progress, onProblem, wasThere);
   const { entriesDone: entries, bytesDone: bytes, bytesFetched, bytesKept } = progress;
-  const [first] = problems;
-  if (first !== undefined)
-    throw new Fault(
-      DAMAGE.includes(first.code) ? 'FORMAT_DAMAGED' : 'TARGET_DENIED',
-      `${problems.length} entries of "${snapshot.asset}" could not be restored, the first: ${displayPath(first.path)}: ${first.message}`,
-    );
+  if (first !== undefined) throw notWhole(snapshot, problems, first);
   return { entries, bytes, bytesFetched, bytesKept, setAside: moved, aside: moved > 0 ? place : null };
 }
 
-/** Reads what lies at the place and compares it with the recovery point. Answers what is missing there or differs. */
-export async function differences(wish: BringBack): Promise<RestoreProblem[]> {
+function notWhole({ asset }: Snapshot, problems: number, { path, code, message }: RestoreProblem): Fault {
+  return new Fault(
+    DAMAGE.includes(code) ? 'FORMAT_DAMAGED' : 'TARGET_DENIED',
+    `${problems} entries of "${asset}" could not be restored, the first: ${displayPath(path)}: ${message}`,
+  );
+}
+
+/** Paths of what is at the place and differs from the recovery point. What is missing is not in the way, and may be everything. */
+async function differing(wish: BringBack): Promise<string[]> {
+  const paths: string[] = [];
+  await differences(wish, ({ path, code }) => {
+    if (code !== 'MISSING') paths.push(path);
+  });
+  return paths;
+}
+
+/** Reads what lies at the place and compares it with the recovery point. Tells what is missing there or differs. */
+export async function differences(wish: BringBack, onDifference: (problem: RestoreProblem) => void): Promise<void> {
   const { repository, snapshot, path } = wish;
   await repository.openIndex({ signal: wish.signal });
-  const found: RestoreProblem[] = [];
   const target = latin1(path);
   await withPool(wish, undefined, async (pool) => {
     const { parameters, readNode } = repository;
@@ -103,7 +118,7 @@ export async function differences(wish: BringBack): Promise<RestoreProblem[]> {
       readNode,
       pool,
       progress: new RestoreProgress(),
-      onDifference: (problem: RestoreProblem) => void found.push(problem),
+      onDifference,
     };
     if (snapshot.type === 'files')
       return checkTree({
@@ -118,13 +133,12 @@ export async function differences(wish: BringBack): Promise<RestoreProblem[]> {
     const stat = statSync(path, { throwIfNoEntry: false });
     // What lies behind the end would be cut off; a device is as long as it is.
     if (stat?.isFile() === true && stat.size > contentBytes) {
-      found.push({ path: target, code: 'DIFFERS', message: `has ${stat.size} bytes, and ${contentBytes} in the snapshot` });
+      onDifference({ path: target, code: 'DIFFERS', message: `has ${stat.size} bytes, and ${contentBytes} in the snapshot` });
       return;
     }
     await checkContent(check, contentOf(snapshot), contentBytes, target, target);
     await pool.drain();
   });
-  return found;
 }
 
 type Take = (

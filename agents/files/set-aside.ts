@@ -7,7 +7,6 @@ import { Fault } from '../../src/base/faults.ts';
 import { makeDirectory } from '../../src/base/make-directory.ts';
 import type { ReadNode } from '../../src/engine/content-map.ts';
 import { entriesOf } from '../../src/engine/entries-reader.ts';
-import type { RestoreProblem } from '../../src/engine/restore-progress.ts';
 import { walk } from '../../src/files/walk.ts';
 import { comparePaths, isWithinPath } from '../../src/model/entry-path.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -35,9 +34,9 @@ export function freeName(path: string): string {
   }
 }
 
-/** Moves what differs from the recovery point, and what is not in it, from the place to `aside`. Answers how many entries. TARGET_OCCUPIED,
+/** Moves what differs from the recovery point (by paths, latin1), and what is not in it, from the place to `aside`. Answers how many entries. TARGET_OCCUPIED,
  *  TARGET_DENIED. */
-export async function setAside(wish: Occupied, differing: readonly RestoreProblem[], aside: string): Promise<number> {
+export async function setAside(wish: Occupied, differing: readonly string[], aside: string): Promise<number> {
   const { snapshot, path } = wish;
   if (snapshot.type !== 'files') {
     if (differing.length === 0) return 0;
@@ -50,7 +49,7 @@ export async function setAside(wish: Occupied, differing: readonly RestoreProble
     return 1;
   }
   // Latin1: names are bytes.
-  const there = differing.filter(({ code, path: at }) => code !== 'MISSING' && isEntry(path, at)).map(({ path: at }) => at);
+  const there = differing.filter((at) => isEntry(path, at));
   const moved = [...there, ...(await others(wish))];
   for (const at of moved) move(bytes(path, at), bytes(aside, at));
   return moved.length;

@@ -88,11 +88,11 @@ export class SiteFiles {
 
   async compare({ snapshot: name }: { readonly snapshot: string }, signal: AbortSignal): Promise<FilesCompared> {
     const wish = await this.#wish(await this.#snapshot(name, signal), signal);
-    const differing = await differences(wish);
-    return {
-      entries: wish.snapshot.root.entries,
-      differing: differing.slice(0, TOLD_MAX).map(({ path, message }) => `${displayPath(path)}: ${message}`),
-    };
+    const differing: string[] = [];
+    await differences(wish, ({ path, message }) => {
+      if (differing.length < TOLD_MAX) differing.push(`${displayPath(path)}: ${message}`);
+    });
+    return { entries: wish.snapshot.root.entries, differing };
   }
 
   /** The newest, or the one of that name when it has come over. */

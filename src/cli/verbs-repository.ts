@@ -229,7 +229,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
     options: [...REPOSITORY, ...PRUNE_LIMITS, DRY_RUN],
     examples: [
       ['holdfast prune --dry-run', 'What it would do'],
-      ['holdfast prune --max-unused 0%', 'Every byte that can be freed'],
+      ['holdfast prune --max-unused 0%', 'All but trifles: a pack of which less than 2% is unused stays as it is'],
     ],
     load: async () => (await import('./prune.ts')).prune,
   },
