@@ -17,7 +17,9 @@ export type ChannelDown = {
 export type ChannelState = {
   /** Until then one process tells the channel, and no other one. */
   readonly heldUntil?: Instant;
-  readonly down?: ChannelDown;
+  readonly down?: ChannelDown | undefined;
+  /** Recipients that did not get what was sent last, while others did. */
+  readonly refused?: string | undefined;
 };
 
 const settingOf = (name: string): string => `notify.channel.${name}`;
@@ -27,12 +29,12 @@ async function readState(tables: Pick<CatalogTables, 'settings'>, name: string):
 }
 
 /** Ends the hold, too. */
-export async function writeDown(
+export async function writeState(
   tables: Pick<CatalogTables, 'settings'>,
   name: string,
-  down: ChannelDown | undefined,
+  { down, refused }: Omit<ChannelState, 'heldUntil'>,
 ): Promise<void> {
-  await tables.settings.set(settingOf(name), JSON.stringify({ down }));
+  await tables.settings.set(settingOf(name), JSON.stringify({ down, refused }));
 }
 
 /** Undefined: another process is at it, or it is too early to try it again. */

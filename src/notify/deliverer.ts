@@ -14,7 +14,7 @@ import type { Event, NewEvent } from '../model/event.ts';
 import { type Instant, instantOf, laterBy } from '../model/instant.ts';
 import type { Channel } from './channel.ts';
 import { readChannels } from './channel-settings.ts';
-import { type ChannelDown, holdChannel, stillDown, writeDown } from './channel-state.ts';
+import { type ChannelDown, holdChannel, stillDown, writeState } from './channel-state.ts';
 import { routeEvents } from './event-router.ts';
 import { sendMail } from './mail.ts';
 import { sendToRobot } from './robot.ts';
@@ -48,7 +48,12 @@ export type DelivererPorts = {
 };
 type Due = { readonly delivery: Delivery; readonly event: Event };
 type Untaken = Due & { readonly error: string };
-type Told = { readonly sent: number; readonly untaken: Untaken | undefined };
+type Told = {
+  readonly sent: number;
+  readonly untaken: Untaken | undefined;
+  /** Recipients that the last one that was sent did not reach. */
+  readonly refused: string | undefined;
+};
 
 export class Deliverer {
   readonly #ports: DelivererPorts;
@@ -97,16 +102,18 @@ export class Deliverer {
     if (channel.isPaused === true) return false;
     const state = await holdChannel(catalog, name, now(), ROUND_MS + (channel.timeoutMs ?? TIMEOUT_MS_MAX) + HOLD_SLACK_MS);
     if (state === undefined) return false;
-    let { down } = state;
+    let { down, refused } = state;
     try {
       const due = await catalog.deliveries.next(name, instantOf(now()), AT_ONCE);
       if (due.length === 0) return false;
-      const { sent, untaken } = await this.#tellSome(channel, due, down);
+      const told = await this.#tellSome(channel, due, down);
+      const { sent, untaken } = told;
       if (sent > 0) down = await this.#isReached(name, down);
+      if (sent > 0 && told.refused !== refused) refused = await this.#refuses(name, told.refused);
       if (untaken !== undefined) down = await this.#isNotReached(name, down, untaken);
       return untaken === undefined;
     } finally {
-      await writeDown(catalog, name, down);
+      await writeState(catalog, name, { down, refused });
     }
   }
 
@@ -114,29 +121,30 @@ export class Deliverer {
   async #tellSome(channel: Channel, due: readonly Due[], down: ChannelDown | undefined): Promise<Told> {
     const begun = performance.now();
     const left = [...due];
-    let [sent, untaken]: [number, Untaken | undefined] = [0, undefined];
+    let [sent, untaken, refused]: [number, Untaken | undefined, string | undefined] = [0, undefined, undefined];
     while (left.length > 0 && !this.#signal.aborted && performance.now() - begun < ROUND_MS) {
       // Beside one that was not taken not always the same one: its receiver may refuse several.
       const [one] = left.splice(untaken === undefined ? 0 : (down?.attempts ?? 0) % left.length, 1) as [Due];
       const outcome = await this.#attempt(channel, one);
       // A stop in the middle says nothing about the receiver.
-      if (outcome.kind === 'failed' && this.#signal.aborted) return { sent, untaken: undefined };
+      if (outcome.kind === 'failed' && this.#signal.aborted) return { sent, untaken: undefined, refused };
       if (outcome.kind === 'failed') {
-        if (untaken !== undefined) return { sent, untaken };
+        if (untaken !== undefined) return { sent, untaken, refused };
         untaken = { ...one, error: outcome.message.slice(0, ERROR_CHARS_MAX) };
         continue;
       }
       sent++;
       this.#arrived++;
+      refused = outcome.refused?.join(', ');
       const { lastError: _, ...delivery } = one.delivery;
       await this.#ports.catalog.deliveries.change({ ...delivery, state: 'delivered' });
       if (untaken !== undefined) await this.#putAside(untaken, untaken.delivery.attempt + 1);
       untaken = undefined;
     }
-    if (untaken === undefined || down !== undefined || untaken.delivery.attempt === 0) return { sent, untaken };
+    if (untaken === undefined || down !== undefined || untaken.delivery.attempt === 0) return { sent, untaken, refused };
     // Others were taken before, and none is here to try now.
     await this.#putAside(untaken, untaken.delivery.attempt);
-    return { sent, untaken: undefined };
+    return { sent, untaken: undefined, refused };
   }
 
   async #attempt(channel: Channel, due: Due): Promise<SendOutcome> {
@@ -199,6 +207,21 @@ export class Deliverer {
     );
   }
 
+  async #refuses(name: string, refused: string | undefined): Promise<string | undefined> {
+    const { catalog, now } = this.#ports;
+    const about =
+      refused === undefined
+        ? { severity: 'info' as const, message: `All recipients of the channel "${name}" are reached again` }
+        : {
+            severity: 'warning' as const,
+            message: `Some recipients of the channel "${name}" are not reached, others are: ${refused}`,
+            cause: `The mail server refuses mail for ${refused}`,
+            action: 'Correct the addresses of the channel, or the mailboxes. What they did not get is in the list of events.',
+          };
+    await catalog.events.add({ kind: 'delivery.recipients', ...about, details: { channel: name } }, instantOf(now()));
+    return refused;
+  }
+
   async #isNotReached(name: string, before: ChannelDown | undefined, { event, error }: Untaken): Promise<ChannelDown> {
     const { catalog, now, log } = this.#ports;
     const at = instantOf(now());
@@ -227,7 +250,7 @@ export class Deliverer {
   async #forget(name: string): Promise<false> {
     const { catalog, now } = this.#ports;
     await this.#giveUp(name, laterBy(instantOf(now()), KEPT_MS), 'There is no such channel any more');
-    await writeDown(catalog, name, undefined);
+    await writeState(catalog, name, {});
     return false;
   }
 

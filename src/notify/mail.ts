@@ -41,8 +41,8 @@ export async function sendMail(channel: MailChannel, context: SendContext): Prom
       messageId: `<${event.id}.${delivery.channel}@holdfast>`,
       headers: { 'Holdfast-Event': event.id, 'Auto-Submitted': 'auto-generated' },
     });
-    await Promise.race([sending, endOf(signal)]);
-    return SENT;
+    const { rejected } = await Promise.race([sending, endOf(signal)]);
+    return rejected.length === 0 ? SENT : { kind: 'sent', refused: channel.to.filter((one) => rejected.includes(one)) };
   } catch (error) {
     if (timeout.aborted) return failed(`${host} did not take the mail within ${timeoutMs} ms`);
     const { responseCode, code } = error as { responseCode?: number; code?: string };

@@ -4,7 +4,8 @@ import type { Delivery } from '../catalog/deliveries.ts';
 import type { Event } from '../model/event.ts';
 
 export type SendOutcome =
-  | { readonly kind: 'sent' }
+  /** `refused`: recipients that do not have it, where others have. */
+  | { readonly kind: 'sent'; readonly refused?: readonly string[] }
   /** `message` holds no secret. */
   | { readonly kind: 'failed'; readonly message: string };
 

@@ -1,24 +1,33 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { SMTPServer } from 'smtp-server';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { openSqliteCatalog } from '../../src/catalog/sqlite/open.ts';
 import type { MailChannel } from '../../src/notify/channel.ts';
+import { writeChannels } from '../../src/notify/channel-settings.ts';
+import { Deliverer } from '../../src/notify/deliverer.ts';
 import { sendMail } from '../../src/notify/mail.ts';
-import { contextOf, EVENT } from './scene.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { contextOf, EVENT, NOW } from './scene.ts';
 
 type Mailbox = { readonly port: number; readonly mails: { readonly to: string[]; readonly text: string }[] };
 
-async function startMailbox(options: { readonly password?: string; readonly refuse?: number } = {}): Promise<Mailbox> {
+async function startMailbox(
+  options: { readonly password?: string; readonly refuse?: number; readonly refused?: string } = {},
+): Promise<Mailbox> {
   const mails: { to: string[]; text: string }[] = [];
-  const { password, refuse } = options;
+  const { password, refuse, refused } = options;
   const server = new SMTPServer({
     authOptional: password === undefined,
     allowInsecureAuth: true,
     disabledCommands: password === undefined ? ['AUTH', 'STARTTLS'] : ['STARTTLS'],
     onAuth: (auth, _session, done) =>
       auth.password === password ? done(null, { user: auth.username ?? '' }) : done(new Error(`no: ${auth.password}`)),
-    onRcptTo: (_address, _session, done) =>
-      done(refuse === undefined ? null : Object.assign(new Error('no'), { responseCode: refuse })),
+    onRcptTo: ({ address }, _session, done) =>
+      done(
+        refuse === undefined || (refused ?? address) !== address ? null : Object.assign(new Error('no'), { responseCode: refuse }),
+      ),
     onData: (stream, session, done) => {
       const pieces: Buffer[] = [];
       stream.on('data', (piece: Buffer) => pieces.push(piece));
@@ -104,6 +113,27 @@ describe('a mail', () => {
     const { port, mails } = await startMailbox();
     expect(await sendMail(channel(port, { security: 'starttls' }), contextOf())).toMatchObject({ kind: 'failed' });
     expect(mails).toEqual([]);
+  });
+
+  it('that one of its addresses does not take has reached the others, and says which it has not', async () => {
+    const { port, mails } = await startMailbox({ refuse: 550, refused: 'chief@example.org' });
+    expect(await sendMail(channel(port), contextOf())).toEqual({ kind: 'sent', refused: ['chief@example.org'] });
+    expect(mails[0]!.to).toEqual(['ops@example.org']);
+    const catalog = await openSqliteCatalog({ path: `${scratchDirectory()}/catalog.sqlite`, now: () => NOW, random: randomBytes });
+    onTestFinished(() => catalog.close());
+    await writeChannels(catalog, { channels: [channel(port)] });
+    const log = { info: () => {}, warn: () => {} } as never;
+    const deliverer = new Deliverer(
+      { catalog, now: () => NOW, random: randomBytes, log, readSecret: async () => '' },
+      new AbortController().signal,
+    );
+    for (let n = 0; n < 3; n++) {
+      await catalog.events.add({ kind: 'run.failed', severity: 'critical', message: 'It failed' }, NOW.toISOString());
+      await deliverer.tell();
+      await deliverer.idle();
+    }
+    const told = (await catalog.events.after(0, undefined, 100)).filter(({ kind }) => kind === 'delivery.recipients');
+    expect(told).toMatchObject([{ severity: 'warning', cause: expect.stringContaining('chief@example.org') }]);
   });
 
   it('that no address takes, for good or for now, is not delivered', async () => {
