@@ -23,11 +23,14 @@ export class StoreClient {
     this.#store = new S3Transport({ ...S3_TIMEOUTS, ...timeouts });
   }
 
-  /** 'exists': an earlier attempt has stored it. GRANT_REFUSED when the request is too old, or used. */
+  /** 'exists': an earlier attempt has stored it. GRANT_REFUSED when the request is too old, or used. STORE_STRANGE_ANSWER when a page of somebody
+   *  else says that it is done. */
   async put(request: StoreRequest, bytes: Uint8Array, signal?: AbortSignal): Promise<'created' | 'exists'> {
-    const { status, body } = await this.#send(request, bytes, signal);
+    const { status, body, isOfStore } = await this.#send(request, bytes, signal);
     if (status === 412) return 'exists';
     if (status < 200 || status > 299) throw refusal(request, status, body);
+    // Else the server would be told that its log is stored, and forget it.
+    if (!isOfStore) throw new Fault('STORE_STRANGE_ANSWER', `${nameOf(request)}: the store answered ${status} without an ETag`);
     this.bytesStored += bytes.length;
     return 'created';
   }
@@ -50,7 +53,7 @@ export class StoreClient {
     request: StoreRequest,
     body: Uint8Array | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly status: number; readonly body: Uint8Array }> {
+  ): Promise<{ readonly status: number; readonly body: Uint8Array; readonly isOfStore: boolean }> {
     const { method, url, headers } = request;
     if (url.startsWith('/')) {
       const contentType = headers['content-type'];
@@ -60,7 +63,7 @@ export class StoreClient {
         ...(signal === undefined ? {} : { signal }),
       });
       if (answer.status < 200 || answer.status > 299) throw problemOf(answer, `${method} of an object`);
-      return answer;
+      return { ...answer, isOfStore: true };
     }
     const { protocol, hostname, port, pathname, searchParams } = new URL(url);
     const { response } = await this.#store.handle(
@@ -76,7 +79,8 @@ export class StoreClient {
       },
       signal === undefined ? {} : { abortSignal: signal },
     );
-    return { status: response.statusCode, body: await bytesOf(response.body) };
+    const isOfStore = response.headers['etag'] !== undefined;
+    return { status: response.statusCode, body: await bytesOf(response.body), isOfStore };
   }
 }
 
