@@ -173,11 +173,11 @@ class Capture {
 
   /** A session at a primary on this host whose files can be read here; undefined where there is none. */
   async #besideServer(facts: ServerFacts, systemId: string): Promise<PgConnection | undefined> {
-    const { address, mayReadFiles, signal } = this.#options;
+    const { address, slot, mayReadFiles, signal } = this.#options;
     if (!mayReadFiles) return undefined;
     const sql = await PgConnection.open({ address, signal });
     try {
-      if ('directory' in (await findLocalCluster(sql, facts, systemId)) && (await needsNoSender(sql))) return sql;
+      if ('directory' in (await findLocalCluster(sql, facts, systemId)) && (await needsNoSender(sql, slot))) return sql;
     } catch (error) {
       sql.close();
       throw error;

@@ -15,8 +15,8 @@ import { literal, translated } from './replication-client.ts';
 const LOOK_MS = 200;
 const ADVANCE_MS = 5_000;
 const PIECE_BYTES = 1024 * 1024;
-/** Names in synchronous_standby_names for which commits wait until a sender has told them that their log is stored. */
-const WAITED_FOR = /\*|holdfast/;
+/** Those for whom commits wait, and, from 17 on, the slots for which logical senders wait. */
+const WAITED_FOR = "current_setting('synchronous_standby_names'), current_setting('synchronized_standby_slots', true)";
 
 export type WrittenLogOptions = {
   /** Of the server that writes the files: a session of its own. */
@@ -30,12 +30,16 @@ export type WrittenLogOptions = {
   readonly signal: AbortSignal;
 };
 
-/** Whether a server can do without a sender for us: nobody's commits wait for what it tells, and its log is not filled with our questions. */
-export async function needsNoSender(sql: PgConnection): Promise<boolean> {
-  const names = ['synchronous_standby_names', 'log_statement', 'log_min_duration_statement', 'log_duration'];
-  const shown = names.map((name) => `current_setting(${literal(name)})`);
-  const [waited, logged, slow, durations] = (await sql.query(`SELECT ${shown.join(', ')}`)).rows[0] ?? [];
-  return !WAITED_FOR.test(waited ?? '') && logged !== 'all' && slow !== '0' && durations !== 'on';
+/** Whether a server can do without a sender for us: nobody waits for what it tells, and its log is not filled with our questions. */
+export async function needsNoSender(sql: PgConnection, slot: string): Promise<boolean> {
+  const shown = ['log_statement', 'log_min_duration_statement', 'log_duration'].map((name) => `current_setting(${literal(name)})`);
+  const [logged, slow, durations, ...waited] = (await sql.query(`SELECT ${shown.join(', ')}, ${WAITED_FOR}`)).rows[0] ?? [];
+  return !isWaitedFor(slot, waited) && logged !== 'all' && slow !== '0' && durations !== 'on';
+}
+
+function isWaitedFor(slot: string, [standbys, slots]: readonly (string | null | undefined)[]): boolean {
+  const named = (slots ?? '').split(',').map((one) => one.trim().replaceAll('"', ''));
+  return /\*|holdfast/.test(standbys ?? '') || named.includes(slot);
 }
 
 export class WrittenLog implements LogSource {
@@ -53,7 +57,7 @@ export class WrittenLog implements LogSource {
     const slot = literal(options.slot);
     this.#options = options;
     this.#position = options.position;
-    this.#look = `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text, active, wal_status, current_setting('synchronous_standby_names') FROM (SELECT) one LEFT JOIN pg_replication_slots ON slot_name = ${slot}`;
+    this.#look = `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text, active, wal_status, ${WAITED_FOR} FROM (SELECT) one LEFT JOIN pg_replication_slots ON slot_name = ${slot}`;
   }
 
   static async start(options: WrittenLogOptions): Promise<WrittenLog> {
@@ -111,15 +115,12 @@ export class WrittenLog implements LogSource {
   async #ask(): Promise<void> {
     const { sql, slot } = this.#options;
     this.#lookedAt = performance.now();
-    const [flushed, isActive, status, waited] = (await sql.query(this.#look)).rows[0] ?? [];
+    const [flushed, isActive, status, ...waited] = (await sql.query(this.#look)).rows[0] ?? [];
     if (isActive === null) throw new Fault('PG_CONCERN', `The slot "${slot}" was dropped; it is made anew`);
     if (isActive === 't') throw new Fault('PG_SLOT_BUSY', `Somebody else reads from the slot "${slot}"`);
     if (status === 'lost') throw new Fault('PG_LOG_REMOVED', `The slot "${slot}" keeps no log any more`);
-    if (WAITED_FOR.test(waited ?? ''))
-      throw new Fault(
-        'PG_CONCERN',
-        'Commits wait for a sender of the server now (synchronous_standby_names): capture goes on with one',
-      );
+    if (isWaitedFor(slot, waited))
+      throw new Fault('PG_CONCERN', 'Others wait for a sender of the server now: capture goes on with one');
     this.#flushed = Number(flushed);
   }
 

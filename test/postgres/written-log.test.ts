@@ -7,6 +7,7 @@ import { readControlFile } from '../../agents/postgres/local-cluster.ts';
 import { readSegment } from '../../agents/postgres/log-segments.ts';
 import { WrittenLog } from '../../agents/postgres/written-log.ts';
 import { segmentName } from '../../src/model/lsn.ts';
+import { canSummarize, summarizingPrograms } from '../support/packaged-postgres.ts';
 import { postgresPrograms } from '../support/postgres.ts';
 import { column, LATEST, ProtectedCluster, until } from '../support/protected-cluster.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -117,6 +118,15 @@ describe.skipIf(programs === undefined)('a log that is read from its files', () 
     await until(async () => (await server.sql("SELECT pid FROM pg_stat_replication WHERE sync_state = 'sync'")).length === 1);
     await server.sql('INSERT INTO t VALUES (3)');
     expect(await rows(cluster)).toEqual(['1', '2', '3']);
+  });
+
+  it.skipIf(!canSummarize())('is left to a sender where logical senders wait for its slot (17 and newer)', async () => {
+    const cluster = await ProtectedCluster.create({
+      programs: summarizingPrograms,
+      settings: { synchronized_standby_slots: 'other, holdfast' },
+    });
+    await cluster.start();
+    expect(await cluster.server.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'holdfast'")).toEqual([['t']]);
   });
 
   it('has one reader for a slot', async () => {
