@@ -45,6 +45,8 @@ async function carryOut(context: RunContext, place: PlanPlace, order: CarryOut):
   const declared = await planVerb(context, [
     ...['failover', 'declare', '--plan', place.file, '--config', place.config, '--id', id],
     ...['--kind', kind, '--reason', reason, '--by', by, ...approvers.flatMap((name) => ['--approve', name])],
+    // The agent may have been away for long, and people have done it by hand meanwhile.
+    ...['--asked-at', run.dueAt],
     ...(disaster === undefined ? [] : ['--disaster', disaster]),
   ]);
   if (declared.summary === undefined) throw faultOfEnd(declared);

@@ -26,7 +26,13 @@ export async function agentFor(call: Call, { sites }: PlanDocument, kind: Failov
 }
 
 /** Within a transaction. */
-export async function queueOrder(tables: CatalogTables, failover: Failover, order: FailoverOrder, call: Call): Promise<Run> {
+export async function queueOrder(
+  tables: CatalogTables,
+  failover: Failover,
+  order: FailoverOrder,
+  call: Call,
+  dueAt = instantOf(call.at),
+): Promise<Run> {
   const { at: now, random, actor } = call;
   const { tenantId, agentId, id } = failover;
   const plan = await tables.plans.version(tenantId, failover.plan, failover.planVersion);
@@ -34,15 +40,20 @@ export async function queueOrder(tables: CatalogTables, failover: Failover, orde
   const parameters = { failover: id, order };
   const run = planRun({ plan, kind: 'failover', agentId, parameters, requestedBy: actor, now, random });
   const attemptsMax = order.do === 'carry-out' ? ATTEMPTS_MAX : 1;
-  return (await tables.runs.add({ ...run, attemptsMax }, instantOf(now))).run;
+  return (await tables.runs.add({ ...run, dueAt, attemptsMax }, instantOf(now))).run;
 }
 
-/** Declares it, or goes on with it. */
-export async function queueCarryOut(tables: CatalogTables, failover: Failover, call: Call): Promise<Run> {
+/** Declares it, or goes on with it. `dueAt`: when it was asked for; what came after that may be what was meant (src/orchestrator/declare.ts). */
+export async function queueCarryOut(
+  tables: CatalogTables,
+  failover: Failover,
+  call: Call,
+  dueAt = instantOf(call.at),
+): Promise<Run> {
   const { kind, reason, requestedBy, approvers, disaster } = failover;
   const by = await loginOf(tables, requestedBy);
   const order: FailoverOrder = { do: 'carry-out', kind, reason, by, approvers, ...(disaster === undefined ? {} : { disaster }) };
-  const run = await queueOrder(tables, failover, order, call);
+  const run = await queueOrder(tables, failover, order, call, dueAt);
   await tables.failovers.change({ ...failover, runId: run.id });
   return run;
 }
@@ -51,7 +62,7 @@ export async function executeFailover(tables: CatalogTables, approval: Approval,
   const failover = await failoverOf(tables, approval);
   if (failover.state !== 'waiting') throw new Fault('REQUEST_STALE', 'It was decided on before');
   const approvers = await loginsOf(tables, approval);
-  await queueCarryOut(tables, { ...failover, state: 'approved', approvers }, call);
+  await queueCarryOut(tables, { ...failover, state: 'approved', approvers }, call, failover.requestedAt);
 }
 
 export async function executeBreakGlass(tables: CatalogTables, approval: Approval, call: Call): Promise<void> {

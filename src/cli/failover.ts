@@ -44,6 +44,7 @@ export async function failoverDeclare(invocation: Invocation): Promise<number> {
       id: options.text('id'),
       approvers: options.texts('approve'),
       disaster,
+      askedAt: momentOf(options.text('asked-at')),
       incarnationOf,
       now,
     });

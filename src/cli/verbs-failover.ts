@@ -40,6 +40,12 @@ export const FAILOVER_VERBS: readonly Verb[] = [
         value: 'ID',
         help: 'its id, so that the same declaration, said again, is one (default: a new one)',
       },
+      {
+        name: 'asked-at',
+        kind: 'text',
+        value: 'TIME',
+        help: 'when it was asked for: refused a day later, and when another failover of the plan was declared since (default: now)',
+      },
       { name: 'disaster', kind: 'text', value: 'TIME', help: 'when it is said to have happened (default: now)' },
     ],
     examples: [

@@ -14,6 +14,7 @@ import {
 import { givenBack, type WriterRecord } from '../dr/writer-record.ts';
 import { WriterRegister } from '../dr/writer-register.ts';
 import type { PlanDocument } from '../plan/plan-document.ts';
+import { DAY_MS } from '../policy/duration.ts';
 import type { Registry } from '../registry/registry.ts';
 import { keepPlan } from './kept-plan.ts';
 import { differentPeople } from './people.ts';
@@ -30,6 +31,8 @@ export type DeclareOptions = {
   readonly approvers: readonly string[];
   /** When it is said to have happened; absent: now. */
   readonly disaster?: Date | undefined;
+  /** When it was asked for, if that was not now: what was meant then may have been done since, and would be done backwards. */
+  readonly askedAt?: Date | undefined;
   /** Of an asset of the plan; undefined: unknown here. */
   readonly incarnationOf: (asset: string) => string | undefined;
   readonly now: () => Date;
@@ -48,6 +51,7 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
   const journal = new JournalRegister(registry, plan.name);
   const known = options.id === undefined ? undefined : await journal.declared(options.id);
   if (known !== undefined) return known.journal;
+  if (options.askedAt !== undefined) mustBeMeant(options.askedAt, (await journal.find())?.journal, now());
   const found = await writersOf(options);
   const records = new Map<string, WriterRecord>();
   for (const [asset, record] of found) records.set(asset, await freed(registry, asset, record));
@@ -62,6 +66,18 @@ export async function declare(options: DeclareOptions): Promise<FailoverJournal>
   const id = options.id ?? `${now().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(5).toString('hex')}`;
   const told = { kind, from, to, databases, reason, approvers, disaster: disaster?.toISOString() ?? null };
   return (await declareFailover(journal, { id, plan: plan.name, planDigest: digest, ...told }, now)).journal;
+}
+
+/** FAILOVER_OVER. Which way a failover goes is seen when it is declared: one that is late would lead back. */
+function mustBeMeant(askedAt: Date, newest: FailoverJournal | undefined, now: Date): void {
+  const asked = `It was asked for at ${askedAt.toISOString()}`;
+  if (newest !== undefined && Date.parse(newest.entries[0]!.at) > askedAt.getTime())
+    throw new Fault(
+      'FAILOVER_OVER',
+      `${asked}, and the failover ${newest.id} of ${newest.plan} was declared since: ask for it anew`,
+    );
+  if (now.getTime() - askedAt.getTime() > DAY_MS)
+    throw new Fault('FAILOVER_OVER', `${asked}, more than a day ago: ask for it anew`);
 }
 
 /** FAILOVER_RUNNING while another plan's failover holds it: nothing of this one could be done. What one that is over has left there, because somebody

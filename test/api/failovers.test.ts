@@ -82,6 +82,9 @@ describe('a failover', () => {
     expect((await approve('berta', approvalId)).json.code).toBe('APPROVAL_TWICE');
     expect(await claim()).toBeUndefined();
     expect((await show(id)).state).toBe('waiting');
+    // Who approves it later approves what was asked for then.
+    const { requestedAt } = asked.json;
+    service.clock = new Date(service.clock.getTime() + HOUR_MS / 4);
     const decided = (await approve('carla', approvalId)).json;
     expect(decided).toMatchObject({ state: 'executed', action: 'failover' });
     // By id they stay who they are; by login people know them.
@@ -92,7 +95,9 @@ describe('a failover', () => {
     expect((await approve('doris', approvalId)).json.code).toBe('APPROVAL_NOT_OPEN');
     expect(await show(id)).toMatchObject({ state: 'approved', approvers: ['berta', 'carla'] });
     // Whatever else runs on the host: it takes nobody's place.
-    expect((await claim())!.parameters).toEqual({
+    const claimed = (await claim())!;
+    expect(claimed.dueAt).toBe(requestedAt);
+    expect(claimed.parameters).toEqual({
       plan: 'portal',
       version: 1,
       failover: id,

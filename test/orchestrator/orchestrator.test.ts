@@ -592,6 +592,28 @@ describe('An undo', () => {
 });
 
 describe('A declaration', () => {
+  it('that was asked for before another failover of its plan, or a day ago, is none any more: what it meant has passed', async () => {
+    const askedAt = new Date();
+    const hourLater = (): Date => new Date(askedAt.getTime() + 3_600_000);
+    const { id } = await declared({ kind: 'planned', id: 'by-hand', now: hourLater });
+    await undoFailover(journal, 'done by hand', now);
+    expect((await runOnPaper(options)).state).toBe('undone');
+    await expect(declared({ id: 'late', askedAt, now: hourLater })).rejects.toMatchObject({
+      code: 'FAILOVER_OVER',
+      message: expect.stringContaining(`the failover ${id} of portal was declared since`),
+    });
+    const dayLater = (): Date => new Date(askedAt.getTime() + 25 * 3_600_000);
+    await expect(declared({ id: 'late', askedAt: hourLater(), now: dayLater })).resolves.toMatchObject({ id: 'late' });
+    // However late it is: who goes on with one that was declared does not declare it anew.
+    const twoDays = (): Date => new Date(askedAt.getTime() + 49 * 3_600_000);
+    await expect(declared({ id: 'late', askedAt: hourLater(), now: twoDays })).resolves.toMatchObject({ id: 'late' });
+    await undoFailover(journal, 'nor this', now);
+    await runOnPaper(options);
+    await expect(
+      declared({ id: 'later', askedAt: dayLater(), now: () => new Date(dayLater().getTime() + 25 * 3_600_000) }),
+    ).rejects.toThrow('more than a day ago');
+  });
+
   it('goes the way that the databases are, and refuses the other', async () => {
     await expect(declared({ kind: 'failback' })).rejects.toMatchObject({ code: 'FAILOVER_NO_TARGET' });
     await declared({ kind: 'planned' });
