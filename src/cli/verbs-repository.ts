@@ -113,7 +113,7 @@ export const REPOSITORY_VERBS: readonly Verb[] = [
   {
     name: 'restore',
     summary: 'restore a snapshot, or a part of it',
-    details: `${SNAPSHOT_NOTE}\nOne directory that was backed up is restored into the target itself; several keep their absolute paths below it; a single file lands in it by its name. A volume or stream becomes the file that --target names (or lies in it by its name when that is a directory), or is written to a block device.`,
+    details: `${SNAPSHOT_NOTE}\nOne directory that was backed up is restored into the target itself; several keep their absolute paths below it; a single file lands in it by its name. A volume or stream becomes the file that --target names (or lies in it by its name when that is a directory), or is written to a block device. While one restore is at work at a target, another to the same is refused (TARGET_OCCUPIED).`,
     args: [SNAPSHOT],
     options: [
       ...REPOSITORY,

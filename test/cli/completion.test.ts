@@ -37,6 +37,8 @@ describe('completion for bash', () => {
 });
 
 const has = (shell: string): boolean => spawnSync(shell, ['--version']).error === undefined;
+for (const shell of ['zsh', 'fish'])
+  if (!has(shell)) console.log(`SKIPPED, completion tried in ${shell} itself: it is not installed`);
 
 describe.skipIf(!has('fish'))('completion for fish', () => {
   it('tells a verb from the word of another, from an argument, and from the value of an option', () => {
