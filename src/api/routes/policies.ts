@@ -49,6 +49,7 @@ const InForce = Type.Object(
   {
     stamp: Type.String(),
     policy: Type.Record(Type.String(), Type.Unknown(), { description: 'durations in milliseconds, sizes in bytes' }),
+    isWhole: Type.Boolean({ description: 'false: a policy of it cannot be read, and nothing is forgotten until it can' }),
   },
   { additionalProperties: false, $id: 'PolicyInForce' },
 );
