@@ -133,4 +133,16 @@ describe.skipIf(programs === undefined)('a restore that is interrupted', () => {
     expect(statSync(dataDirectory).mode & 0o777).toBe(0o700);
     await restored.close();
   });
+
+  it('is not joined by another that begins at the same time', async () => {
+    const cluster = await protectedWithData(10);
+    await cluster.caughtUp();
+    const dataDirectory = join(cluster.scratch, 'twice');
+    const both = await Promise.allSettled([cluster.restore(LATEST, { dataDirectory }), cluster.restore(LATEST, { dataDirectory })]);
+    const [refused] = both.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+    expect(refused?.reason).toMatchObject({ code: 'TARGET_OCCUPIED', message: expect.stringContaining('Another restore') });
+    const [restored] = both.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    expect(await column(restored!, 'SELECT count(*) FROM t')).toHaveLength(1);
+    await restored!.close();
+  });
 });
