@@ -8,7 +8,6 @@
 //
 // Several may capture one cluster at once, from its nodes, each with a slot: one stores, the others are ready to (see log-writer.ts).
 
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isFault } from '../../src/base/faults.ts';
 import { ClockWatch } from '../../src/engine/clock-runs.ts';
@@ -23,7 +22,6 @@ import { describeServer, type ServerAddress } from './connection-string.ts';
 import { mustContinue } from './continuation.ts';
 import { LastLog } from './last-log.ts';
 import { findLocalCluster } from './local-cluster.ts';
-import { LOG_FILES } from './log-segments.ts';
 import type { LogSource } from './log-source.ts';
 import { identifySystem, LogStream, type SystemFacts } from './replication-client.ts';
 import { ReplicationSlot } from './replication-slot.ts';
@@ -32,7 +30,7 @@ import { sendInTurns } from './sender-turns.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
 import { TimelineCapture } from './timeline-capture.ts';
 import { readHistories } from './timeline-history.ts';
-import { needsNoSender, WrittenLog } from './written-log.ts';
+import { needsNoSender, READING_DATABASE, WrittenLog } from './written-log.ts';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 10_000;
@@ -154,8 +152,9 @@ class Capture {
         // A server before 16 wakes its senders even where they have nothing to send.
         connection.close();
         this.#options.lastLog.follow(facts.dataDirectory, system.systemId);
-        const files = join(facts.dataDirectory, LOG_FILES);
-        const source = (): Promise<LogSource> => WrittenLog.start({ sql, files, slot, segmentBytes, timeline, position, signal });
+        const { dataDirectory } = facts;
+        const source = (): Promise<LogSource> =>
+          WrittenLog.start({ sql, dataDirectory, slot, segmentBytes, timeline, position, signal });
         capture = new TimelineCapture({ ...own, connection: sql, source });
       }
       const ended = await capture.run().finally(() => sql?.close());
@@ -175,7 +174,8 @@ class Capture {
   async #besideServer(facts: ServerFacts, systemId: string): Promise<PgConnection | undefined> {
     const { address, slot, mayReadFiles, signal } = this.#options;
     if (!mayReadFiles) return undefined;
-    const sql = await PgConnection.open({ address, signal });
+    const sql = await openReading(address, signal);
+    if (sql === undefined) return undefined;
     try {
       if ('directory' in (await findLocalCluster(sql, facts, systemId)) && (await needsNoSender(sql, slot))) return sql;
     } catch (error) {
@@ -217,6 +217,16 @@ class Capture {
     } finally {
       sql.close();
     }
+  }
+}
+
+/** Undefined: it is not let in where its session is in nobody's way. */
+async function openReading(address: ServerAddress, signal: AbortSignal): Promise<PgConnection | undefined> {
+  try {
+    return await PgConnection.open({ address: { ...address, database: READING_DATABASE }, signal });
+  } catch (error) {
+    if (isFault(error, 'PG_REFUSED') || isFault(error, 'PG_DENIED')) return undefined;
+    throw error;
   }
 }
 

@@ -4,11 +4,14 @@
 // A file is read up to where the server says that it has flushed its log: so much is written and never changes. The slot keeps the files, and is
 // moved on by SQL; while nobody streams from it, a lock of this session says that it has a reader.
 
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../src/base/faults.ts';
 import { formatLsn } from '../../src/model/lsn.ts';
 import type { PgConnection } from './connection.ts';
-import { readSegment } from './log-segments.ts';
+import { describeServer } from './connection-string.ts';
+import { LOG_FILES, readSegment } from './log-segments.ts';
 import type { LogEvent, LogSource } from './log-source.ts';
 import { literal, translated } from './replication-client.ts';
 
@@ -18,10 +21,16 @@ const PIECE_BYTES = 1024 * 1024;
 /** Those for whom commits wait, and, from 17 on, the slots for which logical senders wait. */
 const WAITED_FOR = "current_setting('synchronous_standby_names'), current_setting('synchronized_standby_slots', true)";
 
+/** A session there is in nobody's way: databases of its users are dropped and copied while nobody is connected to them. */
+export const READING_DATABASE = 'postgres';
+
+/** Since it was told to; a line of this file says so. */
+const STOPPING = 'stopping';
+
 export type WrittenLogOptions = {
   /** Of the server that writes the files: a session of its own. */
   readonly sql: PgConnection;
-  readonly files: string;
+  readonly dataDirectory: string;
   readonly slot: string;
   readonly segmentBytes: number;
   /** The server's, of now: while the session lasts it is no other. */
@@ -74,6 +83,7 @@ export class WrittenLog implements LogSource {
     const { signal } = this.#options;
     if (this.#position >= this.#flushed) {
       await sleep(Math.max(0, this.#lookedAt + LOOK_MS - performance.now()), undefined, { signal });
+      await this.#mustStay();
       await this.#advance();
       await this.#ask();
     }
@@ -90,7 +100,7 @@ export class WrittenLog implements LogSource {
   }
 
   async #read(length: number): Promise<Buffer> {
-    const { files } = this.#options;
+    const files = join(this.#options.dataDirectory, LOG_FILES);
     const place = { ...this.#options, position: this.#position };
     const where = `The log at ${formatLsn(this.#position)} in ${files}`;
     let bytes: Buffer | undefined;
@@ -122,6 +132,14 @@ export class WrittenLog implements LogSource {
     if (isWaitedFor(slot, waited))
       throw new Fault('PG_CONCERN', 'Others wait for a sender of the server now: capture goes on with one');
     this.#flushed = Number(flushed);
+  }
+
+  /** A server that is shut down "smart" waits for its sessions. */
+  async #mustStay(): Promise<void> {
+    const { sql, dataDirectory } = this.#options;
+    const lines = await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8').catch(() => '');
+    if (lines.split('\n').some((line) => line.trim() === STOPPING))
+      throw new Fault('PG_UNREACHABLE', `The server at ${describeServer(sql.address)} shuts down`);
   }
 
   /** Also where nothing is new: a slot that nobody touches is idle. */

@@ -142,15 +142,32 @@ describe.skipIf(programs === undefined)('a log that is read from its files', () 
     await cluster.caughtUp();
   });
 
+  it('is in nobody’s way: databases are dropped and copied, and a server that waits for its sessions ends', async () => {
+    const cluster = await ProtectedCluster.create();
+    const { server } = cluster;
+    await server.sql('CREATE DATABASE orders');
+    cluster.database = 'orders';
+    await cluster.start();
+    expect(await server.sql('SELECT pid FROM pg_stat_replication')).toEqual([]);
+    await server.sql('CREATE DATABASE copied TEMPLATE orders');
+    await server.sql('DROP DATABASE orders WITH (FORCE)');
+    cluster.database = 'copied';
+    await cluster.stop();
+    cluster.begin();
+    await cluster.caughtUp();
+    await server.stop('SIGTERM');
+    const { checkpoint } = readControlFile(Buffer.from(server.directory).toString('latin1'))!;
+    await until(async () => (await cluster.facts()).view.stretches.at(-1)!.to > checkpoint);
+  });
+
   it('is none of a timeline that the server does not write', async () => {
     const cluster = await ProtectedCluster.create();
     const { server } = cluster;
     await cluster.start();
     await cluster.stop();
     const sql = await server.connect();
-    const files = join(server.directory, 'pg_wal');
     const { signal } = new AbortController();
-    const of = { sql, files, slot: 'holdfast', segmentBytes: SEGMENT, position: SEGMENT, signal };
+    const of = { sql, dataDirectory: server.directory, slot: 'holdfast', segmentBytes: SEGMENT, position: SEGMENT, signal };
     await expect(WrittenLog.start({ ...of, timeline: 2 })).rejects.toMatchObject({ code: 'PG_CONCERN' });
     expect(await (await WrittenLog.start({ ...of, timeline: 1 })).next()).toMatchObject({ kind: 'data', start: SEGMENT });
     sql.close();

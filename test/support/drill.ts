@@ -84,13 +84,14 @@ export class DrillScene {
     for (const { server } of clusters) {
       await server.sql('ALTER SYSTEM SET autovacuum = off');
       await server.sql('SELECT pg_reload_conf()');
+      // The capture's session only reads.
       await until(
         async () =>
           (
             await server.sql(
-              "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type = 'autovacuum worker'",
+              "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('client backend', 'autovacuum worker') AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_current_wal_flush_lsn%'",
             )
-          )[0]![0] === '1',
+          )[0]![0] === '0',
       );
     }
   }

@@ -179,8 +179,8 @@ export class TestServer {
     }
   }
 
-  /** "fast" unless it is to die at once. */
-  async stop(how: 'SIGINT' | 'SIGQUIT' | 'SIGKILL' = 'SIGINT'): Promise<void> {
+  /** "fast" unless it is to wait for its sessions (SIGTERM), or to die at once. */
+  async stop(how: 'SIGINT' | 'SIGTERM' | 'SIGQUIT' | 'SIGKILL' = 'SIGINT'): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
     if (child === undefined || child.exitCode !== null) return;

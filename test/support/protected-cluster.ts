@@ -39,6 +39,8 @@ export class ProtectedCluster {
   readonly asset: string;
   readonly #patience: CapturePatience | undefined;
   server: TestServer;
+  /** That the capture is told to connect to. */
+  database = 'postgres';
   status: CaptureStatus | undefined;
   readonly gaps: { readonly from: number; readonly to: number; readonly cause: string }[] = [];
   readonly troubles: string[] = [];
@@ -106,7 +108,7 @@ export class ProtectedCluster {
     const stop = new AbortController();
     this.#stop = stop;
     this.#running = protectCluster({
-      address: this.server.address(),
+      address: this.server.address(this.database),
       repository: this.repository,
       asset: this.asset,
       slot: 'holdfast',
