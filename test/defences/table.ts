@@ -186,7 +186,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 10,
     defence: 'The server is told that log is flushed when it is stored, not when it has come',
-    cuts: [cut(`${PG}/timeline-capture.ts`, 'this.#stream.report(end, durableRecord,', 'this.#stream.report(end, end,')],
+    cuts: [cut(`${PG}/timeline-capture.ts`, 'this.#source.report(end, durableRecord,', 'this.#source.report(end, end,')],
     test: ['test/postgres/capture-faults.test.ts', 'whose store hangs for ever acknowledges nothing'],
   },
   {
@@ -220,6 +220,12 @@ export const DEFENCES: readonly Defence[] = [
     test: ['test/postgres/two-nodes.test.ts', 'is not captured with good health from a node that was demoted'],
   },
   {
+    failure: 13,
+    defence: 'The files of a timeline that the server does not write any more are not read',
+    cuts: [cut(`${PG}/written-log.ts`, 'if (written !== timeline) throw', 'if (written === 0) throw')],
+    test: ['test/postgres/written-log.test.ts', 'is none of a timeline that the server does not write'],
+  },
+  {
     failure: 14,
     defence: 'The open segment is shipped by time',
     cuts: [cut('src/engine/log-writer.ts', 'if (now - this.#waitingSince >= ms) return true;', '')],
@@ -234,7 +240,13 @@ export const DEFENCES: readonly Defence[] = [
   {
     failure: 15,
     defence: 'A 200 without an ETag is no success',
-    cuts: [cut('src/store/s3-bucket.ts', 'if (!answer.ETag) throw new', 'if (answer.ETag === null) throw new')],
+    cuts: [
+      cut(
+        'src/store/s3-bucket.ts',
+        "if (!answer.ETag) throw new Fault('STORE_STRANGE_ANSWER', `${what}: the store",
+        "if (answer.ETag === null) throw new Fault('STORE_STRANGE_ANSWER', `${what}: the store",
+      ),
+    ],
     test: ['test/store/s3-faults.test.ts', 'a welcome page is not success'],
   },
   {
