@@ -32,6 +32,7 @@ export class DrillScene {
   readonly clones: string;
   readonly keys: string;
   readonly #beats: ChildProcess[] = [];
+  #seen: string[] = [];
 
   private constructor(cluster: ProtectedCluster) {
     this.cluster = cluster;
@@ -150,11 +151,11 @@ export class DrillScene {
     return ended(this.begin(plan, more));
   }
 
-  /** Directories of drills, oldest first. */
+  /** Directories of drills, in the order in which they were seen: the names of two that began within one second are in none. */
   drills(): string[] {
-    return readdirSync(this.evidence)
-      .sort()
-      .map((name) => join(this.evidence, name));
+    const there = readdirSync(this.evidence).sort();
+    this.#seen = [...this.#seen.filter((name) => there.includes(name)), ...there.filter((name) => !this.#seen.includes(name))];
+    return this.#seen.map((name) => join(this.evidence, name));
   }
 
   record(drill = this.drills().at(-1)!): DrillRecord {
