@@ -20,12 +20,15 @@ export type Destruction = {
 export async function destroy(work: string, room: RoomIdentity | undefined): Promise<Destruction> {
   const until = Date.now() + PATIENCE_MS;
   const members = room === undefined ? [] : membersOf(room);
-  // When the first process of a namespace dies the kernel ends all others in it.
-  for (const one of room?.first ?? []) if (isAlive(one)) tryKill(one.id);
-  let left = members.filter((one) => isThere(one, room!));
+  // When the first process of a namespace dies the kernel ends all others in it, also those that were started behind our look. It has left its
+  // namespaces before, and is dead only after the last of them.
+  const first = room?.first ?? [];
+  for (const one of first) if (isAlive(one)) tryKill(one.id);
+  const remaining = (): ProcessIdentity[] => [...first.filter(isAlive), ...members.filter((one) => isThere(one, room!))];
+  let left = remaining();
   while (left.length > 0 && Date.now() < until) {
     await sleep(LOOK_MS);
-    left = left.filter((one) => isThere(one, room!));
+    left = remaining();
   }
   const kept = left.length === 0 ? removed(work, until) : [work];
   const problems = [...left.map(({ id }) => `the process ${id}`), ...kept];
