@@ -36,7 +36,9 @@ export class LastLog {
       const control = readControlFile(Buffer.from(dataDirectory).toString('latin1'));
       if (control === undefined || !control.isShutDown || control.systemId !== systemId) return;
       const { checkpoint, timeline } = control;
-      if (checkpoint === this.#stored || (await this.#newestTimeline(systemId, signal)) > timeline) return;
+      if (checkpoint === this.#stored) return;
+      const catalogue = new LogCatalogueKeeper(repository, repository.keyring.assetId(asset));
+      if ((await catalogue.newestTimeline(incarnationOf(systemId), { signal })) > timeline) return;
       const { onTrouble } = events;
       const log = { repository, asset, dataDirectory, systemId, timeline, checkpoint: formatLsn(checkpoint) };
       await storeLogFiles({ ...log, host, now, signal, onTrouble });
@@ -44,12 +46,5 @@ export class LastLog {
     } catch (error) {
       events.onTrouble(error);
     }
-  }
-
-  async #newestTimeline(systemId: string, signal: AbortSignal): Promise<number> {
-    const { repository, asset } = this.#options;
-    const { epochs } = await new LogCatalogueKeeper(repository, repository.keyring.assetId(asset)).read({ signal });
-    const own = epochs.filter(({ incarnation }) => incarnation === incarnationOf(systemId));
-    return Math.max(0, ...own.map(({ timeline }) => timeline));
   }
 }

@@ -88,21 +88,25 @@ export async function restoreCluster(restore: ClusterRestore): Promise<RestoredC
   const wish = { delta: restore.delta === true, systemId: facts.systemId, plan: JSON.stringify(plan) };
   const directory = await DataDirectory.take(restore.dataDirectory, wish);
   try {
-    return await restoreInto(restore, directory, snapshot, notes);
+    return await restoreInto(restore, directory, { snapshot, facts, server, notes });
   } finally {
     directory.release();
   }
 }
 
+type FoundBase = {
+  readonly snapshot: Snapshot;
+  readonly facts: ReturnType<typeof baseFactsOf>;
+  readonly server: ServerFacts;
+  readonly notes: readonly LogNote[];
+};
+
 async function restoreInto(
   restore: ClusterRestore,
   directory: DataDirectory,
-  snapshot: Snapshot,
-  notes: readonly LogNote[],
+  { snapshot, facts, server, notes }: FoundBase,
 ): Promise<RestoredCluster> {
   const { plan, cluster, onStep, progress } = restore;
-  const facts = baseFactsOf(snapshot);
-  const server = JSON.parse(facts.server) as ServerFacts;
   if (!directory.isRecovering) checkLaterTablespaces(notes);
   const tablespaces = placeTablespaces(facts.tablespaces, restore.tablespaces, directory);
   const began = performance.now();

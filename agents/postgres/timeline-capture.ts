@@ -224,10 +224,7 @@ export class TimelineCapture {
    *  follow. */
   async #watch(): Promise<void> {
     const { catalogue, incarnation, at, address, connection } = this.#options;
-    const { epochs } = await catalogue.read({ signal: this.#giveUp.signal });
-    const newest = epochs
-      .filter((one) => one.incarnation === incarnation)
-      .reduce((max, { timeline }) => Math.max(max, timeline), 0);
+    const newest = await catalogue.newestTimeline(incarnation, { signal: this.#giveUp.signal });
     const wasLate = this.#isLate;
     this.#isLate = newest > at.timeline;
     if (!wasLate || !this.#isLate || this.#isOver) return;

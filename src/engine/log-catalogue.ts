@@ -42,6 +42,12 @@ export class LogCatalogueKeeper {
     return (await this.#read(options)).catalogue;
   }
 
+  /** That any epoch of the incarnation is of; 0: there is none. */
+  async newestTimeline(incarnation: string, options?: CallOptions): Promise<number> {
+    const { epochs } = await this.read(options);
+    return Math.max(0, ...epochs.filter((one) => one.incarnation === incarnation).map(({ timeline }) => timeline));
+  }
+
   /** With `after`: false, and nothing is added, when the newest epoch of its timeline is another one. */
   async addEpoch(
     epoch: LogEpoch,
